@@ -1,0 +1,65 @@
+//! Pictures: from the bytes of one source to the bytes of its outputs.
+//!
+//! Owns codecs, operations, text and the limits that guard them. Knows no async, files, HTTP or
+//! Redis: bytes come in, bytes go out, and every refusal carries a [`Code`] that says whose fault
+//! it was.
+
+mod error;
+mod format;
+mod limits;
+pub mod operation;
+
+use std::io::{BufRead, Seek};
+
+pub use error::{Code, Error, Result};
+pub use format::Format;
+pub use limits::Limits;
+pub use operation::Operation;
+
+/// What a source's header says, read before any pixel is decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    pub format: Format,
+    /// Pixels a side as stored: EXIF orientation is not applied.
+    pub width: u32,
+    pub height: u32,
+    pub frames: u32,
+}
+
+/// One finished picture.
+#[derive(Debug)]
+pub struct Output {
+    pub format: Format,
+    pub width: u32,
+    pub height: u32,
+    /// The encoded file.
+    pub data: Vec<u8>,
+}
+
+/// Reads the header of a source and holds it against `limits`.
+///
+/// # Errors
+/// `empty-file`, `unsupported-format`, `corrupt-image`, `truncated-image`, or the limit that it
+/// exceeds: `too-large`, `too-many-pixels`, `too-many-frames`.
+pub fn probe<R: BufRead + Seek>(reader: R, limits: &Limits) -> Result<Header> {
+    let _ = (reader, limits);
+    Err(Error::new(Code::UnsupportedFormat, "not built yet"))
+}
+
+/// Decodes `source` once and applies each operation to a copy of it, upright.
+///
+/// `emit(i, output)` receives the output of operation `i` as soon as it is encoded, in any order;
+/// `interrupted` is asked between steps and ends the work with `time-limit`.
+///
+/// # Errors
+/// As [`probe`], and what decoding, drawing (`missing-glyph`) or `emit` bring (`storage`).
+pub fn process(
+    source: &[u8],
+    operations: &[Operation],
+    limits: &Limits,
+    interrupted: &dyn Fn() -> bool,
+    emit: &mut dyn FnMut(usize, Output) -> std::io::Result<()>,
+) -> Result<()> {
+    let _ = (source, operations, limits, interrupted, emit);
+    Err(Error::new(Code::UnsupportedFormat, "not built yet"))
+}

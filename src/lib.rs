@@ -1,0 +1,7 @@
+//! pixmill: an image-processing service with an internal job queue.
+//!
+//! The modules in reading order, each importing only from those below it.
+
+pub mod imaging;
+pub mod job;
+pub mod queue;

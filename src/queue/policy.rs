@@ -1,0 +1,55 @@
+//! Every number of the queue, as settings and pure functions.
+
+use std::time::Duration;
+
+/// The queue's settings.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policy {
+    /// How long a claim holds without a heartbeat.
+    pub lease: Duration,
+    /// Time between heartbeats; a lease must outlast three.
+    pub beat: Duration,
+    /// Attempts in all, the first included.
+    pub max_attempts: u32,
+    /// Leases that may run out before a job fails as `poison`.
+    pub max_stalls: u32,
+    pub backoff_base: Duration,
+    pub backoff_cap: Duration,
+    /// Open jobs (waiting and delayed) a queue takes before it refuses more.
+    pub queue_cap: u64,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            lease: Duration::from_secs(15),
+            beat: Duration::from_secs(5),
+            max_attempts: 4,
+            max_stalls: 3,
+            backoff_base: Duration::from_secs(1),
+            backoff_cap: Duration::from_secs(60),
+            queue_cap: 1_000_000,
+        }
+    }
+}
+
+/// The wait before attempt `attempt + 1`: full jitter over a doubling bound.
+///
+/// `jitter` is uniform in `[0, 1)`. Source: Brooker, "Exponential Backoff And Jitter" (2015).
+pub fn backoff(policy: &Policy, attempt: u32, jitter: f64) -> Duration {
+    let doubled = policy.backoff_base.saturating_mul(1u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX));
+    doubled.min(policy.backoff_cap).mul_f64(jitter)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backoff_doubles_up_to_its_cap() {
+        let policy = Policy::default();
+        let bound = |attempt| backoff(&policy, attempt, 0.999_999).as_secs_f64().round();
+        assert_eq!([1, 2, 3, 6, 7, 40].map(bound), [1.0, 2.0, 4.0, 32.0, 60.0, 60.0]);
+        assert_eq!(backoff(&policy, 3, 0.0), Duration::ZERO);
+    }
+}

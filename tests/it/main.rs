@@ -1,0 +1,4 @@
+//! One binary for every integration test: real servers, real files, no mocks.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod support;

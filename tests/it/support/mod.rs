@@ -1,0 +1,1 @@
+//! Real counterparts and builders for the tests.
