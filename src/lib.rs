@@ -2,6 +2,9 @@
 //!
 //! The modules in reading order, each importing only from those below it.
 
+pub mod config;
 pub mod imaging;
 pub mod job;
+
 pub mod queue;
+pub mod storage;

@@ -6,9 +6,11 @@
 mod failure;
 mod id;
 mod payload;
+mod result;
 mod state;
 
 pub use failure::Failure;
 pub use id::{GroupId, JobId};
 pub use payload::{Class, ImageProcess, Payload, Source};
+pub use result::{ImageResult, OutputFile};
 pub use state::State;

@@ -1,0 +1,338 @@
+//! Settings: a struct per section, read from the embedded defaults, a file, the environment and
+//! flags, in this order, then held against each other by [`Config::validate`].
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+
+use crate::imaging;
+use crate::queue::Policy;
+
+/// The file that documents every setting; `config.default.toml` in the repository.
+pub const DEFAULTS: &str = include_str!("../config.default.toml");
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub data_dir: PathBuf,
+    pub server: Server,
+    pub auth: Auth,
+    pub broker: Broker,
+    pub queue: Queue,
+    pub worker: Worker,
+    pub limits: Limits,
+    pub log: Log,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    pub listen: SocketAddr,
+    #[serde(with = "duration")]
+    pub shutdown_grace: Duration,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Auth {
+    pub keys: Vec<ApiKey>,
+}
+
+/// A key as the configuration holds it: never the key itself.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApiKey {
+    pub name: String,
+    /// 64 hexadecimal digits.
+    pub sha256: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Broker {
+    pub redis: String,
+    pub prefix: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Queue {
+    #[serde(with = "duration")]
+    pub lease: Duration,
+    #[serde(with = "duration")]
+    pub beat: Duration,
+    pub max_attempts: u32,
+    pub max_stalls: u32,
+    #[serde(with = "duration")]
+    pub backoff_base: Duration,
+    #[serde(with = "duration")]
+    pub backoff_cap: Duration,
+    pub cap: u64,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Worker {
+    pub cpu: usize,
+    pub prefetch: usize,
+    pub queues: Vec<String>,
+    pub niceness: i32,
+    #[serde(with = "duration")]
+    pub soft_time_limit: Duration,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    pub max_file_bytes: u64,
+    pub max_pixels: u64,
+    pub max_side: u32,
+    pub max_frame_pixels: u64,
+    pub max_frames: u32,
+    pub max_decoded_bytes: u64,
+    pub max_output_side: u32,
+    pub max_operations: usize,
+    pub max_files: usize,
+    pub max_request_bytes: u64,
+    pub max_field_bytes: usize,
+    pub min_free_disk: f64,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    pub level: String,
+    pub format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// A setting given as a flag: its dotted name and its value.
+pub type Override = (&'static str, config::Value);
+
+impl Config {
+    /// Reads every layer and validates the whole.
+    ///
+    /// # Errors
+    /// A file that cannot be read, an unknown or ill-typed setting (named), a value out of range.
+    pub fn load(file: Option<&Path>, flags: Vec<Override>) -> Result<Self> {
+        let config = Self::layered(file, flags)?;
+        let faults = config.validate();
+        if !faults.is_empty() {
+            bail!("{}", faults.join("\n"));
+        }
+        Ok(config)
+    }
+
+    fn layered(file: Option<&Path>, flags: Vec<Override>) -> Result<Self> {
+        let mut layers =
+            config::Config::builder().add_source(config::File::from_str(DEFAULTS, config::FileFormat::Toml));
+        if let Some(file) = file {
+            let text = std::fs::read_to_string(file)
+                .with_context(|| format!("cannot read the configuration file {}", file.display()))?;
+            layers = layers.add_source(config::File::from_str(&text, config::FileFormat::Toml));
+        }
+        let environment = config::Environment::with_prefix("PIXMILL")
+            .prefix_separator("__")
+            .separator("__")
+            .try_parsing(true)
+            .list_separator(",")
+            .with_list_parse_key("worker.queues");
+        layers = layers.add_source(environment);
+        for (name, value) in flags {
+            layers = layers.set_override(name, value)?;
+        }
+        let from = file.map_or(String::new(), |file| format!(" (with {})", file.display()));
+        let merged = layers.build().with_context(|| format!("the configuration cannot be read{from}"))?;
+        merged.try_deserialize().with_context(|| format!("the configuration is not valid{from}"))
+    }
+
+    /// What is wrong, a sentence a fault, each naming the setting, its value and the bound.
+    pub fn validate(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let mut require = |holds: bool, fault: String| {
+            if !holds {
+                faults.push(fault);
+            }
+        };
+        require(
+            self.server.listen.ip().is_loopback() || !self.auth.keys.is_empty(),
+            format!(
+                "server.listen: {} is not a loopback address, and without API keys anybody who reaches it could \
+                 upload; set auth.keys, or listen on 127.0.0.1",
+                self.server.listen
+            ),
+        );
+        for (i, key) in self.auth.keys.iter().enumerate() {
+            require(
+                key.sha256.len() == 64 && key.sha256.bytes().all(|byte| byte.is_ascii_hexdigit()),
+                format!("auth.keys[{i}].sha256: must be the 64 hexadecimal digits of the key's SHA-256"),
+            );
+            require(!key.name.is_empty(), format!("auth.keys[{i}].name: must not be empty"));
+        }
+        require(
+            self.queue.lease >= 3 * self.queue.beat && !self.queue.beat.is_zero(),
+            format!(
+                "queue.lease: {:?} is shorter than three heartbeats (queue.beat is {:?})",
+                self.queue.lease, self.queue.beat
+            ),
+        );
+        require(
+            self.queue.backoff_base <= self.queue.backoff_cap,
+            format!(
+                "queue.backoff_base: {:?} exceeds queue.backoff_cap ({:?})",
+                self.queue.backoff_base, self.queue.backoff_cap
+            ),
+        );
+        require(self.queue.max_attempts >= 1, "queue.max_attempts: 0 is below 1".into());
+        require(self.queue.max_stalls >= 1, "queue.max_stalls: 0 is below 1".into());
+        require(!self.worker.queues.is_empty(), "worker.queues: name at least one queue".into());
+        require(
+            (0..=19).contains(&self.worker.niceness),
+            format!("worker.niceness: {} is not within 0 to 19", self.worker.niceness),
+        );
+        require(
+            self.worker.cpu <= 1024 && self.worker.prefetch <= 1024,
+            format!("worker.cpu, worker.prefetch: {}, {} exceed 1024", self.worker.cpu, self.worker.prefetch),
+        );
+        require(
+            (0.0..1.0).contains(&self.limits.min_free_disk),
+            format!("limits.min_free_disk: {} is not a share from 0 to 1", self.limits.min_free_disk),
+        );
+        require(
+            self.broker.redis.is_empty() || redis_scheme(&self.broker.redis),
+            "broker.redis: must begin with redis:// or rediss://".into(),
+        );
+        require(
+            !self.broker.prefix.is_empty() && !self.broker.prefix.contains(['{', '}']),
+            format!("broker.prefix: `{}` is empty or has a brace", self.broker.prefix),
+        );
+        faults
+    }
+
+    /// The settings in force as TOML, without the Redis password.
+    pub fn to_toml(&self) -> Result<String> {
+        let mut shown = self.clone();
+        if let Ok(mut url) = url::Url::parse(&shown.broker.redis)
+            && url.password().is_some()
+        {
+            let _ = url.set_password(Some("***"));
+            shown.broker.redis = url.into();
+        }
+        Ok(toml::to_string(&shown)?)
+    }
+}
+
+fn redis_scheme(url: &str) -> bool {
+    url.starts_with("redis://") || url.starts_with("rediss://")
+}
+
+impl Queue {
+    pub fn policy(&self) -> Policy {
+        Policy {
+            lease: self.lease,
+            beat: self.beat,
+            max_attempts: self.max_attempts,
+            max_stalls: self.max_stalls,
+            backoff_base: self.backoff_base,
+            backoff_cap: self.backoff_cap,
+            queue_cap: self.cap,
+        }
+    }
+}
+
+impl Worker {
+    /// Pictures computed at a time.
+    pub fn slots(&self) -> usize {
+        match self.cpu {
+            0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            cpu => cpu,
+        }
+    }
+
+    /// Jobs claimed ahead of their turn.
+    pub fn ahead(&self) -> usize {
+        match self.prefetch {
+            0 => self.slots(),
+            prefetch => prefetch,
+        }
+    }
+}
+
+impl Limits {
+    /// What concerns one picture.
+    pub fn imaging(&self) -> imaging::Limits {
+        imaging::Limits {
+            max_file_bytes: self.max_file_bytes,
+            max_pixels: self.max_pixels,
+            max_side: self.max_side,
+            max_frame_pixels: self.max_frame_pixels,
+            max_frames: self.max_frames,
+            max_decoded_bytes: self.max_decoded_bytes,
+            max_output_side: self.max_output_side,
+            max_operations: self.max_operations,
+        }
+    }
+}
+
+mod duration {
+    //! Durations as people write them: `15s`, `1h30m`.
+    pub(super) use jiff::fmt::serde::unsigned_duration::friendly::compact::required::{deserialize, serialize};
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(name: &'static str, value: impl Into<config::Value>) -> Result<Config> {
+        Config::load(None, vec![(name, value.into())])
+    }
+
+    #[test]
+    fn embedded_defaults_are_valid_and_match_the_library() {
+        let config = Config::load(None, vec![]).unwrap();
+        assert_eq!(config.limits.imaging(), imaging::Limits::default());
+        assert_eq!(config.queue.policy(), Policy::default());
+    }
+
+    #[test]
+    fn printed_settings_read_back() {
+        let printed = Config::load(None, vec![]).unwrap().to_toml().unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), &printed).unwrap();
+        assert_eq!(Config::load(Some(file.path()), vec![]).unwrap().to_toml().unwrap(), printed);
+    }
+
+    #[test]
+    fn password_is_not_printed() {
+        let config = with("broker.redis", "redis://:secret@127.0.0.1:6379/0").unwrap();
+        let printed = config.to_toml().unwrap();
+        assert!(!printed.contains("secret") && printed.contains("127.0.0.1:6379"), "{printed}");
+    }
+
+    #[test]
+    fn public_address_without_keys_is_refused_by_name() {
+        let fault = with("server.listen", "0.0.0.0:8080").unwrap_err().to_string();
+        assert!(fault.contains("server.listen") && fault.contains("auth.keys"), "{fault}");
+    }
+
+    #[test]
+    fn lease_shorter_than_three_beats_is_refused() {
+        let fault = with("queue.lease", "10s").unwrap_err().to_string();
+        assert!(fault.contains("queue.lease") && fault.contains("10s"), "{fault}");
+    }
+
+    #[test]
+    fn unknown_setting_is_refused_by_name() {
+        let fault = format!("{:#}", with("server.lisen", "127.0.0.1:1").unwrap_err());
+        assert!(fault.contains("lisen"), "{fault}");
+    }
+}

@@ -1,0 +1,41 @@
+use serde::{Deserialize, Serialize};
+
+use super::Failure;
+use crate::imaging::Format;
+
+/// What a finished picture leaves behind: the body of its entry in a status document.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ImageResult {
+    pub success: bool,
+    /// The client's name for the picture; absent where the broker ended the job itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    #[serde(default)]
+    pub attempts: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<OutputFile>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Failure>,
+}
+
+/// One output file of the winning attempt.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OutputFile {
+    /// The operation's type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Its name in the attempt's folder.
+    pub file: String,
+    pub format: Format,
+    pub width: u32,
+    pub height: u32,
+    pub bytes: u64,
+}
+
+impl ImageResult {
+    pub fn to_bytes(&self) -> bytes::Bytes {
+        serde_json::to_vec(self).expect("strings and numbers always serialise").into()
+    }
+}
