@@ -11,6 +11,7 @@ mod limits;
 pub mod operation;
 mod ops;
 mod pipeline;
+mod planar;
 mod raster;
 #[cfg(test)]
 mod tests;
@@ -68,5 +69,9 @@ pub fn process(
 ) -> Result<()> {
     let facts = codec::inspect(Cursor::new(source), limits)?;
     let plan = pipeline::Plan::new(&facts, operations, limits)?;
-    pipeline::run(source, &facts, &plan, &mut pipeline::Run { limits, interrupted, emit })
+    let mut run = pipeline::Run { limits, interrupted, emit };
+    if planar::run(source, &facts, &plan, &mut run)? {
+        return Ok(());
+    }
+    pipeline::run(source, &facts, &plan, &mut run)
 }

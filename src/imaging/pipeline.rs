@@ -102,7 +102,7 @@ impl<'a> Planned<'a> {
     }
 
     /// The first step, if it makes all of a picture of `size` smaller or larger.
-    fn plain_resize(&self, size: (u32, u32)) -> Option<&Placement> {
+    pub(crate) fn plain_resize(&self, size: (u32, u32)) -> Option<&Placement> {
         match self.steps.first() {
             Some(Step::Resize(placement)) if placement.is_plain(size) => Some(placement),
             _ => None,
@@ -195,16 +195,19 @@ pub(crate) fn run(source: &[u8], facts: &Facts, plan: &Plan<'_>, run: &mut Run<'
     Ok(())
 }
 
+/// Whether an intermediate of `size` is large enough for `placement`.
+pub(crate) fn serves(size: (u32, u32), placement: &Placement) -> bool {
+    let (width, height) = placement.scaled;
+    size.0 >= HEADROOM * width && size.1 >= HEADROOM * height
+}
+
 fn resized(
     original: &Raster,
     intermediate: Option<&Raster>,
     placement: &Placement,
     resizer: &mut Resizer,
 ) -> Result<Raster> {
-    let (width, height) = placement.scaled;
-    let source = intermediate
-        .filter(|made| made.width >= HEADROOM * width && made.height >= HEADROOM * height)
-        .unwrap_or(original);
+    let source = intermediate.filter(|made| serves((made.width, made.height), placement)).unwrap_or(original);
     // The original may have been decoded at a reduced scale.
     let crop = [0.0, 0.0, f64::from(source.width), f64::from(source.height)];
     resize::resize(source, &Placement { crop, ..placement.clone() }, resizer)

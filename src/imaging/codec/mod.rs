@@ -7,7 +7,7 @@
 mod bmp;
 mod exif;
 mod gif;
-mod icc;
+pub(crate) mod icc;
 pub(crate) mod jpeg;
 mod png;
 mod reader;

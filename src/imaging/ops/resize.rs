@@ -11,9 +11,14 @@ use crate::imaging::{Code, Error, Result};
 /// Alpha is premultiplied while resampling, so that the colour of transparent pixels does not
 /// bleed into their neighbours.
 pub(crate) fn resize(source: &Raster, placement: &Placement, resizer: &mut Resizer) -> Result<Raster> {
+    let broken = |what: String| Error::new(Code::DecoderFailure, format!("resizing: {what}"));
     let (width, height) = placement.scaled;
     let mut data = vec![0; width as usize * height as usize * source.channels.count()];
-    scale(Plane::of(source), placement, PlaneMut::of(source.channels, placement.scaled, &mut data), resizer)?;
+    let source_view = ImageRef::new(source.width, source.height, &source.data, kind(source.channels))
+        .map_err(|error| broken(error.to_string()))?;
+    let mut target = Image::from_slice_u8(width, height, &mut data, kind(source.channels))
+        .map_err(|error| broken(error.to_string()))?;
+    resizer.resize(&source_view, &mut target, &options(placement)).map_err(|error| broken(error.to_string()))?;
     let scaled = Raster { width, height, channels: source.channels, data };
     Ok(match &placement.canvas {
         Some(canvas) => place(scaled, canvas),
@@ -21,39 +26,8 @@ pub(crate) fn resize(source: &Raster, placement: &Placement, resizer: &mut Resiz
     })
 }
 
-/// Borrowed samples of one kind.
-pub(crate) struct Plane<'a> {
-    pub(crate) size: (u32, u32),
-    pub(crate) kind: PixelType,
-    pub(crate) data: &'a [u8],
-}
-
-pub(crate) struct PlaneMut<'a> {
-    pub(crate) size: (u32, u32),
-    pub(crate) kind: PixelType,
-    pub(crate) data: &'a mut [u8],
-}
-
-impl<'a> Plane<'a> {
-    fn of(raster: &'a Raster) -> Self {
-        Self { size: (raster.width, raster.height), kind: kind(raster.channels), data: &raster.data }
-    }
-}
-
-impl<'a> PlaneMut<'a> {
-    fn of(channels: Channels, size: (u32, u32), data: &'a mut [u8]) -> Self {
-        Self { size, kind: kind(channels), data }
-    }
-}
-
-/// Resamples the part of `source` that `placement` crops into all of `target`.
-pub(crate) fn scale(
-    source: Plane<'_>,
-    placement: &Placement,
-    target: PlaneMut<'_>,
-    resizer: &mut Resizer,
-) -> Result<()> {
-    let broken = |what: String| Error::new(Code::DecoderFailure, format!("resizing: {what}"));
+/// The resampler's options for a placement.
+pub(crate) fn options(placement: &Placement) -> ResizeOptions {
     let [left, top, width, height] = placement.crop;
     let algorithm = match placement.filter {
         Filter::Nearest => ResizeAlg::Nearest,
@@ -61,12 +35,7 @@ pub(crate) fn scale(
         Filter::Bicubic => ResizeAlg::Convolution(FilterType::CatmullRom),
         Filter::Lanczos3 => ResizeAlg::Convolution(FilterType::Lanczos3),
     };
-    let options = ResizeOptions::new().resize_alg(algorithm).crop(left, top, width, height);
-    let source = ImageRef::new(source.size.0, source.size.1, source.data, source.kind)
-        .map_err(|error| broken(error.to_string()))?;
-    let mut target = Image::from_slice_u8(target.size.0, target.size.1, target.data, target.kind)
-        .map_err(|error| broken(error.to_string()))?;
-    resizer.resize(&source, &mut target, &options).map_err(|error| broken(error.to_string()))
+    ResizeOptions::new().resize_alg(algorithm).crop(left, top, width, height)
 }
 
 fn kind(channels: Channels) -> PixelType {

@@ -9,7 +9,7 @@ use std::io::Cursor;
 
 use super::operation::{Action, Operation, Resize, Save, Thumbnail, parse};
 use super::raster::Raster;
-use super::{Error, Format, Limits, Output, codec, probe, process};
+use super::{Error, Format, Limits, Output, codec, pipeline, planar, probe, process};
 
 fn run(source: &[u8], operations: &[Operation]) -> Result<Vec<Output>, Error> {
     let limits = Limits::default();
@@ -47,4 +47,23 @@ fn thumbnail(side: u32) -> Action {
 
 fn fill(width: u32, height: u32) -> Action {
     Action::Resize(Resize::fill(width, height))
+}
+
+/// The outputs of one of the two ways, planes or pixels.
+fn one_way(source: &[u8], operations: &[Operation], planes: bool) -> Vec<Output> {
+    let limits = Limits::default();
+    let facts = codec::inspect(Cursor::new(source), &limits).unwrap();
+    let plan = pipeline::Plan::new(&facts, operations, &limits).unwrap();
+    let mut outputs: Vec<Option<Output>> = operations.iter().map(|_| None).collect();
+    let mut emit = |i: usize, output| {
+        outputs[i] = Some(output);
+        Ok(())
+    };
+    let mut run = pipeline::Run { limits: &limits, interrupted: &|| false, emit: &mut emit };
+    if planes {
+        assert!(planar::run(source, &facts, &plan, &mut run).unwrap(), "it does not qualify");
+    } else {
+        pipeline::run(source, &facts, &plan, &mut run).unwrap();
+    }
+    outputs.into_iter().flatten().collect()
 }

@@ -154,3 +154,29 @@ fn metadata_is_left_behind() {
         }
     }
 }
+
+#[test]
+fn both_ways_look_the_same() {
+    for (width, height) in [(1600, 1200), (801, 603)] {
+        let source = samples::jpeg(&samples::photo(width, height), 90);
+        let operations = parse(
+            r#"[{"type":"resize","width":400,"height":300,"quality":90},
+                {"type":"thumbnail","size":[151,151],"quality":90},
+                {"type":"resize","width":301,"height":303,"fit":"cover","gravity":"right","quality":90},
+                {"type":"watermark","text":"MySite","quality":90},
+                {"type":"watermark","text":"MySite","quality":90,"color":[255,0,0,200],"position":"left"},
+                {"type":"pipeline","quality":90,"operations":[{"type":"resize","width":333},
+                    {"type":"watermark","text":"MySite","position":"top"}]}]"#,
+            &Limits::default(),
+        )
+        .unwrap();
+        let (planes, pixels) = (one_way(&source, &operations, true), one_way(&source, &operations, false));
+        assert_eq!(planes.len(), operations.len());
+        for (i, (planes, pixels)) in planes.iter().zip(&pixels).enumerate() {
+            let noise = psnr(&decoded(planes), &decoded(pixels));
+            assert!(noise > 36.0, "output {i}: {noise} dB");
+            let ratio = planes.data.len() as f64 / pixels.data.len() as f64;
+            assert!((0.93..1.07).contains(&ratio), "output {i}: {ratio}");
+        }
+    }
+}

@@ -72,6 +72,22 @@ impl Tables {
     }
 }
 
+impl Tables {
+    /// The quality at which the standard tables are these, at 4:2:0.
+    pub(crate) fn standard_quality(&self) -> Option<u8> {
+        let Self::Kept { luma, chroma, sampling: Subsampling::S420 } = self else { return None };
+        (1..=100).find(|&quality| {
+            let scale = u32::from(libjpeg_turbo_rs::quality_scaling(quality) as u16);
+            let scaled = |base: &[u8; 64], table: &[u16; 64]| {
+                base.iter()
+                    .zip(table)
+                    .all(|(&base, &value)| ((u32::from(base) * scale + 50) / 100).clamp(1, 255) == u32::from(value))
+            };
+            scaled(&header::STANDARD_LUMA, luma) && scaled(&header::STANDARD_CHROMA, chroma)
+        })
+    }
+}
+
 /// Decodes at 1/`shrink` of the size.
 pub(super) fn decode(source: &[u8], facts: &Facts, shrink: u8, limits: &Limits) -> Result<Raster> {
     let Some(header) = &facts.jpeg else {

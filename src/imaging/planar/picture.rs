@@ -1,0 +1,181 @@
+use fast_image_resize::images::{CroppedImage, Image, ImageRef};
+use fast_image_resize::{PixelType, Resizer};
+use libjpeg_turbo_rs::RawImage;
+
+use crate::imaging::ops::geometry::Placement;
+use crate::imaging::ops::resize;
+use crate::imaging::ops::watermark::{Mark, mix, scaled};
+use crate::imaging::{Code, Error, Result};
+
+/// A picture as a JPEG stores it: luma, and two chroma planes of fewer samples.
+#[derive(Debug, Clone)]
+pub(super) struct Planes {
+    width: u32,
+    height: u32,
+    /// How many luma samples share one of chroma, along x and y.
+    sampling: (u8, u8),
+    planes: [Plane; 3],
+}
+
+#[derive(Debug, Clone)]
+struct Plane {
+    width: u32,
+    height: u32,
+    /// Samples from one row to the next; the decoder pads rows to whole blocks.
+    stride: u32,
+    data: Vec<u8>,
+}
+
+impl Planes {
+    /// `None` where the decoder's planes are not what `sampling` says.
+    pub(super) fn new(raw: RawImage, sampling: (u8, u8)) -> Option<Self> {
+        let (width, height) = (u32::try_from(raw.width).ok()?, u32::try_from(raw.height).ok()?);
+        let mut planes = Vec::with_capacity(3);
+        for (i, data) in raw.planes.into_iter().enumerate() {
+            let (stride, rows) = (*raw.plane_widths.get(i)?, *raw.plane_heights.get(i)?);
+            let (h, v) = if i == 0 { (1, 1) } else { (sampling.0.into(), sampling.1.into()) };
+            let plane = Plane {
+                width: width.div_ceil(h),
+                height: height.div_ceil(v),
+                stride: u32::try_from(stride).ok()?,
+                data,
+            };
+            let enough =
+                plane.stride >= plane.width && rows >= plane.height as usize && plane.data.len() >= stride * rows;
+            if !enough {
+                return None;
+            }
+            planes.push(plane);
+        }
+        Some(Self { width, height, sampling, planes: planes.try_into().ok()? })
+    }
+
+    pub(super) fn size(&self) -> (u32, u32) {
+        (self.width, self.height)
+    }
+
+    pub(super) fn is_packed(&self) -> bool {
+        self.planes.iter().all(Plane::is_packed)
+    }
+
+    /// Without padding between rows.
+    pub(super) fn packed(self) -> Self {
+        Self { planes: self.planes.map(Plane::packed), ..self }
+    }
+
+    pub(super) fn samples(&self) -> [&[u8]; 3] {
+        self.planes.each_ref().map(|plane| &plane.data[..])
+    }
+
+    /// Resampled to 4:2:0 at the placement's size; `whole` takes all of the picture, whatever
+    /// the placement's crop says.
+    pub(super) fn resized(&self, placement: &Placement, whole: bool, resizer: &mut Resizer) -> Result<Self> {
+        let (width, height) = placement.scaled;
+        let full = [0.0, 0.0, f64::from(self.width), f64::from(self.height)];
+        let crop = if whole { full } else { placement.crop };
+        let mut scale = |plane: &Plane, sampling: (u8, u8), target: (u32, u32), halved: f64| {
+            let (h, v) = (f64::from(sampling.0), f64::from(sampling.1));
+            // A chroma sample stands in the middle of the luma samples that share it, so that
+            // chroma scales as luma does. An odd side leaves the last one half outside.
+            let along = |start: f64, length: f64, side: u32, target: u32, by: f64, limit: u32| {
+                let exact = f64::from(target) * halved / f64::from(side);
+                let start = start / by;
+                (start, (length / by * exact).min(f64::from(limit) - start))
+            };
+            let (left, crop_w) = along(crop[0], crop[2], width, target.0, h, plane.width);
+            let (top, crop_h) = along(crop[1], crop[3], height, target.1, v, plane.height);
+            let part =
+                Placement { crop: [left, top, crop_w, crop_h], scaled: target, canvas: None, filter: placement.filter };
+            plane.scaled(&part, resizer)
+        };
+        let half = (width.div_ceil(2), height.div_ceil(2));
+        let [y, cb, cr] = &self.planes;
+        let planes = [
+            scale(y, (1, 1), (width, height), 1.0)?,
+            scale(cb, self.sampling, half, 2.0)?,
+            scale(cr, self.sampling, half, 2.0)?,
+        ];
+        Ok(Self { width, height, sampling: (2, 2), planes })
+    }
+
+    /// Blends the mark in, as `watermark::draw` does in RGB. The picture is 4:2:0.
+    pub(super) fn draw(&mut self, mark: &Mark) {
+        debug_assert_eq!(self.sampling, (2, 2));
+        let [luma, cb, cr] = ycbcr(mark.color);
+        let (left, top) = (mark.x as usize, mark.y as usize);
+        let columns = mark.mask.width.min(self.width.saturating_sub(mark.x)) as usize;
+        // The sums of coverage over each chroma sample's four pixels.
+        let chroma_left = left / 2;
+        let chroma_columns = (left + columns).div_ceil(2) - chroma_left;
+        let mut sums = vec![0_u16; chroma_columns];
+        let rows = mark.mask.height.min(self.height.saturating_sub(mark.y)) as usize;
+        let stride = self.planes[0].stride as usize;
+        for (i, coverage) in mark.mask.rows().take(rows).enumerate() {
+            let y = top + i;
+            let row = &mut self.planes[0].data[y * stride + left..][..columns];
+            for (x, (sample, &coverage)) in row.iter_mut().zip(coverage).enumerate() {
+                let alpha = scaled(mark.alpha, coverage);
+                *sample = mix(*sample, luma, alpha);
+                sums[(left + x) / 2 - chroma_left] += u16::from(alpha);
+            }
+            if y % 2 == 1 || i + 1 == rows {
+                for (plane, value) in [(1, cb), (2, cr)] {
+                    self.planes[plane].blend(chroma_left, y / 2, &sums, value);
+                }
+                sums.fill(0);
+            }
+        }
+    }
+}
+
+impl Plane {
+    fn is_packed(&self) -> bool {
+        self.stride == self.width
+    }
+
+    fn packed(mut self) -> Self {
+        let (width, stride, height) = (self.width as usize, self.stride as usize, self.height as usize);
+        if stride != width {
+            for y in 1..height {
+                self.data.copy_within(y * stride..y * stride + width, y * width);
+            }
+        }
+        self.data.truncate(width * height);
+        Self { stride: self.width, ..self }
+    }
+
+    fn scaled(&self, placement: &Placement, resizer: &mut Resizer) -> Result<Self> {
+        let broken = |what: String| Error::new(Code::DecoderFailure, format!("resizing: {what}"));
+        let (width, height) = placement.scaled;
+        let mut data = vec![0; width as usize * height as usize];
+        let rows = self.stride as usize * self.height as usize;
+        let source = ImageRef::new(self.stride, self.height, &self.data[..rows], PixelType::U8)
+            .map_err(|error| broken(error.to_string()))?;
+        let source =
+            CroppedImage::new(&source, 0, 0, self.width, self.height).map_err(|error| broken(error.to_string()))?;
+        let mut target =
+            Image::from_slice_u8(width, height, &mut data, PixelType::U8).map_err(|error| broken(error.to_string()))?;
+        resizer.resize(&source, &mut target, &resize::options(placement)).map_err(|error| broken(error.to_string()))?;
+        Ok(Self { width, height, stride: width, data })
+    }
+
+    /// Blends `value` into a row, by sums of four alphas.
+    fn blend(&mut self, left: usize, y: usize, sums: &[u16], value: u8) {
+        let start = y * self.stride as usize + left;
+        for (sample, &sum) in self.data[start..].iter_mut().zip(sums) {
+            let (below, sum) = (u32::from(*sample), u32::from(sum));
+            *sample = ((u32::from(value) * sum + below * (1020 - sum) + 510) / 1020) as u8;
+        }
+    }
+}
+
+/// JFIF's full-range formula.
+fn ycbcr([r, g, b]: [u8; 3]) -> [u8; 3] {
+    let (r, g, b) = (f32::from(r), f32::from(g), f32::from(b));
+    [
+        0.299 * r + 0.587 * g + 0.114 * b,
+        128.0 - 0.168_736 * r - 0.331_264 * g + 0.5 * b,
+        128.0 + 0.5 * r - 0.418_688 * g - 0.081_312 * b,
+    ]
+    .map(|v| v.round().clamp(0.0, 255.0) as u8)
+}
