@@ -69,6 +69,9 @@ pub fn process(
 ) -> Result<()> {
     let facts = codec::inspect(Cursor::new(source), limits)?;
     let plan = pipeline::Plan::new(&facts, operations, limits)?;
+    if operations.is_empty() {
+        return Ok(());
+    }
     let mut run = pipeline::Run { limits, interrupted, emit };
     if planar::run(source, &facts, &plan, &mut run)? {
         return Ok(());

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use fast_image_resize::Resizer;
 
 use super::codec::{self, Facts, jpeg};
-use super::operation::{Action, Operation, Save, Watermark};
+use super::operation::{Action, Filter, Operation, Save, Watermark};
 use super::ops::geometry::{self, Placement};
 use super::ops::{resize, watermark};
 use super::raster::Raster;
@@ -21,7 +21,7 @@ const HEADROOM: u32 = 2;
 /// All that is to be done to one source.
 pub(crate) struct Plan<'a> {
     /// The upright source's.
-    pub(crate) size: (u32, u32),
+    size: (u32, u32),
     /// In the order in which they are made.
     pub(crate) outputs: Vec<Planned<'a>>,
 }
@@ -57,7 +57,7 @@ impl<'a> Plan<'a> {
             outputs.push(planned);
         }
         // Largest first; what is not a plain resize comes last, when only the source is needed.
-        outputs.sort_by_key(|planned| match planned.plain_resize(size) {
+        outputs.sort_by_key(|planned| match planned.plain_resize() {
             Some(placement) => (0, u64::MAX - u64::from(placement.scaled.0) * u64::from(placement.scaled.1)),
             None => (1, 0),
         });
@@ -68,7 +68,7 @@ impl<'a> Plan<'a> {
     pub(crate) fn shrink(&self) -> u8 {
         let enough = |shrink: u32| {
             self.outputs.iter().all(|planned| {
-                planned.plain_resize(self.size).is_some_and(|placement| {
+                planned.plain_resize().is_some_and(|placement| {
                     self.size.0 / shrink >= HEADROOM * placement.scaled.0
                         && self.size.1 / shrink >= HEADROOM * placement.scaled.1
                 })
@@ -101,12 +101,16 @@ impl<'a> Planned<'a> {
         Ok(())
     }
 
-    /// The first step, if it makes all of a picture of `size` smaller or larger.
-    pub(crate) fn plain_resize(&self, size: (u32, u32)) -> Option<&Placement> {
+    /// The first step, if it makes all of the picture smaller or larger.
+    pub(crate) fn plain_resize(&self) -> Option<&Placement> {
         match self.steps.first() {
-            Some(Step::Resize(placement)) if placement.is_plain(size) => Some(placement),
+            Some(Step::Resize(placement)) if placement.is_plain() => Some(placement),
             _ => None,
         }
+    }
+
+    pub(crate) fn begins_with_resize(&self) -> bool {
+        matches!(self.steps.first(), Some(Step::Resize(_)))
     }
 
     /// The format and how it is written.
@@ -154,45 +158,59 @@ impl Run<'_> {
 /// Makes the plan's outputs in pixels.
 pub(crate) fn run(source: &[u8], facts: &Facts, plan: &Plan<'_>, run: &mut Run<'_>) -> Result<()> {
     run.go_on()?;
-    let original = codec::decode(source, facts, plan.shrink(), run.limits)?;
+    let mut original = Some(codec::decode(source, facts, plan.shrink(), run.limits)?);
     let mut resizer = Resizer::new();
     // The smallest plain resize so far.
     let mut intermediate: Option<Raster> = None;
-    for planned in &plan.outputs {
+    let last = plan.outputs.len() - 1;
+    for (position, planned) in plan.outputs.iter().enumerate() {
         run.go_on()?;
         let mut steps = planned.steps.iter();
-        let mut picture = match planned.plain_resize(plan.size) {
+        let full = original.as_ref().expect("it is taken for the last output only");
+        let picture = match planned.plain_resize() {
             Some(placement) => {
                 steps.next();
-                let made = resized(&original, intermediate.as_ref(), placement, &mut resizer)?;
+                let made = resized(full, intermediate.as_ref(), placement, &mut resizer)?;
                 // Later outputs are smaller still, so that this one serves them best.
-                let reusable = placement.filter == super::operation::Filter::Lanczos3;
-                if reusable {
-                    intermediate = Some(made);
-                    Cow::Borrowed(intermediate.as_ref().expect("just set"))
+                if placement.filter == Filter::Lanczos3 {
+                    Cow::Borrowed(&*intermediate.insert(made))
                 } else {
                     Cow::Owned(made)
                 }
             }
-            None => Cow::Borrowed(&original),
+            // Not to be copied for the mark.
+            None if position == last => Cow::Owned(original.take().expect("taken once")),
+            None => Cow::Borrowed(full),
         };
-        for step in steps {
-            run.go_on()?;
-            picture = Cow::Owned(match step {
-                Step::Resize(placement) => resize::resize(&picture, placement, &mut resizer)?,
-                Step::Watermark(watermark) => {
-                    let mark = watermark::mark(watermark, (picture.width, picture.height))?;
-                    watermark::draw(picture.into_owned(), &mark)
-                }
-            });
-        }
-        run.go_on()?;
-        let (format, tables) = planned.target(facts, picture.has_alpha());
-        let output = codec::encode(&picture, format, &tables)?;
-        drop(picture);
-        run.emit(planned.index, output)?;
+        finish(picture, steps, planned, facts, &mut resizer, run)?;
     }
     Ok(())
+}
+
+/// Takes the steps that are left, and writes the picture.
+pub(crate) fn finish(
+    mut picture: Cow<'_, Raster>,
+    steps: std::slice::Iter<'_, Step<'_>>,
+    planned: &Planned<'_>,
+    facts: &Facts,
+    resizer: &mut Resizer,
+    run: &mut Run<'_>,
+) -> Result<()> {
+    for step in steps {
+        run.go_on()?;
+        picture = Cow::Owned(match step {
+            Step::Resize(placement) => resize::resize(&picture, placement, resizer)?,
+            Step::Watermark(wanted) => {
+                let mark = watermark::mark(wanted, (picture.width, picture.height))?;
+                watermark::draw(picture.into_owned(), &mark)
+            }
+        });
+    }
+    run.go_on()?;
+    let (format, tables) = planned.target(facts, picture.has_alpha());
+    let output = codec::encode(&picture, format, &tables)?;
+    drop(picture);
+    run.emit(planned.index, output)
 }
 
 /// Whether an intermediate of `size` is large enough for `placement`.

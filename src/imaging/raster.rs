@@ -2,6 +2,9 @@
 
 use std::borrow::Cow;
 
+/// Pixels a side of the squares in which pictures are turned.
+const TILE: usize = 32;
+
 /// The channels of a pixel, in memory order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Channels {
@@ -94,21 +97,27 @@ impl Raster {
         let (source, _) = self.data.as_chunks::<N>();
         let mut data = vec![0; self.data.len()];
         let (target, _) = data.as_chunks_mut::<N>();
-        for (y, row) in target.chunks_exact_mut(width).enumerate() {
-            // The source index of the row's first pixel, and the step to the next one.
-            let (start, step): (usize, isize) = match orientation {
-                2 => (y * w + w - 1, -1),
-                3 => ((h - 1 - y) * w + w - 1, -1),
-                4 => ((h - 1 - y) * w, 1),
-                5 => (y, w as isize),
-                6 => ((h - 1) * w + y, -(w as isize)),
-                7 => ((h - 1) * w + w - 1 - y, -(w as isize)),
-                _ => (w - 1 - y, w as isize),
-            };
-            let mut at = start as isize;
-            for pixel in row {
-                *pixel = source[at as usize];
-                at += step;
+        // In tiles, because a column of the source touches a cache line in every row.
+        for (band, rows) in target.chunks_mut(width * TILE).enumerate() {
+            for left in (0..width).step_by(TILE) {
+                for (i, row) in rows.chunks_exact_mut(width).enumerate() {
+                    let y = band * TILE + i;
+                    // The source index of the row's first pixel, and the step to the next one.
+                    let (start, step): (usize, isize) = match orientation {
+                        2 => (y * w + w - 1, -1),
+                        3 => ((h - 1 - y) * w + w - 1, -1),
+                        4 => ((h - 1 - y) * w, 1),
+                        5 => (y, w as isize),
+                        6 => ((h - 1) * w + y, -(w as isize)),
+                        7 => ((h - 1) * w + w - 1 - y, -(w as isize)),
+                        _ => (w - 1 - y, w as isize),
+                    };
+                    let mut at = start as isize + step * left as isize;
+                    for pixel in &mut row[left..width.min(left + TILE)] {
+                        *pixel = source[at as usize];
+                        at += step;
+                    }
+                }
             }
         }
         Self { width: width as u32, height: height as u32, channels: self.channels, data }

@@ -20,9 +20,8 @@ pub(super) fn inspect<R: BufRead + Seek>(reader: R, limits: &Limits) -> Result<F
     while frames <= limits.max_frames {
         match next_frame(&mut reader) {
             Ok(true) => frames += 1,
-            Ok(false) => break,
             Err(error) if frames == 0 || error.code != Code::TruncatedImage => return Err(error),
-            Err(_) => break,
+            Ok(false) | Err(_) => break,
         }
     }
     if frames == 0 {

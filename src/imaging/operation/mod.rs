@@ -224,7 +224,7 @@ impl Anchor {
     }
 }
 
-/// What is done when a client names no operations: 800×600, 150×150, "MySite".
+/// What is done when a client names no operations: 800×600, 150×150, `MySite`.
 pub fn defaults() -> Vec<Operation> {
     vec![
         Action::Resize(Resize::fill(800, 600)).into(),

@@ -6,6 +6,8 @@ use crate::imaging::{Code, Error, Limits, Result};
 pub(crate) struct Placement {
     /// The part of the source that is used: left, top, width, height.
     pub(crate) crop: [f64; 4],
+    /// Whether that part is all of it.
+    pub(crate) whole: bool,
     /// The size that part is scaled to.
     pub(crate) scaled: (u32, u32),
     /// A larger canvas around it.
@@ -27,14 +29,14 @@ impl Placement {
         self.canvas.as_ref().map_or(self.scaled, |canvas| canvas.size)
     }
 
-    /// Whether all of a picture of `size` is used and nothing is added.
-    pub(crate) fn is_plain(&self, size: (u32, u32)) -> bool {
-        self.canvas.is_none() && self.crop == whole(size)
+    /// Whether all of the picture is used and nothing is added.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.canvas.is_none() && self.whole
     }
 
     /// Whether it changes nothing about a picture of `size`.
     pub(crate) fn is_idle(&self, size: (u32, u32)) -> bool {
-        self.is_plain(size) && self.scaled == size
+        self.is_plain() && self.scaled == size
     }
 }
 
@@ -53,7 +55,7 @@ pub(crate) fn resize(resize: &Resize, size: (u32, u32)) -> Placement {
         let factor = if resize.enlarge { factor } else { factor.min(1.0) };
         (side(w * factor), side(h * factor))
     };
-    let mut placement = Placement { crop: whole(size), scaled: size, canvas: None, filter: resize.filter };
+    let mut placement = Placement { crop: whole(size), whole: true, scaled: size, canvas: None, filter: resize.filter };
     match fit {
         Fit::Fill if resize.enlarge => placement.scaled = (side(box_w), side(box_h)),
         Fit::Fill => placement.scaled = (side(box_w.min(w)), side(box_h.min(h))),
@@ -77,6 +79,7 @@ pub(crate) fn resize(resize: &Resize, size: (u32, u32)) -> Placement {
             let (crop_w, crop_h) = ((target_w / factor).min(w), (target_h / factor).min(h));
             let (x, y) = resize.gravity.fractions();
             placement.crop = [(w - crop_w) * x, (h - crop_h) * y, crop_w, crop_h];
+            placement.whole = crop_w >= w && crop_h >= h;
             placement.scaled = (side(target_w), side(target_h));
         }
     }

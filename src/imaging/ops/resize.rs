@@ -53,7 +53,7 @@ fn place(picture: Raster, canvas: &Canvas) -> Raster {
     // A background with alpha or colour needs channels to hold it.
     let picture = match picture.channels {
         Channels::Gray if (r, a) == (g, 255) && g == b => picture,
-        Channels::Gray | Channels::Rgb if a != 255 => with_alpha(picture.into_colour()),
+        Channels::Gray | Channels::Rgb if a != 255 => with_alpha(&picture.into_colour()),
         _ => picture.into_colour(),
     };
     let pixel = [r, g, b, a];
@@ -67,9 +67,9 @@ fn place(picture: Raster, canvas: &Canvas) -> Raster {
     filled
 }
 
-fn with_alpha(picture: Raster) -> Raster {
+fn with_alpha(picture: &Raster) -> Raster {
     let data = picture.data.chunks_exact(3).flat_map(|p| [p[0], p[1], p[2], 255]).collect();
-    Raster { channels: Channels::Rgba, data, ..picture }
+    Raster { width: picture.width, height: picture.height, channels: Channels::Rgba, data }
 }
 
 #[cfg(test)]

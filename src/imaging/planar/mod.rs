@@ -28,17 +28,27 @@ pub(crate) fn run(source: &[u8], facts: &Facts, plan: &Plan<'_>, run: &mut Run<'
     let Some(original) = decoded(source, facts, run) else { return Ok(false) };
     let mut original = Some(original);
     let mut resizer = Resizer::new();
+    // The smallest plain resize so far.
     let mut intermediate: Option<Planes> = None;
     let last = plan.outputs.len() - 1;
     for (position, planned) in plan.outputs.iter().enumerate() {
         run.go_on()?;
         let mut steps = planned.steps.iter();
         let full = original.as_ref().expect("it is taken for the last output only");
-        let mut picture = match planned.plain_resize(plan.size) {
+        let encoding = encoding(planned, facts).expect("checked by qualifies");
+        let resize = planned.plain_resize();
+        let base =
+            resize.and_then(|placement| intermediate.as_ref().filter(|made| pipeline::serves(made.size(), placement)));
+        let Encoding::Planes(quality) = encoding else {
+            let Some(Step::Resize(placement)) = steps.next() else { unreachable!("checked by qualifies") };
+            let picture = base.unwrap_or(full).to_rgb(placement, &mut resizer)?;
+            pipeline::finish(Cow::Owned(picture), steps, planned, facts, &mut resizer, run)?;
+            continue;
+        };
+        let mut picture = match resize {
             Some(placement) => {
                 steps.next();
-                let base = intermediate.as_ref().filter(|made| pipeline::serves(made.size(), placement));
-                let made = base.unwrap_or(full).resized(placement, true, &mut resizer)?;
+                let made = base.unwrap_or(full).resized(placement, &mut resizer)?;
                 if placement.filter == Filter::Lanczos3 {
                     Cow::Borrowed(&*intermediate.insert(made))
                 } else {
@@ -50,20 +60,16 @@ pub(crate) fn run(source: &[u8], facts: &Facts, plan: &Plan<'_>, run: &mut Run<'
         };
         for step in steps {
             run.go_on()?;
-            let mut next = match step {
-                Step::Resize(placement) => {
-                    picture = Cow::Owned(picture.resized(placement, false, &mut resizer)?);
-                    continue;
+            picture = Cow::Owned(match step {
+                Step::Resize(placement) => picture.resized(placement, &mut resizer)?,
+                Step::Watermark(wanted) => {
+                    let mut marked = picture.into_owned();
+                    marked.draw(&watermark::mark(wanted, marked.size())?);
+                    marked
                 }
-                Step::Watermark(_) => picture.into_owned(),
-            };
-            if let Step::Watermark(wanted) = step {
-                next.draw(&watermark::mark(wanted, next.size())?);
-            }
-            picture = Cow::Owned(next);
+            });
         }
         run.go_on()?;
-        let quality = quality(planned, facts).expect("checked by qualifies");
         let (width, height) = picture.size();
         let data = encoded(picture, quality)?;
         run.emit(planned.index, Output { format: Format::Jpeg, width, height, data })?;
@@ -71,36 +77,47 @@ pub(crate) fn run(source: &[u8], facts: &Facts, plan: &Plan<'_>, run: &mut Run<'
     Ok(true)
 }
 
-/// Upright 8-bit YCbCr without a colour profile, 4:2:0 (or 4:4:4 where every output is resized),
-/// and nothing but JPEG to write.
+/// 8-bit YCbCr without a colour profile, 4:2:0 (or less subsampled where every output is
+/// resized), and outputs that planes serve.
 fn qualifies(facts: &Facts, plan: &Plan<'_>) -> bool {
     let Some(header) = &facts.jpeg else { return false };
     let sampling = match header.sampling() {
         Some((2, 2)) => true,
-        Some((1, 1) | (2, 1) | (1, 2)) => {
-            plan.outputs.iter().all(|planned| matches!(planned.steps.first(), Some(Step::Resize(_))))
-        }
+        Some((1 | 2, 1) | (1, 2)) => plan.outputs.iter().all(Planned::begins_with_resize),
         _ => false,
     };
+    // Turning a picture whose last chroma samples cover half of what others do would shift chroma.
+    let even = facts.header.width.is_multiple_of(2) && facts.header.height.is_multiple_of(2);
     sampling
         && header.is_ycbcr()
-        && facts.orientation == 1
+        && (facts.orientation == 1 || even)
         && plan.shrink() == 1
-        && plan.outputs.iter().all(|planned| quality(planned, facts).is_some() && no_canvas(planned))
+        && plan.outputs.iter().all(|planned| encoding(planned, facts).is_some())
         && !codec::icc::matters(facts.icc.as_deref())
+}
+
+/// How an output is written.
+enum Encoding {
+    /// As a JPEG of this quality.
+    Planes(u8),
+    /// In pixels after the first step, which resizes.
+    Pixels,
+}
+
+fn encoding(planned: &Planned<'_>, facts: &Facts) -> Option<Encoding> {
+    let quality = match planned.target(facts, false) {
+        (Format::Jpeg, jpeg::Tables::Quality(quality)) => Some(quality),
+        (Format::Jpeg, kept) => kept.standard_quality(),
+        _ => None,
+    };
+    match quality {
+        Some(quality) if no_canvas(planned) => Some(Encoding::Planes(quality)),
+        _ => (planned.begins_with_resize() && no_canvas(planned)).then_some(Encoding::Pixels),
+    }
 }
 
 fn no_canvas(planned: &Planned<'_>) -> bool {
     planned.steps.iter().all(|step| !matches!(step, Step::Resize(placement) if placement.canvas.is_some()))
-}
-
-/// The quality an output is written with, if it is a JPEG that standard tables can give.
-fn quality(planned: &Planned<'_>, facts: &Facts) -> Option<u8> {
-    match planned.target(facts, false) {
-        (Format::Jpeg, jpeg::Tables::Quality(quality)) => Some(quality),
-        (Format::Jpeg, kept) => kept.standard_quality(),
-        _ => None,
-    }
 }
 
 fn decoded(source: &[u8], facts: &Facts, run: &Run<'_>) -> Option<Planes> {
@@ -108,7 +125,10 @@ fn decoded(source: &[u8], facts: &Facts, run: &Run<'_>) -> Option<Planes> {
     codec::guarded(Format::Jpeg, || {
         let raw =
             jpeg::decoder(source, run.limits).and_then(libjpeg_turbo_rs::Decoder::decode_raw).map_err(jpeg::refused)?;
-        Ok(Planes::new(raw, sampling))
+        Ok(Planes::new(raw, sampling).map(|planes| match facts.orientation {
+            1 => planes,
+            turned => planes.oriented(turned),
+        }))
     })
     .ok()
     .flatten()

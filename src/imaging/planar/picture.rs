@@ -5,6 +5,7 @@ use libjpeg_turbo_rs::RawImage;
 use crate::imaging::ops::geometry::Placement;
 use crate::imaging::ops::resize;
 use crate::imaging::ops::watermark::{Mark, mix, scaled};
+use crate::imaging::raster::{Channels, Raster};
 use crate::imaging::{Code, Error, Result};
 
 /// A picture as a JPEG stores it: luma, and two chroma planes of fewer samples.
@@ -14,7 +15,8 @@ pub(super) struct Planes {
     height: u32,
     /// How many luma samples share one of chroma, along x and y.
     sampling: (u8, u8),
-    planes: [Plane; 3],
+    /// Y, Cb and Cr.
+    channels: [Plane; 3],
 }
 
 #[derive(Debug, Clone)]
@@ -47,7 +49,7 @@ impl Planes {
             }
             planes.push(plane);
         }
-        Some(Self { width, height, sampling, planes: planes.try_into().ok()? })
+        Some(Self { width, height, sampling, channels: planes.try_into().ok()? })
     }
 
     pub(super) fn size(&self) -> (u32, u32) {
@@ -55,47 +57,65 @@ impl Planes {
     }
 
     pub(super) fn is_packed(&self) -> bool {
-        self.planes.iter().all(Plane::is_packed)
+        self.channels.iter().all(Plane::is_packed)
     }
 
     /// Without padding between rows.
     pub(super) fn packed(self) -> Self {
-        Self { planes: self.planes.map(Plane::packed), ..self }
+        Self { channels: self.channels.map(Plane::packed), ..self }
     }
 
     pub(super) fn samples(&self) -> [&[u8]; 3] {
-        self.planes.each_ref().map(|plane| &plane.data[..])
+        self.channels.each_ref().map(|plane| &plane.data[..])
     }
 
-    /// Resampled to 4:2:0 at the placement's size; `whole` takes all of the picture, whatever
-    /// the placement's crop says.
-    pub(super) fn resized(&self, placement: &Placement, whole: bool, resizer: &mut Resizer) -> Result<Self> {
+    /// Resampled to 4:2:0 at the placement's size.
+    pub(super) fn resized(&self, placement: &Placement, resizer: &mut Resizer) -> Result<Self> {
+        let (width, height) = placement.scaled;
+        let channels = self.resampled(placement, (2, 2), resizer)?;
+        Ok(Self { width, height, sampling: (2, 2), channels })
+    }
+
+    /// Resampled, and converted to RGB.
+    pub(super) fn to_rgb(&self, placement: &Placement, resizer: &mut Resizer) -> Result<Raster> {
+        let (width, height) = placement.scaled;
+        let [luma, cb, cr] = self.resampled(placement, (1, 1), resizer)?;
+        let chroma = cb.data.iter().zip(&cr.data);
+        let data = luma.data.iter().zip(chroma).flat_map(|(&y, (&cb, &cr))| rgb(y, cb, cr)).collect();
+        Ok(Raster { width, height, channels: Channels::Rgb, data })
+    }
+
+    /// The planes at the placement's size, chroma divided by `target`.
+    fn resampled(&self, placement: &Placement, target: (u8, u8), resizer: &mut Resizer) -> Result<[Plane; 3]> {
         let (width, height) = placement.scaled;
         let full = [0.0, 0.0, f64::from(self.width), f64::from(self.height)];
-        let crop = if whole { full } else { placement.crop };
-        let mut scale = |plane: &Plane, sampling: (u8, u8), target: (u32, u32), halved: f64| {
-            let (h, v) = (f64::from(sampling.0), f64::from(sampling.1));
-            // A chroma sample stands in the middle of the luma samples that share it, so that
-            // chroma scales as luma does. An odd side leaves the last one half outside.
-            let along = |start: f64, length: f64, side: u32, target: u32, by: f64, limit: u32| {
-                let exact = f64::from(target) * halved / f64::from(side);
-                let start = start / by;
-                (start, (length / by * exact).min(f64::from(limit) - start))
-            };
-            let (left, crop_w) = along(crop[0], crop[2], width, target.0, h, plane.width);
-            let (top, crop_h) = along(crop[1], crop[3], height, target.1, v, plane.height);
-            let part =
-                Placement { crop: [left, top, crop_w, crop_h], scaled: target, canvas: None, filter: placement.filter };
+        // The picture may be an intermediate, smaller than the one the crop was made for.
+        let crop = if placement.whole { full } else { placement.crop };
+        // A chroma sample stands in the middle of the luma samples that share it, so that chroma
+        // scales as luma does. An odd side leaves the last sample half outside.
+        let along = |[start, length]: [f64; 2], side: u32, from: u8, to: u8, limit: u32| {
+            let samples = side.div_ceil(to.into());
+            let covered = f64::from(samples) * f64::from(to) / f64::from(side);
+            let (start, length) = (start / f64::from(from), length / f64::from(from) * covered);
+            (samples, start, length.min(f64::from(limit) - start))
+        };
+        let mut scale = |plane: &Plane, from: (u8, u8), to: (u8, u8)| {
+            let (w, left, crop_w) = along([crop[0], crop[2]], width, from.0, to.0, plane.width);
+            let (h, top, crop_h) = along([crop[1], crop[3]], height, from.1, to.1, plane.height);
+            let part = Placement { crop: [left, top, crop_w, crop_h], scaled: (w, h), canvas: None, ..*placement };
             plane.scaled(&part, resizer)
         };
-        let half = (width.div_ceil(2), height.div_ceil(2));
-        let [y, cb, cr] = &self.planes;
-        let planes = [
-            scale(y, (1, 1), (width, height), 1.0)?,
-            scale(cb, self.sampling, half, 2.0)?,
-            scale(cr, self.sampling, half, 2.0)?,
-        ];
-        Ok(Self { width, height, sampling: (2, 2), planes })
+        let [y, cb, cr] = &self.channels;
+        Ok([scale(y, (1, 1), (1, 1))?, scale(cb, self.sampling, target)?, scale(cr, self.sampling, target)?])
+    }
+
+    /// The upright picture; its sides must be multiples of the sampling, or chroma would shift.
+    pub(super) fn oriented(self, orientation: u8) -> Self {
+        let turned = orientation >= 5;
+        let (h, v) = self.sampling;
+        let channels = self.channels.map(|plane| plane.packed().oriented(orientation));
+        let [Plane { width, height, .. }, ..] = channels;
+        Self { width, height, sampling: if turned { (v, h) } else { (h, v) }, channels }
     }
 
     /// Blends the mark in, as `watermark::draw` does in RGB. The picture is 4:2:0.
@@ -109,18 +129,18 @@ impl Planes {
         let chroma_columns = (left + columns).div_ceil(2) - chroma_left;
         let mut sums = vec![0_u16; chroma_columns];
         let rows = mark.mask.height.min(self.height.saturating_sub(mark.y)) as usize;
-        let stride = self.planes[0].stride as usize;
+        let stride = self.channels[0].stride as usize;
         for (i, coverage) in mark.mask.rows().take(rows).enumerate() {
             let y = top + i;
-            let row = &mut self.planes[0].data[y * stride + left..][..columns];
+            let row = &mut self.channels[0].data[y * stride + left..][..columns];
             for (x, (sample, &coverage)) in row.iter_mut().zip(coverage).enumerate() {
                 let alpha = scaled(mark.alpha, coverage);
                 *sample = mix(*sample, luma, alpha);
-                sums[(left + x) / 2 - chroma_left] += u16::from(alpha);
+                sums[((left + x) >> 1) - chroma_left] += u16::from(alpha);
             }
             if y % 2 == 1 || i + 1 == rows {
                 for (plane, value) in [(1, cb), (2, cr)] {
-                    self.planes[plane].blend(chroma_left, y / 2, &sums, value);
+                    self.channels[plane].blend(chroma_left, y / 2, &sums, value);
                 }
                 sums.fill(0);
             }
@@ -159,6 +179,12 @@ impl Plane {
         Ok(Self { width, height, stride: width, data })
     }
 
+    fn oriented(self, orientation: u8) -> Self {
+        let Self { width, height, data, .. } = self;
+        let turned = Raster { width, height, channels: Channels::Gray, data }.oriented(orientation);
+        Self { width: turned.width, height: turned.height, stride: turned.width, data: turned.data }
+    }
+
     /// Blends `value` into a row, by sums of four alphas.
     fn blend(&mut self, left: usize, y: usize, sums: &[u16], value: u8) {
         let start = y * self.stride as usize + left;
@@ -178,4 +204,14 @@ fn ycbcr([r, g, b]: [u8; 3]) -> [u8; 3] {
         128.0 + 0.5 * r - 0.418_688 * g - 0.081_312 * b,
     ]
     .map(|v| v.round().clamp(0.0, 255.0) as u8)
+}
+
+/// The formula's inverse, in 65536ths.
+fn rgb(y: u8, cb: u8, cr: u8) -> [u8; 3] {
+    const HALF: i32 = 1 << 15;
+    let (y, cb, cr) = (i32::from(y) << 16, i32::from(cb) - 128, i32::from(cr) - 128);
+    let r = y + 91_881 * cr;
+    let g = y - 22_554 * cb - 46_802 * cr;
+    let b = y + 116_130 * cb;
+    [r, g, b].map(|v| ((v + HALF) >> 16).clamp(0, 255) as u8)
 }

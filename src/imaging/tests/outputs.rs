@@ -32,7 +32,9 @@ fn defaults_yield_three_jpegs() {
     let sizes: Vec<_> = outputs.iter().map(|o| (o.format, o.width, o.height)).collect();
     let jpeg = Format::Jpeg;
     assert_eq!(sizes, [(jpeg, 800, 600), (jpeg, 150, 105), (jpeg, 1000, 700)]);
-    outputs.iter().for_each(|output| drop(decoded(output)));
+    for output in &outputs {
+        decoded(output);
+    }
 }
 
 #[test]
@@ -179,4 +181,59 @@ fn both_ways_look_the_same() {
             assert!((0.93..1.07).contains(&ratio), "output {i}: {ratio}");
         }
     }
+}
+
+#[test]
+fn turned_jpegs_take_the_short_way_too() {
+    let picture = samples::quarters(640, 480);
+    let operations = parse(
+        r#"[{"type":"resize","width":320,"height":240,"quality":90},
+            {"type":"watermark","text":"x","quality":90},
+            {"type":"resize","width":400,"format":"png"},
+            {"type":"resize","width":200,"height":200,"fit":"cover","format":"webp"}]"#,
+        &Limits::default(),
+    )
+    .unwrap();
+    for orientation in 1..=8 {
+        let source = samples::turned_jpeg(&samples::as_stored(&picture, orientation), orientation);
+        for output in one_way(&source, &operations, true) {
+            assert_quarters(&decoded(&output), 12);
+        }
+    }
+}
+
+#[test]
+fn less_subsampled_jpegs_take_the_short_way_when_resized() {
+    use libjpeg_turbo_rs::{Encoder, PixelFormat, Subsampling};
+    let picture = samples::photo(801, 603);
+    let operations = [fill(402, 301).into(), png(fill(402, 301))];
+    for sampling in [Subsampling::S444, Subsampling::S422, Subsampling::S440] {
+        let source =
+            Encoder::new(&picture.data, 801, 603, PixelFormat::Rgb).quality(92).subsampling(sampling).encode().unwrap();
+        let planes = one_way(&source, &operations, true);
+        let pixels = one_way(&source, &operations, false);
+        for (planes, pixels) in planes.iter().zip(&pixels) {
+            let noise = psnr(&decoded(planes), &decoded(pixels));
+            assert!(noise > 36.0, "{sampling:?}: {noise} dB");
+        }
+    }
+}
+
+#[test]
+fn fixtures_are_read_as_they_were_drawn() {
+    let fixtures = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let read = |name: &str| std::fs::read(fixtures.join(name)).unwrap();
+    let mut names: Vec<String> = (1..=8).map(|i| format!("orientation-{i}.jpg")).collect();
+    names.extend(["jpg", "webp", "gif", "bmp", "tiff"].map(|ext| format!("quarters.{ext}")));
+    for name in names {
+        let output = run(&read(&name), &[png(fill(96, 64))]).unwrap().remove(0);
+        assert_quarters(&decoded(&output), 12);
+    }
+    let palette = decoded(&run(&read("palette.png"), &[png(Action::Convert)]).unwrap()[0]);
+    assert_eq!(palette.data[..4], [255, 0, 0, 0]);
+    assert_eq!(palette.data[palette.data.len() - 4..], [255; 4]);
+    let alpha = decoded(&run(&read("alpha.png"), &[png(thumbnail(100))]).unwrap()[0]);
+    assert!(alpha.data[3] == 0 && alpha.data[(50 * 100 + 50) * 4 + 3] == 200);
+    let grey = run(&read("grey.jpg"), &[fill(30, 20).into()]).unwrap().remove(0);
+    assert_eq!(decoded(&grey).channels, Channels::Gray);
 }

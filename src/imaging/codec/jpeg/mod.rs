@@ -26,12 +26,16 @@ const MAX_SCANS: usize = 100;
 #[derive(Debug, Clone)]
 pub(crate) enum Tables {
     Quality(u8),
-    /// A source's own tables (luma, chroma) and luma's sampling factors.
-    Kept {
-        luma: [u16; 64],
-        chroma: [u16; 64],
-        sampling: Subsampling,
-    },
+    /// A source's own.
+    Kept(Box<Kept>),
+}
+
+/// A source's quantisation tables, row-major, and its sampling.
+#[derive(Debug, Clone)]
+pub(crate) struct Kept {
+    luma: [u16; 64],
+    chroma: [u16; 64],
+    sampling: Subsampling,
 }
 
 /// Where nothing else is asked for.
@@ -42,7 +46,7 @@ impl Tables {
     pub(crate) fn quality(&self) -> u8 {
         match self {
             Self::Quality(quality) => *quality,
-            Self::Kept { .. } => DEFAULT_QUALITY,
+            Self::Kept(_) => DEFAULT_QUALITY,
         }
     }
 
@@ -68,14 +72,17 @@ impl Tables {
             _ => return None,
         };
         let baseline = |table: &[u16; 64]| table.iter().all(|value| (1..=255).contains(value));
-        (baseline(&luma) && baseline(&chroma)).then_some(Self::Kept { luma, chroma, sampling })
+        (baseline(&luma) && baseline(&chroma)).then(|| Self::Kept(Box::new(Kept { luma, chroma, sampling })))
     }
 }
 
 impl Tables {
     /// The quality at which the standard tables are these, at 4:2:0.
     pub(crate) fn standard_quality(&self) -> Option<u8> {
-        let Self::Kept { luma, chroma, sampling: Subsampling::S420 } = self else { return None };
+        let Self::Kept(kept) = self else { return None };
+        if kept.sampling != Subsampling::S420 {
+            return None;
+        }
         (1..=100).find(|&quality| {
             let scale = u32::from(libjpeg_turbo_rs::quality_scaling(quality) as u16);
             let scaled = |base: &[u8; 64], table: &[u16; 64]| {
@@ -83,7 +90,7 @@ impl Tables {
                     .zip(table)
                     .all(|(&base, &value)| ((u32::from(base) * scale + 50) / 100).clamp(1, 255) == u32::from(value))
             };
-            scaled(&header::STANDARD_LUMA, luma) && scaled(&header::STANDARD_CHROMA, chroma)
+            scaled(&header::STANDARD_LUMA, &kept.luma) && scaled(&header::STANDARD_CHROMA, &kept.chroma)
         })
     }
 }
@@ -245,9 +252,11 @@ pub(crate) fn encode(raster: &Raster, tables: &Tables) -> Result<Vec<u8>> {
             };
             encoder.quality(*quality).subsampling(sampling)
         }
-        Tables::Kept { luma, chroma, sampling } => {
-            encoder.quant_table(0, *luma).quant_table(1, *chroma).force_baseline(true).subsampling(*sampling)
-        }
+        Tables::Kept(kept) => encoder
+            .quant_table(0, kept.luma)
+            .quant_table(1, kept.chroma)
+            .force_baseline(true)
+            .subsampling(kept.sampling),
     };
     encoder.encode().map_err(|error| Error::new(Code::DecoderFailure, format!("writing JPEG: {error}")))
 }
