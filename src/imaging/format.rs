@@ -25,6 +25,18 @@ impl Format {
         }
     }
 
+    /// The name used in sentences.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Jpeg => "JPEG",
+            Self::Png => "PNG",
+            Self::WebP => "WebP",
+            Self::Gif => "GIF",
+            Self::Bmp => "BMP",
+            Self::Tiff => "TIFF",
+        }
+    }
+
     pub fn extension(self) -> &'static str {
         match self {
             Self::Jpeg => "jpg",

@@ -1,5 +1,7 @@
 use serde::{Deserialize, Serialize};
 
+use super::{Code, Error, Header, Result};
+
 /// What a picture may cost, checked from its header before the memory is taken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -33,5 +35,41 @@ impl Default for Limits {
             max_output_side: 16_384,
             max_operations: 32,
         }
+    }
+}
+
+impl Limits {
+    /// Holds a source's header against the limits.
+    ///
+    /// # Errors
+    /// `too-many-frames`, `too-many-pixels` or `too-large`, naming the limit.
+    pub fn check(&self, header: &Header) -> Result<()> {
+        let pixels = u64::from(header.width) * u64::from(header.height);
+        let summed = pixels.saturating_mul(u64::from(header.frames));
+        let side = header.width.max(header.height);
+        // No decoder here keeps more than four bytes a pixel of the finished picture.
+        let bytes = pixels.saturating_mul(4);
+        let refuse = |code, what: &str, value: u64, name: &str, limit: u64| {
+            Err(Error::new(code, format!("{what} {value} exceeds limits.{name} ({limit})")))
+        };
+        if pixels > self.max_pixels {
+            return refuse(Code::TooManyPixels, "the pixel count", pixels, "max_pixels", self.max_pixels);
+        }
+        if side > self.max_side {
+            return refuse(Code::TooLarge, "a side of", side.into(), "max_side", self.max_side.into());
+        }
+        if header.frames > self.max_frames {
+            let (frames, limit) = (header.frames.into(), self.max_frames.into());
+            return refuse(Code::TooManyFrames, "the frame count", frames, "max_frames", limit);
+        }
+        if summed > self.max_frame_pixels {
+            let limit = self.max_frame_pixels;
+            return refuse(Code::TooManyPixels, "the pixel count of all frames", summed, "max_frame_pixels", limit);
+        }
+        if bytes > self.max_decoded_bytes {
+            let limit = self.max_decoded_bytes;
+            return refuse(Code::TooLarge, "the decoded size", bytes, "max_decoded_bytes", limit);
+        }
+        Ok(())
     }
 }

@@ -4,12 +4,20 @@
 //! Redis: bytes come in, bytes go out, and every refusal carries a [`Code`] that says whose fault
 //! it was.
 
+mod codec;
 mod error;
 mod format;
 mod limits;
 pub mod operation;
+mod ops;
+mod pipeline;
+mod planar;
+mod raster;
+#[cfg(test)]
+mod tests;
+mod text;
 
-use std::io::{BufRead, Seek};
+use std::io::{BufRead, Cursor, Seek};
 
 pub use error::{Code, Error, Result};
 pub use format::Format;
@@ -42,8 +50,7 @@ pub struct Output {
 /// `empty-file`, `unsupported-format`, `corrupt-image`, `truncated-image`, or the limit that it
 /// exceeds: `too-large`, `too-many-pixels`, `too-many-frames`.
 pub fn probe<R: BufRead + Seek>(reader: R, limits: &Limits) -> Result<Header> {
-    let _ = (reader, limits);
-    Err(Error::new(Code::UnsupportedFormat, "not built yet"))
+    codec::inspect(reader, limits).map(|facts| facts.header)
 }
 
 /// Decodes `source` once and applies each operation to a copy of it, upright.
@@ -60,6 +67,14 @@ pub fn process(
     interrupted: &dyn Fn() -> bool,
     emit: &mut dyn FnMut(usize, Output) -> std::io::Result<()>,
 ) -> Result<()> {
-    let _ = (source, operations, limits, interrupted, emit);
-    Err(Error::new(Code::UnsupportedFormat, "not built yet"))
+    let facts = codec::inspect(Cursor::new(source), limits)?;
+    let plan = pipeline::Plan::new(&facts, operations, limits)?;
+    if operations.is_empty() {
+        return Ok(());
+    }
+    let mut run = pipeline::Run { limits, interrupted, emit };
+    if planar::run(source, &facts, &plan, &mut run)? {
+        return Ok(());
+    }
+    pipeline::run(source, &facts, &plan, &mut run)
 }

@@ -1,0 +1,31 @@
+use std::io::{BufRead, Cursor, Seek};
+
+use image::DynamicImage;
+use image::codecs::bmp::BmpDecoder;
+
+use super::reader::HeaderReader;
+use super::{Facts, from_image, image_error};
+use crate::imaging::raster::Raster;
+use crate::imaging::{Format, Result};
+
+pub(super) fn inspect<R: BufRead + Seek>(reader: R) -> Result<Facts> {
+    let mut reader = HeaderReader::new(reader, Format::Bmp);
+    reader.skip(14)?;
+    let (width, height) = if reader.le32()? == 12 {
+        (i32::from(reader.le16()?), i32::from(reader.le16()?))
+    } else {
+        (reader.le32()? as i32, reader.le32()? as i32)
+    };
+    if width < 0 {
+        return Err(reader.corrupt("its width is negative"));
+    }
+    // A negative height says that the rows run from the top.
+    Ok(Facts::new(Format::Bmp, width as u32, height.unsigned_abs(), 1))
+}
+
+pub(super) fn decode(source: &[u8]) -> Result<Raster> {
+    let picture = BmpDecoder::new(Cursor::new(source))
+        .and_then(DynamicImage::from_decoder)
+        .map_err(|error| image_error(Format::Bmp, &error))?;
+    Ok(from_image(picture))
+}

@@ -1,0 +1,229 @@
+use std::io::{BufRead, Seek};
+
+use super::super::reader::{HeaderReader, unsupported};
+use super::super::{Facts, exif};
+use crate::imaging::{Format, Result};
+
+/// Profiles beyond this are not collected.
+const MAX_ICC_BYTES: usize = 4 << 20;
+const MAX_EXIF_SEGMENTS: usize = 16;
+
+/// What a JPEG says before its first scan.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct JpegHeader {
+    pub(crate) components: Vec<Component>,
+    /// In zigzag order, as stored.
+    pub(crate) quant_tables: [Option<[u16; 64]>; 4],
+    pub(crate) progressive: bool,
+    pub(crate) arithmetic: bool,
+    /// The `transform` byte of Adobe's marker: 0 RGB or CMYK, 1 YCbCr, 2 YCCK.
+    pub(crate) adobe: Option<u8>,
+    pub(crate) jfif: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Component {
+    pub(crate) id: u8,
+    pub(crate) h: u8,
+    pub(crate) v: u8,
+    pub(crate) table: u8,
+}
+
+impl JpegHeader {
+    /// Whether its three components are Y, Cb and Cr, by libjpeg's rules.
+    pub(crate) fn is_ycbcr(&self) -> bool {
+        let ids: Vec<u8> = self.components.iter().map(|c| c.id).collect();
+        self.components.len() == 3
+            && (self.jfif
+                || match self.adobe {
+                    Some(transform) => transform != 0,
+                    None => ids != *b"RGB",
+                })
+    }
+
+    /// The sampling factors of luma over chroma; `None` unless chroma is 1×1 in three components.
+    pub(crate) fn sampling(&self) -> Option<(u8, u8)> {
+        match self.components.as_slice() {
+            [y, cb, cr] if (cb.h, cb.v) == (1, 1) && (cr.h, cr.v) == (1, 1) => Some((y.h, y.v)),
+            _ => None,
+        }
+    }
+
+    /// Quantisation table of a component, in row-major order.
+    pub(crate) fn table(&self, component: usize) -> Option<[u16; 64]> {
+        let stored = self.quant_tables[usize::from(self.components.get(component)?.table & 3)]?;
+        let mut natural = [0; 64];
+        for (zigzag, &value) in stored.iter().enumerate() {
+            natural[usize::from(NATURAL_ORDER[zigzag])] = value;
+        }
+        Some(natural)
+    }
+}
+
+pub(crate) fn inspect<R: BufRead + Seek>(reader: R) -> Result<Facts> {
+    let mut reader = HeaderReader::new(reader, Format::Jpeg);
+    reader.skip(2)?;
+    let mut header = JpegHeader::default();
+    let mut facts = Facts::new(Format::Jpeg, 0, 0, 1);
+    let mut icc = Vec::new();
+    let mut exif_segments = 0;
+    loop {
+        let marker = next_marker(&mut reader)?;
+        // Markers without a body.
+        if matches!(marker, 0x01 | 0xd0..=0xd8) {
+            continue;
+        }
+        if marker == 0xd9 {
+            return Err(reader.corrupt("it ends before its first scan"));
+        }
+        let length =
+            reader.be16()?.checked_sub(2).ok_or_else(|| reader.corrupt("a segment is shorter than its own length"))?;
+        match marker {
+            0xc4 | 0xc8 | 0xcc => reader.skip(length.into())?,
+            0xc0..=0xcf => {
+                let body = reader.vec(length.into())?;
+                frame(&body, marker, &reader, &mut header, &mut facts)?;
+            }
+            0xda => break,
+            0xdb => quant_tables(&reader.vec(length.into())?, &mut header),
+            0xe0 => header.jfif |= reader.vec(length.into())?.starts_with(b"JFIF\0"),
+            0xe1 if exif_segments < MAX_EXIF_SEGMENTS => {
+                let body = reader.vec(length.into())?;
+                if let Some(block) = body.strip_prefix(b"Exif\0\0") {
+                    exif_segments += 1;
+                    // The first block that knows it decides.
+                    if facts.orientation == 1 {
+                        facts.orientation = exif::orientation(block);
+                    }
+                }
+            }
+            0xe2 => icc_chunk(&reader.vec(length.into())?, &mut icc),
+            0xee => {
+                let body = reader.vec(length.into())?;
+                if body.starts_with(b"Adobe") && body.len() >= 12 {
+                    header.adobe = Some(body[11]);
+                }
+            }
+            _ => reader.skip(length.into())?,
+        }
+    }
+    if header.components.is_empty() {
+        return Err(reader.corrupt("its first scan stands before its frame header"));
+    }
+    facts.icc = assembled(icc);
+    facts.jpeg = Some(header);
+    Ok(facts)
+}
+
+fn next_marker<R: BufRead + Seek>(reader: &mut HeaderReader<R>) -> Result<u8> {
+    // Bytes between segments are against the standard and common; decoders skip them.
+    loop {
+        while reader.byte()? != 0xff {}
+        let mut marker = reader.byte()?;
+        while marker == 0xff {
+            marker = reader.byte()?;
+        }
+        if marker != 0 {
+            return Ok(marker);
+        }
+    }
+}
+
+fn frame<R: BufRead + Seek>(
+    body: &[u8],
+    marker: u8,
+    reader: &HeaderReader<R>,
+    header: &mut JpegHeader,
+    facts: &mut Facts,
+) -> Result<()> {
+    if !header.components.is_empty() {
+        return Err(reader.corrupt("it has two frame headers"));
+    }
+    let &[precision, h1, h0, w1, w0, count, ref components @ ..] = body else {
+        return Err(reader.corrupt("its frame header is too short"));
+    };
+    if matches!(marker, 0xc3 | 0xc5..=0xc7 | 0xcb | 0xcd..=0xcf) {
+        return Err(unsupported(Format::Jpeg, "lossless and hierarchical coding are not supported"));
+    }
+    if precision != 8 {
+        return Err(unsupported(Format::Jpeg, format!("{precision} bits a sample are not supported")));
+    }
+    facts.header.height = u16::from_be_bytes([h1, h0]).into();
+    facts.header.width = u16::from_be_bytes([w1, w0]).into();
+    if !matches!(count, 1 | 3 | 4) {
+        return Err(unsupported(Format::Jpeg, format!("{count} components are not supported")));
+    }
+    for component in components.as_chunks::<3>().0.iter().take(count.into()) {
+        let [id, sampling, table] = *component;
+        header.components.push(Component { id, h: sampling >> 4, v: sampling & 15, table });
+    }
+    if header.components.len() != usize::from(count) {
+        return Err(reader.corrupt("its frame header is too short"));
+    }
+    header.progressive = matches!(marker, 0xc2 | 0xca);
+    header.arithmetic = matches!(marker, 0xc9 | 0xca);
+    Ok(())
+}
+
+fn quant_tables(mut body: &[u8], header: &mut JpegHeader) {
+    while let Some((&first, rest)) = body.split_first() {
+        let wide = first >> 4 != 0;
+        let size = if wide { 128 } else { 64 };
+        let Some(values) = rest.get(..size) else { return };
+        let mut table = [0; 64];
+        for (i, value) in table.iter_mut().enumerate() {
+            *value = if wide { u16::from_be_bytes([values[2 * i], values[2 * i + 1]]) } else { values[i].into() };
+        }
+        header.quant_tables[usize::from(first & 3)] = Some(table);
+        body = &rest[size..];
+    }
+}
+
+fn icc_chunk(body: &[u8], chunks: &mut Vec<(u8, Vec<u8>)>) {
+    let collected: usize = chunks.iter().map(|(_, data)| data.len()).sum();
+    if let Some([number, _count, data @ ..]) = body.strip_prefix(b"ICC_PROFILE\0")
+        && collected + data.len() <= MAX_ICC_BYTES
+    {
+        chunks.push((*number, data.to_vec()));
+    }
+}
+
+fn assembled(mut chunks: Vec<(u8, Vec<u8>)>) -> Option<Vec<u8>> {
+    chunks.sort_by_key(|(number, _)| *number);
+    let in_sequence = chunks.iter().zip(1..).all(|((number, _), expected)| *number == expected);
+    (in_sequence && !chunks.is_empty()).then(|| chunks.into_iter().flat_map(|(_, data)| data).collect())
+}
+
+/// The row-major index of each zigzag position.
+#[rustfmt::skip]
+pub(crate) const NATURAL_ORDER: [u8; 64] = [
+     0,  1,  8, 16,  9,  2,  3, 10, 17, 24, 32, 25, 18, 11,  4,  5,
+    12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13,  6,  7, 14, 21, 28,
+    35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51,
+    58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
+];
+
+/// The tables of the standard's annex K, row-major.
+#[rustfmt::skip]
+pub(super) const STANDARD_LUMA: [u8; 64] = [
+    16, 11, 10, 16,  24,  40,  51,  61,
+    12, 12, 14, 19,  26,  58,  60,  55,
+    14, 13, 16, 24,  40,  57,  69,  56,
+    14, 17, 22, 29,  51,  87,  80,  62,
+    18, 22, 37, 56,  68, 109, 103,  77,
+    24, 35, 55, 64,  81, 104, 113,  92,
+    49, 64, 78, 87, 103, 121, 120, 101,
+    72, 92, 95, 98, 112, 100, 103,  99,
+];
+
+#[rustfmt::skip]
+pub(super) const STANDARD_CHROMA: [u8; 64] = [
+    17, 18, 24, 47, 99, 99, 99, 99,
+    18, 21, 26, 66, 99, 99, 99, 99,
+    24, 26, 56, 99, 99, 99, 99, 99,
+    47, 66, 99, 99, 99, 99, 99, 99,
+    99, 99, 99, 99, 99, 99, 99, 99,
+    99, 99, 99, 99, 99, 99, 99, 99,
+    99, 99, 99, 99, 99, 99, 99, 99,
+    99, 99, 99, 99, 99, 99, 99, 99,
+];

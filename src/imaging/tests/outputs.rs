@@ -1,0 +1,239 @@
+use image::ImageFormat;
+
+use super::samples::{self, QUARTERS};
+use super::*;
+use crate::imaging::operation::defaults;
+use crate::imaging::raster::Channels;
+
+/// Holds the four quarters' centres against the expected colours.
+fn assert_quarters(picture: &Raster, tolerance: u8) {
+    let count = picture.channels.count();
+    let (w, h) = (picture.width, picture.height);
+    let centres = [(w / 4, h / 4), (3 * w / 4, h / 4), (w / 4, 3 * h / 4), (3 * w / 4, 3 * h / 4)];
+    for ((x, y), wanted) in centres.into_iter().zip(QUARTERS) {
+        let at = (y * w + x) as usize * count;
+        let got = &picture.data[at..at + 3];
+        let close = got.iter().zip(wanted).all(|(a, b)| a.abs_diff(b) <= tolerance);
+        assert!(close, "{got:?} at {x},{y}, wanted {wanted:?}");
+    }
+}
+
+/// Peak signal to noise, in decibels.
+fn psnr(a: &Raster, b: &Raster) -> f64 {
+    assert_eq!((a.width, a.height, a.channels), (b.width, b.height, b.channels));
+    let squares: f64 = a.data.iter().zip(&b.data).map(|(a, b)| f64::from(a.abs_diff(*b)).powi(2)).sum();
+    10.0 * (255.0 * 255.0 * a.data.len() as f64 / squares).log10()
+}
+
+#[test]
+fn defaults_yield_three_jpegs() {
+    let source = samples::jpeg(&samples::photo(1000, 700), 90);
+    let outputs = run(&source, &defaults()).unwrap();
+    let sizes: Vec<_> = outputs.iter().map(|o| (o.format, o.width, o.height)).collect();
+    let jpeg = Format::Jpeg;
+    assert_eq!(sizes, [(jpeg, 800, 600), (jpeg, 150, 105), (jpeg, 1000, 700)]);
+    for output in &outputs {
+        decoded(output);
+    }
+}
+
+#[test]
+fn every_format_is_read_with_its_colours() {
+    let picture = samples::quarters(64, 48);
+    let mut sources = vec![samples::jpeg(&picture, 95)];
+    for format in [ImageFormat::Png, ImageFormat::Gif, ImageFormat::Bmp, ImageFormat::Tiff, ImageFormat::WebP] {
+        sources.push(samples::file(&picture, format));
+    }
+    for source in sources {
+        let output = run(&source, &[png(fill(32, 32))]).unwrap().remove(0);
+        assert_quarters(&decoded(&output), 4);
+    }
+}
+
+#[test]
+fn every_orientation_stands_upright() {
+    let picture = samples::quarters(64, 48);
+    for orientation in 1..=8 {
+        let source = samples::turned_jpeg(&samples::as_stored(&picture, orientation), orientation);
+        let output = run(&source, &[png(fill(64, 48))]).unwrap().remove(0);
+        assert_quarters(&decoded(&output), 12);
+        let output = run(&source, &[png(thumbnail(32))]).unwrap().remove(0);
+        assert_eq!((output.width, output.height), (32, 24), "orientation {orientation}");
+        assert_quarters(&decoded(&output), 12);
+    }
+}
+
+#[test]
+fn every_format_is_written_with_its_colours() {
+    let source = samples::file(&samples::quarters(64, 64), ImageFormat::Png);
+    for (name, format) in [("jpeg", Format::Jpeg), ("png", Format::Png), ("webp", Format::WebP)] {
+        let output = one(&source, &format!(r#"{{"type":"convert","format":"{name}","quality":90}}"#));
+        assert_eq!(output.format, format);
+        assert_quarters(&decoded(&output), 12);
+    }
+}
+
+#[test]
+fn unset_format_follows_the_source_and_its_alpha() {
+    let picture = samples::quarters(20, 20);
+    let clear = samples::with_alpha(&picture, |x, _| if x < 10 { 0 } else { 255 });
+    let resized = |source: &[u8]| run(source, &[fill(10, 10).into()]).unwrap().remove(0).format;
+    assert_eq!(resized(&samples::jpeg(&picture, 90)), Format::Jpeg);
+    assert_eq!(resized(&samples::file(&picture, ImageFormat::Png)), Format::Png);
+    assert_eq!(resized(&samples::file(&clear, ImageFormat::WebP)), Format::WebP);
+    assert_eq!(resized(&samples::file(&picture, ImageFormat::Bmp)), Format::Jpeg);
+    assert_eq!(resized(&samples::file(&clear, ImageFormat::Gif)), Format::Png);
+}
+
+#[test]
+fn alpha_survives_png_and_webp_and_is_white_in_jpeg() {
+    let clear = samples::with_alpha(&samples::quarters(64, 64), |_, y| if y < 32 { 0 } else { 255 });
+    let source = samples::file(&clear, ImageFormat::Png);
+    for format in ["png", "webp"] {
+        let output = one(&source, &format!(r#"{{"type":"convert","format":"{format}"}}"#));
+        let picture = decoded(&output);
+        assert_eq!(picture.channels, Channels::Rgba);
+        assert_eq!((picture.data[3], *picture.data.last().unwrap()), (0, 255), "{format}");
+    }
+    let output = one(&source, r#"{"type":"convert","format":"jpg","quality":95}"#);
+    let picture = decoded(&output);
+    assert!(picture.data[..3].iter().all(|&v| v > 250));
+}
+
+#[test]
+fn unset_quality_keeps_a_jpegs_tables() {
+    let picture = samples::photo(320, 240);
+    for quality in [30, 95] {
+        let source = samples::jpeg(&picture, quality);
+        let output = run(&source, &[Action::Convert.into()]).unwrap().remove(0);
+        // Rounding in RGB costs a little, other tables would cost much more or many more bytes.
+        let ratio = output.data.len() as f64 / source.len() as f64;
+        assert!((0.9..1.1).contains(&ratio), "{ratio}");
+        let before = run(&source, &[png(Action::Convert)]).unwrap().remove(0);
+        let noise = psnr(&decoded(&before), &decoded(&output));
+        assert!(noise > 40.0, "{noise} dB");
+    }
+}
+
+#[test]
+fn pipeline_chains_into_one_output() {
+    let source = samples::jpeg(&samples::photo(640, 480), 90);
+    let output = one(
+        &source,
+        r#"{"type":"pipeline","operations":[{"type":"resize","width":200},
+            {"type":"watermark","text":"©"},{"type":"convert","format":"webp"}]}"#,
+    );
+    assert_eq!((output.format, output.width, output.height), (Format::WebP, 200, 150));
+}
+
+#[test]
+fn thumbnail_from_an_intermediate_looks_the_same() {
+    let source = samples::jpeg(&samples::photo(1600, 1200), 90);
+    let alone = run(&source, &[png(fill(800, 600)), png(thumbnail(150))]).unwrap().remove(1);
+    let full = run(&source, &[png(Action::Convert), png(thumbnail(150))]).unwrap().remove(1);
+    let (alone, full) = (decoded(&alone), decoded(&full));
+    assert!(psnr(&alone, &full) > 40.0, "{}", psnr(&alone, &full));
+}
+
+#[test]
+fn reduced_decode_looks_the_same() {
+    let source = samples::jpeg(&samples::photo(1600, 1200), 90);
+    let reduced = run(&source, &[png(thumbnail(150))]).unwrap().remove(0);
+    let full = run(&source, &[png(Action::Convert), png(thumbnail(150))]).unwrap().remove(1);
+    assert!(psnr(&decoded(&reduced), &decoded(&full)) > 38.0);
+}
+
+#[test]
+fn metadata_is_left_behind() {
+    let mut source = samples::turned_jpeg(&samples::quarters(32, 32), 6);
+    source.extend(b"SECRET after the end");
+    let comment = [&[0xff, 0xfe, 0, 8][..], b"SECRET"].concat();
+    source.splice(2..2, comment);
+    for format in ["jpeg", "png", "webp"] {
+        let output = one(&source, &format!(r#"{{"type":"convert","format":"{format}"}}"#));
+        for word in [&b"SECRET"[..], b"Exif"] {
+            assert!(!output.data.windows(word.len()).any(|part| part == word), "{format}");
+        }
+    }
+}
+
+#[test]
+fn both_ways_look_the_same() {
+    for (width, height) in [(1600, 1200), (801, 603)] {
+        let source = samples::jpeg(&samples::photo(width, height), 90);
+        let operations = parse(
+            r#"[{"type":"resize","width":400,"height":300,"quality":90},
+                {"type":"thumbnail","size":[151,151],"quality":90},
+                {"type":"resize","width":301,"height":303,"fit":"cover","gravity":"right","quality":90},
+                {"type":"watermark","text":"MySite","quality":90},
+                {"type":"watermark","text":"MySite","quality":90,"color":[255,0,0,200],"position":"left"},
+                {"type":"pipeline","quality":90,"operations":[{"type":"resize","width":333},
+                    {"type":"watermark","text":"MySite","position":"top"}]}]"#,
+            &Limits::default(),
+        )
+        .unwrap();
+        let (planes, pixels) = (one_way(&source, &operations, true), one_way(&source, &operations, false));
+        assert_eq!(planes.len(), operations.len());
+        for (i, (planes, pixels)) in planes.iter().zip(&pixels).enumerate() {
+            let noise = psnr(&decoded(planes), &decoded(pixels));
+            assert!(noise > 36.0, "output {i}: {noise} dB");
+            let ratio = planes.data.len() as f64 / pixels.data.len() as f64;
+            assert!((0.93..1.07).contains(&ratio), "output {i}: {ratio}");
+        }
+    }
+}
+
+#[test]
+fn turned_jpegs_take_the_short_way_too() {
+    let picture = samples::quarters(640, 480);
+    let operations = parse(
+        r#"[{"type":"resize","width":320,"height":240,"quality":90},
+            {"type":"watermark","text":"x","quality":90},
+            {"type":"resize","width":400,"format":"png"},
+            {"type":"resize","width":200,"height":200,"fit":"cover","format":"webp"}]"#,
+        &Limits::default(),
+    )
+    .unwrap();
+    for orientation in 1..=8 {
+        let source = samples::turned_jpeg(&samples::as_stored(&picture, orientation), orientation);
+        for output in one_way(&source, &operations, true) {
+            assert_quarters(&decoded(&output), 12);
+        }
+    }
+}
+
+#[test]
+fn less_subsampled_jpegs_take_the_short_way_when_resized() {
+    use libjpeg_turbo_rs::{Encoder, PixelFormat, Subsampling};
+    let picture = samples::photo(801, 603);
+    let operations = [fill(402, 301).into(), png(fill(402, 301))];
+    for sampling in [Subsampling::S444, Subsampling::S422, Subsampling::S440] {
+        let source =
+            Encoder::new(&picture.data, 801, 603, PixelFormat::Rgb).quality(92).subsampling(sampling).encode().unwrap();
+        let planes = one_way(&source, &operations, true);
+        let pixels = one_way(&source, &operations, false);
+        for (planes, pixels) in planes.iter().zip(&pixels) {
+            let noise = psnr(&decoded(planes), &decoded(pixels));
+            assert!(noise > 36.0, "{sampling:?}: {noise} dB");
+        }
+    }
+}
+
+#[test]
+fn fixtures_are_read_as_they_were_drawn() {
+    let fixtures = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let read = |name: &str| std::fs::read(fixtures.join(name)).unwrap();
+    let mut names: Vec<String> = (1..=8).map(|i| format!("orientation-{i}.jpg")).collect();
+    names.extend(["jpg", "webp", "gif", "bmp", "tiff"].map(|ext| format!("quarters.{ext}")));
+    for name in names {
+        let output = run(&read(&name), &[png(fill(96, 64))]).unwrap().remove(0);
+        assert_quarters(&decoded(&output), 12);
+    }
+    let palette = decoded(&run(&read("palette.png"), &[png(Action::Convert)]).unwrap()[0]);
+    assert_eq!(palette.data[..4], [255, 0, 0, 0]);
+    assert_eq!(palette.data[palette.data.len() - 4..], [255; 4]);
+    let alpha = decoded(&run(&read("alpha.png"), &[png(thumbnail(100))]).unwrap()[0]);
+    assert!(alpha.data[3] == 0 && alpha.data[(50 * 100 + 50) * 4 + 3] == 200);
+    let grey = run(&read("grey.jpg"), &[fill(30, 20).into()]).unwrap().remove(0);
+    assert_eq!(decoded(&grey).channels, Channels::Gray);
+}

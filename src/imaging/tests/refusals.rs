@@ -1,0 +1,79 @@
+use image::ImageFormat;
+
+use super::samples;
+use super::*;
+use crate::imaging::Code;
+
+fn refused(source: &[u8]) -> Error {
+    run(source, &[thumbnail(16).into()]).expect_err("it must be refused")
+}
+
+#[test]
+fn what_is_no_picture_is_refused_by_name() {
+    for (source, code, word) in [
+        (&b""[..], Code::EmptyFile, "empty"),
+        (b"hello, world", Code::UnsupportedFormat, "not a picture"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", Code::UnsupportedFormat, "SVG"),
+        (b"%PDF-1.7", Code::UnsupportedFormat, "PDF"),
+        (b"\0\0\0\x1cftypavif\0\0\0\0", Code::UnsupportedFormat, "AVIF is not supported yet"),
+        (b"\xff\x0a\0\0", Code::UnsupportedFormat, "JPEG XL"),
+        (b"\xff\xd8", Code::TruncatedImage, "ends"),
+        (b"\x89PNG\r\n\x1a\n", Code::TruncatedImage, "ends"),
+    ] {
+        let error = refused(source);
+        assert_eq!(error.code, code, "{error}");
+        assert!(error.detail.contains(word), "{error}");
+    }
+}
+
+#[test]
+fn truncated_pictures_are_refused() {
+    let picture = samples::photo(200, 150);
+    let mut sources = vec![samples::jpeg(&picture, 90)];
+    for format in [ImageFormat::Png, ImageFormat::Bmp, ImageFormat::WebP, ImageFormat::Tiff] {
+        sources.push(samples::file(&picture, format));
+    }
+    for source in sources {
+        let error = refused(&source[..source.len() / 2]);
+        assert!(matches!(error.code, Code::TruncatedImage | Code::CorruptImage), "{error}");
+    }
+}
+
+#[test]
+fn limits_are_checked_from_the_header() {
+    let source = samples::file(&samples::quarters(100, 100), ImageFormat::Png);
+    let limit = |limits: Limits| probe(Cursor::new(&source), &limits).unwrap_err();
+    let error = limit(Limits { max_pixels: 9_999, ..Limits::default() });
+    assert_eq!(error.code, Code::TooManyPixels);
+    assert!(error.detail.contains("limits.max_pixels (9999)"), "{error}");
+    assert_eq!(limit(Limits { max_side: 99, ..Limits::default() }).code, Code::TooLarge);
+    assert_eq!(limit(Limits { max_file_bytes: 99, ..Limits::default() }).code, Code::TooLarge);
+    assert_eq!(limit(Limits { max_decoded_bytes: 99, ..Limits::default() }).code, Code::TooLarge);
+}
+
+#[test]
+fn outputs_are_checked_before_decoding() {
+    let source = samples::jpeg(&samples::quarters(2, 2000), 90);
+    let json = r#"[{"type":"resize","width":16384}]"#;
+    let operations = parse(json, &Limits::default()).unwrap();
+    let error = run(&source, &operations).unwrap_err();
+    assert_eq!(error.code, Code::OutputTooLarge, "{error}");
+}
+
+#[test]
+fn time_limit_ends_the_work() {
+    let source = samples::jpeg(&samples::quarters(20, 20), 90);
+    let operations = [fill(10, 10).into()];
+    let error = process(&source, &operations, &Limits::default(), &|| true, &mut |_, _| Ok(())).unwrap_err();
+    assert_eq!(error.code, Code::TimeLimit);
+}
+
+#[test]
+fn failing_store_is_named() {
+    let source = samples::jpeg(&samples::quarters(20, 20), 90);
+    let operations = [fill(10, 10).into()];
+    let mut full = |_, _| Err(std::io::Error::other("disk full"));
+    let error = process(&source, &operations, &Limits::default(), &|| false, &mut full).unwrap_err();
+    assert_eq!(error.code, Code::Storage);
+    assert!(error.detail.contains("disk full"), "{error}");
+}
