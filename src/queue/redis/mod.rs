@@ -1,5 +1,4 @@
 use std::fmt;
-use std::path::Path;
 use std::time::Duration;
 
 use super::{
@@ -12,10 +11,7 @@ use crate::job::{Class, GroupId, JobId};
 pub struct RedisBroker;
 
 impl RedisBroker {
-    pub fn open(_: &Path, _: Policy) -> Result<Self> {
-        Err(Error::Invalid("stub".into()))
-    }
-    pub async fn connect(_: &str, _: &str, _: Policy) -> Result<Self> {
+    pub async fn connect(_: &str, _: &str, _: Policy, _: super::Clock) -> Result<Self> {
         Err(Error::Invalid("stub".into()))
     }
     pub async fn dedicated(&self) -> Result<Self> {

@@ -1,0 +1,68 @@
+//! Network file systems, where SQLite's locks and shared memory do not hold.
+
+use std::path::Path;
+
+use super::super::{Error, Result};
+
+/// # Errors
+/// `Invalid` when `path` lies on a network file system.
+#[cfg(target_os = "linux")]
+pub(super) fn refuse(path: &Path) -> Result<()> {
+    use std::os::unix::ffi::OsStrExt;
+
+    let Ok(name) = std::ffi::CString::new(path.as_os_str().as_bytes()) else {
+        return Err(Error::Invalid(format!("{} holds a zero byte", path.display())));
+    };
+    let mut about = std::mem::MaybeUninit::<libc::statfs>::zeroed();
+    // SAFETY: `name` ends in a zero byte and `about` has room for the answer.
+    if unsafe { libc::statfs(name.as_ptr(), about.as_mut_ptr()) } != 0 {
+        // Whoever cannot be asked is not refused: opening the file speaks for itself.
+        return Ok(());
+    }
+    // SAFETY: `statfs` filled it, and zeroes would be a valid value too.
+    let kind = unsafe { about.assume_init() }.f_type;
+    #[allow(clippy::unnecessary_cast, clippy::cast_lossless, reason = "the field's type differs between targets")]
+    match network_name(kind as u32) {
+        None => Ok(()),
+        Some(kind) => Err(Error::Invalid(format!(
+            "{} lies on {kind}, where SQLite's locks do not hold: put the queue on a local disk, or use Redis",
+            path.display()
+        ))),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+#[allow(clippy::unnecessary_wraps, reason = "the signature of the one that can refuse")]
+pub(super) fn refuse(_: &Path) -> Result<()> {
+    Ok(())
+}
+
+/// Magic numbers of statfs(2).
+#[cfg(target_os = "linux")]
+fn network_name(magic: u32) -> Option<&'static str> {
+    Some(match magic {
+        0x6969 => "NFS",
+        0x517B => "SMB",
+        0xFE53_4D42 => "SMB2",
+        0xFF53_4D42 => "CIFS",
+        0x6573_5546 => "FUSE",
+        0x0102_1997 => "9P",
+        0x00C3_6400 => "Ceph",
+        0x0BD0_0BD0 => "Lustre",
+        0x5346_414F => "AFS",
+        0x4750_4653 => "GPFS",
+        _ => return None,
+    })
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::network_name;
+
+    #[test]
+    fn network_disks_are_told_from_local_ones() {
+        assert_eq!([0x6969, 0xFF53_4D42, 0x6573_5546].map(network_name), [Some("NFS"), Some("CIFS"), Some("FUSE")]);
+        let (ext4, tmpfs, overlay) = (0xEF53, 0x0102_1994, 0x794C_7630);
+        assert_eq!([ext4, tmpfs, overlay].map(network_name), [None; 3]);
+    }
+}
