@@ -60,9 +60,12 @@ pub struct ClaimRequest {
     /// Queues to take from, first one first.
     pub queues: Vec<String>,
     pub class: Class,
-    /// Jobs to take at the most; 0 only promotes what is due and recovers what expired.
+    /// Jobs to take at the most, of 1,000 in one call; 0 only promotes what is due and recovers what expired.
     pub limit: usize,
 }
+
+/// Jobs, leases or settlements in one transition: a backend serves nobody else meanwhile.
+const CHUNK: usize = 1_000;
 
 /// The answer to a claim.
 #[derive(Debug, Clone, Default)]

@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension, params};
 use uuid::Uuid;
 
 use super::super::clock::millis;
-use super::super::{Claim, ClaimRequest, ClaimedJob, Lease, policy};
+use super::super::{CHUNK, Claim, ClaimRequest, ClaimedJob, Lease, policy};
 use super::ledger::{Ledger, Tally};
 use crate::job::State;
 
@@ -104,7 +104,7 @@ impl Ledger<'_> {
                 .optional()?;
             let Some(queue) = queue else { continue };
             for priority in &priorities {
-                let room = request.limit - jobs.len();
+                let room = request.limit.min(CHUNK) - jobs.len();
                 if room == 0 {
                     break 'full;
                 }

@@ -1,1 +1,3 @@
 //! Real counterparts and builders for the tests.
+
+pub mod redis;
