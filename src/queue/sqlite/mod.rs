@@ -5,8 +5,8 @@
 //! `ledger` and `claim`. The file may not lie on a network disk.
 
 mod claim;
+mod disk;
 mod ledger;
-mod network;
 mod reads;
 mod schema;
 mod wait;
@@ -26,6 +26,9 @@ use super::{
 use crate::job::{Class, GroupId, JobId};
 use reads::Readers;
 use writer::Writer;
+
+/// What a job takes in tables and indexes beside its payload, generously.
+const ROW: usize = 512;
 
 #[derive(Clone)]
 pub struct SqliteBroker {
@@ -53,6 +56,8 @@ impl SqliteBroker {
     }
 
     pub async fn enqueue(&self, group: &NewGroup, jobs: &[NewJob]) -> Result<()> {
+        let bytes = jobs.iter().map(|job| job.payload.len() + ROW).sum::<usize>() + group.meta.len();
+        disk::room(&self.shared.file, bytes as u64)?;
         let (group, jobs) = (group.clone(), jobs.to_vec());
         self.writer.run(move |ledger| ledger.enqueue(&group, &jobs)).await
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::super::{Error, Result};
-use super::network;
+use super::disk;
 use super::writer::unavailable;
 
 /// What `PRAGMA user_version` says of the tables in `schema.sql`.
@@ -25,7 +25,7 @@ pub(super) fn writer(file: &Path) -> Result<Connection> {
     let mut db = Connection::open(file)
         .map_err(|error| Error::Invalid(format!("cannot open the queue in {}: {error}", file.display())))?;
     // Asked once the file exists; a folder may be a mount of its own.
-    network::refuse(file)?;
+    disk::refuse_network(file)?;
     prepare(&mut db, file)?;
     Ok(db)
 }

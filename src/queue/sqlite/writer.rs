@@ -80,9 +80,14 @@ fn work(mut db: Connection, queued: &Receiver<Box<dyn Command>>, shared: &Shared
     while let Ok(first) = queued.recv() {
         let mut batch = vec![first];
         let committed = commit(&mut db, &mut batch, Some(queued), shared);
-        if committed.is_ok() || batch.len() == 1 {
+        let disk_full = matches!(&committed, Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull));
+        if committed.is_ok() || batch.len() == 1 && !disk_full {
             answer(batch, &committed, shared);
             continue;
+        }
+        if disk_full {
+            // Moved into the file, the WAL gives its place back. Where even that has no room, the next try says so.
+            let _ = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         }
         // One of them is at fault, say an enqueue on a full disk. Alone, the others still succeed.
         for command in batch {

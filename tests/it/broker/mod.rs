@@ -8,7 +8,9 @@
 mod claiming;
 mod enqueueing;
 mod leases;
+mod redis_only;
 mod settling;
+mod sqlite_only;
 mod waiting;
 mod world;
 
