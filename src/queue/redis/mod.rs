@@ -36,6 +36,8 @@ use link::Link;
 use reads::{damaged, parsed};
 use wait::Waiters;
 
+/// Payload in one call.
+const CHUNK_BYTES: usize = 4 << 20;
 /// Fields of a claimed job in the answer of `claim.lua`.
 const CLAIMED: usize = 8;
 
@@ -70,7 +72,7 @@ impl RedisBroker {
     pub async fn enqueue(&self, group: &NewGroup, jobs: &[NewJob]) -> Result<()> {
         let mut enqueued = 0;
         loop {
-            let chunk = &jobs[enqueued..jobs.len().min(enqueued + CHUNK)];
+            let chunk = first_chunk(&jobs[enqueued..]);
             let last = enqueued + chunk.len() == jobs.len();
             match self.enqueue_chunk(group, chunk, last).await {
                 Ok(()) if last => return Ok(()),
@@ -230,6 +232,17 @@ impl fmt::Display for RedisBroker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "redis {} {}", self.link.place(), self.prefix.trim_end_matches(':'))
     }
+}
+
+/// As many of `jobs` as go in one call: by number, and by the bytes that one call should carry.
+fn first_chunk(jobs: &[NewJob]) -> &[NewJob] {
+    let mut bytes = 0;
+    let fits = |job: &&NewJob| {
+        bytes += job.payload.len();
+        bytes <= CHUNK_BYTES
+    };
+    let count = jobs.iter().take(CHUNK).take_while(fits).count();
+    &jobs[..count.max(1).min(jobs.len())]
 }
 
 fn settled(answer: Value) -> Result<Vec<Settled>> {

@@ -8,6 +8,7 @@
 mod claiming;
 mod enqueueing;
 mod leases;
+mod random;
 mod redis_only;
 mod settling;
 mod sqlite_only;
