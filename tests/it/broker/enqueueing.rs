@@ -63,6 +63,16 @@ pub async fn long_group_is_enqueued_in_chunks(world: World) {
     assert_eq!(ids(&world.drain("a").await), ids_of(&jobs));
 }
 
+pub async fn bulky_payloads_come_back_whole(world: World) {
+    let bulky = |byte| NewJob { payload: vec![byte; 3 << 20].into(), ..job() };
+    let (group, jobs) = world.enqueue(vec![bulky(1), bulky(2), bulky(3)]).await;
+
+    let claimed = world.claim("a", 1, 9).await;
+
+    assert_eq!(world.group(group.id).await.total, 3);
+    assert!(claimed.iter().map(|job| &job.payload).eq(jobs.iter().map(|job| &job.payload)));
+}
+
 pub async fn full_queue_refuses_the_whole_group(world: World) {
     world.enqueue(jobs(2_999)).await;
     let (group, two) = grouped(vec![job(), in_queue("other"), job()]);

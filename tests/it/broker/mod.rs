@@ -50,6 +50,7 @@ conformance! {
         group_of_no_jobs_is_finished_at_once,
         enqueueing_again_changes_nothing,
         long_group_is_enqueued_in_chunks,
+        bulky_payloads_come_back_whole,
         full_queue_refuses_the_whole_group,
         full_queue_takes_back_the_chunks_before,
         cap_counts_delayed_jobs_and_no_running_ones,

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use pixmill::job::Class;
 use pixmill::queue::{Broker, Error, Policy, Settled};
 
-use super::world::{QUEUE, World, ask, grouped, ids, ids_of, job, jobs, settlement, succeed};
+use super::world::{HOUR, QUEUE, World, ask, grouped, ids, ids_of, job, jobs, retry, settlement, succeed};
+use crate::support::proxy::Proxy;
 use crate::support::redis::RedisServer;
 
 async fn connect(server: &RedisServer) -> Broker {
@@ -184,4 +185,35 @@ async fn prefixes_keep_queues_apart() {
 
     assert!(other.claim("a", 1, 1).await.is_empty());
     assert_eq!(world.claim("a", 1, 1).await.len(), 1);
+}
+
+#[tokio::test]
+async fn lost_replies_cost_nothing() {
+    let server = RedisServer::start(&[]);
+    let proxy = Proxy::before(server.port()).await;
+    let url = format!("redis://127.0.0.1:{}/", proxy.port());
+    let broker = Broker::connect_redis(&url, "pixmill", Policy::default()).await.unwrap();
+    let (group, jobs) = grouped(jobs(2_500));
+
+    proxy.lose_next_reply();
+    broker.enqueue(&group, &jobs).await.unwrap();
+    proxy.lose_next_reply();
+    let first = broker.claim(&ask("a", 1, 3)).await.unwrap().jobs;
+    proxy.lose_next_reply();
+    broker.release(&[first[2].lease.clone()]).await.unwrap();
+    proxy.lose_next_reply();
+    let beat = broker.beat(&[first[0].lease.clone(), first[1].lease.clone()]).await.unwrap();
+    proxy.lose_next_reply();
+    let ends = [settlement(&first[0], succeed()), settlement(&first[1], retry(HOUR))];
+    let (settled, claim) = broker.settle(&ends, Some(&ask("a", 2, 2))).await.unwrap();
+    proxy.lose_next_reply();
+    let kept = broker.group(group.id).await.unwrap().unwrap();
+
+    assert_eq!(proxy.lost(), 6);
+    assert_eq!((ids(&first), beat.lost), (ids_of(&jobs[..3]), vec![]));
+    assert_eq!(settled, [Settled::Committed; 2]);
+    assert_eq!(ids(&claim.unwrap().jobs), ids_of(&jobs[2..4]));
+    assert_eq!((kept.total, kept.pending, kept.succeeded, kept.sealed), (2_500, 2_499, 1, true));
+    let depth = &broker.depths().await.unwrap()[0];
+    assert_eq!((depth.waiting, depth.delayed, depth.active), (2_496, 1, 2));
 }
