@@ -1,4 +1,7 @@
 //! What the broker refuses before it asks a backend: calls that are wrong in themselves.
+//!
+//! Both backends rely on it: names become parts of Redis' keys, results are paged by index, and no id stands twice in
+//! one group.
 
 use std::collections::HashSet;
 
@@ -15,7 +18,6 @@ pub(super) fn jobs(jobs: &[NewJob]) -> Result<()> {
         if !ids.insert(job.id) {
             return invalid(format!("job {} stands twice in its group", job.id));
         }
-        // Results are paged by index, so the indexes have no holes.
         match indexes.get_mut(job.index as usize) {
             Some(taken) if !*taken => *taken = true,
             _ => return invalid(format!("index {} of job {} is taken or leaves a hole", job.index, job.id)),

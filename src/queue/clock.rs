@@ -1,11 +1,13 @@
+//! The broker's time: Redis' own `TIME`, or the one clock of SQLite's machine. A client's clock never counts.
+//!
+//! Instants are milliseconds since 1970. What a test adds to them is kept here, for both backends alike.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
-/// The broker's time, and what a test adds to it.
-///
-/// Redis' own `TIME` or the one clock of SQLite's machine: a client's clock never counts. Tests move it forward
-/// instead of sleeping; clones move together.
+/// How far ahead of the broker's own time the queue lives: not at all, but in tests, which move it forward instead of
+/// sleeping. Clones move together.
 #[derive(Debug, Clone, Default)]
 pub struct Clock {
     ahead_ms: Arc<AtomicI64>,

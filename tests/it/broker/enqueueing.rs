@@ -97,11 +97,13 @@ pub async fn full_queue_takes_back_the_chunks_before(world: World) {
     assert_eq!(world.broker.job(many[0].id).await.unwrap(), None);
     assert_eq!(world.depth(QUEUE).await, (0, 0, 0));
     assert!(world.claim("a", 1, 10).await.is_empty());
-    // What was taken back can be submitted again, and every job runs once.
-    let (group, few) = (group, many[..5].to_vec());
+    // What was taken back can be submitted again, elsewhere too, and every job runs once.
+    let mut few = many[..5].to_vec();
+    few[3].priority = 10;
+    few[4].queue = "other".into();
     world.broker.enqueue(&group, &few).await.unwrap();
-    assert_eq!(ids(&world.claim("a", 2, 10).await), ids_of(&few));
-    assert_eq!(world.depth(QUEUE).await, (0, 0, 5));
+    assert_eq!(ids(&world.claim("a", 2, 10).await), [few[3].id, few[0].id, few[1].id, few[2].id]);
+    assert_eq!((world.depth(QUEUE).await, world.depth("other").await), ((0, 0, 4), (1, 0, 0)));
 }
 
 pub async fn cap_counts_delayed_jobs_and_no_running_ones(world: World) {
