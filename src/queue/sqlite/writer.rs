@@ -150,3 +150,48 @@ pub(super) fn unavailable(file: &Path, error: &rusqlite::Error) -> Error {
         _ => Error::Unavailable(format!("{file}: {error}")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::sqlite::SqliteBroker;
+    use crate::queue::{Clock, Policy};
+
+    fn note(ledger: &Ledger<'_>, session: &str) -> Outcome<()> {
+        let noted = ledger.db.execute("INSERT INTO said VALUES (?1, 0, 0, x'')", [session]);
+        noted.map(|_| Ok(()))
+    }
+
+    #[tokio::test]
+    async fn one_failing_command_does_not_fail_its_batch() {
+        let home = tempfile::tempdir().unwrap();
+        let broker = SqliteBroker::open(&home.path().join("queue.db"), Policy::default(), Clock::default()).unwrap();
+        let (gathered, wait) = std::sync::mpsc::channel::<()>();
+        let mut held = false;
+        // Holds the writer until the others have queued up behind it.
+        let first = broker.writer.run(move |ledger| {
+            if !std::mem::replace(&mut held, true) {
+                wait.recv().expect("the test goes on");
+            }
+            note(ledger, "first")
+        });
+        let second = broker.writer.run(|ledger| note(ledger, "second"));
+        // Its first statement must not stay when its second one fails.
+        let failing = broker.writer.run(|ledger| {
+            let _ = note(ledger, "half")?;
+            note(ledger, "first")
+        });
+        let refused = broker.writer.run(|_| Ok(Err::<(), _>(Error::Invalid("no".into()))));
+        let go = async { gathered.send(()).expect("the writer waits") };
+
+        let (first, second, failing, refused, ()) = tokio::join!(first, second, failing, refused, go);
+
+        assert!(first.is_ok() && second.is_ok(), "{first:?} {second:?}");
+        assert!(matches!(failing, Err(Error::Unavailable(_))), "{failing:?}");
+        assert!(matches!(refused, Err(Error::Invalid(_))), "{refused:?}");
+        let count = |ledger: &Ledger<'_>| {
+            ledger.db.query_row("SELECT count(*) FROM said", [], |row| row.get::<_, i64>(0)).map(Ok)
+        };
+        assert_eq!(broker.writer.run(count).await.unwrap(), 2);
+    }
+}
