@@ -1,4 +1,5 @@
-//! What the queue costs: no-op jobs enqueued in groups of 1,000, then claimed and settled 16 a call by one worker.
+//! What the queue costs: no-op jobs enqueued in groups of 1,000, then claimed and settled 16 a call by one worker, and
+//! as many again by four at once, whose calls share SQLite's commits.
 //!
 //! `cargo bench --bench queue -- [jobs] [runs]` prints the median of each phase, and for Redis the processor time that
 //! the server itself spent on a job. It needs `redis-server`, which it starts on a free port of the loopback.
@@ -28,33 +29,41 @@ fn main() {
     });
 }
 
+const RATES: [&str; 3] = ["enqueued", "consumed by one", "consumed by four"];
+
 async fn sqlite(jobs: usize, runs: usize) {
     let mut rates = Vec::new();
     for _ in 0..runs {
         let home = tempfile::tempdir().expect("a folder is made");
         let broker = Broker::open_sqlite(&home.path().join("queue.db"), Policy::default()).expect("the queue opens");
         let filled = enqueue(&broker, jobs).await;
-        rates.push([filled, consume(&broker, jobs).await]);
+        let one = consume(&broker, jobs, 1).await;
+        enqueue(&broker, jobs).await;
+        rates.push([filled, one, consume(&broker, jobs, 4).await]);
     }
-    print("sqlite", &rates, ["enqueued", "claimed and settled"], "jobs/s");
+    print("sqlite", &rates, RATES, "jobs/s");
 }
 
 async fn redis(jobs: usize, runs: usize) {
     let server = Server::start();
     let (mut rates, mut costs) = (Vec::new(), Vec::new());
     for run in 0..runs {
-        let broker = Broker::connect_redis(&server.url, &format!("bench-{run}"), Policy::default())
-            .await
-            .expect("Redis answers");
+        let prefix = format!("bench-{run}");
+        let broker = Broker::connect_redis(&server.url, &prefix, Policy::default()).await.expect("Redis answers");
         let cpu = server.cpu_us().await;
         let filled = enqueue(&broker, jobs).await;
         let cpu_filled = server.cpu_us().await;
-        rates.push([filled, consume(&broker, jobs).await]);
+        let one = consume(&broker, jobs, 1).await;
         let cpu_consumed = server.cpu_us().await;
-        costs.push([(cpu_filled - cpu) / jobs as f64, (cpu_consumed - cpu_filled) / jobs as f64]);
+        enqueue(&broker, jobs).await;
+        let cpu_refilled = server.cpu_us().await;
+        rates.push([filled, one, consume(&broker, jobs, 4).await]);
+        let cpu_by_four = server.cpu_us().await;
+        let spent = [cpu_filled - cpu, cpu_consumed - cpu_filled, cpu_by_four - cpu_refilled];
+        costs.push(spent.map(|us| us / jobs as f64));
     }
-    print("redis", &rates, ["enqueued", "claimed and settled"], "jobs/s");
-    print("redis", &costs, ["to enqueue", "to claim and settle"], "µs of the server's CPU a job");
+    print("redis", &rates, RATES, "jobs/s");
+    print("redis", &costs, RATES, "µs of the server's CPU a job");
 }
 
 /// Jobs per second.
@@ -83,32 +92,38 @@ async fn enqueue(broker: &Broker, jobs: usize) -> f64 {
 }
 
 /// Jobs per second, claimed and settled in one round trip for each batch.
-async fn consume(broker: &Broker, jobs: usize) -> f64 {
+async fn consume(broker: &Broker, jobs: usize, workers: usize) -> f64 {
     let began = Instant::now();
-    let mut settlements = Vec::new();
-    let mut done = 0;
-    for sequence in 0.. {
-        let request = ClaimRequest {
-            session: "bench".into(),
-            sequence,
-            queues: vec!["cpu_intensive".into()],
-            class: Class::Cpu,
-            limit: BATCH,
-        };
-        let (settled, claim) = broker.settle(&settlements, Some(&request)).await.expect("the broker answers");
-        done += settled.len();
-        if done == jobs {
-            break;
-        }
-        let verdict = || Verdict::Succeed { result: Bytes::from_static(b"{\"success\":true}") };
-        let claimed = claim.expect("a claim was asked for").jobs;
-        settlements =
-            claimed.into_iter().map(|job| Settlement { lease: job.lease, verdict: verdict() }).collect::<Vec<_>>();
-    }
+    let each = (0..workers).map(|worker| {
+        let (broker, session) = (broker.clone(), format!("{workers}-{worker}"));
+        tokio::spawn(async move { work(&broker, session).await })
+    });
+    let done: usize = futures::future::try_join_all(each).await.expect("no worker panics").into_iter().sum();
+    assert_eq!(done, jobs, "every job is done once");
     jobs as f64 / began.elapsed().as_secs_f64()
 }
 
-fn print(backend: &str, runs: &[[f64; 2]], phases: [&str; 2], unit: &str) {
+/// Until nothing waits; how many jobs there were.
+async fn work(broker: &Broker, session: String) -> usize {
+    let mut request =
+        ClaimRequest { session, sequence: 0, queues: vec!["cpu_intensive".into()], class: Class::Cpu, limit: BATCH };
+    let mut settlements = Vec::new();
+    let mut done = 0;
+    loop {
+        let (settled, claim) = broker.settle(&settlements, Some(&request)).await.expect("the broker answers");
+        done += settled.len();
+        request.sequence += 1;
+        let verdict = || Verdict::Succeed { result: Bytes::from_static(b"{\"success\":true}") };
+        let claimed = claim.expect("a claim was asked for").jobs;
+        if claimed.is_empty() {
+            return done;
+        }
+        settlements =
+            claimed.into_iter().map(|job| Settlement { lease: job.lease, verdict: verdict() }).collect::<Vec<_>>();
+    }
+}
+
+fn print(backend: &str, runs: &[[f64; 3]], phases: [&str; 3], unit: &str) {
     for (at, phase) in phases.iter().enumerate() {
         let mut figures: Vec<f64> = runs.iter().map(|run| run[at]).collect();
         figures.sort_by(f64::total_cmp);
