@@ -5,6 +5,8 @@
 //! an acknowledged job reaches exactly one terminal state, an attempt that lost its lease changes
 //! nothing, and a group's counters equal the truth at every instant.
 
+mod check;
+mod clock;
 pub mod policy;
 mod redis;
 mod sqlite;
@@ -18,6 +20,7 @@ use jiff::Timestamp;
 
 use crate::job::{Class, GroupId, JobId, State};
 
+pub use clock::Clock;
 pub use policy::Policy;
 
 /// A job to be enqueued. Its id is made by the submitter: enqueueing it again is a no-op.
@@ -57,9 +60,12 @@ pub struct ClaimRequest {
     /// Queues to take from, first one first.
     pub queues: Vec<String>,
     pub class: Class,
-    /// Jobs to take at the most; 0 only promotes what is due and recovers what expired.
+    /// Jobs to take at the most, of 1,000 in one call; 0 only promotes what is due and recovers what expired.
     pub limit: usize,
 }
+
+/// Jobs, leases or settlements in one transition: a backend serves nobody else meanwhile.
+const CHUNK: usize = 1_000;
 
 /// The answer to a claim.
 #[derive(Debug, Clone, Default)]
@@ -86,7 +92,8 @@ pub struct ClaimedJob {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Lease {
     pub job: JobId,
-    /// `<session>:<attempt>`.
+    /// `<session>:<run>`. Runs count every claim of the job: a released one costs no attempt, but its token never
+    /// comes back.
     pub token: String,
 }
 
@@ -198,6 +205,12 @@ pub enum Error {
     Invalid(String),
 }
 
+impl Error {
+    fn full_queue(queue: &str, open: u64, more: u64, cap: u64) -> Self {
+        Self::Full(format!("queue `{queue}` holds {open} open jobs and takes {cap}: no room for {more} more"))
+    }
+}
+
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// The queue over one of its two backends. Cheap to clone; clones share a connection.
@@ -222,7 +235,12 @@ impl Broker {
     /// # Errors
     /// When the file cannot be created, is not ours, or was written by a newer version.
     pub fn open_sqlite(file: &Path, policy: Policy) -> Result<Self> {
-        sqlite::SqliteBroker::open(file, policy).map(Self::Sqlite)
+        Self::open_sqlite_at(file, policy, Clock::default())
+    }
+
+    /// As [`open_sqlite`](Self::open_sqlite), with a clock that can be moved.
+    pub fn open_sqlite_at(file: &Path, policy: Policy, clock: Clock) -> Result<Self> {
+        sqlite::SqliteBroker::open(file, policy, clock).map(Self::Sqlite)
     }
 
     /// Connects to Redis (7.0 or later) or Valkey (7.2 or later) and loads the scripts.
@@ -232,7 +250,12 @@ impl Broker {
     /// # Errors
     /// When it cannot be reached, refuses the login, or is too old.
     pub async fn connect_redis(url: &str, prefix: &str, policy: Policy) -> Result<Self> {
-        redis::RedisBroker::connect(url, prefix, policy).await.map(Self::Redis)
+        Self::connect_redis_at(url, prefix, policy, Clock::default()).await
+    }
+
+    /// As [`connect_redis`](Self::connect_redis), with a clock that can be moved.
+    pub async fn connect_redis_at(url: &str, prefix: &str, policy: Policy, clock: Clock) -> Result<Self> {
+        redis::RedisBroker::connect(url, prefix, policy, clock).await.map(Self::Redis)
     }
 
     /// The same broker over a connection of its own, so that heartbeats never queue behind work.
@@ -249,12 +272,15 @@ impl Broker {
     ///
     /// # Errors
     /// `Full` when a queue's cap, the memory or the disk is used up.
+    /// `Invalid` for a priority outside 1–10, a queue name that is no word, or indexes that are not 0, 1, 2, ….
     pub async fn enqueue(&self, group: &NewGroup, jobs: &[NewJob]) -> Result<()> {
+        check::jobs(jobs)?;
         either!(self, broker => broker.enqueue(group, jobs).await)
     }
 
     /// Takes waiting jobs by queue, then priority, then age; promotes what is due and recovers what expired first.
     pub async fn claim(&self, request: &ClaimRequest) -> Result<Claim> {
+        check::claim(request)?;
         either!(self, broker => broker.claim(request).await)
     }
 
@@ -264,6 +290,7 @@ impl Broker {
         settlements: &[Settlement],
         claim: Option<&ClaimRequest>,
     ) -> Result<(Vec<Settled>, Option<Claim>)> {
+        claim.map_or(Ok(()), check::claim)?;
         either!(self, broker => broker.settle(settlements, claim).await)
     }
 

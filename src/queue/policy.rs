@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 /// The queue's settings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
@@ -27,7 +29,7 @@ impl Default for Policy {
             max_attempts: 4,
             max_stalls: 3,
             backoff_base: Duration::from_secs(1),
-            backoff_cap: Duration::from_secs(60),
+            backoff_cap: Duration::from_mins(1),
             queue_cap: 1_000_000,
         }
     }
@@ -41,6 +43,18 @@ pub fn backoff(policy: &Policy, attempt: u32, jitter: f64) -> Duration {
     doubled.min(policy.backoff_cap).mul_f64(jitter)
 }
 
+/// Whether a session's claim reads priorities from 1 upwards: every eighth does, so that nothing starves.
+pub fn looks_from_below(sequence: u64) -> bool {
+    sequence % 8 == 7
+}
+
+/// The result of a job whose lease ran out `stalls` times: what no worker lived to say.
+pub fn poison(stalls: u32) -> Bytes {
+    let detail = format!("the job ran {stalls} times and its worker died or fell silent every time");
+    let error = serde_json::json!({ "code": "poison", "detail": detail, "retryable": false });
+    serde_json::json!({ "success": false, "error": error }).to_string().into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,8 +62,22 @@ mod tests {
     #[test]
     fn backoff_doubles_up_to_its_cap() {
         let policy = Policy::default();
-        let bound = |attempt| backoff(&policy, attempt, 0.999_999).as_secs_f64().round();
-        assert_eq!([1, 2, 3, 6, 7, 40].map(bound), [1.0, 2.0, 4.0, 32.0, 60.0, 60.0]);
+        let bound = |attempt| backoff(&policy, attempt, 0.999_999).as_secs_f64().round() as u64;
+        assert_eq!([1, 2, 3, 6, 7, 40].map(bound), [1, 2, 4, 32, 60, 60]);
         assert_eq!(backoff(&policy, 3, 0.0), Duration::ZERO);
+    }
+
+    #[test]
+    fn every_eighth_claim_looks_from_below() {
+        let below: Vec<u64> = (0..24).filter(|&sequence| looks_from_below(sequence)).collect();
+        assert_eq!(below, [7, 15, 23]);
+    }
+
+    #[test]
+    fn poison_is_a_final_failure() {
+        let result: serde_json::Value = serde_json::from_slice(&poison(3)).unwrap();
+        assert_eq!(result["success"], false);
+        assert_eq!(result["error"]["code"], "poison");
+        assert_eq!(result["error"]["retryable"], false);
     }
 }

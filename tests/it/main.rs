@@ -1,4 +1,6 @@
 //! One binary for every integration test: real servers, real files, no mocks.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+#![allow(unreachable_pub, reason = "everything here is for this binary alone")]
 
+mod broker;
 mod support;

@@ -1,66 +1,276 @@
+//! The queue in Redis (7.0 or later) or Valkey (7.2 or later), for any number of machines.
+//!
+//! Every transition is one Lua script, in `lua/` beside this file; this module packs its arguments and reads its answer.
+//! All keys begin with `{prefix}:`, whose braces keep them in one slot:
+//!
+//! | key | holds |
+//! |---|---|
+//! | `q:<queue>:<class>:<priority>` | LIST of waiting ids; one whose job is not waiting there is skipped |
+//! | `j:<id>` | HASH of the job |
+//! | `g:<id>` | HASH of the group: its counters, and `r:<index>` for each job that ended |
+//! | `delayed`, `lease` | ZSET of ids by the time they are due, or their lease runs out |
+//! | `queues` | HASH of depths: `<queue>:<class>:<state>` |
+//! | `wake:<queue>:<class>` | LIST of at most one token |
+//! | `said:<session>` | HASH of a session's last claim and its answer |
+//! | `schema` | the version of all this |
+
+mod link;
+mod reads;
+mod script;
+mod server;
+mod wait;
+
 use std::fmt;
-use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use redis::{Cmd, Value};
+
+use super::clock::millis;
 use super::{
-    Beat, Claim, ClaimRequest, Error, Group, GroupResult, Job, Lease, NewGroup, NewJob, Policy, QueueDepth, Result,
-    Settled, Settlement,
+    Beat, CHUNK, Claim, ClaimRequest, ClaimedJob, Clock, Error, Group, GroupResult, Job, Lease, NewGroup, NewJob,
+    Policy, QueueDepth, Result, Settled, Settlement, Verdict, policy,
 };
 use crate::job::{Class, GroupId, JobId};
+use link::Link;
+use reads::{damaged, parsed};
+use wait::Waiters;
+
+/// Payload in one call.
+const CHUNK_BYTES: usize = 4 << 20;
+/// Fields of a claimed job in the answer of `claim.lua`.
+const CLAIMED: usize = 8;
 
 #[derive(Clone)]
-pub struct RedisBroker;
+pub struct RedisBroker {
+    link: Arc<Link>,
+    waiters: Arc<Waiters>,
+    prefix: Arc<str>,
+    policy: Arc<Policy>,
+    clock: Clock,
+}
 
 impl RedisBroker {
-    pub fn open(_: &Path, _: Policy) -> Result<Self> {
-        Err(Error::Invalid("stub".into()))
+    pub async fn connect(url: &str, prefix: &str, policy: Policy, clock: Clock) -> Result<Self> {
+        let broker = Self {
+            link: Arc::new(Link::new(url)?),
+            waiters: Arc::default(),
+            prefix: format!("{{{prefix}}}:").into(),
+            policy: Arc::new(policy),
+            clock,
+        };
+        server::prepare(&broker.link, &broker.prefix).await?;
+        Ok(broker)
     }
-    pub async fn connect(_: &str, _: &str, _: Policy) -> Result<Self> {
-        Err(Error::Invalid("stub".into()))
-    }
+
     pub async fn dedicated(&self) -> Result<Self> {
-        Ok(self.clone())
+        let broker = Self { link: Arc::new(self.link.another()), ..self.clone() };
+        broker.ping().await?;
+        Ok(broker)
     }
-    pub async fn enqueue(&self, _: &NewGroup, _: &[NewJob]) -> Result<()> {
-        Err(Error::Invalid("stub".into()))
+
+    pub async fn enqueue(&self, group: &NewGroup, jobs: &[NewJob]) -> Result<()> {
+        let mut enqueued = 0;
+        loop {
+            let chunk = first_chunk(&jobs[enqueued..]);
+            let last = enqueued + chunk.len() == jobs.len();
+            match self.enqueue_chunk(group, chunk, last).await {
+                Ok(()) if last => return Ok(()),
+                Ok(()) => enqueued += chunk.len(),
+                Err(refused @ Error::Full(_)) => {
+                    if enqueued > 0 {
+                        self.retract(group.id, &jobs[..enqueued]).await?;
+                    }
+                    return Err(refused);
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
-    pub async fn claim(&self, _: &ClaimRequest) -> Result<Claim> {
-        Err(Error::Invalid("stub".into()))
+
+    async fn enqueue_chunk(&self, group: &NewGroup, jobs: &[NewJob], seal: bool) -> Result<()> {
+        let cap = self.policy.queue_cap;
+        let mut call = self.call(&script::ENQUEUE);
+        call.arg(group.id.to_string()).arg(&group.meta[..]).arg(u8::from(seal)).arg(cap);
+        for job in jobs {
+            call.arg(job.id.to_string()).arg(job.index).arg(&job.queue).arg(job.class.as_str()).arg(job.priority);
+            call.arg(&job.kind).arg(job.delay.map_or(-1, millis)).arg(job.max_attempts).arg(&job.payload[..]);
+        }
+        match parsed::<Vec<Value>>(self.link.one(call).await?)?.as_slice() {
+            [_, queue, open, more] => {
+                let (open, more) = (parsed(open.clone())?, parsed(more.clone())?);
+                Err(Error::full_queue(&parsed::<String>(queue.clone())?, open, more, cap))
+            }
+            _ => Ok(()),
+        }
     }
-    pub async fn settle(&self, _: &[Settlement], _: Option<&ClaimRequest>) -> Result<(Vec<Settled>, Option<Claim>)> {
-        Err(Error::Invalid("stub".into()))
+
+    /// Takes back the chunks before the refused one, and then the group.
+    async fn retract(&self, group: GroupId, jobs: &[NewJob]) -> Result<()> {
+        for chunk in jobs.chunks(CHUNK).chain([&[][..]]) {
+            let mut call = self.call(&script::RETRACT);
+            call.arg(group.to_string());
+            for job in chunk {
+                call.arg(job.id.to_string());
+            }
+            self.link.one(call).await?;
+        }
+        Ok(())
     }
-    pub async fn beat(&self, _: &[Lease]) -> Result<Beat> {
-        Err(Error::Invalid("stub".into()))
+
+    pub async fn claim(&self, request: &ClaimRequest) -> Result<Claim> {
+        claimed(self.link.one(self.claim_call(request)).await?)
     }
-    pub async fn release(&self, _: &[Lease]) -> Result<()> {
-        Err(Error::Invalid("stub".into()))
+
+    fn claim_call(&self, request: &ClaimRequest) -> Cmd {
+        let Policy { lease, max_stalls, .. } = *self.policy;
+        let (first, last) = if policy::looks_from_below(request.sequence) { (1, 10) } else { (10, 1) };
+        let mut call = self.call(&script::CLAIM);
+        call.arg(millis(lease)).arg(max_stalls).arg(&policy::poison(max_stalls)[..]);
+        call.arg(&request.session).arg(request.sequence).arg(request.class.as_str());
+        call.arg(first).arg(last).arg(request.limit.min(CHUNK)).arg(&request.queues);
+        call
     }
-    pub async fn wait(&self, _: &[String], _: Class, _: Duration) -> Result<()> {
-        Err(Error::Invalid("stub".into()))
+
+    pub async fn settle(
+        &self,
+        settlements: &[Settlement],
+        claim: Option<&ClaimRequest>,
+    ) -> Result<(Vec<Settled>, Option<Claim>)> {
+        // All but the last chunk go alone; the last one takes the claim along.
+        let last_chunk = settlements.len().saturating_sub(1) / CHUNK * CHUNK;
+        let (before, last) = settlements.split_at(last_chunk);
+        let mut answers = Vec::with_capacity(settlements.len());
+        for chunk in before.chunks(CHUNK) {
+            answers.extend(settled(self.link.one(self.settle_call(chunk)).await?)?);
+        }
+        let Some(request) = claim else {
+            if !last.is_empty() {
+                answers.extend(settled(self.link.one(self.settle_call(last)).await?)?);
+            }
+            return Ok((answers, None));
+        };
+        let [settled_last, claim] = self.link.run([self.settle_call(last), self.claim_call(request)]).await?;
+        answers.extend(settled(settled_last)?);
+        Ok((answers, Some(claimed(claim)?)))
     }
-    pub async fn group(&self, _: GroupId) -> Result<Option<Group>> {
-        Err(Error::Invalid("stub".into()))
+
+    fn settle_call(&self, settlements: &[Settlement]) -> Cmd {
+        let mut call = self.call(&script::SETTLE);
+        for Settlement { lease, verdict } in settlements {
+            let (state, after, result) = match verdict {
+                Verdict::Succeed { result } => ("succeeded", 0, result),
+                Verdict::Fail { result } => ("failed", 0, result),
+                Verdict::Retry { after, reason } => ("delayed", millis(*after), reason),
+            };
+            call.arg(lease.job.to_string()).arg(&lease.token).arg(state).arg(after).arg(&result[..]);
+        }
+        call
     }
-    pub async fn results(&self, _: GroupId, _: u32, _: usize) -> Result<Vec<GroupResult>> {
-        Err(Error::Invalid("stub".into()))
+
+    pub async fn beat(&self, leases: &[Lease]) -> Result<Beat> {
+        let mut beat = Beat::default();
+        for chunk in leases.chunks(CHUNK) {
+            let mut call = self.call(&script::BEAT);
+            call.arg(millis(self.policy.lease));
+            for lease in chunk {
+                call.arg(lease.job.to_string()).arg(&lease.token);
+            }
+            for lost in parsed::<Vec<String>>(self.link.one(call).await?)? {
+                beat.lost.push(lost.parse().map_err(|_| damaged())?);
+            }
+        }
+        Ok(beat)
     }
-    pub async fn job(&self, _: JobId) -> Result<Option<Job>> {
-        Err(Error::Invalid("stub".into()))
+
+    pub async fn release(&self, leases: &[Lease]) -> Result<()> {
+        // Backwards like the script, so that the first of them all ends up first in line.
+        for chunk in leases.chunks(CHUNK).rev() {
+            let mut call = self.call(&script::RELEASE);
+            for lease in chunk {
+                call.arg(lease.job.to_string()).arg(&lease.token);
+            }
+            self.link.one(call).await?;
+        }
+        Ok(())
     }
+
+    pub async fn wait(&self, queues: &[String], class: Class, timeout: Duration) -> Result<()> {
+        self.waiters.wait(&self.link, &self.prefix, (queues, class), timeout).await
+    }
+
+    pub async fn group(&self, id: GroupId) -> Result<Option<Group>> {
+        reads::group(&self.link, &self.prefix, id).await
+    }
+
+    pub async fn results(&self, id: GroupId, from: u32, limit: usize) -> Result<Vec<GroupResult>> {
+        reads::results(&self.link, &self.prefix, id, from, limit).await
+    }
+
+    pub async fn job(&self, id: JobId) -> Result<Option<Job>> {
+        reads::job(&self.link, &self.prefix, id).await
+    }
+
     pub async fn depths(&self) -> Result<Vec<QueueDepth>> {
-        Err(Error::Invalid("stub".into()))
+        reads::depths(&self.link, &self.prefix).await
     }
+
     pub async fn ping(&self) -> Result<()> {
-        Err(Error::Invalid("stub".into()))
+        self.link.one(redis::cmd("PING")).await.map(drop)
     }
+
     pub async fn warnings(&self) -> Result<Vec<String>> {
-        Ok(Vec::new())
+        server::warnings(&self.link).await
+    }
+
+    fn call(&self, script: &script::Script) -> Cmd {
+        script.call(&self.prefix, self.clock.ahead_ms())
     }
 }
 
 impl fmt::Display for RedisBroker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("redis")
+        write!(f, "redis {} {}", self.link.place(), self.prefix.trim_end_matches(':'))
     }
+}
+
+/// As many of `jobs` as go in one call: by number, and by the bytes that one call should carry.
+fn first_chunk(jobs: &[NewJob]) -> &[NewJob] {
+    let mut bytes = 0;
+    let fits = |job: &&NewJob| {
+        bytes += job.payload.len();
+        bytes <= CHUNK_BYTES
+    };
+    let count = jobs.iter().take(CHUNK).take_while(fits).count();
+    &jobs[..count.max(1).min(jobs.len())]
+}
+
+fn settled(answer: Value) -> Result<Vec<Settled>> {
+    let counted: Vec<bool> = parsed(answer)?;
+    Ok(counted.into_iter().map(|counts| if counts { Settled::Committed } else { Settled::LeaseLost }).collect())
+}
+
+fn claimed(answer: Value) -> Result<Claim> {
+    let Value::Array(fields) = answer else { return Err(damaged()) };
+    let mut fields = fields.into_iter();
+    let next_due: i64 = parsed(fields.next().ok_or_else(damaged)?)?;
+    let mut claim = Claim { jobs: Vec::with_capacity(fields.len() / CLAIMED), next_due: None };
+    claim.next_due = u64::try_from(next_due).ok().map(Duration::from_millis);
+    while let Some(id) = fields.next() {
+        let mut field = || fields.next().ok_or_else(damaged);
+        claim.jobs.push(ClaimedJob {
+            lease: Lease { job: id_of(id)?, token: parsed(field()?)? },
+            group: id_of(field()?)?,
+            index: parsed(field()?)?,
+            kind: parsed(field()?)?,
+            attempt: parsed(field()?)?,
+            max_attempts: parsed(field()?)?,
+            payload: parsed::<Vec<u8>>(field()?)?.into(),
+        });
+    }
+    Ok(claim)
+}
+
+fn id_of<T: std::str::FromStr>(value: Value) -> Result<T> {
+    parsed::<String>(value)?.parse().map_err(|_| damaged())
 }

@@ -1,1 +1,4 @@
 //! Real counterparts and builders for the tests.
+
+pub mod proxy;
+pub mod redis;

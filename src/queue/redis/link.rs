@@ -1,0 +1,132 @@
+//! The connection: built when it is needed, dropped on its first error and built anew at the next call, for all clones
+//! at once. No call outlasts its deadline, and nothing here ever shows a password.
+
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
+use tokio::sync::Mutex;
+
+use super::super::{Error, Result};
+use super::script;
+
+/// A call in all, its connecting included.
+const CALL: Duration = Duration::from_millis(2_500);
+const CONNECT: Duration = Duration::from_secs(1);
+const RESPONSE: Duration = Duration::from_secs(2);
+
+pub(super) struct Link {
+    client: Client,
+    /// Host and port, for people.
+    place: String,
+    current: Mutex<Current>,
+}
+
+#[derive(Default)]
+struct Current {
+    connection: Option<MultiplexedConnection>,
+    /// Which connection it is, so that only its own failure takes it away.
+    number: u64,
+}
+
+impl Link {
+    pub(super) fn new(url: &str) -> Result<Self> {
+        // The URL may hold a password, so no error repeats it.
+        let client = Client::open(url)
+            .map_err(|error| Error::Invalid(format!("the Redis URL is wrong, write redis://host:port/: {error}")))?;
+        let place = client.get_connection_info().addr().to_string();
+        Ok(Self { client, place, current: Mutex::default() })
+    }
+
+    /// The same server over a connection of its own.
+    pub(super) fn another(&self) -> Self {
+        Self { client: self.client.clone(), place: self.place.clone(), current: Mutex::default() }
+    }
+
+    pub(super) fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// Runs one command.
+    pub(super) async fn one(&self, command: Cmd) -> Result<Value> {
+        let [answer] = self.run([command]).await?;
+        Ok(answer)
+    }
+
+    /// Runs commands in one round trip. Each may run twice where a reply is lost: every transition bears that.
+    pub(super) async fn run<const N: usize>(&self, commands: [Cmd; N]) -> Result<[Value; N]> {
+        let mut pipeline = Pipeline::with_capacity(N);
+        for command in commands {
+            pipeline.add_command(command);
+        }
+        let answers = match tokio::time::timeout(CALL, self.retried(&pipeline, N)).await {
+            Ok(answers) => answers.map_err(|error| self.explain(&error))?,
+            Err(_) => return Err(Error::Unavailable(format!("Redis at {} does not answer", self.place))),
+        };
+        answers.try_into().map_err(|_| Error::Incompatible(format!("Redis at {} answers out of turn", self.place)))
+    }
+
+    async fn retried(&self, pipeline: &Pipeline, count: usize) -> redis::RedisResult<Vec<Value>> {
+        let answers = match self.send(pipeline, count).await {
+            // The connection had been cut, maybe long ago; a fresh one is no wait.
+            Err(error) if error.is_connection_dropped() => self.send(pipeline, count).await,
+            answers => answers,
+        };
+        if !matches!(&answers, Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)) {
+            return answers;
+        }
+        let mut load = Pipeline::new();
+        for script in script::ALL.iter() {
+            load.add_command(script.load());
+        }
+        self.send(&load, script::ALL.len()).await?;
+        self.send(pipeline, count).await
+    }
+
+    async fn send(&self, pipeline: &Pipeline, count: usize) -> redis::RedisResult<Vec<Value>> {
+        let (number, mut connection) = self.connection().await?;
+        let answers = connection.send_packed_commands(pipeline, 0, count).await;
+        // An answer that never came may still come, and be taken for another's: only a fresh connection is sure.
+        if matches!(&answers, Err(error) if error.is_io_error() || error.is_unrecoverable_error()) {
+            self.forget(number).await;
+        }
+        answers?.into_iter().map(Value::extract_error).collect()
+    }
+
+    async fn connection(&self) -> redis::RedisResult<(u64, MultiplexedConnection)> {
+        let mut current = self.current.lock().await;
+        if let Some(connection) = &current.connection {
+            return Ok((current.number, connection.clone()));
+        }
+        let connection = self.connect(RESPONSE).await?;
+        current.number += 1;
+        current.connection = Some(connection.clone());
+        Ok((current.number, connection))
+    }
+
+    async fn forget(&self, number: u64) {
+        let mut current = self.current.lock().await;
+        if current.number == number {
+            current.connection = None;
+        }
+    }
+
+    /// A connection that is not shared, whose answers may take `response`.
+    pub(super) async fn connect(&self, response: Duration) -> redis::RedisResult<MultiplexedConnection> {
+        let config =
+            AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT)).set_response_timeout(Some(response));
+        self.client.get_multiplexed_async_connection_with_config(&config).await
+    }
+
+    /// What an error of Redis means to the caller.
+    pub(super) fn explain(&self, error: &RedisError) -> Error {
+        let place = &self.place;
+        match (error.kind(), error.code()) {
+            (_, Some("OOM")) => Error::Full(format!("Redis at {place} has used up its memory; raise maxmemory")),
+            (ErrorKind::AuthenticationFailed, _) | (_, Some("NOAUTH" | "WRONGPASS" | "NOPERM")) => Error::Invalid(
+                format!("Redis at {place} refuses the login; check user and password in its URL: {error}"),
+            ),
+            _ => Error::Unavailable(format!("Redis at {place}: {error}")),
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Status reads: plain commands, none of which holds Redis up for long.
+
+use std::collections::{BTreeMap, HashMap};
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use redis::{FromRedisValue, Value};
+
+use super::super::{Error, Group, GroupResult, Job, QueueDepth, Result};
+use super::link::Link;
+use crate::job::{GroupId, JobId, State};
+
+/// Results asked for in one command.
+const PAGE: u32 = 1_000;
+
+pub(super) async fn group(link: &Link, prefix: &str, id: GroupId) -> Result<Option<Group>> {
+    let mut read = redis::cmd("HMGET");
+    read.arg(format!("{prefix}g:{id}"));
+    read.arg(&["total", "pending", "succeeded", "failed", "cancelled", "sealed", "meta", "created", "finished"]);
+    let fields: Vec<Option<Vec<u8>>> = parsed(link.one(read).await?)?;
+    if fields.first().is_none_or(Option::is_none) {
+        return Ok(None);
+    }
+    let number = |at: usize| number(fields[at].as_deref());
+    Ok(Some(Group {
+        id,
+        total: number(0)?,
+        pending: number(1)?,
+        succeeded: number(2)?,
+        failed: number(3)?,
+        cancelled: number(4)?,
+        sealed: fields[5].as_deref() == Some(b"1"),
+        meta: fields[6].clone().unwrap_or_default().into(),
+        created_at: instant(fields[7].as_deref())?,
+        finished_at: fields[8].as_deref().map(|ms| instant(Some(ms))).transpose()?,
+    }))
+}
+
+pub(super) async fn results(
+    link: &Link,
+    prefix: &str,
+    id: GroupId,
+    from: u32,
+    limit: usize,
+) -> Result<Vec<GroupResult>> {
+    let Some(Group { total, .. }) = group(link, prefix, id).await? else { return Ok(Vec::new()) };
+    let mut results = Vec::new();
+    let mut page_start = from;
+    while page_start < total && results.len() < limit {
+        let page = page_start..total.min(page_start + PAGE);
+        page_start = page.end;
+        let mut read = redis::cmd("HMGET");
+        read.arg(format!("{prefix}g:{id}"));
+        for index in page.clone() {
+            read.arg(format!("r:{index}"));
+        }
+        let found: Vec<Option<Vec<u8>>> = parsed(link.one(read).await?)?;
+        for (index, entry) in page.zip(found) {
+            if let Some(entry) = entry {
+                results.push(result(index, &entry.into())?);
+            }
+        }
+    }
+    results.truncate(limit);
+    Ok(results)
+}
+
+/// `<s, f or c><job id><result>`.
+fn result(index: u32, entry: &Bytes) -> Result<GroupResult> {
+    let state = match entry.first() {
+        Some(b's') => State::Succeeded,
+        Some(b'f') => State::Failed,
+        Some(b'c') => State::Cancelled,
+        _ => return Err(damaged()),
+    };
+    let id = entry.get(1..37).and_then(|id| std::str::from_utf8(id).ok()?.parse().ok());
+    Ok(GroupResult { index, job: id.ok_or_else(damaged)?, state, result: entry.slice(37..) })
+}
+
+pub(super) async fn job(link: &Link, prefix: &str, id: JobId) -> Result<Option<Job>> {
+    let fields = link.one(redis::cmd("HGETALL").arg(format!("{prefix}j:{id}")).to_owned()).await?;
+    let fields: HashMap<String, Vec<u8>> = parsed(fields)?;
+    if fields.is_empty() {
+        return Ok(None);
+    }
+    let field = |name: &str| fields.get(name).map(Vec::as_slice);
+    let text = |name: &str| field(name).and_then(|text| std::str::from_utf8(text).ok()).ok_or_else(damaged);
+    let count = |name: &str| field(name).map_or(Ok(0), |count| number(Some(count)));
+
+    let (group, index): (GroupId, u32) = (text("group")?.parse().map_err(|_| damaged())?, number(field("index"))?);
+    let state: State = text("state")?.parse().map_err(|_| damaged())?;
+    let result = if state.is_terminal() {
+        let read = redis::cmd("HGET").arg(format!("{prefix}g:{group}")).arg(format!("r:{index}")).to_owned();
+        let entry: Option<Vec<u8>> = parsed(link.one(read).await?)?;
+        entry.map(|entry| self::result(index, &entry.into())).transpose()?.map(|entry| entry.result)
+    } else {
+        field("reason").map(Bytes::copy_from_slice)
+    };
+    let mut place = text("place")?.rsplitn(3, ':');
+    let (priority, queue) = (place.next().unwrap_or_default(), place.nth(1).unwrap_or_default());
+    Ok(Some(Job {
+        id,
+        group,
+        index,
+        kind: text("kind")?.to_owned(),
+        queue: queue.to_owned(),
+        priority: priority.parse().map_err(|_| damaged())?,
+        state,
+        attempt: count("attempt")?,
+        max_attempts: count("most")?,
+        stalls: count("stalls")?,
+        payload: field("payload").map(Bytes::copy_from_slice).unwrap_or_default(),
+        created_at: instant(field("created"))?,
+        finished_at: field("finished").map(|ms| instant(Some(ms))).transpose()?,
+        result,
+    }))
+}
+
+pub(super) async fn depths(link: &Link, prefix: &str) -> Result<Vec<QueueDepth>> {
+    let fields = link.one(redis::cmd("HGETALL").arg(format!("{prefix}queues")).to_owned()).await?;
+    let fields: HashMap<String, u64> = parsed(fields)?;
+    let mut depths: BTreeMap<&str, QueueDepth> = BTreeMap::new();
+    for (field, &jobs) in &fields {
+        // `<queue>:<class>:<state>`
+        let mut parts = field.splitn(3, ':');
+        let (Some(queue), Some(_), Some(state)) = (parts.next(), parts.next(), parts.next()) else { continue };
+        let empty = || QueueDepth { queue: queue.to_owned(), waiting: 0, delayed: 0, active: 0 };
+        let depth = depths.entry(queue).or_insert_with(empty);
+        match state {
+            "waiting" => depth.waiting += jobs,
+            "delayed" => depth.delayed += jobs,
+            "active" => depth.active += jobs,
+            _ => {}
+        }
+    }
+    Ok(depths.into_values().collect())
+}
+
+pub(super) fn parsed<T: FromRedisValue>(value: Value) -> Result<T> {
+    T::from_redis_value(value).map_err(|_| damaged())
+}
+
+fn number(digits: Option<&[u8]>) -> Result<u32> {
+    digits.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok()).ok_or_else(damaged)
+}
+
+fn instant(ms: Option<&[u8]>) -> Result<Timestamp> {
+    let ms: Option<i64> = ms.and_then(|ms| std::str::from_utf8(ms).ok()?.parse().ok());
+    ms.and_then(|ms| Timestamp::from_millisecond(ms).ok()).ok_or_else(damaged)
+}
+
+/// A record that is not what the scripts write.
+pub(super) fn damaged() -> Error {
+    Error::Incompatible("Redis holds a record of the queue that pixmill did not write; name another prefix".into())
+}

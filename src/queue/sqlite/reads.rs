@@ -1,0 +1,142 @@
+//! Status reads, each one statement on a connection that only reads: they see the last commit and never wait for the
+//! writer.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::Timestamp;
+use rusqlite::types::{FromSqlError, Type};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use uuid::Uuid;
+
+use super::super::{Error, Group, GroupResult, Job, QueueDepth, Result};
+use super::ledger::bytes;
+use super::writer::unavailable;
+use super::{Shared, schema};
+use crate::job::{GroupId, JobId, State};
+
+/// Readers kept open between reads.
+const KEPT: usize = 4;
+
+/// The connections nobody reads from at present.
+#[derive(Default)]
+pub(super) struct Readers(Mutex<Vec<Connection>>);
+
+impl Readers {
+    pub(super) fn take(&self, shared: &Shared) -> Result<Connection> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        kept.map_or_else(|| schema::reader(&shared.file), Ok)
+    }
+
+    pub(super) fn put_back(&self, reader: Connection) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() < KEPT {
+            kept.push(reader);
+        }
+    }
+}
+
+/// Runs `read` on a thread that may block.
+pub(super) async fn read<T, F>(shared: &Arc<Shared>, read: F) -> Result<T>
+where
+    T: Send + 'static,
+    F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+{
+    let shared = Arc::clone(shared);
+    let task = tokio::task::spawn_blocking(move || {
+        let reader = shared.readers.take(&shared)?;
+        let answer = read(&reader).map_err(|error| unavailable(&shared.file, &error));
+        shared.readers.put_back(reader);
+        answer
+    });
+    task.await.unwrap_or_else(|error| Err(Error::Unavailable(format!("a read of the queue was cut short: {error}"))))
+}
+
+pub(super) fn group(db: &Connection, id: GroupId) -> rusqlite::Result<Option<Group>> {
+    db.prepare_cached(
+        "SELECT total, pending, succeeded, failed, cancelled, sealed, meta, created_at, finished_at FROM grp WHERE id = ?1",
+    )?
+    .query_row([bytes(id)], |row| {
+        Ok(Group {
+            id,
+            total: row.get(0)?,
+            pending: row.get(1)?,
+            succeeded: row.get(2)?,
+            failed: row.get(3)?,
+            cancelled: row.get(4)?,
+            sealed: row.get(5)?,
+            meta: row.get::<_, Vec<u8>>(6)?.into(),
+            created_at: instant(row, 7)?,
+            finished_at: row.get::<_, Option<i64>>(8)?.map(|_| instant(row, 8)).transpose()?,
+        })
+    })
+    .optional()
+}
+
+pub(super) fn results(db: &Connection, id: GroupId, from: u32, limit: usize) -> rusqlite::Result<Vec<GroupResult>> {
+    db.prepare_cached(
+        "SELECT idx, id, state, bytes FROM job LEFT JOIN result USING (seq) \
+         WHERE grp = ?1 AND idx >= ?2 AND state >= 3 ORDER BY idx LIMIT ?3",
+    )?
+    .query_map(params![bytes(id), from, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
+        Ok(GroupResult {
+            index: row.get(0)?,
+            job: Uuid::from_bytes(row.get(1)?).into(),
+            state: state(row, 2)?,
+            result: row.get::<_, Option<Vec<u8>>>(3)?.unwrap_or_default().into(),
+        })
+    })?
+    .collect()
+}
+
+pub(super) fn job(db: &Connection, id: JobId) -> rusqlite::Result<Option<Job>> {
+    db.prepare_cached(
+        "SELECT grp, idx, kind, name, priority, state, attempt, max_attempts, stalls, payload.bytes, created_at, \
+         finished_at, result.bytes \
+         FROM job JOIN queue ON queue.id = queue JOIN payload USING (seq) LEFT JOIN result USING (seq) WHERE job.id = ?1",
+    )?
+    .query_row([bytes(id)], |row| {
+        Ok(Job {
+            id,
+            group: Uuid::from_bytes(row.get(0)?).into(),
+            index: row.get(1)?,
+            kind: row.get(2)?,
+            queue: row.get(3)?,
+            priority: row.get(4)?,
+            state: state(row, 5)?,
+            attempt: row.get(6)?,
+            max_attempts: row.get(7)?,
+            stalls: row.get(8)?,
+            payload: row.get::<_, Vec<u8>>(9)?.into(),
+            created_at: instant(row, 10)?,
+            finished_at: row.get::<_, Option<i64>>(11)?.map(|_| instant(row, 11)).transpose()?,
+            result: row.get::<_, Option<Vec<u8>>>(12)?.map(Into::into),
+        })
+    })
+    .optional()
+}
+
+pub(super) fn depths(db: &Connection) -> rusqlite::Result<Vec<QueueDepth>> {
+    db.prepare_cached("SELECT name, waiting, delayed, active FROM queue ORDER BY name")?
+        .query_map([], |row| {
+            let count = |column| row.get::<_, i64>(column).map(|count| count as u64);
+            Ok(QueueDepth { queue: row.get(0)?, waiting: count(1)?, delayed: count(2)?, active: count(3)? })
+        })?
+        .collect()
+}
+
+fn state(row: &Row<'_>, column: usize) -> rusqlite::Result<State> {
+    Ok(match row.get::<_, i64>(column)? {
+        0 => State::Waiting,
+        1 => State::Delayed,
+        2 => State::Active,
+        3 => State::Succeeded,
+        4 => State::Failed,
+        5 => State::Cancelled,
+        other => return Err(FromSqlError::OutOfRange(other).into()),
+    })
+}
+
+fn instant(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
+    Timestamp::from_millisecond(row.get(column)?)
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Integer, error.into()))
+}

@@ -1,0 +1,86 @@
+//! Opens the queue's file: its pragmas, its schema and version, and the refusal of files that are not ours.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use super::super::{Error, Result};
+use super::disk;
+use super::writer::unavailable;
+
+/// What `PRAGMA user_version` says of the tables in `schema.sql`.
+const VERSION: i64 = 1;
+/// Marks the file as pixmill's ("pxml").
+const APPLICATION: i64 = 0x7078_6d6c;
+
+const BUSY: Duration = Duration::from_secs(5);
+
+/// The one connection that writes. Creates file and tables where missing.
+pub(super) fn writer(file: &Path) -> Result<Connection> {
+    if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder)
+            .map_err(|error| Error::Invalid(format!("cannot create {} for the queue: {error}", folder.display())))?;
+    }
+    let mut db = Connection::open(file)
+        .map_err(|error| Error::Invalid(format!("cannot open the queue in {}: {error}", file.display())))?;
+    // Asked once the file exists; a folder may be a mount of its own.
+    disk::refuse_network(file)?;
+    prepare(&mut db, file)?;
+    Ok(db)
+}
+
+/// A connection that only reads and sees the last commit of every process.
+pub(super) fn reader(file: &Path) -> Result<Connection> {
+    let open = || -> rusqlite::Result<Connection> {
+        let db = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        db.busy_timeout(BUSY)?;
+        Ok(db)
+    };
+    open().map_err(|error| unavailable(file, &error))
+}
+
+fn prepare(db: &mut Connection, file: &Path) -> Result<()> {
+    let failed = |error: rusqlite::Error| match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::NotADatabase) => not_ours(file),
+        _ => unavailable(file, &error),
+    };
+    db.busy_timeout(BUSY).map_err(failed)?;
+    let application: i64 = db.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(failed)?;
+    let empty: bool =
+        db.query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0)).map_err(failed)?;
+    if !(application == APPLICATION || empty && application == 0) {
+        return Err(not_ours(file));
+    }
+    known_version(db, file)?;
+    db.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
+    db.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
+    db.pragma_update(None, "cache_size", -32_000).map_err(failed)?;
+    db.set_prepared_statement_cache_capacity(64);
+
+    // Immediate: of two processes that open a new file at once, one waits here and finds the tables.
+    let create = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+    if known_version(&create, file)? == 0 {
+        create.execute_batch(include_str!("schema.sql")).map_err(failed)?;
+        create.pragma_update(None, "application_id", APPLICATION).map_err(failed)?;
+        create.pragma_update(None, "user_version", VERSION).map_err(failed)?;
+    }
+    create.commit().map_err(failed)
+}
+
+fn known_version(db: &Connection, file: &Path) -> Result<i64> {
+    let version: i64 =
+        db.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(|error| unavailable(file, &error))?;
+    if version > VERSION {
+        return Err(Error::Incompatible(format!(
+            "{} has queue schema {version}, this pixmill knows up to {VERSION}: run the newer version, \
+             or name another file",
+            file.display()
+        )));
+    }
+    Ok(version)
+}
+
+fn not_ours(file: &Path) -> Error {
+    Error::Invalid(format!("{} is not a pixmill queue; name another file", file.display()))
+}

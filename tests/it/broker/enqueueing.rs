@@ -1,0 +1,139 @@
+use std::time::Duration;
+
+use pixmill::job::State;
+use pixmill::queue::{Error, NewJob, Policy};
+
+use super::world::{HOUR, QUEUE, World, ask, delayed, grouped, ids, ids_of, in_queue, job, jobs, priority};
+
+pub fn policy() -> Policy {
+    Policy { queue_cap: 3_000, ..Policy::default() }
+}
+
+pub async fn group_is_counted_sealed_and_kept_with_its_meta(world: World) {
+    let (group, _) = world.enqueue(vec![job(), delayed(HOUR), job()]).await;
+
+    let kept = world.group(group.id).await;
+
+    assert_eq!((kept.total, kept.pending, kept.sealed), (3, 3, true));
+    assert_eq!(kept.meta, group.meta);
+    assert_eq!(kept.finished_at, None);
+    assert_eq!(world.depth(QUEUE).await, (2, 1, 0));
+}
+
+pub async fn job_comes_back_as_it_was_enqueued(world: World) {
+    let (group, jobs) = world.enqueue(vec![job(), priority(9)]).await;
+
+    let kept = world.broker.job(jobs[1].id).await.unwrap().unwrap();
+
+    assert_eq!((kept.id, kept.group, kept.index), (jobs[1].id, group.id, 1));
+    assert_eq!((kept.kind, kept.queue, kept.priority), (jobs[1].kind.clone(), jobs[1].queue.clone(), 9));
+    assert_eq!((kept.state, kept.attempt, kept.max_attempts, kept.stalls), (State::Waiting, 0, 4, 0));
+    assert_eq!((kept.payload, kept.result, kept.finished_at), (jobs[1].payload.clone(), None, None));
+    assert_eq!(world.broker.job(job().id).await.unwrap(), None);
+}
+
+pub async fn group_of_no_jobs_is_finished_at_once(world: World) {
+    let (group, _) = world.enqueue(vec![]).await;
+
+    let kept = world.group(group.id).await;
+
+    assert_eq!((kept.total, kept.sealed), (0, true));
+    assert!(kept.finished_at.is_some());
+    assert_eq!(world.broker.group(grouped(vec![]).0.id).await.unwrap(), None);
+}
+
+pub async fn enqueueing_again_changes_nothing(world: World) {
+    let (group, jobs) = world.enqueue(jobs(3)).await;
+    let claimed = world.claim("a", 1, 1).await;
+
+    world.broker.enqueue(&group, &jobs).await.unwrap();
+
+    assert_eq!(world.group(group.id).await.total, 3);
+    assert_eq!(world.depth(QUEUE).await, (2, 0, 1));
+    assert_eq!(ids(&claimed), ids_of(&jobs[..1]));
+    assert_eq!(ids(&world.claim("a", 2, 9).await), ids_of(&jobs[1..]));
+}
+
+pub async fn long_group_is_enqueued_in_chunks(world: World) {
+    let (group, jobs) = world.enqueue(jobs(2_500)).await;
+
+    let kept = world.group(group.id).await;
+
+    assert_eq!((kept.total, kept.pending, kept.sealed), (2_500, 2_500, true));
+    assert_eq!(ids(&world.drain("a").await), ids_of(&jobs));
+}
+
+pub async fn bulky_payloads_come_back_whole(world: World) {
+    let bulky = |byte| NewJob { payload: vec![byte; 3 << 20].into(), ..job() };
+    let (group, jobs) = world.enqueue(vec![bulky(1), bulky(2), bulky(3)]).await;
+
+    let claimed = world.claim("a", 1, 9).await;
+
+    assert_eq!(world.group(group.id).await.total, 3);
+    assert!(claimed.iter().map(|job| &job.payload).eq(jobs.iter().map(|job| &job.payload)));
+}
+
+pub async fn full_queue_refuses_the_whole_group(world: World) {
+    world.enqueue(jobs(2_999)).await;
+    let (group, two) = grouped(vec![job(), in_queue("other"), job()]);
+
+    let refused = world.broker.enqueue(&group, &two).await;
+
+    let Err(Error::Full(why)) = refused else { panic!("{refused:?}") };
+    assert!(why.contains(QUEUE) && why.contains("2999") && why.contains("3000"), "{why}");
+    assert_eq!(world.broker.group(group.id).await.unwrap(), None);
+    assert_eq!(world.broker.job(two[0].id).await.unwrap(), None);
+    assert_eq!((world.depth(QUEUE).await, world.depth("other").await), ((2_999, 0, 0), (0, 0, 0)));
+    world.enqueue(vec![job()]).await;
+}
+
+pub async fn full_queue_takes_back_the_chunks_before(world: World) {
+    let (group, many) = grouped(jobs(3_001));
+
+    let refused = world.broker.enqueue(&group, &many).await;
+
+    assert!(matches!(refused, Err(Error::Full(_))), "{refused:?}");
+    assert_eq!(world.broker.group(group.id).await.unwrap(), None);
+    assert_eq!(world.broker.job(many[0].id).await.unwrap(), None);
+    assert_eq!(world.depth(QUEUE).await, (0, 0, 0));
+    assert!(world.claim("a", 1, 10).await.is_empty());
+    // What was taken back can be submitted again, elsewhere too, and every job runs once.
+    let mut few = many[..5].to_vec();
+    few[3].priority = 10;
+    few[4].queue = "other".into();
+    world.broker.enqueue(&group, &few).await.unwrap();
+    assert_eq!(ids(&world.claim("a", 2, 10).await), [few[3].id, few[0].id, few[1].id, few[2].id]);
+    assert_eq!((world.depth(QUEUE).await, world.depth("other").await), ((0, 0, 4), (1, 0, 0)));
+}
+
+pub async fn cap_counts_delayed_jobs_and_no_running_ones(world: World) {
+    world.enqueue((0..2_999).map(|_| delayed(HOUR)).collect()).await;
+    world.enqueue(vec![job()]).await;
+    let (group, one) = grouped(vec![job()]);
+    assert!(matches!(world.broker.enqueue(&group, &one).await, Err(Error::Full(_))));
+
+    world.claim("a", 1, 1).await;
+
+    world.broker.enqueue(&group, &one).await.unwrap();
+}
+
+pub async fn wrong_jobs_are_refused(world: World) {
+    let twice = job();
+    let wrong: [Vec<NewJob>; 5] = [
+        vec![priority(0)],
+        vec![priority(11)],
+        vec![in_queue("a:b")],
+        vec![twice.clone(), NewJob { index: 1, ..twice }],
+        vec![NewJob { index: 1, ..job() }],
+    ];
+    let (group, _) = grouped(vec![]);
+
+    for jobs in wrong {
+        let refused = world.broker.enqueue(&group, &jobs).await;
+        assert!(matches!(refused, Err(Error::Invalid(_))), "{jobs:?}: {refused:?}");
+    }
+
+    let empty_session = world.broker.claim(&ask("", 1, 1)).await;
+    assert!(matches!(empty_session, Err(Error::Invalid(_))));
+    assert_eq!(world.claim_all(&ask("a", 1, 1)).await.next_due, None::<Duration>);
+}

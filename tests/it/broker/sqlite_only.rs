@@ -1,0 +1,253 @@
+//! What only SQLite can suffer: files of others, a process that is killed, a disk that is full.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use bytes::Bytes;
+use pixmill::queue::{Broker, Error, NewGroup, NewJob, Policy, Settled};
+
+use super::world::{QUEUE, ask, grouped, ids, ids_of, job, jobs, settlement, succeed};
+
+fn open(file: &Path) -> Result<Broker, Error> {
+    Broker::open_sqlite(file, Policy::default())
+}
+
+#[tokio::test]
+async fn file_of_a_newer_version_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("queue.db");
+    drop(open(&file).unwrap());
+    rusqlite::Connection::open(&file).unwrap().pragma_update(None, "user_version", 999).unwrap();
+
+    let refused = open(&file).err().unwrap();
+
+    assert!(matches!(&refused, Error::Incompatible(why) if why.contains("999") && why.contains(" 1")), "{refused}");
+}
+
+#[tokio::test]
+async fn files_of_others_are_refused_and_left_alone() {
+    let home = tempfile::tempdir().unwrap();
+    let (text, database) = (home.path().join("notes.txt"), home.path().join("other.db"));
+    std::fs::write(&text, "milk, bread, and a long enough line to be no empty file").unwrap();
+    rusqlite::Connection::open(&database).unwrap().execute_batch("CREATE TABLE bread (milk)").unwrap();
+    let before = (std::fs::read(&text).unwrap(), std::fs::read(&database).unwrap());
+
+    for file in [&text, &database] {
+        let refused = open(file).err().unwrap();
+        assert!(matches!(&refused, Error::Invalid(why) if why.contains("not a pixmill queue")), "{refused}");
+    }
+
+    assert_eq!((std::fs::read(&text).unwrap(), std::fs::read(&database).unwrap()), before);
+}
+
+#[tokio::test]
+async fn folder_is_made_where_missing() {
+    let home = tempfile::tempdir().unwrap();
+    let broker = open(&home.path().join("a/b/queue.db")).unwrap();
+
+    broker.ping().await.unwrap();
+
+    assert!(broker.to_string().contains("a/b/queue.db"));
+}
+
+#[tokio::test]
+async fn many_callers_share_commits_and_each_gets_its_answer() {
+    let home = tempfile::tempdir().unwrap();
+    let broker = open(&home.path().join("queue.db")).unwrap();
+    let groups: Vec<_> = (0..300).map(|_| grouped(jobs(1))).collect();
+
+    let answers = groups.iter().map(|(group, jobs)| broker.enqueue(group, jobs));
+    futures::future::try_join_all(answers).await.unwrap();
+
+    assert_eq!(broker.depths().await.unwrap()[0].waiting, 300);
+    let claims = (0..300).map(|session| {
+        let broker = broker.clone();
+        async move { broker.claim(&ask(&format!("s{session}"), 1, 1)).await.unwrap().jobs.len() }
+    });
+    assert_eq!(futures::future::join_all(claims).await.into_iter().sum::<usize>(), 300);
+}
+
+/// The other process of [`acknowledged_jobs_outlive_a_killed_process`]: enqueues and tells, until it is killed.
+#[test]
+fn process_that_enqueues_until_killed() {
+    let Ok(file) = std::env::var("PIXMILL_TEST_ENQUEUE_INTO") else { return };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let broker = open(Path::new(&file)).unwrap();
+        loop {
+            let (group, jobs) = grouped(jobs(3));
+            broker.enqueue(&group, &jobs).await.unwrap();
+            let mut out = std::io::stdout().lock();
+            writeln!(out, "enqueued {}", group.id).unwrap();
+            out.flush().unwrap();
+        }
+    });
+}
+
+fn enqueuing_process(file: &Path) -> (Child, BufReader<std::process::ChildStdout>) {
+    let mut process = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "--nocapture", "broker::sqlite_only::process_that_enqueues_until_killed"])
+        .env("PIXMILL_TEST_ENQUEUE_INTO", file)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let said = BufReader::new(process.stdout.take().unwrap());
+    (process, said)
+}
+
+#[tokio::test]
+async fn acknowledged_jobs_outlive_a_killed_process() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("queue.db");
+    let ours = open(&file).unwrap();
+    let (mut process, said) = enqueuing_process(&file);
+
+    // Both processes write; the other is killed at its work.
+    let mut acknowledged = Vec::new();
+    for line in said.lines() {
+        if let Some(id) = line.unwrap().split_once("enqueued ").map(|(_, id)| id.to_owned()) {
+            acknowledged.push(id.parse().unwrap());
+            ours.claim(&ask("a", acknowledged.len() as u64, 1)).await.unwrap();
+            if acknowledged.len() == 50 {
+                process.kill().unwrap();
+                process.wait().unwrap();
+            }
+        }
+    }
+
+    drop(ours);
+    let reopened = open(&file).unwrap();
+    assert!(acknowledged.len() >= 50);
+    for id in &acknowledged {
+        let group = reopened.group(*id).await.unwrap().expect("an acknowledged group is kept");
+        assert_eq!((group.total, group.pending, group.sealed), (3, 3, true));
+    }
+    let depth = &reopened.depths().await.unwrap()[0];
+    assert!(depth.active >= 50 && depth.waiting + depth.active >= 3 * acknowledged.len() as u64, "{depth:?}");
+}
+
+/// A tmpfs of 32 MB, unmounted when it is dropped.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", "size=32m", "tmpfs"]).arg(folder.path()).status();
+        assert!(mounted.is_ok_and(|status| status.success()), "this test mounts a tmpfs: run it as root");
+        Self(folder)
+    }
+
+    fn queue(&self) -> Broker {
+        open(&self.0.path().join("queue.db")).unwrap()
+    }
+
+    /// Takes what is left of it.
+    fn fill(&self) -> PathBuf {
+        let filler = self.0.path().join("filler");
+        let mut file = std::fs::File::create(&filler).unwrap();
+        while file.write_all(&[0; 4_096]).is_ok() {}
+        filler
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Lazily: the broker's writer may still be closing its file.
+        let unmounted = Command::new("umount").arg("-l").arg(self.0.path()).status();
+        assert!(unmounted.is_ok_and(|status| status.success()) || std::thread::panicking());
+    }
+}
+
+fn bulky() -> (NewGroup, Vec<NewJob>) {
+    grouped((0..16).map(|_| NewJob { payload: Bytes::from(vec![7; 16_384]), ..job() }).collect())
+}
+
+/// Enqueues until it is refused; how many jobs were not.
+async fn enqueue_until_full(broker: &Broker) -> usize {
+    let mut enqueued = 0;
+    loop {
+        let (group, jobs) = bulky();
+        match broker.enqueue(&group, &jobs).await {
+            Ok(()) => enqueued += jobs.len(),
+            Err(Error::Full(why)) => {
+                assert!(why.contains("space"), "{why}");
+                assert_eq!(broker.group(group.id).await.unwrap(), None);
+                return enqueued;
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+}
+
+/// Claims and settles, four at a time, until nothing waits; how many jobs there were.
+async fn drain(broker: &Broker, session: &str) -> usize {
+    let mut drained = 0;
+    let mut claimed = broker.claim(&ask(session, 1, 4)).await.unwrap().jobs;
+    for sequence in 2.. {
+        let settlements: Vec<_> = claimed.iter().map(|job| settlement(job, succeed())).collect();
+        let (settled, claim) = broker.settle(&settlements, Some(&ask(session, sequence, 4))).await.unwrap();
+        assert!(settled.iter().all(|settled| *settled == Settled::Committed));
+        drained += settled.len();
+        claimed = claim.unwrap().jobs;
+        if claimed.is_empty() {
+            break;
+        }
+    }
+    drained
+}
+
+#[tokio::test]
+async fn nearly_full_disk_refuses_work_and_drains() {
+    let disk = SmallDisk::mount();
+    let broker = disk.queue();
+
+    let enqueued = enqueue_until_full(&broker).await;
+
+    assert!(enqueued > 100, "{enqueued}");
+    assert_eq!(drain(&broker, "a").await, enqueued);
+    let depth = &broker.depths().await.unwrap()[0];
+    assert_eq!((depth.waiting, depth.active), (0, 0));
+}
+
+#[tokio::test]
+async fn disk_filled_by_others_loses_nothing() {
+    let disk = SmallDisk::mount();
+    let broker = disk.queue();
+    let (group, many) = grouped(jobs(500));
+    broker.enqueue(&group, &many).await.unwrap();
+    let filler = disk.fill();
+
+    assert_eq!(enqueue_until_full(&broker).await, 0);
+    // Claims go on for as long as the WAL has room, and then say why not.
+    let mut claimed = 0;
+    for sequence in 1..=30 {
+        match broker.claim(&ask("a", sequence, 16)).await {
+            Ok(claim) => claimed += claim.jobs.len(),
+            Err(Error::Full(why)) => assert!(why.contains("space"), "{why}"),
+            Err(other) => panic!("{other}"),
+        }
+        let depth = &broker.depths().await.unwrap()[0];
+        assert_eq!((depth.waiting, depth.active), (500 - claimed as u64, claimed as u64));
+    }
+
+    std::fs::remove_file(filler).unwrap();
+    assert_eq!(drain(&broker, "b").await, 500 - claimed);
+}
+
+#[tokio::test]
+async fn two_handles_on_one_file_see_one_queue() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("queue.db");
+    let (one, two) = (open(&file).unwrap(), open(&file).unwrap());
+    let (group, jobs) = grouped(jobs(2));
+    one.enqueue(&group, &jobs).await.unwrap();
+
+    let claimed = two.claim(&ask("a", 1, 9)).await.unwrap().jobs;
+    let (settled, _) = one.settle(&[settlement(&claimed[0], succeed())], None).await.unwrap();
+
+    assert_eq!((ids(&claimed), settled), (ids_of(&jobs), vec![Settled::Committed]));
+    assert_eq!(two.group(group.id).await.unwrap().unwrap().succeeded, 1);
+    assert_eq!(two.depths().await.unwrap()[0].queue, QUEUE);
+}

@@ -1,0 +1,182 @@
+//! What every case starts from: an empty broker, a clock it can move, and short words for jobs and claims.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use pixmill::job::{Class, GroupId, JobId};
+use pixmill::queue::{
+    Broker, Claim, ClaimRequest, ClaimedJob, Clock, Group, Lease, NewGroup, NewJob, Policy, Settled, Settlement,
+    Verdict,
+};
+
+use crate::support::redis::RedisServer;
+
+pub const QUEUE: &str = "cpu_intensive";
+pub const MINUTE: Duration = Duration::from_mins(1);
+pub const HOUR: Duration = Duration::from_hours(1);
+
+pub struct World {
+    pub clock: Clock,
+    pub policy: Policy,
+    /// The first connection.
+    pub broker: Broker,
+    place: Place,
+}
+
+enum Place {
+    File { file: PathBuf, _home: tempfile::TempDir },
+    Server { server: Arc<RedisServer>, prefix: String },
+}
+
+impl World {
+    pub async fn sqlite(policy: Policy) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        Self::at(Place::File { file: home.path().join("queue.db"), _home: home }, policy).await
+    }
+
+    pub async fn redis(policy: Policy) -> Self {
+        let prefix = format!("test-{}", JobId::new());
+        Self::at(Place::Server { server: RedisServer::shared(), prefix }, policy).await
+    }
+
+    async fn at(place: Place, policy: Policy) -> Self {
+        let clock = Clock::default();
+        let broker = place.open(&policy, &clock).await;
+        Self { clock, policy, broker, place }
+    }
+
+    /// Another connection to the same queue, as another process would have.
+    pub async fn another(&self) -> Broker {
+        self.place.open(&self.policy, &self.clock).await
+    }
+
+    /// Enqueues `jobs` as one group, indexes in order.
+    pub async fn enqueue(&self, jobs: Vec<NewJob>) -> (NewGroup, Vec<NewJob>) {
+        let (group, jobs) = grouped(jobs);
+        self.broker.enqueue(&group, &jobs).await.unwrap();
+        (group, jobs)
+    }
+
+    pub async fn claim(&self, session: &str, sequence: u64, limit: usize) -> Vec<ClaimedJob> {
+        self.claim_all(&ask(session, sequence, limit)).await.jobs
+    }
+
+    /// Claims for `session` until nothing waits.
+    pub async fn drain(&self, session: &str) -> Vec<ClaimedJob> {
+        let mut claimed = Vec::new();
+        for sequence in 1.. {
+            let more = self.claim(session, sequence, 2_000).await;
+            if more.is_empty() {
+                break;
+            }
+            claimed.extend(more);
+        }
+        claimed
+    }
+
+    pub async fn claim_all(&self, request: &ClaimRequest) -> Claim {
+        self.broker.claim(request).await.unwrap()
+    }
+
+    pub async fn settle(&self, lease: &Lease, verdict: Verdict) -> Settled {
+        let settlement = Settlement { lease: lease.clone(), verdict };
+        let (settled, claim) = self.broker.settle(&[settlement], None).await.unwrap();
+        assert!(claim.is_none(), "nothing was asked for");
+        settled[0]
+    }
+
+    pub async fn group(&self, id: GroupId) -> Group {
+        let group = self.broker.group(id).await.unwrap().expect("the group is known");
+        let ended = group.succeeded + group.failed + group.cancelled;
+        assert_eq!(ended + group.pending, group.total, "the counters are true: {group:?}");
+        group
+    }
+
+    pub async fn state(&self, job: &NewJob) -> String {
+        self.broker.job(job.id).await.unwrap().expect("the job is known").state.to_string()
+    }
+
+    /// waiting, delayed, active
+    pub async fn depth(&self, queue: &str) -> (u64, u64, u64) {
+        let depths = self.broker.depths().await.unwrap();
+        depths.iter().find(|depth| depth.queue == queue).map_or((0, 0, 0), |d| (d.waiting, d.delayed, d.active))
+    }
+}
+
+impl Place {
+    async fn open(&self, policy: &Policy, clock: &Clock) -> Broker {
+        match self {
+            Self::File { file, .. } => Broker::open_sqlite_at(file, policy.clone(), clock.clone()).unwrap(),
+            Self::Server { server, prefix } => {
+                Broker::connect_redis_at(&server.url(), prefix, policy.clone(), clock.clone()).await.unwrap()
+            }
+        }
+    }
+}
+
+pub fn job() -> NewJob {
+    NewJob {
+        id: JobId::new(),
+        index: 0,
+        kind: "image.process".into(),
+        queue: QUEUE.into(),
+        class: Class::Cpu,
+        priority: 5,
+        delay: None,
+        max_attempts: 4,
+        payload: Bytes::from_static(b"{\"kind\":\"image.process\",\"zero\":\"\\u0000\"}\0\xff"),
+    }
+}
+
+pub fn priority(priority: u8) -> NewJob {
+    NewJob { priority, ..job() }
+}
+
+pub fn delayed(delay: Duration) -> NewJob {
+    NewJob { delay: Some(delay), ..job() }
+}
+
+pub fn in_queue(queue: &str) -> NewJob {
+    NewJob { queue: queue.into(), ..job() }
+}
+
+pub fn jobs(count: usize) -> Vec<NewJob> {
+    (0..count).map(|_| job()).collect()
+}
+
+pub fn grouped(mut jobs: Vec<NewJob>) -> (NewGroup, Vec<NewJob>) {
+    for (index, job) in (0..).zip(&mut jobs) {
+        job.index = index;
+    }
+    (NewGroup { id: GroupId::new(), meta: Bytes::from_static(b"meta\0\xff") }, jobs)
+}
+
+pub fn ask(session: &str, sequence: u64, limit: usize) -> ClaimRequest {
+    ClaimRequest { session: session.into(), sequence, queues: vec![QUEUE.into()], class: Class::Cpu, limit }
+}
+
+pub fn ids(claimed: &[ClaimedJob]) -> Vec<JobId> {
+    claimed.iter().map(|job| job.lease.job).collect()
+}
+
+pub fn ids_of(jobs: &[NewJob]) -> Vec<JobId> {
+    jobs.iter().map(|job| job.id).collect()
+}
+
+pub fn succeed() -> Verdict {
+    Verdict::Succeed { result: Bytes::from_static(b"{\"success\":true}\0\xff") }
+}
+
+pub fn fail() -> Verdict {
+    Verdict::Fail { result: Bytes::from_static(b"{\"success\":false}") }
+}
+
+pub fn retry(after: Duration) -> Verdict {
+    Verdict::Retry { after, reason: Bytes::from_static(b"later") }
+}
+
+pub fn settlement(job: &ClaimedJob, verdict: Verdict) -> Settlement {
+    Settlement { lease: job.lease.clone(), verdict }
+}

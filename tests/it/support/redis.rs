@@ -1,0 +1,91 @@
+//! A real redis-server on a free port of the loopback, in a folder of its own, gone when it is dropped.
+
+use rustix::process::{Pid, Signal};
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, Weak};
+
+use tempfile::TempDir;
+
+pub struct RedisServer {
+    port: u16,
+    options: Vec<String>,
+    process: Mutex<Option<Child>>,
+    home: TempDir,
+}
+
+impl RedisServer {
+    /// One server for all tests that run at present; each uses a prefix of its own.
+    pub fn shared() -> Arc<Self> {
+        static SHARED: Mutex<Weak<RedisServer>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        shared.upgrade().unwrap_or_else(|| {
+            let server = Arc::new(Self::start(&["--appendonly", "yes", "--appendfsync", "everysec"]));
+            *shared = Arc::downgrade(&server);
+            server
+        })
+    }
+
+    pub fn start(options: &[&str]) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let options = options.iter().map(ToString::to_string).collect();
+        let server = Self { port, options, process: Mutex::new(None), home: tempfile::tempdir().unwrap() };
+        server.up();
+        server
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}/", self.port)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Starts it (again), with what it had on disk.
+    pub fn up(&self) {
+        let mut server = Command::new("redis-server")
+            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", ""])
+            .args(&self.options)
+            .current_dir(self.home.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("cannot run redis-server: apt-get install redis-server");
+        let mut log = BufReader::new(server.stdout.take().unwrap());
+        let mut said = String::new();
+        while !said.contains("Ready to accept connections") {
+            assert!(log.read_line(&mut said).unwrap() > 0, "redis-server did not start:\n{said}");
+        }
+        // Its log is read on, or it would block on a full pipe.
+        std::thread::spawn(move || log.lines().for_each(drop));
+        *self.process.lock().unwrap() = Some(server);
+    }
+
+    /// Kills it at once, as a crash would.
+    pub fn down(&self) {
+        if let Some(mut server) = self.process.lock().unwrap().take() {
+            server.kill().unwrap();
+            server.wait().unwrap();
+        }
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        let process = self.process.lock().unwrap();
+        let id = Pid::from_child(process.as_ref().expect("the server is up"));
+        rustix::process::kill_process(id, signal).unwrap();
+    }
+
+    /// An operator's connection.
+    pub async fn operator(&self) -> redis::aio::MultiplexedConnection {
+        redis::Client::open(self.url()).unwrap().get_multiplexed_async_connection().await.unwrap()
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        if self.process.get_mut().is_ok_and(|process| process.is_some()) {
+            self.down();
+        }
+    }
+}
