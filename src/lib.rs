@@ -5,6 +5,8 @@
 pub mod config;
 pub mod imaging;
 pub mod job;
+pub mod metrics;
+pub mod worker;
 
 pub mod queue;
 pub mod storage;

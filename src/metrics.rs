@@ -1,0 +1,97 @@
+//! What Prometheus is told: one registry, its families by name, no logic.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RequestLabels {
+    pub method: String,
+    pub route: String,
+    pub status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RouteLabels {
+    pub route: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct AttemptLabels {
+    pub kind: String,
+    /// `succeeded`, `failed`, `retried`, `lost` or `released`.
+    pub outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct DepthLabels {
+    pub queue: String,
+    pub state: &'static str,
+}
+
+/// Every family; cheap to clone, clones count together.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    pub requests: Family<RequestLabels, Counter>,
+    pub request_seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
+    pub uploaded_bytes: Counter,
+    pub images_accepted: Counter,
+    pub images_rejected: Counter,
+    pub attempts: Family<AttemptLabels, Counter>,
+    pub attempt_seconds: Histogram,
+    pub jobs: Family<DepthLabels, Gauge>,
+    pub jobs_in_flight: Gauge,
+    pub disk_free: Gauge<f64, AtomicU64>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            requests: Family::default(),
+            request_seconds: Family::new_with_constructor(seconds),
+            uploaded_bytes: Counter::default(),
+            images_accepted: Counter::default(),
+            images_rejected: Counter::default(),
+            attempts: Family::default(),
+            attempt_seconds: seconds(),
+            jobs: Family::default(),
+            jobs_in_flight: Gauge::default(),
+            disk_free: Gauge::default(),
+        }
+    }
+}
+
+impl Metrics {
+    /// The text that `/metrics` answers with.
+    pub fn encode(&self) -> String {
+        let mut registry = Registry::with_prefix("pixmill");
+        registry.register("http_requests", "Requests answered", self.requests.clone());
+        let (name, help) = ("http_request_duration", "Time from a request's head to its answer's head");
+        registry.register_with_unit(name, help, Unit::Seconds, self.request_seconds.clone());
+        registry.register_with_unit("uploaded", "Bytes of pictures received", Unit::Bytes, self.uploaded_bytes.clone());
+        registry.register("images_accepted", "Pictures enqueued", self.images_accepted.clone());
+        registry.register("images_rejected", "Pictures refused at upload", self.images_rejected.clone());
+        registry.register("attempts", "Attempts of jobs by how they ended", self.attempts.clone());
+        let (name, help) = ("attempt_duration", "Time that an attempt's picture took to compute and store");
+        registry.register_with_unit(name, help, Unit::Seconds, self.attempt_seconds.clone());
+        registry.register("jobs", "Open jobs by queue and state", self.jobs.clone());
+        registry.register(
+            "jobs_in_flight",
+            "Jobs that this process has claimed and not settled",
+            self.jobs_in_flight.clone(),
+        );
+        registry.register("disk_free_ratio", "Share of the store's disk that is free", self.disk_free.clone());
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).expect("a String takes everything");
+        text
+    }
+}
+
+fn seconds() -> Histogram {
+    Histogram::new([0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0])
+}

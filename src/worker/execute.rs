@@ -1,0 +1,81 @@
+//! Computes one picture: the one function that a worker's threads run, with serialisable ends.
+
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use crate::imaging::{self, Limits, Operation};
+use crate::job::{Failure, OutputFile};
+
+/// What is to be computed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Spec {
+    pub(super) source: PathBuf,
+    pub(super) operations: Vec<Operation>,
+    /// Where the outputs go; made here.
+    pub(super) folder: PathBuf,
+    pub(super) limits: Limits,
+    pub(super) time_limit: Duration,
+}
+
+/// One entry an operation, in their order; or why there is none.
+pub(super) type Outcome = Result<Vec<OutputFile>, Failure>;
+
+/// Reads the source, applies the operations, writes an output file for each.
+///
+/// `stopped` is asked between steps; a panic is the job's failure, not the worker's.
+pub(super) fn execute(spec: &Spec, stopped: &dyn Fn() -> bool) -> Outcome {
+    catch_unwind(AssertUnwindSafe(|| compute(spec, stopped))).unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<String>().map(String::as_str);
+        let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+        Err(Failure::permanent("internal", format!("the attempt panicked: {said}")))
+    })
+}
+
+fn compute(spec: &Spec, stopped: &dyn Fn() -> bool) -> Outcome {
+    let source = read(&spec.source, &spec.limits)?;
+    fs::create_dir_all(&spec.folder).map_err(|error| unwritable(&spec.folder, &error))?;
+    let started = Instant::now();
+    let interrupted = || stopped() || started.elapsed() > spec.time_limit;
+    let mut outputs: Vec<Option<OutputFile>> = vec![None; spec.operations.len()];
+    let mut emit = |i: usize, output: imaging::Output| {
+        let operation = &spec.operations[i];
+        let stem = operation.name().unwrap_or(operation.kind());
+        let file = format!("{i}-{stem}.{}", output.format.extension());
+        fs::write(spec.folder.join(&file), &output.data)?;
+        outputs[i] = Some(OutputFile {
+            kind: operation.kind().into(),
+            file,
+            format: output.format,
+            width: output.width,
+            height: output.height,
+            bytes: output.data.len() as u64,
+        });
+        Ok(())
+    };
+    imaging::process(&source, &spec.operations, &spec.limits, &interrupted, &mut emit)?;
+    outputs
+        .into_iter()
+        .collect::<Option<Vec<_>>>()
+        .ok_or_else(|| Failure::permanent("internal", "an operation yielded no output"))
+}
+
+fn read(path: &Path, limits: &Limits) -> Result<Vec<u8>, Failure> {
+    let unreadable = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => Failure::permanent("source-missing", "the original is no longer stored"),
+        _ => Failure::transient("storage", format!("the original cannot be read: {error}")),
+    };
+    let bytes = fs::metadata(path).map_err(unreadable)?.len();
+    if bytes > limits.max_file_bytes {
+        let limit = limits.max_file_bytes;
+        return Err(Failure::permanent("too-large", format!("{bytes} bytes exceed limits.max_file_bytes ({limit})")));
+    }
+    fs::read(path).map_err(unreadable)
+}
+
+fn unwritable(folder: &Path, error: &std::io::Error) -> Failure {
+    Failure::transient("storage", format!("the outputs' folder {} cannot be made: {error}", folder.display()))
+}
