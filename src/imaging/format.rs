@@ -13,6 +13,8 @@ pub enum Format {
 }
 
 impl Format {
+    pub const ALL: [Self; 6] = [Self::Jpeg, Self::Png, Self::WebP, Self::Gif, Self::Bmp, Self::Tiff];
+
     /// The name used in requests, answers and messages.
     pub fn name(self) -> &'static str {
         match self {
@@ -42,6 +44,11 @@ impl Format {
             Self::Jpeg => "jpg",
             other => other.name(),
         }
+    }
+
+    /// The format that our own outputs with this extension are in.
+    pub fn from_extension(extension: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|format| format.extension() == extension)
     }
 
     pub fn media_type(self) -> &'static str {

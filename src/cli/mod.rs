@@ -1,0 +1,137 @@
+//! The command line: a file per command, and the flags that several of them share.
+
+mod config;
+mod serve;
+mod worker;
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::FmtSpan;
+
+use crate::config::{Config, Log, LogFormat, Override};
+
+/// Resize, watermark and convert pictures, from a job queue that loses none.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    arg_required_else_help = false,
+    after_help = "Without a command: `pixmill serve`.\n\n\
+    Try it:\n  pixmill serve\n  curl -F images=@cat.jpg http://127.0.0.1:8080/api/upload\n  \
+    pixmill process cat.jpg small.webp --resize 800x600"
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: serve::Serve,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start the HTTP API, with workers beside it.
+    Serve(serve::Serve),
+    /// Start a worker for a service that runs elsewhere, on the same Redis and store.
+    Worker(worker::Worker),
+    /// Show or check the settings.
+    Config(config::Config),
+}
+
+/// Where settings come from, beside a command's own flags.
+#[derive(Debug, Args)]
+struct Settings {
+    /// A TOML file of settings; `pixmill config print` shows them all.
+    #[arg(long, value_name = "FILE", env = "PIXMILL_CONFIG")]
+    config: Option<PathBuf>,
+    /// Folder for the SQLite queue, uploads and outputs [default: ./pixmill-data].
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Keep the queue in Redis: redis://[:password@]host:port/db [default: SQLite].
+    #[arg(long, value_name = "URL")]
+    redis: Option<String>,
+    /// Pictures to compute at a time [default: one per core].
+    #[arg(long, value_name = "N")]
+    cpu: Option<usize>,
+    /// Queues to take jobs from, first one first.
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    queues: Option<Vec<String>>,
+}
+
+impl Settings {
+    fn load(&self, mut flags: Vec<Override>) -> Result<Config> {
+        let mut flag = |name, value: Option<::config::Value>| flags.extend(value.map(|value| (name, value)));
+        flag("data_dir", self.data_dir.as_ref().map(|dir| dir.to_string_lossy().into_owned().into()));
+        flag("broker.redis", self.redis.clone().map(Into::into));
+        flag("worker.cpu", self.cpu.map(|cpu| (cpu as u64).into()));
+        flag("worker.queues", self.queues.clone().map(Into::into));
+        Config::load(self.config.as_deref(), flags)
+    }
+}
+
+/// Runs the command that the arguments name.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        None => serve::run(&cli.serve),
+        Some(Command::Serve(serve)) => serve::run(&serve),
+        Some(Command::Worker(worker)) => worker::run(&worker),
+        Some(Command::Config(config)) => config::run(&config),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("pixmill: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs a service on the async runtime until it ends or a signal ends it.
+fn run_service<F: Future<Output = Result<()>>>(
+    config: &Config,
+    service: impl FnOnce(CancellationToken) -> F,
+) -> Result<()> {
+    start_log(&config.log)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let shutdown = CancellationToken::new();
+        tokio::spawn(watch_signals(shutdown.clone()));
+        service(shutdown).await
+    })
+}
+
+/// The first SIGTERM or Ctrl-C begins the shutdown, the second ends the process.
+async fn watch_signals(shutdown: CancellationToken) {
+    let (Ok(mut term), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        tracing::warn!("signals cannot be watched; SIGTERM ends the process at once");
+        return;
+    };
+    let mut next = async || {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    next().await;
+    tracing::info!("shutting down; once more ends at once");
+    shutdown.cancel();
+    next().await;
+    std::process::exit(1);
+}
+
+fn start_log(log: &Log) -> Result<()> {
+    let filter =
+        EnvFilter::try_new(&log.level).with_context(|| format!("log.level: `{}` is not a filter", log.level))?;
+    let log_to_stderr = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match log.format {
+        LogFormat::Text => log_to_stderr.with_ansi(std::io::stderr().is_terminal()).with_target(false).init(),
+        LogFormat::Json => log_to_stderr.json().with_span_events(FmtSpan::NONE).init(),
+    }
+    Ok(())
+}
