@@ -1,8 +1,10 @@
+//! What comes out: sizes, formats, colours and how alike two ways to the same picture are.
+
 use image::ImageFormat;
 
 use super::samples::{self, QUARTERS};
 use super::*;
-use crate::imaging::operation::defaults;
+use crate::imaging::operation::{Watermark, defaults};
 use crate::imaging::raster::Channels;
 
 /// Holds the four quarters' centres against the expected colours.
@@ -203,10 +205,12 @@ fn turned_jpegs_take_the_short_way_too() {
 }
 
 #[test]
-fn less_subsampled_jpegs_take_the_short_way_when_resized() {
+fn less_subsampled_jpegs_take_the_short_way_too() {
     use libjpeg_turbo_rs::{Encoder, PixelFormat, Subsampling};
     let picture = samples::photo(801, 603);
-    let operations = [fill(402, 301).into(), png(fill(402, 301))];
+    let mut marked = Operation::from(Action::Watermark(Watermark::new("MySite")));
+    marked.save.quality = Some(92);
+    let operations = [fill(402, 301).into(), png(fill(402, 301)), marked];
     for sampling in [Subsampling::S444, Subsampling::S422, Subsampling::S440] {
         let source =
             Encoder::new(&picture.data, 801, 603, PixelFormat::Rgb).quality(92).subsampling(sampling).encode().unwrap();

@@ -1,3 +1,5 @@
+//! The bundled fonts, parsed once.
+
 use std::sync::LazyLock;
 
 use ab_glyph::FontRef;

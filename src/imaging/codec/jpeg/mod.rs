@@ -128,7 +128,7 @@ pub(crate) fn decoder<'a>(source: &'a [u8], limits: &Limits) -> std::result::Res
             max_height: limits.max_side.min(65_500) as usize,
             max_pixels: limits.max_pixels,
             max_scans: MAX_SCANS,
-            max_memory: Some(limits.max_decoded_bytes.saturating_mul(2)),
+            max_memory: Some(limits.max_decoded_bytes),
         },
     )?;
     // Exactness with libjpeg-turbo depends on it.
