@@ -1,4 +1,4 @@
-//! Resampling by fast_image_resize (Lanczos3 unless asked otherwise), and the canvas of `contain`.
+//! Resampling by `fast_image_resize` (Lanczos3 unless asked otherwise), and the canvas of `contain`.
 //!
 //! Works in the encoded, gamma-curved samples as everyday tools do.
 

@@ -102,6 +102,23 @@ fn alpha_survives_png_and_webp_and_is_white_in_jpeg() {
     assert!(picture.data[..3].iter().all(|&v| v > 250));
 }
 
+fn tables(jpeg: &[u8]) -> [Option<[u16; 64]>; 4] {
+    codec::inspect(Cursor::new(jpeg), &Limits::default()).unwrap().jpeg.unwrap().quant_tables
+}
+
+#[test]
+fn unusual_tables_are_kept_too() {
+    use libjpeg_turbo_rs::{Encoder, PixelFormat};
+    let picture = samples::photo(320, 240);
+    let table = std::array::from_fn(|i| 2 + i as u16 / 4);
+    let encoder = Encoder::new(&picture.data, 320, 240, PixelFormat::Rgb);
+    let source = encoder.quant_table(0, table).quant_table(1, table).encode().unwrap();
+    let output = run(&source, &[Action::Convert.into()]).unwrap().remove(0);
+    assert_eq!(tables(&output.data), tables(&source));
+    let noise = psnr(&decoded(&run(&source, &[png(Action::Convert)]).unwrap()[0]), &decoded(&output));
+    assert!(noise > 40.0, "{noise} dB");
+}
+
 #[test]
 fn unset_quality_keeps_a_jpegs_tables() {
     let picture = samples::photo(320, 240);
@@ -111,6 +128,9 @@ fn unset_quality_keeps_a_jpegs_tables() {
         // Rounding in RGB costs a little, other tables would cost much more or many more bytes.
         let ratio = output.data.len() as f64 / source.len() as f64;
         assert!((0.9..1.1).contains(&ratio), "{ratio}");
+        let turned = run(&samples::turned_jpeg(&picture, 6), &[Action::Convert.into()]).unwrap().remove(0);
+        assert_eq!(tables(&turned.data), tables(&samples::jpeg(&picture, 95)));
+        assert_eq!(tables(&output.data), tables(&source));
         let before = run(&source, &[png(Action::Convert)]).unwrap().remove(0);
         let noise = psnr(&decoded(&before), &decoded(&output));
         assert!(noise > 40.0, "{noise} dB");
