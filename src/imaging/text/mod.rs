@@ -1,9 +1,9 @@
 //! Text, drawn with the bundled fonts into coverage masks.
 //!
 //! Each character is taken from the first font that has it: Noto Sans (Latin, Greek, Cyrillic),
-//! then Droid Sans Fallback (Chinese, Japanese and symbols). There is no shaping:
-//! characters stand side by side with kerning. Where no font has a character the text is refused,
-//! because a row of boxes helps nobody.
+//! then Droid Sans Fallback (Chinese, Japanese and symbols), then Nanum Square (Korean). There is
+//! no shaping: characters stand side by side with kerning. Where no font has a character the text
+//! is refused, because a row of boxes helps nobody.
 
 mod fonts;
 
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn fonts_cover_latin_cyrillic_greek_and_cjk() {
-        for text in ["Ünï ©2024", "Привет", "Ελλάδα", "我的网站", "ウェブ"] {
+        for text in ["Ünï ©2024", "Привет", "Ελλάδα", "我的网站", "ウェブ", "한국어"] {
             assert_eq!(check(text), Ok(()), "{text}");
         }
     }
