@@ -261,3 +261,33 @@ fn fixtures_are_read_as_they_were_drawn() {
     let grey = run(&read("grey.jpg"), &[fill(30, 20).into()]).unwrap().remove(0);
     assert_eq!(decoded(&grey).channels, Channels::Gray);
 }
+
+#[test]
+fn cmyk_is_read_with_adobes_inversion() {
+    use libjpeg_turbo_rs::{Encoder, PixelFormat};
+    // Inverted ink without black is the light that is left.
+    let inks: Vec<u8> = samples::quarters(64, 64).data.chunks_exact(3).flat_map(|p| [p[0], p[1], p[2], 255]).collect();
+    let source = Encoder::new(&inks, 64, 64, PixelFormat::Cmyk).quality(95).encode().unwrap();
+    assert!(source.windows(5).any(|part| part == b"Adobe"), "the encoder marks CMYK as Adobe's");
+    let output = run(&source, &[png(fill(32, 32))]).unwrap().remove(0);
+    assert_quarters(&decoded(&output), 12);
+}
+
+#[test]
+fn embedded_profiles_are_converted_to_srgb() {
+    let mut info = png::Info::with_size(2, 2);
+    info.color_type = png::ColorType::Rgb;
+    info.icc_profile = Some(moxcms::ColorProfile::new_display_p3().encode().unwrap().into());
+    let mut source = Vec::new();
+    let encoder = png::Encoder::with_info(&mut source, info.clone()).unwrap();
+    let mut writer = encoder.write_header().unwrap();
+    // A green that sRGB can show, and a grey that no profile moves.
+    writer.write_image_data(&[&[100, 180, 90].repeat(2)[..], &[128; 6]].concat()).unwrap();
+    writer.finish().unwrap();
+    let picture = decoded(&run(&source, &[png(Action::Convert)]).unwrap()[0]);
+    let close =
+        |at: usize, wanted: [u8; 3]| picture.data[at..at + 3].iter().zip(wanted).all(|(a, b)| a.abs_diff(b) <= 2);
+    // The P3 matrix by hand: linear light, P3 to sRGB, back to the curve.
+    assert!(close(0, [65, 182, 77]), "{:?}", &picture.data[..3]);
+    assert!(close(6, [128; 3]), "{:?}", &picture.data[6..9]);
+}
