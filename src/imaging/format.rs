@@ -1,3 +1,5 @@
+//! The file formats that are read, and which of them are written.
+
 use serde::{Deserialize, Serialize};
 
 /// A picture's file format.
