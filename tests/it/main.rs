@@ -3,5 +3,6 @@
 #![allow(unreachable_pub, reason = "everything here is for this binary alone")]
 
 mod broker;
+mod faults;
 mod http;
 mod support;
