@@ -14,7 +14,7 @@ use super::Settings;
 use super::execute::{Outcome, Spec, execute};
 use super::heartbeat::Leases;
 use crate::imaging::Limits;
-use crate::job::{Failure, ImageProcess, ImageResult, JobId, Payload, Source};
+use crate::job::{Failure, ImageProcess, ImageResult, Payload, Source};
 use crate::metrics::{AttemptLabels, Metrics};
 use crate::queue::{ClaimedJob, Lease, Policy, Settled, Settlement, Verdict, policy};
 use crate::storage::{self, Storage};
@@ -47,8 +47,8 @@ pub(super) struct Ended {
 }
 
 impl Ended {
-    pub(super) fn job(&self) -> JobId {
-        self.job.lease.job
+    pub(super) fn lease(&self) -> &Lease {
+        &self.job.lease
     }
 
     pub(super) fn settlement(&self) -> Settlement {

@@ -1,6 +1,6 @@
 //! Keeps a worker's leases, from a thread and a connection of its own.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -25,14 +25,23 @@ struct Held {
 
 impl Leases {
     /// Keeps a lease from now on; the flag is raised when it is lost.
+    ///
+    /// An older lease on the same job is lost already, or the broker would not have given a new one.
     pub(super) fn hold(&self, lease: &Lease) -> Arc<AtomicBool> {
         let stop = Arc::new(AtomicBool::new(false));
-        self.locked().insert(lease.job, Held { lease: lease.clone(), stop: stop.clone() });
+        let held = Held { lease: lease.clone(), stop: stop.clone() };
+        if let Some(older) = self.locked().insert(lease.job, held) {
+            older.stop.store(true, Ordering::Relaxed);
+        }
         stop
     }
 
-    pub(super) fn forget(&self, job: JobId) {
-        self.locked().remove(&job);
+    /// Keeps it no longer; a newer lease on the same job stays.
+    pub(super) fn forget(&self, lease: &Lease) {
+        let mut held = self.locked();
+        if held.get(&lease.job).is_some_and(|held| held.lease == *lease) {
+            held.remove(&lease.job);
+        }
     }
 
     pub(super) fn snapshot(&self) -> Vec<Lease> {
@@ -40,10 +49,12 @@ impl Leases {
     }
 
     /// Stops an attempt whose result will not count; it stays held until the worker has seen its end.
-    fn stop(&self, job: JobId) {
-        if let Some(held) = self.locked().get(&job) {
-            held.stop.store(true, Ordering::Relaxed);
-        }
+    ///
+    /// Answers whether it was held: one settled since the heartbeat is none that was lost.
+    fn stop(&self, lease: &Lease) -> bool {
+        let held = self.locked();
+        let held = held.get(&lease.job).filter(|held| held.lease == *lease);
+        held.inspect(|held| held.stop.store(true, Ordering::Relaxed)).is_some()
     }
 
     fn locked(&self) -> std::sync::MutexGuard<'_, HashMap<JobId, Held>> {
@@ -91,9 +102,11 @@ async fn beat(broker: &Broker, leases: &Leases, every: Duration) {
                 if std::mem::take(&mut away) {
                     info!("the heartbeat reaches the broker again");
                 }
-                for job in answer.lost.into_iter().chain(answer.cancelled) {
-                    warn!(job.id = %job, "lost the lease of job {job}: its attempt is stopped");
-                    leases.stop(job);
+                let gone: HashSet<JobId> = answer.lost.into_iter().chain(answer.cancelled).collect();
+                for lease in held.iter().filter(|lease| gone.contains(&lease.job)) {
+                    if leases.stop(lease) {
+                        warn!(job.id = %lease.job, "lost the lease of job {}: its attempt is stopped", lease.job);
+                    }
                 }
             }
             Err(error) => {
@@ -102,5 +115,27 @@ async fn beat(broker: &Broker, leases: &Leases, every: Duration) {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A worker that slept through its lease may be given the same job again while the first attempt still runs.
+    #[test]
+    fn end_of_a_lost_attempt_leaves_the_lease_of_the_next() {
+        let leases = Leases::default();
+        let job = JobId::new();
+        let [old, new] = [1, 2].map(|run| Lease { job, token: format!("session:{run}") });
+        let old_stop = leases.hold(&old);
+        let new_stop = leases.hold(&new);
+        assert!(old_stop.load(Ordering::Relaxed), "the older attempt goes on for nothing");
+        assert!(!leases.stop(&old));
+        leases.forget(&old);
+        assert!(!new_stop.load(Ordering::Relaxed), "a late answer stops the wrong attempt");
+        assert_eq!(leases.snapshot(), [new.clone()]);
+        leases.forget(&new);
+        assert!(leases.snapshot().is_empty());
     }
 }

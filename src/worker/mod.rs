@@ -234,7 +234,7 @@ impl Shift {
     fn close(&mut self, ended: attempt::Ended, answer: Settled) {
         self.in_flight -= 1;
         self.metrics.jobs_in_flight.set(self.in_flight as i64);
-        self.leases.forget(ended.job());
+        self.leases.forget(ended.lease());
         self.attempts.close(ended, answer);
     }
 
@@ -270,7 +270,7 @@ impl Shift {
             warn!("cannot give {} jobs back: {error}; they run again when their leases end", leases.len());
         }
         for lease in leases {
-            self.leases.forget(lease.job);
+            self.leases.forget(lease);
         }
     }
 }
