@@ -68,30 +68,35 @@ impl App {
             metrics: metrics.clone(),
         };
         let sweeper = tokio::spawn(sweep(storage.clone(), broker.clone()));
-        let worker = with_workers
+        let mut worker = with_workers
             .then(|| tokio::spawn(worker::run(broker, storage, settings(&config), metrics, shutdown.clone())));
         let closing = shutdown.clone();
         let server = axum::serve(listener, http::router(services)).with_graceful_shutdown(closing.cancelled_owned());
         let mut server = tokio::spawn(server.into_future());
         let grace = config.server.shutdown_grace;
         tokio::select! {
-            ended = &mut server => ended?.context("the HTTP server ended")?,
+            // First: at a shutdown the workers may have ended before the requests.
+            biased;
             () = shutdown.cancelled() => {
                 if timeout(grace, &mut server).await.is_err() {
                     warn!("requests that were still open after {grace:?} are cut off");
                     server.abort();
                 }
             }
+            ended = &mut server => ended?.context("the HTTP server ended")?,
+            // A service that took uploads and never worked on them would be worse than none.
+            ended = join(&mut worker) => return ended.context("the workers ended"),
         }
         sweeper.abort();
-        join(worker).await
+        if worker.is_some() { join(&mut worker).await } else { Ok(()) }
     }
 }
 
-async fn join(worker: Option<JoinHandle<Result<()>>>) -> Result<()> {
+/// The end of the workers; none never end.
+async fn join(worker: &mut Option<JoinHandle<Result<()>>>) -> Result<()> {
     match worker {
         Some(worker) => worker.await?,
-        None => Ok(()),
+        None => std::future::pending().await,
     }
 }
 

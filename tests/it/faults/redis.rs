@@ -80,3 +80,14 @@ async fn results_held_through_a_short_outage_count_as_they_are() {
     let status = all_is_well(&home, &service, &group, 20).await;
     assert!(status["result"].as_array().unwrap().iter().all(|entry| entry["attempts"] == 1), "{status}");
 }
+
+/// The API went on alone, took uploads, and nothing was ever done with them.
+#[tokio::test]
+async fn service_whose_workers_cannot_start_ends_and_says_why() {
+    // One connection for the API, none for the heartbeat.
+    let redis = RedisServer::start(&["--maxclients", "1"]);
+    let home = Home::on(&redis.url());
+    let (status, _, log) = home.start(&["serve", "--listen", "127.0.0.1:0"]).ends().await;
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(log.contains("the workers ended") && log.contains("heartbeat"), "{log}");
+}
