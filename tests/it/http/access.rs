@@ -1,5 +1,7 @@
 //! Who may call, and what a start refuses.
 
+use std::fmt::Write;
+
 use sha2::{Digest, Sha256};
 
 use crate::support::client::{Answer, images};
@@ -9,7 +11,8 @@ use crate::support::service::{Home, Process, Service};
 /// A home whose service wants the key `sesame`, and its configuration file.
 fn locked() -> (Home, String) {
     let home = Home::sqlite();
-    let digest: String = Sha256::digest(b"sesame").iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut digest = String::new();
+    Sha256::digest(b"sesame").iter().for_each(|byte| write!(digest, "{byte:02x}").unwrap());
     let file = home.folder().join("pixmill.toml");
     std::fs::write(&file, format!("[auth]\nkeys = [{{ name = \"shop\", sha256 = \"{digest}\" }}]\n")).unwrap();
     let file = file.to_str().unwrap().to_owned();

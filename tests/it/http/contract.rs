@@ -119,7 +119,7 @@ fn redacted(mut status: Value, task: &str) -> Value {
     status
 }
 
-/// "MySite" in white, half transparent, on the plain picture's colour, 10 px from the edges.
+/// The mark in white, half transparent, on the plain picture's colour, 10 px from the edges.
 fn mark_is_in_the_corner(picture: &RgbImage) {
     let (width, height) = picture.dimensions();
     let changed: Vec<(u32, u32)> = picture

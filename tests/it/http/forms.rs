@@ -104,7 +104,7 @@ async fn early_refusal_reaches_a_client_that_is_still_sending() {
 
 fn heavy_form() -> Vec<u8> {
     let head = b"--edge\r\nContent-Disposition: form-data; name=\"images\"; filename=\"a.png\"\r\n\r\n";
-    [&head[..], &[7; 12_000_000], b"\r\n--edge--\r\n"].concat()
+    [&head[..], &vec![7; 12_000_000], b"\r\n--edge--\r\n"].concat()
 }
 
 #[tokio::test]
@@ -135,12 +135,12 @@ async fn name_that_climbs_is_only_shown() {
     let home = Home::sqlite();
     let service = home.serve();
     let around = home.folder().parent().unwrap();
-    let before = std::fs::read_dir(around).unwrap().filter(|entry| is_marked(entry)).count();
+    let before = std::fs::read_dir(around).unwrap().filter(is_marked).count();
     for name in ["../../x-marks.png", "/etc/x-marks.png", "..\\..\\x-marks.png"] {
         let status = service.done(images([(name, plain_png(9, 9))])).await;
         assert_eq!((&status["status"], &status["result"][0]["image"]), (&json!("completed"), &json!("x-marks.png")));
     }
-    assert_eq!(std::fs::read_dir(around).unwrap().filter(|entry| is_marked(entry)).count(), before);
+    assert_eq!(std::fs::read_dir(around).unwrap().filter(is_marked).count(), before);
     let everything = ["uploads", "outputs"].map(|part| home.files(part)).concat();
     assert!(everything.iter().all(|path| !path.to_string_lossy().contains("x-marks")), "{everything:?}");
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 /// Between two looks at something that is waited for.
 const LOOK: Duration = Duration::from_millis(15);
 /// What everything that is waited for happens in, on a slow and busy machine too.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Looks until `look` finds something.
 ///
