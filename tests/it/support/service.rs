@@ -1,0 +1,189 @@
+//! The real program as child processes, with a data folder of its own; killed when dropped.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+
+use rustix::process::{Pid, Signal};
+use tempfile::TempDir;
+
+use super::client::Client;
+use super::redis::RedisServer;
+use super::until;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_pixmill");
+
+/// A data folder, a broker and settings: what services and workers are started with.
+pub struct Home {
+    folder: PathBuf,
+    redis: Option<String>,
+    settings: Vec<(String, String)>,
+    _owned: Option<TempDir>,
+    _shared: Option<Arc<RedisServer>>,
+}
+
+impl Home {
+    pub fn sqlite() -> Self {
+        let owned = tempfile::tempdir().unwrap();
+        let home = Self::at(owned.path());
+        Self { _owned: Some(owned), ..home }
+    }
+
+    /// On the shared Redis, under a prefix of its own.
+    pub fn redis() -> Self {
+        let server = RedisServer::shared();
+        let prefix = format!("test-{}", pixmill::job::JobId::new());
+        let home = Self::on(&server.url()).set("broker.prefix", &prefix);
+        Self { _shared: Some(server), ..home }
+    }
+
+    /// On the Redis at `url`.
+    pub fn on(url: &str) -> Self {
+        Self { redis: Some(url.into()), ..Self::sqlite() }
+    }
+
+    /// In a folder that somebody else removes.
+    pub fn at(folder: &Path) -> Self {
+        let home = Self { folder: folder.into(), redis: None, settings: Vec::new(), _owned: None, _shared: None };
+        // The test machine's disk may be nearly full.
+        home.set("limits.min_free_disk", "0").set("worker.cpu", "2")
+    }
+
+    /// A setting by its dotted name.
+    pub fn set(mut self, name: &str, value: &str) -> Self {
+        let variable = format!("PIXMILL__{}", name.to_uppercase().replace('.', "__"));
+        self.settings.push((variable, value.into()));
+        self
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Everything under `uploads/` or `outputs/`.
+    pub fn files(&self, part: &str) -> Vec<PathBuf> {
+        let found = walkdir::WalkDir::new(self.folder.join(part)).min_depth(1);
+        found.into_iter().filter_map(Result::ok).map(walkdir::DirEntry::into_path).collect()
+    }
+
+    /// Waits until no upload has left anything.
+    pub async fn is_left_empty(&self) {
+        until("nothing is left behind", async || self.files("uploads").is_empty().then_some(())).await;
+        assert_eq!(self.files("outputs"), Vec::<PathBuf>::new());
+    }
+
+    /// A service with workers in it.
+    pub fn serve(&self) -> Service {
+        self.serve_with(&[])
+    }
+
+    pub fn serve_with(&self, arguments: &[&str]) -> Service {
+        let mut process = self.start(&[&["serve", "--listen", "127.0.0.1:0"], arguments].concat());
+        let mut line = String::new();
+        BufReader::new(process.child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let url = line.trim().strip_prefix("listening on ");
+        let url = url.unwrap_or_else(|| panic!("the service did not start: {line:?}\n{}", process.log()));
+        Service { client: Client::new(url), process }
+    }
+
+    /// A worker that has begun to ask for jobs.
+    pub async fn worker(&self) -> Process {
+        let worker = self.start(&["worker"]);
+        worker.says("takes jobs from").await;
+        worker
+    }
+
+    /// Any command with this home's settings, not waited for.
+    pub fn start(&self, arguments: &[&str]) -> Process {
+        let mut command = Command::new(PROGRAM);
+        command.args(arguments).arg("--data-dir").arg(&self.folder).current_dir(&self.folder);
+        if let Some(url) = &self.redis {
+            command.args(["--redis", url]);
+        }
+        Process::start(command.envs(self.settings.iter().cloned()))
+    }
+}
+
+/// A service that answers.
+pub struct Service {
+    pub process: Process,
+    pub client: Client,
+}
+
+impl std::ops::Deref for Service {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+pub struct Process {
+    child: Child,
+    said: Arc<Mutex<String>>,
+}
+
+impl Process {
+    /// The program with its standard error kept.
+    fn start(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut errors = child.stderr.take().unwrap();
+        let said = Arc::new(Mutex::new(String::new()));
+        let kept = said.clone();
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(read @ 1..) = errors.read(&mut bytes) {
+                kept.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..read]));
+            }
+        });
+        Self { child, said }
+    }
+
+    /// `pixmill` with these arguments, and nothing else.
+    pub fn plain(arguments: &[&str]) -> Self {
+        Self::start(Command::new(PROGRAM).args(arguments))
+    }
+
+    /// What it wrote to standard error so far.
+    pub fn log(&self) -> String {
+        self.said.lock().unwrap().clone()
+    }
+
+    /// Waits until it has logged `words`.
+    pub async fn says(&self, words: &str) {
+        until(&format!("the program says `{words}`"), async || self.log().contains(words).then_some(())).await;
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        rustix::process::kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// As a crash or the kernel's memory killer would.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Waits for its end by itself; answers what it wrote to standard output, too.
+    pub async fn ends(mut self) -> (ExitStatus, String, String) {
+        let status = until("the program ends", async || self.child.try_wait().unwrap()).await;
+        let mut output = String::new();
+        if let Some(mut stdout) = self.child.stdout.take() {
+            stdout.read_to_string(&mut output).unwrap();
+        }
+        // The log's last words may still be in its pipe.
+        let log = until("the log ends", async || (Arc::strong_count(&self.said) == 1).then(|| self.log())).await;
+        (status, output, log)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- what the program said:\n{}", self.log());
+        }
+    }
+}
