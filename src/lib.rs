@@ -2,6 +2,7 @@
 //!
 //! The modules in reading order, each importing only from those below it.
 
+pub mod cli;
 pub mod config;
 pub mod imaging;
 pub mod job;

@@ -3,4 +3,5 @@
 #![allow(unreachable_pub, reason = "everything here is for this binary alone")]
 
 mod broker;
+mod cli;
 mod support;
