@@ -1,13 +1,22 @@
 //! pixmill: an image-processing service with an internal job queue.
 //!
-//! The modules in reading order, each importing only from those below it.
+//! The modules in reading order; each imports only from those below it.
 
 pub mod cli;
-pub mod config;
-pub mod imaging;
-pub mod job;
-pub mod metrics;
+
+pub mod app;
+
+pub mod http;
 pub mod worker;
+
+pub mod submission;
 
 pub mod queue;
 pub mod storage;
+
+pub mod job;
+
+pub mod imaging;
+
+pub mod config;
+pub mod metrics;

@@ -9,13 +9,15 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Key;
-use object_store::{MultipartUpload, ObjectStoreExt, PutPayload};
+use object_store::{GetResultPayload, MultipartUpload, ObjectStoreExt, PutPayload};
+use tokio_util::io::ReaderStream;
 
 use crate::job::{GroupId, JobId};
 
@@ -86,7 +88,15 @@ impl Storage {
     pub async fn open(&self, key: &str) -> Result<Option<Stored>> {
         match self.store.get(&parse(key)?).await {
             Ok(found) => {
-                Ok(Some(Stored { size: found.meta.size, body: found.into_stream().map_err(io::Error::other).boxed() }))
+                let size = found.meta.size;
+                let body = match found.payload {
+                    // The store's own stream reads 8 KiB at a time, each on another thread.
+                    GetResultPayload::File(file, _) => {
+                        ReaderStream::with_capacity(tokio::fs::File::from_std(file), PART).boxed()
+                    }
+                    GetResultPayload::Stream(body) => body.map_err(io::Error::other).boxed(),
+                };
+                Ok(Some(Stored { size, body }))
             }
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(failed(error)),
@@ -112,6 +122,35 @@ impl Storage {
         }
         // The attempt's, the job's and the group's folder may all be new.
         folder.ancestors().take(3).try_for_each(sync)
+    }
+
+    /// Removes a stored file; one that is not there is as good as removed.
+    pub async fn remove(&self, key: &str) -> Result<()> {
+        match self.store.delete(&parse(key)?).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// The groups whose originals were last added to before `instant`.
+    pub fn groups_older_than(&self, instant: SystemTime) -> Result<Vec<GroupId>> {
+        let folder = self.root.join("uploads");
+        let entries = match std::fs::read_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(|error| at(&folder, &error))?,
+        };
+        let mut groups = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(|error| at(&folder, &error))?;
+            let changed =
+                entry.metadata().and_then(|about| about.modified()).map_err(|error| at(&entry.path(), &error))?;
+            if let Some(group) = entry.file_name().to_str().and_then(|name| name.parse().ok())
+                && changed < instant
+            {
+                groups.push(group);
+            }
+        }
+        Ok(groups)
     }
 
     /// Removes a group's originals and outputs. Blocks on the disk.

@@ -1,42 +1,147 @@
-//! The command line: a file per command, and the root that picks one.
+//! The command line: a file per command, and the flags that several of them share.
 
 mod batch;
+mod config;
 mod exit;
 mod operations;
 mod process;
+mod serve;
+mod worker;
 
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::FmtSpan;
 
-use crate::config::Config;
+use crate::config::{Config, Log, LogFormat, Override};
 
+/// Resize, watermark and convert pictures, from a job queue that loses none.
 #[derive(Debug, Parser)]
-#[command(version, about, arg_required_else_help = true)]
+#[command(
+    version,
+    arg_required_else_help = false,
+    after_help = "Without a command: `pixmill serve`.\n\n\
+    Try it:\n  pixmill serve\n  curl -F images=@cat.jpg http://127.0.0.1:8080/api/upload\n  \
+    pixmill process cat.jpg small.webp --resize 800x600"
+)]
 struct Cli {
+    /// A TOML file of settings; `pixmill config print` shows them all.
+    #[arg(long, value_name = "FILE", env = "PIXMILL_CONFIG", global = true)]
+    config: Option<PathBuf>,
     #[command(subcommand)]
     command: Option<Command>,
+    #[command(flatten)]
+    serve: serve::Serve,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Start the HTTP API, with workers beside it.
+    Serve(serve::Serve),
+    /// Start a worker for a service that runs elsewhere, on the same Redis and store.
+    Worker(worker::Worker),
     Process(process::Args),
     Batch(batch::Args),
+    /// Show or check the settings.
+    Config(config::Config),
 }
 
-/// Runs what the command line asks for.
+/// Settings that are flags of several commands.
+#[derive(Debug, Args)]
+struct Settings {
+    /// Folder for the SQLite queue, uploads and outputs [default: ./pixmill-data].
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Keep the queue in Redis: redis://[:password@]host:port/db [default: SQLite].
+    #[arg(long, value_name = "URL")]
+    redis: Option<String>,
+    /// Pictures to compute at a time [default: one per core].
+    #[arg(long, value_name = "N")]
+    cpu: Option<usize>,
+    /// Queues to take jobs from, first one first.
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    queues: Option<Vec<String>>,
+}
+
+impl Settings {
+    fn load(&self, file: Option<&Path>, mut flags: Vec<Override>) -> Result<Config> {
+        let mut flag = |name, value: Option<::config::Value>| flags.extend(value.map(|value| (name, value)));
+        flag("data_dir", self.data_dir.as_ref().map(|dir| dir.to_string_lossy().into_owned().into()));
+        flag("broker.redis", self.redis.clone().map(Into::into));
+        flag("worker.cpu", self.cpu.map(|cpu| (cpu as u64).into()));
+        flag("worker.queues", self.queues.clone().map(Into::into));
+        Config::load(file, flags)
+    }
+}
+
+/// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let config = match Config::load(None, Vec::new()) {
-        Ok(config) => config,
-        Err(error) => return exit::code(Err(error)),
-    };
-    let Some(command) = cli.command else { return ExitCode::SUCCESS };
-    match command {
-        Command::Process(args) => process::run(&args, &config),
-        Command::Batch(args) => match tokio::runtime::Runtime::new() {
-            Ok(runtime) => runtime.block_on(batch::run(args, config)),
-            Err(error) => exit::code(Err(error.into())),
-        },
+    exit::code(run(cli))
+}
+
+fn run(cli: Cli) -> Result<ExitCode> {
+    let file = cli.config.as_deref();
+    match cli.command {
+        None => serve::run(&cli.serve, file)?,
+        Some(Command::Serve(serve)) => serve::run(&serve, file)?,
+        Some(Command::Worker(worker)) => worker::run(&worker, file)?,
+        Some(Command::Config(config)) => config::run(&config, file)?,
+        Some(Command::Process(args)) => return Ok(process::run(&args, &Config::load(file, Vec::new())?)),
+        Some(Command::Batch(args)) => {
+            let config = Config::load(file, Vec::new())?;
+            return Ok(tokio::runtime::Runtime::new()?.block_on(batch::run(args, config)));
+        }
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs a service on the async runtime until it ends or a signal ends it.
+fn run_service<F: Future<Output = Result<()>>>(
+    config: &Config,
+    service: impl FnOnce(CancellationToken) -> F,
+) -> Result<()> {
+    start_log(&config.log)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let shutdown = CancellationToken::new();
+        tokio::spawn(watch_signals(shutdown.clone()));
+        service(shutdown).await
+    })
+}
+
+/// The first SIGTERM or Ctrl-C begins the shutdown, the second ends the process.
+async fn watch_signals(shutdown: CancellationToken) {
+    let (Ok(mut term), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        tracing::warn!("signals cannot be watched; SIGTERM ends the process at once");
+        return;
+    };
+    let mut next = async || {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    next().await;
+    tracing::info!("shutting down; once more ends at once");
+    shutdown.cancel();
+    next().await;
+    std::process::exit(1);
+}
+
+fn start_log(log: &Log) -> Result<()> {
+    let filter =
+        EnvFilter::try_new(&log.level).with_context(|| format!("log.level: `{}` is not a filter", log.level))?;
+    let log_to_stderr = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match log.format {
+        LogFormat::Text => log_to_stderr.with_ansi(std::io::stderr().is_terminal()).with_target(false).init(),
+        LogFormat::Json => log_to_stderr.json().with_span_events(FmtSpan::NONE).init(),
+    }
+    Ok(())
 }

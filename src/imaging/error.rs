@@ -1,3 +1,5 @@
+//! What can go wrong with a picture, in one vocabulary that HTTP problems and failed jobs share.
+
 use std::fmt;
 
 /// Why a picture was refused. The kebab-case form is the wire's, in HTTP problems and failed jobs.

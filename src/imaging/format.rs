@@ -1,3 +1,5 @@
+//! The file formats that are read, and which of them are written.
+
 use serde::{Deserialize, Serialize};
 
 /// A picture's file format.
@@ -13,6 +15,8 @@ pub enum Format {
 }
 
 impl Format {
+    pub const ALL: [Self; 6] = [Self::Jpeg, Self::Png, Self::WebP, Self::Gif, Self::Bmp, Self::Tiff];
+
     /// The name used in requests, answers and messages.
     pub fn name(self) -> &'static str {
         match self {
@@ -42,6 +46,11 @@ impl Format {
             Self::Jpeg => "jpg",
             other => other.name(),
         }
+    }
+
+    /// The format that our own outputs with this extension are in.
+    pub fn from_extension(extension: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|format| format.extension() == extension)
     }
 
     pub fn media_type(self) -> &'static str {

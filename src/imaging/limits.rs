@@ -1,3 +1,5 @@
+//! What one picture may cost. Checked from headers, before the memory is taken.
+
 use serde::{Deserialize, Serialize};
 
 use super::{Code, Error, Header, Result};

@@ -67,6 +67,20 @@ pub fn process(
     interrupted: &dyn Fn() -> bool,
     emit: &mut dyn FnMut(usize, Output) -> std::io::Result<()>,
 ) -> Result<()> {
+    // Decoders have boundaries of their own; this one is for the rest.
+    codec::contained(
+        || make(source, operations, limits, interrupted, emit),
+        |panic| Error::new(Code::DecoderFailure, format!("the picture could not be processed: {panic}")),
+    )
+}
+
+fn make(
+    source: &[u8],
+    operations: &[Operation],
+    limits: &Limits,
+    interrupted: &dyn Fn() -> bool,
+    emit: &mut dyn FnMut(usize, Output) -> std::io::Result<()>,
+) -> Result<()> {
     let facts = codec::inspect(Cursor::new(source), limits)?;
     let plan = pipeline::Plan::new(&facts, operations, limits)?;
     if operations.is_empty() {

@@ -123,9 +123,7 @@ impl<'a> Planned<'a> {
         });
         let kept = || {
             let keeps = self.save.quality.is_none() && self.size == facts.upright_size();
-            // A turned picture would need turned tables and sampling.
-            let upright = facts.orientation == 1;
-            facts.jpeg.as_ref().filter(|_| keeps && upright).and_then(jpeg::Tables::kept)
+            facts.jpeg.as_ref().filter(|_| keeps).and_then(|header| jpeg::Tables::kept(header, facts.orientation))
         };
         let quality = jpeg::Tables::Quality(self.save.quality.unwrap_or(jpeg::DEFAULT_QUALITY));
         (format, kept().unwrap_or(quality))

@@ -1,3 +1,6 @@
+//! BMP, by `image`: all classic depths, RLE and bit fields. Only ever read.
+//! A negative height, which means rows from the top, is not an error.
+
 use std::io::{BufRead, Cursor, Seek};
 
 use image::DynamicImage;

@@ -1,3 +1,8 @@
+//! GIF, by `image`: the first frame on its canvas. Only ever read.
+//!
+//! Frames are counted by walking over blocks without decoding them, up to the limit, so that a
+//! file of thousands of frames is refused for the price of a few seeks.
+
 use std::io::{BufRead, Cursor, Seek};
 
 use image::DynamicImage;

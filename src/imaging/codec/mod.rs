@@ -91,6 +91,9 @@ pub(crate) fn decode(source: &[u8], facts: &Facts, shrink: u8, limits: &Limits) 
         }?;
         Ok(raster.oriented(facts.orientation))
     })?;
+    if shrink == 1 && (raster.width, raster.height) != facts.upright_size() {
+        return Err(reader::corrupt(format, "its header contradicts its picture"));
+    }
     let pixels = raster.width as usize * raster.height as usize;
     if pixels == 0 || raster.data.len() != pixels * raster.channels.count() {
         return Err(Error::new(Code::DecoderFailure, format!("{}: the decoder broke its contract", format.title())));
@@ -109,12 +112,15 @@ pub(crate) fn encode(raster: &Raster, format: Format, tables: &jpeg::Tables) -> 
     Ok(Output { format, width: raster.width, height: raster.height, data })
 }
 
-/// Runs third-party code on hostile bytes; a panic in it becomes `decoder-failure`.
+/// Runs third-party code on hostile bytes; a panic in it blames the file.
 pub(crate) fn guarded<T>(format: Format, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    contained(work, |panic| reader::corrupt(format, format_args!("the decoder gave up: {panic}")))
+}
+
+/// Turns a panic in `work` into an error.
+pub(crate) fn contained<T>(work: impl FnOnce() -> Result<T>, refuse: impl FnOnce(&str) -> Error) -> Result<T> {
     // What unwinds is dropped whole: nothing of it is looked at again.
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        Err(Error::new(Code::CorruptImage, format!("{}: the decoder gave up: {}", format.title(), message(&*panic))))
-    })
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(refuse(message(&*panic))))
 }
 
 fn message(panic: &(dyn Any + Send)) -> &str {

@@ -1,3 +1,8 @@
+//! PNG, by the `png` crate, read and written; the default image of an APNG.
+//!
+//! Sixteen bits become eight, palettes and tRNS become RGB and alpha. Text chunks are never
+//! inflated, and a profile only up to a bound, because both are favourite places for bombs.
+
 use std::io::{BufRead, Cursor, Seek};
 
 use png::{BitDepth, ColorType, Compression, DecodingError, Transformations};

@@ -1,3 +1,8 @@
+//! Header fields off a seekable source, and the errors that codecs share.
+//!
+//! Whatever reads past the end is a `truncated-image`; only a source that itself fails to read is
+//! our side's fault (`storage`).
+
 use std::io::{BufRead, ErrorKind, Seek, SeekFrom};
 
 use crate::imaging::{Code, Error, Format, Result};

@@ -1,3 +1,8 @@
+//! Which format a file is in, by its first bytes; names and declared types play no part.
+//!
+//! Formats that are recognised but not read yet are refused by name, which tells a user more than
+//! "unknown" would.
+
 use crate::imaging::{Code, Error, Format, Result};
 
 /// How many bytes [`sniff`] looks at.

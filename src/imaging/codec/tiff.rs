@@ -1,3 +1,8 @@
+//! TIFF, by `image`: the first page. Only ever read.
+//!
+//! The size comes from a directory walk of our own, so that limits hold before the decoder, which
+//! reads whole strips, sees the file. Exotic colour types are refused as unsupported.
+
 use std::io::{BufRead, Cursor, Seek};
 
 use image::codecs::tiff::TiffDecoder;

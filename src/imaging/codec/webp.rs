@@ -1,3 +1,7 @@
+//! WebP: read by `image` (pure Rust), written by libwebp. Of an animation, the first frame.
+//!
+//! libwebp is called in one small module at the end; hostile bytes never reach C.
+
 use std::io::{BufRead, Cursor, Seek};
 
 use image::DynamicImage;

@@ -1,3 +1,8 @@
+//! From JSON to [`Operation`]s, by hand: serde's messages name neither the entry nor the limit.
+//!
+//! Every field is taken out of its object as it is read; whatever is left over is unknown and
+//! refused, so that a misspelt option is never silently ignored.
+
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 

@@ -1,3 +1,5 @@
+//! What is parsed, and what refusals say.
+
 use super::*;
 use crate::imaging::{Code, Limits};
 

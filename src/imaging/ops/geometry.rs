@@ -1,3 +1,8 @@
+//! Sizes and boxes, without a pixel: how a picture of one size becomes another.
+//!
+//! Rounds to the nearest pixel and never below one. Results may still be too large: [`check`]
+//! holds them against the limits before any memory is taken.
+
 use crate::imaging::operation::{Filter, Fit, Resize, Thumbnail};
 use crate::imaging::{Code, Error, Limits, Result};
 

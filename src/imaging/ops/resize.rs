@@ -1,3 +1,7 @@
+//! Resampling by `fast_image_resize` (Lanczos3 unless asked otherwise), and the canvas of `contain`.
+//!
+//! Works in the encoded, gamma-curved samples as everyday tools do.
+
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 

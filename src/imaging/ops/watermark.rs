@@ -1,3 +1,7 @@
+//! Text marks: where they stand, and blending them with their alpha into pixels.
+//!
+//! [`mark`] is geometry and glyphs, [`draw`] is arithmetic; planes have a `draw` of their own.
+
 use crate::imaging::Result;
 use crate::imaging::operation::Watermark;
 use crate::imaging::raster::{Channels, Raster};

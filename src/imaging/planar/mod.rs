@@ -15,7 +15,7 @@ use super::codec::{self, Facts, jpeg};
 use super::operation::Filter;
 use super::ops::watermark;
 use super::pipeline::{Plan, Planned, Run, Step};
-use super::{Error, Format, Output, Result, pipeline};
+use super::{Error, Format, Header, Output, Result, pipeline};
 use picture::Planes;
 
 /// Makes the plan's outputs in planes; false, with nothing done, where that is not possible.
@@ -55,8 +55,9 @@ pub(crate) fn run(source: &[u8], facts: &Facts, plan: &Plan<'_>, run: &mut Run<'
                     Cow::Owned(made)
                 }
             }
-            None if position == last => Cow::Owned(original.take().expect("taken once")),
-            None => Cow::Borrowed(full),
+            None if position == last => Cow::Owned(original.take().expect("taken once").halved()),
+            None if full.is_halved() => Cow::Borrowed(full),
+            None => Cow::Owned(full.clone().halved()),
         };
         for step in steps {
             run.go_on()?;
@@ -77,15 +78,10 @@ pub(crate) fn run(source: &[u8], facts: &Facts, plan: &Plan<'_>, run: &mut Run<'
     Ok(true)
 }
 
-/// 8-bit YCbCr without a colour profile, 4:2:0 (or less subsampled where every output is
-/// resized), and outputs that planes serve.
+/// 8-bit YCbCr without a colour profile, 4:2:0 or less subsampled, and outputs that planes serve.
 fn qualifies(facts: &Facts, plan: &Plan<'_>) -> bool {
     let Some(header) = &facts.jpeg else { return false };
-    let sampling = match header.sampling() {
-        Some((2, 2)) => true,
-        Some((1 | 2, 1) | (1, 2)) => plan.outputs.iter().all(Planned::begins_with_resize),
-        _ => false,
-    };
+    let sampling = matches!(header.sampling(), Some((1 | 2, 1 | 2)));
     // Turning a picture whose last chroma samples cover half of what others do would shift chroma.
     let even = facts.header.width.is_multiple_of(2) && facts.header.height.is_multiple_of(2);
     sampling
@@ -125,6 +121,10 @@ fn decoded(source: &[u8], facts: &Facts, run: &Run<'_>) -> Option<Planes> {
     codec::guarded(Format::Jpeg, || {
         let raw =
             jpeg::decoder(source, run.limits).and_then(libjpeg_turbo_rs::Decoder::decode_raw).map_err(jpeg::refused)?;
+        let Header { width, height, .. } = facts.header;
+        if (raw.width, raw.height) != (width as usize, height as usize) {
+            return Ok(None);
+        }
         Ok(Planes::new(raw, sampling).map(|planes| match facts.orientation {
             1 => planes,
             turned => planes.oriented(turned),

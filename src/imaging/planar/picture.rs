@@ -1,3 +1,8 @@
+//! Pictures in Y, Cb and Cr planes, and what can be done to them without leaving those.
+//!
+//! Chroma is thought of as centred between the luma samples that share it (JFIF), so that luma
+//! and chroma stay together through odd sizes, crops and quarter turns.
+
 use fast_image_resize::images::{CroppedImage, Image, ImageRef};
 use fast_image_resize::{PixelType, Resizer};
 use libjpeg_turbo_rs::RawImage;
@@ -67,6 +72,22 @@ impl Planes {
 
     pub(super) fn samples(&self) -> [&[u8]; 3] {
         self.channels.each_ref().map(|plane| &plane.data[..])
+    }
+
+    /// Whether it is 4:2:0.
+    pub(super) fn is_halved(&self) -> bool {
+        self.sampling == (2, 2)
+    }
+
+    /// At 4:2:0, by averaging, as encoders do.
+    pub(super) fn halved(self) -> Self {
+        if self.is_halved() {
+            return self;
+        }
+        let (h, v) = (2 / u32::from(self.sampling.0), 2 / u32::from(self.sampling.1));
+        let [y, cb, cr] = self.channels;
+        let channels = [y, cb.averaged(h, v), cr.averaged(h, v)];
+        Self { sampling: (2, 2), channels, ..self }
     }
 
     /// Resampled to 4:2:0 at the placement's size.
@@ -177,6 +198,29 @@ impl Plane {
             Image::from_slice_u8(width, height, &mut data, PixelType::U8).map_err(|error| broken(error.to_string()))?;
         resizer.resize(&source, &mut target, &resize::options(placement)).map_err(|error| broken(error.to_string()))?;
         Ok(Self { width, height, stride: width, data })
+    }
+
+    /// Every `h` × `v` samples become one; those beyond the edges count as their neighbours.
+    fn averaged(&self, h: u32, v: u32) -> Self {
+        let (width, height) = (self.width.div_ceil(h), self.height.div_ceil(v));
+        let (stride, h, v) = (self.stride as usize, h as usize, v as usize);
+        let row = |y: usize| {
+            let y = y.min(self.height as usize - 1);
+            &self.data[y * stride..y * stride + self.width as usize]
+        };
+        let mut data = Vec::with_capacity(width as usize * height as usize);
+        for y in 0..height as usize {
+            let (upper, lower) = (row(y * v), row(y * v + v - 1));
+            let sum = |x: usize| u16::from(upper[x]) + u16::from(lower[x]);
+            if h == 1 {
+                data.extend((0..upper.len()).map(|x| (sum(x).div_ceil(2)) as u8));
+            } else {
+                let pairs = upper.len() / 2;
+                data.extend((0..pairs).map(|x| ((sum(2 * x) + sum(2 * x + 1) + 2) / 4) as u8));
+                data.extend((2 * pairs..upper.len()).map(|x| sum(x).div_ceil(2) as u8));
+            }
+        }
+        Self { width, height, stride: width, data }
     }
 
     fn oriented(self, orientation: u8) -> Self {

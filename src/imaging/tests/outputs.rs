@@ -1,8 +1,10 @@
+//! What comes out: sizes, formats, colours and how alike two ways to the same picture are.
+
 use image::ImageFormat;
 
 use super::samples::{self, QUARTERS};
 use super::*;
-use crate::imaging::operation::defaults;
+use crate::imaging::operation::{Watermark, defaults};
 use crate::imaging::raster::Channels;
 
 /// Holds the four quarters' centres against the expected colours.
@@ -100,6 +102,23 @@ fn alpha_survives_png_and_webp_and_is_white_in_jpeg() {
     assert!(picture.data[..3].iter().all(|&v| v > 250));
 }
 
+fn tables(jpeg: &[u8]) -> [Option<[u16; 64]>; 4] {
+    codec::inspect(Cursor::new(jpeg), &Limits::default()).unwrap().jpeg.unwrap().quant_tables
+}
+
+#[test]
+fn unusual_tables_are_kept_too() {
+    use libjpeg_turbo_rs::{Encoder, PixelFormat};
+    let picture = samples::photo(320, 240);
+    let table = std::array::from_fn(|i| 2 + i as u16 / 4);
+    let encoder = Encoder::new(&picture.data, 320, 240, PixelFormat::Rgb);
+    let source = encoder.quant_table(0, table).quant_table(1, table).encode().unwrap();
+    let output = run(&source, &[Action::Convert.into()]).unwrap().remove(0);
+    assert_eq!(tables(&output.data), tables(&source));
+    let noise = psnr(&decoded(&run(&source, &[png(Action::Convert)]).unwrap()[0]), &decoded(&output));
+    assert!(noise > 40.0, "{noise} dB");
+}
+
 #[test]
 fn unset_quality_keeps_a_jpegs_tables() {
     let picture = samples::photo(320, 240);
@@ -109,6 +128,9 @@ fn unset_quality_keeps_a_jpegs_tables() {
         // Rounding in RGB costs a little, other tables would cost much more or many more bytes.
         let ratio = output.data.len() as f64 / source.len() as f64;
         assert!((0.9..1.1).contains(&ratio), "{ratio}");
+        let turned = run(&samples::turned_jpeg(&picture, 6), &[Action::Convert.into()]).unwrap().remove(0);
+        assert_eq!(tables(&turned.data), tables(&samples::jpeg(&picture, 95)));
+        assert_eq!(tables(&output.data), tables(&source));
         let before = run(&source, &[png(Action::Convert)]).unwrap().remove(0);
         let noise = psnr(&decoded(&before), &decoded(&output));
         assert!(noise > 40.0, "{noise} dB");
@@ -203,10 +225,12 @@ fn turned_jpegs_take_the_short_way_too() {
 }
 
 #[test]
-fn less_subsampled_jpegs_take_the_short_way_when_resized() {
+fn less_subsampled_jpegs_take_the_short_way_too() {
     use libjpeg_turbo_rs::{Encoder, PixelFormat, Subsampling};
     let picture = samples::photo(801, 603);
-    let operations = [fill(402, 301).into(), png(fill(402, 301))];
+    let mut marked = Operation::from(Action::Watermark(Watermark::new("MySite")));
+    marked.save.quality = Some(92);
+    let operations = [fill(402, 301).into(), png(fill(402, 301)), marked];
     for sampling in [Subsampling::S444, Subsampling::S422, Subsampling::S440] {
         let source =
             Encoder::new(&picture.data, 801, 603, PixelFormat::Rgb).quality(92).subsampling(sampling).encode().unwrap();
@@ -236,4 +260,34 @@ fn fixtures_are_read_as_they_were_drawn() {
     assert!(alpha.data[3] == 0 && alpha.data[(50 * 100 + 50) * 4 + 3] == 200);
     let grey = run(&read("grey.jpg"), &[fill(30, 20).into()]).unwrap().remove(0);
     assert_eq!(decoded(&grey).channels, Channels::Gray);
+}
+
+#[test]
+fn cmyk_is_read_with_adobes_inversion() {
+    use libjpeg_turbo_rs::{Encoder, PixelFormat};
+    // Inverted ink without black is the light that is left.
+    let inks: Vec<u8> = samples::quarters(64, 64).data.chunks_exact(3).flat_map(|p| [p[0], p[1], p[2], 255]).collect();
+    let source = Encoder::new(&inks, 64, 64, PixelFormat::Cmyk).quality(95).encode().unwrap();
+    assert!(source.windows(5).any(|part| part == b"Adobe"), "the encoder marks CMYK as Adobe's");
+    let output = run(&source, &[png(fill(32, 32))]).unwrap().remove(0);
+    assert_quarters(&decoded(&output), 12);
+}
+
+#[test]
+fn embedded_profiles_are_converted_to_srgb() {
+    let mut info = png::Info::with_size(2, 2);
+    info.color_type = png::ColorType::Rgb;
+    info.icc_profile = Some(moxcms::ColorProfile::new_display_p3().encode().unwrap().into());
+    let mut source = Vec::new();
+    let encoder = png::Encoder::with_info(&mut source, info.clone()).unwrap();
+    let mut writer = encoder.write_header().unwrap();
+    // A green that sRGB can show, and a grey that no profile moves.
+    writer.write_image_data(&[&[100, 180, 90].repeat(2)[..], &[128; 6]].concat()).unwrap();
+    writer.finish().unwrap();
+    let picture = decoded(&run(&source, &[png(Action::Convert)]).unwrap()[0]);
+    let close =
+        |at: usize, wanted: [u8; 3]| picture.data[at..at + 3].iter().zip(wanted).all(|(a, b)| a.abs_diff(b) <= 2);
+    // The P3 matrix by hand: linear light, P3 to sRGB, back to the curve.
+    assert!(close(0, [65, 182, 77]), "{:?}", &picture.data[..3]);
+    assert!(close(6, [128; 3]), "{:?}", &picture.data[6..9]);
 }

@@ -1,3 +1,5 @@
+//! What is refused, with which code, and that nothing breaks the process.
+
 use image::ImageFormat;
 
 use super::samples;
@@ -76,4 +78,43 @@ fn failing_store_is_named() {
     let error = process(&source, &operations, &Limits::default(), &|| false, &mut full).unwrap_err();
     assert_eq!(error.code, Code::Storage);
     assert!(error.detail.contains("disk full"), "{error}");
+}
+
+#[test]
+fn mutated_files_are_read_or_blamed() {
+    let picture = samples::photo(97, 61);
+    let clear = samples::with_alpha(&picture, |x, y| (x + y) as u8);
+    let sources = [
+        samples::jpeg(&picture, 80),
+        samples::file(&clear, ImageFormat::Png),
+        samples::file(&picture, ImageFormat::Gif),
+        samples::file(&clear, ImageFormat::WebP),
+        samples::file(&picture, ImageFormat::Bmp),
+        samples::file(&picture, ImageFormat::Tiff),
+    ];
+    let operations = crate::imaging::operation::defaults();
+    // Mutated sizes shall not cost minutes.
+    let limits = Limits { max_pixels: 200_000, ..Limits::default() };
+    // A fixed sequence, so that a failure comes again.
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut next = |bound: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % bound as u64) as usize
+    };
+    for source in &sources {
+        for _ in 0..150 {
+            let mut mutated = source.clone();
+            for _ in 0..=next(4) {
+                // Headers matter most.
+                let bound = if next(2) == 0 { mutated.len().min(700) } else { mutated.len() };
+                mutated[next(bound)] = next(256) as u8;
+            }
+            if let Err(error) = process(&mutated, &operations, &limits, &|| false, &mut |_, _| Ok(())) {
+                let ours = [Code::DecoderFailure, Code::InvalidOperation, Code::Storage];
+                assert!(!ours.contains(&error.code), "{error}");
+            }
+        }
+    }
 }

@@ -1,9 +1,9 @@
 //! Text, drawn with the bundled fonts into coverage masks.
 //!
 //! Each character is taken from the first font that has it: Noto Sans (Latin, Greek, Cyrillic),
-//! then Droid Sans Fallback (Chinese, Japanese and symbols). There is no shaping:
-//! characters stand side by side with kerning. Where no font has a character the text is refused,
-//! because a row of boxes helps nobody.
+//! then Droid Sans Fallback (Chinese, Japanese and symbols), then Nanum Square (Korean). There is
+//! no shaping: characters stand side by side with kerning. Where no font has a character the text
+//! is refused, because a row of boxes helps nobody.
 
 mod fonts;
 
@@ -34,7 +34,7 @@ impl Mask {
 /// # Errors
 /// `missing-glyph`, naming every character that no font has.
 pub(crate) fn check(text: &str) -> Result<()> {
-    let mut missing: Vec<char> = text.chars().filter(|&c| !is_space(c) && find(c).is_none()).collect();
+    let mut missing: Vec<char> = text.chars().filter(|&c| !is_invisible(c) && find(c).is_none()).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -71,8 +71,9 @@ fn find(c: char) -> Option<(usize, GlyphId)> {
     })
 }
 
-fn is_space(c: char) -> bool {
-    c.is_whitespace() || c == '\u{200b}'
+/// Characters that are not meant to show: spaces, joiners, direction marks, variation selectors.
+fn is_invisible(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}')
 }
 
 /// Placed outlines and the bounds of their ink.
@@ -103,7 +104,8 @@ impl Layout {
         let mut x = 0.0;
         let mut previous: Option<(usize, GlyphId)> = None;
         for c in line.chars() {
-            let Some((index, id)) = find(c).or_else(|| find(' ')) else { continue };
+            let spaced = || c.is_whitespace().then(|| find(' ')).flatten();
+            let Some((index, id)) = find(c).or_else(spaced) else { continue };
             let font = &FONTS[index];
             let em = size / font.units_per_em().unwrap_or(1000.0);
             if let Some((last, before)) = previous
@@ -189,9 +191,15 @@ mod tests {
 
     #[test]
     fn fonts_cover_latin_cyrillic_greek_and_cjk() {
-        for text in ["Ünï ©2024", "Привет", "Ελλάδα", "我的网站", "ウェブ"] {
+        for text in ["Ünï ©2024", "Привет", "Ελλάδα", "我的网站", "ウェブ", "한국어"] {
             assert_eq!(check(text), Ok(()), "{text}");
         }
+    }
+
+    #[test]
+    fn joiners_and_selectors_need_no_glyph() {
+        let plain = fitted("ab", 36.0, (100, 100)).unwrap();
+        assert_eq!(fitted("a\u{200d}b\u{fe0f}", 36.0, (100, 100)).unwrap(), plain);
     }
 
     #[test]

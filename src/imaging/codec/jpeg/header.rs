@@ -1,3 +1,9 @@
+//! A JPEG's segments up to its first scan: sizes, sampling, tables, orientation, profile.
+//!
+//! A walk of our own rather than the decoder's, because it must work on a stream, be as forgiving
+//! about stray bytes as decoders are, and hand out quantisation tables. What cannot be decoded
+//! at all (lossless, hierarchical, 12 bits) is refused here.
+
 use std::io::{BufRead, Seek};
 
 use super::super::reader::{HeaderReader, unsupported};

@@ -50,13 +50,14 @@ impl Tables {
         }
     }
 
-    /// The source's own tables, if an encoder can write with them.
-    pub(crate) fn kept(header: &JpegHeader) -> Option<Self> {
+    /// The source's own tables, if an encoder can write with them; its sampling turns with it.
+    pub(crate) fn kept(header: &JpegHeader, orientation: u8) -> Option<Self> {
         let luma = header.table(0)?;
         let (chroma, sampling) = match header.components.len() {
             1 => (luma, Subsampling::S444),
             3 if header.is_ycbcr() => {
-                let sampling = match header.sampling()? {
+                let (h, v) = header.sampling()?;
+                let sampling = match if orientation >= 5 { (v, h) } else { (h, v) } {
                     (1, 1) => Subsampling::S444,
                     (2, 1) => Subsampling::S422,
                     (2, 2) => Subsampling::S420,
@@ -128,7 +129,7 @@ pub(crate) fn decoder<'a>(source: &'a [u8], limits: &Limits) -> std::result::Res
             max_height: limits.max_side.min(65_500) as usize,
             max_pixels: limits.max_pixels,
             max_scans: MAX_SCANS,
-            max_memory: Some(limits.max_decoded_bytes.saturating_mul(2)),
+            max_memory: Some(limits.max_decoded_bytes),
         },
     )?;
     // Exactness with libjpeg-turbo depends on it.

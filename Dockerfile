@@ -1,0 +1,34 @@
+# docker build -t pixmill .
+# docker run --rm -v pixmill:/data -p 127.0.0.1:8080:8080 \
+#     -e 'PIXMILL__AUTH__KEYS[0]__NAME=shop' -e "PIXMILL__AUTH__KEYS[0]__SHA256=…" pixmill
+#
+# A container is reached from outside itself, so `serve` listens on every address and wants an API
+# key: without one it stops and says so. config.default.toml shows how a key is made.
+
+FROM rust:1.95-slim-trixie AS build
+WORKDIR /src
+COPY . .
+# The caches keep a rebuild to what changed; what they hold is gone from the layer, hence the install.
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/src/target \
+    cargo build --release --locked --bin pixmill \
+    && install -D target/release/pixmill /out/pixmill
+
+FROM debian:trixie-slim
+# The certificates are for rediss:// and HTTPS. Debian keeps no old versions to pin.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends ca-certificates \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --system --user-group --uid 10001 --no-create-home --shell /usr/sbin/nologin pixmill \
+    && install -d -o pixmill -g pixmill /data
+COPY --from=build /out/pixmill /usr/local/bin/pixmill
+COPY LICENSE LICENSE-MIT LICENSE-APACHE assets/fonts/*.txt /usr/share/doc/pixmill/
+ENV PIXMILL__DATA_DIR=/data
+USER 10001
+WORKDIR /data
+VOLUME /data
+EXPOSE 8080
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["pixmill"]
+CMD ["serve", "--listen", "0.0.0.0:8080"]

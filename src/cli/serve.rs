@@ -1,0 +1,37 @@
+use std::net::SocketAddr;
+use std::path::Path;
+
+use anyhow::Result;
+use clap::Args;
+
+use super::{Settings, run_service};
+use crate::app::App;
+use crate::config::Override;
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  pixmill serve                                    SQLite and local disk, nothing else needed\n  \
+    pixmill serve --redis redis://127.0.0.1/0 --no-workers    the API alone; add `pixmill worker`s"
+)]
+pub(super) struct Serve {
+    #[command(flatten)]
+    settings: Settings,
+    /// Address to listen on; port 0 lets the system choose [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<SocketAddr>,
+    /// Serve the API only; workers run as `pixmill worker`.
+    #[arg(long)]
+    no_workers: bool,
+}
+
+pub(super) fn run(args: &Serve, file: Option<&Path>) -> Result<()> {
+    let mut flags: Vec<Override> = Vec::new();
+    flags.extend(args.listen.map(|listen| ("server.listen", listen.to_string().into())));
+    let config = args.settings.load(file, flags)?;
+    let with_workers = !args.no_workers;
+    run_service(&config.clone(), async |shutdown| {
+        let app = App::build(config, with_workers).await?;
+        println!("listening on http://{}", app.addr()?);
+        app.run_until(shutdown).await
+    })
+}

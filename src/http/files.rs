@@ -1,0 +1,50 @@
+//! `GET /files/…`: published outputs. Originals are never served.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::{Problem, Services};
+use crate::imaging::Format;
+use crate::job::{GroupId, JobId};
+use crate::storage::output_key;
+
+/// A path names one attempt's output, and an attempt is written once: its content never changes.
+const FOR_EVER: &str = "private, max-age=31536000, immutable";
+
+pub(super) async fn file(
+    State(services): State<Arc<Services>>,
+    Path((group, job, attempt, file)): Path<(String, String, String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let unknown = || Problem::not_found(format!("There is no file {group}/{job}/{attempt}/{file}."));
+    let key = key(&group, &job, &attempt, &file).ok_or_else(unknown)?;
+    let format = Format::from_extension(file.rsplit('.').next().unwrap_or_default()).ok_or_else(unknown)?;
+    let stored = services.storage.open(&key).await?.ok_or_else(unknown)?;
+    let tag = HeaderValue::from_str(&format!("\"{job}-{attempt}-{file}\"")).map_err(|_| unknown())?;
+    let known = headers.get(header::IF_NONE_MATCH).and_then(|tags| tags.to_str().ok()).is_some_and(|tags| {
+        tags.split(',')
+            .map(|one| one.trim().trim_start_matches("W/"))
+            .any(|one| one == "*" || one.as_bytes() == tag.as_bytes())
+    });
+    let lasting = [(header::ETAG, tag), (header::CACHE_CONTROL, HeaderValue::from_static(FOR_EVER))];
+    if known {
+        return Ok((StatusCode::NOT_MODIFIED, lasting).into_response());
+    }
+    let about = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(format.media_type())),
+        (header::CONTENT_LENGTH, HeaderValue::from(stored.size)),
+    ];
+    Ok((lasting, about, Body::from_stream(stored.body)).into_response())
+}
+
+/// The output's key, or nothing if the parts are not what we would have named.
+fn key(group: &str, job: &str, attempt: &str, file: &str) -> Option<String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let named = file.chars().all(plain) && !file.starts_with('.');
+    let (group, job): (GroupId, JobId) = (group.parse().ok()?, job.parse().ok()?);
+    named.then(|| attempt.parse().ok().map(|attempt| output_key(group, job, attempt, file)))?
+}

@@ -1,0 +1,207 @@
+//! The status of groups and jobs: one document for both.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Problem, Services, problem};
+use crate::job::{GroupId, ImageResult, JobId, Payload, State as JobState};
+use crate::queue::{Broker, Group, GroupResult, Job};
+use crate::submission::Meta;
+
+/// Results in one document; `links.next` leads to more.
+const PAGE: usize = 1000;
+
+/// Which page of a group's results.
+#[derive(Debug, Deserialize)]
+pub(super) struct Page {
+    /// The index of the first picture shown.
+    #[serde(default)]
+    from: u32,
+}
+
+pub(super) async fn task_status(
+    State(services): State<Arc<Services>>,
+    Path(id): Path<String>,
+    page: Result<Query<Page>, axum::extract::rejection::QueryRejection>,
+) -> Result<Response, Problem> {
+    let Query(Page { from }) = page.map_err(|error| Problem::bad_request("invalid-query", error.body_text()))?;
+    let unknown = || Problem::not_found(format!("There is no task `{id}`."));
+    let uuid: uuid::Uuid = id.parse().map_err(|_| unknown())?;
+    let broker = &services.broker;
+    let document = if let Some(group) = broker.group(GroupId::from(uuid)).await? {
+        of_group(broker, &group, from).await?
+    } else {
+        let job = broker.job(JobId::from(uuid)).await?.ok_or_else(unknown)?;
+        of_job(&job)
+    };
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(document)).into_response())
+}
+
+pub(super) fn links(group: GroupId) -> Value {
+    json!({"self": format!("/api/task_status/{group}")})
+}
+
+/// How many jobs stand where.
+#[derive(Clone, Copy)]
+struct Counts {
+    total: u32,
+    open: u32,
+    succeeded: u32,
+    failed: u32,
+    cancelled: u32,
+}
+
+impl Counts {
+    /// Any open job: `processing`; else any cancelled: `cancelled`; else none succeeded: `failed`; else `completed`.
+    fn status(self) -> &'static str {
+        match self {
+            Self { open: 1.., .. } => "processing",
+            Self { cancelled: 1.., .. } => "cancelled",
+            Self { succeeded: 0, .. } => "failed",
+            _ => "completed",
+        }
+    }
+
+    fn document(self, id: &dyn std::fmt::Display, created: Timestamp, finished: Option<Timestamp>) -> Value {
+        let done = self.succeeded + self.failed + self.cancelled;
+        json!({
+            "status": self.status(),
+            "task_id": id.to_string(),
+            "total_images": self.total,
+            "done": done,
+            "succeeded": self.succeeded,
+            "failed": self.failed,
+            "cancelled": self.cancelled,
+            "progress": if self.total == 0 { 1.0 } else { f64::from(done) / f64::from(self.total) },
+            "created_at": created,
+            "finished_at": finished,
+        })
+    }
+}
+
+async fn of_group(broker: &Broker, group: &Group, from: u32) -> Result<Value, Problem> {
+    let &Group { total, pending, succeeded, failed, cancelled, .. } = group;
+    // Before it is sealed, a group is open even when all jobs so far have ended.
+    let open = if group.sealed { pending } else { pending.max(1) };
+    let counts = Counts { total, open, succeeded, failed, cancelled };
+    let mut document = counts.document(&group.id, group.created_at, group.finished_at);
+    // One more than a page, to know whether there is another.
+    let mut results = broker.results(group.id, from, PAGE + 1).await?;
+    let next =
+        (results.len() > PAGE).then(|| results.truncate(PAGE)).and_then(|()| results.last()).map(|last| last.index + 1);
+    let names = names_of_unnamed(broker, &results).await?;
+    document["result"] = results.iter().map(|result| entry(group.id, result, &names)).collect();
+    document["links"] = links(group.id);
+    if let Some(next) = next {
+        document["links"]["next"] = format!("/api/task_status/{}?from={next}", group.id).into();
+    }
+    let meta: Meta = serde_json::from_slice(&group.meta).unwrap_or_default();
+    document["rejected"] = meta.rejected.iter().map(problem::rejected).collect();
+    Ok(document)
+}
+
+fn of_job(job: &Job) -> Value {
+    let one = |state| u32::from(job.state == state);
+    let counts = Counts {
+        total: 1,
+        open: u32::from(!job.state.is_terminal()),
+        succeeded: one(JobState::Succeeded),
+        failed: one(JobState::Failed),
+        cancelled: one(JobState::Cancelled),
+    };
+    let mut document = counts.document(&job.id, job.created_at, job.finished_at);
+    document["state"] = job.state.as_str().into();
+    document["attempts"] = job.attempt.into();
+    document["result"] = if job.state.is_terminal() {
+        let result = GroupResult {
+            index: job.index,
+            job: job.id,
+            state: job.state,
+            result: job.result.clone().unwrap_or_default(),
+        };
+        let names = name(job).into_iter().map(|name| (job.id, name)).collect();
+        json!([entry(job.group, &result, &names)])
+    } else {
+        json!([])
+    };
+    document["links"] =
+        json!({"self": format!("/api/task_status/{}", job.id), "group": format!("/api/task_status/{}", job.group)});
+    document
+}
+
+/// One finished picture, with its paths on this server.
+fn entry(group: GroupId, result: &GroupResult, names: &HashMap<JobId, String>) -> Value {
+    let known: Option<ImageResult> = serde_json::from_slice(&result.result).ok();
+    let image = known.as_ref().and_then(|known| known.image.as_deref()).or(names.get(&result.job).map(String::as_str));
+    let mut entry = json!({"success": result.state == JobState::Succeeded, "job_id": result.job, "image": image});
+    let Some(known) = known.filter(|_| result.state != JobState::Cancelled) else {
+        let code = if result.state == JobState::Cancelled { "cancelled" } else { "internal" };
+        entry["error"] = json!({"code": code, "detail": "The job ended without a result.", "retryable": false});
+        return entry;
+    };
+    entry["attempts"] = known.attempts.into();
+    entry["duration_ms"] = known.duration_ms.into();
+    if let Some(error) = known.error {
+        entry["error"] = json!({"code": error.code, "detail": error.detail, "retryable": error.retryable});
+        return entry;
+    }
+    let path = |file: &str| format!("/files/{group}/{}/{}/{file}", result.job, known.attempts);
+    entry["paths"] = known.outputs.iter().map(|output| Value::from(path(&output.file))).collect();
+    entry["outputs"] = known
+        .outputs
+        .iter()
+        .map(|output| {
+            json!({
+                "type": output.kind,
+                "path": path(&output.file),
+                "format": output.format,
+                "width": output.width,
+                "height": output.height,
+                "bytes": output.bytes,
+            })
+        })
+        .collect();
+    entry
+}
+
+/// The pictures' names where the broker itself ended a job, and so the result does not have it.
+async fn names_of_unnamed(broker: &Broker, results: &[GroupResult]) -> Result<HashMap<JobId, String>, Problem> {
+    let mut names = HashMap::new();
+    for result in results {
+        let named = serde_json::from_slice::<ImageResult>(&result.result).is_ok_and(|known| known.image.is_some());
+        if !named && let Some(job) = broker.job(result.job).await? {
+            names.extend(name(&job).map(|name| (job.id, name)));
+        }
+    }
+    Ok(names)
+}
+
+fn name(job: &Job) -> Option<String> {
+    match serde_json::from_slice(&job.payload).ok()? {
+        Payload::ImageProcess(request) => Some(request.image),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Counts;
+
+    #[test]
+    fn status_follows_the_counts() {
+        let status = |open, succeeded, failed, cancelled| {
+            Counts { total: open + succeeded + failed + cancelled, open, succeeded, failed, cancelled }.status()
+        };
+        assert_eq!(status(1, 5, 0, 3), "processing");
+        assert_eq!(status(0, 5, 1, 1), "cancelled");
+        assert_eq!(status(0, 0, 2, 0), "failed");
+        assert_eq!(status(0, 1, 2, 0), "completed");
+    }
+}

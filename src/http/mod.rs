@@ -1,0 +1,95 @@
+//! The HTTP server: a table of contents, and what every request passes through.
+//!
+//! Handlers are extract → one call → response. Every error, the framework's own included, is an
+//! `application/problem+json` document.
+
+mod access;
+mod files;
+mod groups;
+mod health;
+mod problem;
+mod uploads;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::{get, post};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
+use tower_http::set_header::SetResponseHeaderLayer;
+use tower_http::trace::TraceLayer;
+use tracing::info_span;
+
+use crate::config;
+use crate::metrics::{Metrics, RequestLabels, RouteLabels};
+use crate::queue::Broker;
+use crate::storage::Storage;
+
+pub use access::Access;
+use problem::Problem;
+
+/// What the handlers work with.
+pub struct Services {
+    pub broker: Broker,
+    pub storage: Storage,
+    pub limits: config::Limits,
+    /// The queues that a submission may name.
+    pub queues: Vec<String>,
+    pub max_attempts: u32,
+    pub access: Access,
+    pub metrics: Metrics,
+}
+
+type Shared = State<Arc<Services>>;
+
+pub fn router(services: Services) -> Router {
+    let services = Arc::new(services);
+    let guarded = Router::new()
+        .route("/api/upload", post(uploads::upload))
+        .route("/api/task_status/{id}", get(groups::task_status))
+        .route("/files/{group}/{job}/{attempt}/{file}", get(files::file))
+        .route("/metrics", get(health::metrics))
+        .route_layer(middleware::from_fn_with_state(services.clone(), access::guard));
+    let open = Router::new().route("/healthz", get(health::alive)).route("/readyz", get(health::ready));
+    guarded
+        .merge(open)
+        .fallback(problem::no_such_route)
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(middleware::from_fn_with_state(services.clone(), measure))
+        // Uploads are bounded by limits.max_request_bytes as they stream.
+        .layer(DefaultBodyLimit::disable())
+        .layer(CatchPanicLayer::custom(problem::panicked))
+        .layer(nosniff())
+        .layer(PropagateRequestIdLayer::x_request_id())
+        .layer(TraceLayer::new_for_http().make_span_with(|request: &Request| {
+            let id = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
+            info_span!("request", id, method = %request.method(), path = request.uri().path())
+        }))
+        .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+        .with_state(services)
+}
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+fn nosniff() -> SetResponseHeaderLayer<HeaderValue> {
+    SetResponseHeaderLayer::overriding(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))
+}
+
+async fn measure(State(services): Shared, request: Request, next: Next) -> Response {
+    // Unknown paths share one label, or anyone could fill the registry.
+    let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
+    let method = request.method().as_str().to_owned();
+    let started = Instant::now();
+    let response = next.run(request).await;
+    let metrics = &services.metrics;
+    let seconds = started.elapsed().as_secs_f64();
+    metrics.request_seconds.get_or_create(&RouteLabels { route: route.clone() }).observe(seconds);
+    let method = if route == "unmatched" { "any".into() } else { method };
+    metrics.requests.get_or_create(&RequestLabels { method, route, status: response.status().as_u16() }).inc();
+    response
+}

@@ -1,0 +1,161 @@
+//! Errors as `application/problem+json` (RFC 9457): one vocabulary of kebab-case codes, shared with
+//! failed jobs.
+
+use std::any::Any;
+
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+use tracing::error;
+
+use crate::job::Failure;
+use crate::submission::{self, Rejected};
+use crate::{queue, storage};
+
+/// An error answer. `type` is `/problems/<code>`.
+#[derive(Debug)]
+pub(super) struct Problem {
+    status: StatusCode,
+    code: String,
+    detail: String,
+    retry_after_s: Option<u32>,
+    rejected: Vec<Rejected>,
+}
+
+impl Problem {
+    pub(super) fn new(status: StatusCode, code: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { status, code: code.into(), detail: detail.into(), retry_after_s: None, rejected: Vec::new() }
+    }
+
+    pub(super) fn bad_request(code: &str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, detail)
+    }
+
+    /// The client's fault in the content, not in the form.
+    pub(super) fn unprocessable(code: &str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail)
+    }
+
+    pub(super) fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", detail)
+    }
+
+    pub(super) fn unavailable(code: &str, detail: impl Into<String>, retry_after_s: u32) -> Self {
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail);
+        Self { retry_after_s: Some(retry_after_s), ..problem }
+    }
+
+    /// Ours to mend: the cause goes into the log, once, and not to the client.
+    pub(super) fn internal(cause: &dyn std::fmt::Display) -> Self {
+        error!("a request failed: {cause}");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong here; the log says what.")
+    }
+
+    /// No picture of the request could be taken: their common status and code, or 422.
+    pub(super) fn all_rejected(rejected: &[Rejected]) -> Self {
+        let same = |a: &Rejected, b: &Rejected| a.error.code == b.error.code;
+        let common = rejected.first().filter(|first| rejected.iter().all(|other| same(first, other)));
+        let statuses: Vec<StatusCode> = rejected.iter().map(|one| status_of(&one.error)).collect();
+        let status = match statuses.as_slice() {
+            [first, rest @ ..] if rest.iter().all(|other| other == first) => *first,
+            _ => StatusCode::UNPROCESSABLE_ENTITY,
+        };
+        let code = common.map_or_else(|| "images-rejected".into(), |first| first.error.code.clone());
+        let detail = match rejected {
+            [only] => format!("{}: {}", only.image, only.error.detail),
+            all => format!("None of the {} pictures could be accepted; `rejected` says why.", all.len()),
+        };
+        Self { rejected: rejected.to_vec(), ..Self::new(status, code, detail) }
+    }
+}
+
+/// The HTTP status of a picture that was refused.
+fn status_of(failure: &Failure) -> StatusCode {
+    match failure.code.as_ref() {
+        "too-large" => StatusCode::PAYLOAD_TOO_LARGE,
+        "unsupported-format" => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        _ => StatusCode::UNPROCESSABLE_ENTITY,
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut body = json!({
+            "type": format!("/problems/{}", self.code),
+            "title": self.status.canonical_reason(),
+            "status": self.status.as_u16(),
+            "code": self.code,
+            "detail": self.detail,
+        });
+        if !self.rejected.is_empty() {
+            body["rejected"] = Value::Array(self.rejected.iter().map(rejected).collect());
+        }
+        let mut response = (self.status, body.to_string()).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+/// A refused picture, as answers show it.
+pub(super) fn rejected(one: &Rejected) -> Value {
+    json!({"index": one.index, "image": one.image, "error": {"code": one.error.code, "detail": one.error.detail}})
+}
+
+impl From<queue::Error> for Problem {
+    fn from(error: queue::Error) -> Self {
+        match error {
+            queue::Error::Unavailable(cause) => {
+                error!("the broker is unavailable: {cause}");
+                Self::unavailable("broker-unavailable", "The job queue cannot be reached at present.", 5)
+            }
+            queue::Error::Full(detail) => Self::unavailable("queue-full", detail, 30),
+            other => Self::internal(&other),
+        }
+    }
+}
+
+impl From<storage::Error> for Problem {
+    fn from(error: storage::Error) -> Self {
+        match error {
+            storage::Error::Full(cause) => {
+                error!("no room for an upload: {cause}");
+                Self::unavailable("storage-full", "There is no room left for uploads at present.", 60)
+            }
+            storage::Error::Failed(cause) => Self::internal(&cause),
+        }
+    }
+}
+
+impl From<submission::Error> for Problem {
+    fn from(error: submission::Error) -> Self {
+        match error {
+            submission::Error::Storage(error) => error.into(),
+            submission::Error::Queue(error) => error.into(),
+            submission::Error::Source(cause) => Self::bad_request("invalid-multipart", cause.to_string()),
+        }
+    }
+}
+
+pub(super) async fn no_such_route(uri: Uri) -> Problem {
+    Problem::not_found(format!("There is nothing at {}.", uri.path()))
+}
+
+pub(super) async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
+    let detail = format!("{} does not take {method}.", uri.path());
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail)
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "the layer's signature")]
+pub(super) fn panicked(panic: Box<dyn Any + Send>) -> Response {
+    let said = panic.downcast_ref::<String>().map(String::as_str);
+    let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+    Problem::internal(&format!("a handler panicked: {said}")).into_response()
+}
