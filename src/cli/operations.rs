@@ -119,6 +119,9 @@ impl Operations {
         if let (Some(format), false) = (by_name, converts) {
             add(&mut whole, "format", &format.name().into());
         }
+        if self.is_empty() && whole["format"].is_null() {
+            return Err("nothing to do: name an operation, or a --format to convert to".into());
+        }
         let parsed = operation::parse(&Value::Array(vec![whole]).to_string(), limits);
         let mut operations =
             parsed.map_err(|error| detail(error).replace("operations[0].operations[", "operations["))?;

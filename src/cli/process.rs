@@ -53,17 +53,10 @@ fn process(args: &Args, limits: &Limits) -> Result<()> {
     let to_stdout = is_dash(&args.output);
     let by_name = if to_stdout { None } else { format_of(&args.output) };
     let operation = args.operations.chain(by_name, limits).map_err(Usage)?;
-    if operation.save.format.is_none() {
-        if args.operations.is_empty() {
-            return Err(Usage("nothing to do: name an operation, or a --format to convert to".into()).into());
-        }
-        if !to_stdout {
-            let name = args.output.display();
-            return Err(Usage(format!(
-                "{name}: no format has this name; end it in .jpg, .png or .webp, or add --format"
-            ))
-            .into());
-        }
+    if operation.save.format.is_none() && !to_stdout {
+        let name = args.output.display();
+        let said = format!("{name}: no format has this name; end it in .jpg, .png or .webp, or add --format");
+        return Err(Usage(said).into());
     }
     if to_stdout && io::stdout().is_terminal() {
         return Err(

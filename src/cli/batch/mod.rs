@@ -122,7 +122,8 @@ async fn batch(args: Args, config: Config) -> Result<ExitCode> {
         return Ok(dry_run(&batch, args.json));
     }
     if batch.pictures.is_empty() && found.unreadable.is_empty() {
-        return Err(Usage(format!("no pictures in {}", args.paths.join(", "))).into());
+        let (paths, out) = (args.paths.join(", "), args.out.display());
+        return Err(Usage(format!("no pictures in {paths} (--out {out} is not looked into)")).into());
     }
     std::fs::create_dir_all(&args.out).with_context(|| format!("--out {} cannot be made", args.out.display()))?;
     stop_on_signal(batch.stop.clone())?;

@@ -4,7 +4,9 @@ use super::{Desk, Running, json_lines, stderr};
 
 /// `pixmill serve` on a free port, and its address.
 fn server(desk: &Desk) -> (Running, String) {
-    let running = Running::start(desk.command(&["serve", "--listen", "127.0.0.1:0", "--data-dir", "data"]));
+    let mut command = desk.command(&["serve", "--listen", "127.0.0.1:0", "--data-dir", "data"]);
+    command.env("PIXMILL__LOG__LEVEL", "warn");
+    let running = Running::start(command);
     let line = running.line();
     let url = line.strip_prefix("listening on ").unwrap_or_else(|| panic!("the server says: {line}")).to_owned();
     (running, url)
