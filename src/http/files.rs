@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::{Problem, Services};
+use super::{Problem, Services, UrlPath};
 use crate::imaging::Format;
 use crate::job::{GroupId, JobId};
 use crate::storage::output_key;
@@ -17,7 +17,7 @@ const FOR_EVER: &str = "private, max-age=31536000, immutable";
 
 pub(super) async fn file(
     State(services): State<Arc<Services>>,
-    Path((group, job, attempt, file)): Path<(String, String, String, String)>,
+    UrlPath((group, job, attempt, file)): UrlPath<(String, String, String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let unknown = || Problem::not_found(format!("There is no file {group}/{job}/{attempt}/{file}."));

@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Problem, Services, problem};
+use super::{Problem, Services, UrlPath, problem};
 use crate::job::{GroupId, ImageResult, JobId, Payload, State as JobState};
 use crate::queue::{Broker, Group, GroupResult, Job};
 use crate::submission::Meta;
@@ -29,7 +29,7 @@ pub(super) struct Page {
 
 pub(super) async fn task_status(
     State(services): State<Arc<Services>>,
-    Path(id): Path<String>,
+    UrlPath(id): UrlPath<String>,
     page: Result<Query<Page>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Response, Problem> {
     let Query(Page { from }) = page.map_err(|error| Problem::bad_request("invalid-query", error.body_text()))?;

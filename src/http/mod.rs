@@ -7,6 +7,7 @@ mod access;
 mod files;
 mod groups;
 mod health;
+mod linger;
 mod problem;
 mod uploads;
 
@@ -31,7 +32,7 @@ use crate::queue::Broker;
 use crate::storage::Storage;
 
 pub use access::Access;
-use problem::Problem;
+use problem::{Problem, UrlPath};
 
 /// What the handlers work with.
 pub struct Services {
@@ -63,6 +64,7 @@ pub fn router(services: Services) -> Router {
         .layer(middleware::from_fn_with_state(services.clone(), measure))
         // Uploads are bounded by limits.max_request_bytes as they stream.
         .layer(DefaultBodyLimit::disable())
+        .layer(middleware::from_fn(linger::linger))
         .layer(CatchPanicLayer::custom(problem::panicked))
         .layer(nosniff())
         .layer(PropagateRequestIdLayer::x_request_id())

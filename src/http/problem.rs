@@ -3,8 +3,11 @@
 
 use std::any::Any;
 
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tracing::error;
 
@@ -140,6 +143,20 @@ impl From<submission::Error> for Problem {
             submission::Error::Storage(error) => error.into(),
             submission::Error::Queue(error) => error.into(),
             submission::Error::Source(cause) => Self::bad_request("invalid-multipart", cause.to_string()),
+        }
+    }
+}
+
+/// The parts of a request's path. One that does not decode names nothing here.
+pub(super) struct UrlPath<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for UrlPath<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Path::from_request_parts(parts, state).await {
+            Ok(Path(path)) => Ok(Self(path)),
+            Err(_) => Err(no_such_route(parts.uri.clone()).await),
         }
     }
 }

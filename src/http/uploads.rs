@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use futures::{StreamExt, TryStreamExt};
 use multer::{Constraints, Field, Multipart, SizeLimit};
 use serde_json::{Value, json};
 
@@ -116,18 +117,23 @@ async fn receive(services: &Services, mut form: Multipart<'_>, submission: Submi
 }
 
 async fn image(services: &Services, submission: &mut Submission, field: Field<'_>) -> Result<(), Problem> {
-    let name = field.file_name().map(str::to_owned);
-    let mut field = Box::pin(futures::stream::try_unfold(field, |mut field| async move {
-        Ok::<_, multer::Error>(field.chunk().await?.map(|chunk| (chunk, field)))
+    let name = field.file_name().unwrap_or_default().to_owned();
+    let mut chunks = Box::pin(futures::stream::try_unfold(field, |mut field| async move {
+        loop {
+            match field.chunk().await? {
+                // multer's first chunk of an empty file.
+                Some(chunk) if chunk.is_empty() => {}
+                chunk => return Ok::<_, multer::Error>(chunk.map(|chunk| (chunk, field))),
+            }
+        }
     }));
-    if name.as_deref() == Some("") {
-        // What a browser sends for a file input that nobody filled.
-        let first = futures::TryStreamExt::try_next(&mut field).await.map_err(unreadable)?;
-        let Some(first) = first else { return Ok(()) };
-        let body = futures::StreamExt::chain(futures::stream::iter([Ok(first)]), field);
+    if name.is_empty() {
+        // What a browser sends for a file input that nobody filled has no bytes either.
+        let Some(first) = chunks.try_next().await.map_err(unreadable)? else { return Ok(()) };
+        let body = futures::stream::iter([Ok(first)]).chain(chunks);
         return store(services, submission, "", body).await;
     }
-    store(services, submission, &name.unwrap_or_default(), field).await
+    store(services, submission, &name, chunks).await
 }
 
 async fn store(

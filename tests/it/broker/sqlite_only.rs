@@ -173,7 +173,7 @@ async fn drain(broker: &Broker, session: &str) -> usize {
 
 #[tokio::test]
 async fn nearly_full_disk_refuses_work_and_drains() {
-    let disk = SmallDisk::mount();
+    let disk = SmallDisk::mount("32m");
     let broker = queue(&disk);
 
     let enqueued = enqueue_until_full(&broker).await;
@@ -186,7 +186,7 @@ async fn nearly_full_disk_refuses_work_and_drains() {
 
 #[tokio::test]
 async fn disk_filled_by_others_loses_nothing() {
-    let disk = SmallDisk::mount();
+    let disk = SmallDisk::mount("32m");
     let broker = queue(&disk);
     let (group, many) = grouped(jobs(500));
     broker.enqueue(&group, &many).await.unwrap();

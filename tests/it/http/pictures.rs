@@ -36,7 +36,7 @@ async fn upload_of_bad_pictures_only_answers_with_their_status() {
     let text = || b"no picture".to_vec();
     let heavy = || plain_png(10, 10).into_iter().chain(vec![0; 100_000]).collect::<Vec<u8>>();
     let cases = [
-        (vec![text()], 415, "unsupported-format", "image"),
+        (vec![text()], 415, "unsupported-format", "bad.jpg: not a picture"),
         (vec![heavy()], 413, "too-large", "limits.max_file_bytes (100000)"),
         (vec![bomb(100_000)], 422, "too-many-pixels", "10000000000 exceeds limits.max_pixels (50000000)"),
         (vec![Vec::new()], 422, "empty-file", "the file is empty"),

@@ -4,14 +4,15 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A tmpfs of 32 MB, unmounted when it is dropped.
+/// A tmpfs, unmounted when it is dropped.
 pub struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
-    pub fn mount() -> Self {
+    /// Of this size, e.g. `32m`.
+    pub fn mount(size: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mounted =
-            Command::new("mount").args(["-t", "tmpfs", "-o", "size=32m", "tmpfs"]).arg(folder.path()).status();
+        let options = format!("size={size}");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(folder.path()).status();
         assert!(mounted.is_ok_and(|status| status.success()), "this test mounts a tmpfs: run it as root");
         Self(folder)
     }
@@ -20,15 +21,7 @@ impl SmallDisk {
         self.0.path()
     }
 
-    /// Takes what is left of it, but for `spare` bytes.
-    pub fn fill_but(&self, spare: u64) -> PathBuf {
-        let filler = self.fill();
-        let file = std::fs::File::options().write(true).open(&filler).unwrap();
-        file.set_len(file.metadata().unwrap().len().saturating_sub(spare)).unwrap();
-        filler
-    }
-
-    /// Takes what is left of it.
+    /// Takes what is left of it; the file to remove again.
     pub fn fill(&self) -> PathBuf {
         let filler = self.0.path().join("filler");
         let mut file = std::fs::File::create(&filler).unwrap();

@@ -40,7 +40,11 @@ impl Home {
 
     /// On the Redis at `url`.
     pub fn on(url: &str) -> Self {
-        Self { redis: Some(url.into()), ..Self::sqlite() }
+        Self::sqlite().using(url)
+    }
+
+    pub fn using(self, redis: &str) -> Self {
+        Self { redis: Some(redis.into()), ..self }
     }
 
     /// In a folder that somebody else removes.

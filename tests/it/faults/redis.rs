@@ -1,0 +1,82 @@
+//! Redis that is not there at the start, and one that goes away in the middle.
+
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::{all_is_well, impatient, long_group, underway};
+use crate::support::client::images;
+use crate::support::pictures::plain_png;
+use crate::support::redis::RedisServer;
+use crate::support::service::Home;
+use crate::support::until;
+
+#[tokio::test]
+async fn start_without_redis_ends_and_names_the_url_without_its_password() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let home = Home::on(&format!("redis://:secret@127.0.0.1:{port}/0"));
+    let started = Instant::now();
+    for command in [&["serve", "--listen", "127.0.0.1:0"][..], &["worker"]].map(|command| home.start(command)) {
+        let (status, output, log) = command.ends().await;
+        assert_eq!((status.code(), output.as_str()), (Some(1), ""));
+        let last = log.trim_end().lines().last().unwrap();
+        assert!(last.contains(&format!("127.0.0.1:{port}")) && last.contains("broker.redis"), "{last}");
+        assert!(!log.contains("secret"), "{log}");
+    }
+    let took = started.elapsed();
+    assert!((Duration::from_secs(9)..Duration::from_secs(20)).contains(&took), "{took:?}");
+}
+
+#[tokio::test]
+async fn service_waits_for_a_redis_that_starts_with_it() {
+    let redis = RedisServer::start(&[]);
+    redis.down();
+    let home = Home::on(&redis.url());
+    let worker = home.start(&["worker"]);
+    worker.says("Redis is not there yet").await;
+    redis.up();
+    worker.says("takes jobs from").await;
+}
+
+#[tokio::test]
+async fn uploads_are_refused_while_redis_is_away_and_taken_when_it_is_back() {
+    let redis = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let home = impatient(Home::on(&redis.url())).set("queue.max_stalls", "10");
+    let service = home.serve();
+    let group = long_group(&service, 30).await;
+    underway(&service, &group, 3).await;
+    let before = home.files("uploads").len();
+    redis.down();
+
+    let answer = service.post(images([("a.png", plain_png(9, 9))])).await;
+    let problem = answer.problem();
+    assert_eq!((&problem["status"], &problem["code"]), (&json!(503), &json!("broker-unavailable")), "{problem}");
+    assert_eq!(answer.header("retry-after"), "5");
+    assert!(!answer.text().contains(&redis.port().to_string()), "the cause is for the log: {problem}");
+    assert_eq!(service.get("/readyz").await.problem()["code"], "broker-unavailable");
+    assert_eq!(service.get(&format!("/api/task_status/{group}")).await.problem()["code"], "broker-unavailable");
+    assert_eq!(service.get("/healthz").await.status, 200);
+    assert_eq!(service.get("/metrics").await.status, 200);
+    until("its original is gone", async || (home.files("uploads").len() == before).then_some(())).await;
+    service.process.says("holding their results").await;
+
+    redis.up();
+    until("the service is ready again", async || (service.get("/readyz").await.status == 200).then_some(())).await;
+    all_is_well(&home, &service, &group, 30).await;
+    assert_eq!(service.done(images([("b.png", plain_png(9, 9))])).await["succeeded"], 1);
+}
+
+#[tokio::test]
+async fn results_held_through_a_short_outage_count_as_they_are() {
+    let redis = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let home = Home::on(&redis.url());
+    let service = home.serve();
+    let group = long_group(&service, 20).await;
+    underway(&service, &group, 3).await;
+    redis.down();
+    service.process.says("holding their results").await;
+    redis.up();
+    let status = all_is_well(&home, &service, &group, 20).await;
+    assert!(status["result"].as_array().unwrap().iter().all(|entry| entry["attempts"] == 1), "{status}");
+}
