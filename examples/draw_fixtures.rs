@@ -117,6 +117,7 @@ fn with_orientation(jpeg: &[u8], orientation: u8) -> Vec<u8> {
 }
 
 /// Smooth noise in 0..1 from a hash of lattice points.
+#[allow(clippy::many_single_char_names, reason = "coordinates and their hash")]
 fn noise(x: f64, y: f64, seed: u64) -> f64 {
     let corner = |i: f64, j: f64| {
         let mut h = (i as i64 as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)

@@ -21,7 +21,7 @@ use crate::worker;
 
 /// How long a start waits for Redis.
 const START_PATIENCE: Duration = Duration::from_secs(10);
-const SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
+const SWEEP_EVERY: Duration = Duration::from_hours(1);
 
 /// A service that is ready to run: its address is bound, its broker and store are open.
 pub struct App {

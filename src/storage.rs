@@ -182,7 +182,7 @@ impl Incoming {
 
     async fn flush(&mut self) -> Result<()> {
         self.gathered = 0;
-        let payload = PutPayload::from_iter(self.parts.drain(..));
+        let payload = self.parts.drain(..).collect::<PutPayload>();
         self.upload.put_part(payload).await.map_err(failed)
     }
 
@@ -218,6 +218,7 @@ pub fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
 fn failed(error: object_store::Error) -> Error {
     let mut cause: Option<&(dyn StdError + 'static)> = Some(&error);
     while let Some(inner) = cause {

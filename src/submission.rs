@@ -22,7 +22,7 @@ use crate::storage::{self, Storage, upload_key};
 /// Characters of a client's file name that are kept.
 const NAME_CHARS: usize = 255;
 /// Originals of a group that the broker does not know are removed after this long.
-const ORPHAN_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+const ORPHAN_AGE: Duration = Duration::from_hours(24);
 
 /// What a client may ask for beside the operations.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]

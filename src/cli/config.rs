@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
@@ -27,12 +29,12 @@ enum Action {
     },
 }
 
-pub(super) fn run(args: &Config) -> Result<()> {
+pub(super) fn run(args: &Config, file: Option<&Path>) -> Result<()> {
     match &args.action {
         Action::Print { defaults: true, .. } => print!("{DEFAULTS}"),
-        Action::Print { settings, .. } => print!("{}", settings.load(Vec::new())?.to_toml()?),
+        Action::Print { settings, .. } => print!("{}", settings.load(file, Vec::new())?.to_toml()?),
         Action::Check { settings } => {
-            settings.load(Vec::new())?;
+            settings.load(file, Vec::new())?;
             println!("The settings are valid.");
         }
     }

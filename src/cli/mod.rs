@@ -1,11 +1,15 @@
 //! The command line: a file per command, and the flags that several of them share.
 
+mod batch;
 mod config;
+mod exit;
+mod operations;
+mod process;
 mod serve;
 mod worker;
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -26,7 +30,10 @@ use crate::config::{Config, Log, LogFormat, Override};
     Try it:\n  pixmill serve\n  curl -F images=@cat.jpg http://127.0.0.1:8080/api/upload\n  \
     pixmill process cat.jpg small.webp --resize 800x600"
 )]
-pub struct Cli {
+struct Cli {
+    /// A TOML file of settings; `pixmill config print` shows them all.
+    #[arg(long, value_name = "FILE", env = "PIXMILL_CONFIG", global = true)]
+    config: Option<PathBuf>,
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
@@ -39,16 +46,15 @@ enum Command {
     Serve(serve::Serve),
     /// Start a worker for a service that runs elsewhere, on the same Redis and store.
     Worker(worker::Worker),
+    Process(process::Args),
+    Batch(batch::Args),
     /// Show or check the settings.
     Config(config::Config),
 }
 
-/// Where settings come from, beside a command's own flags.
+/// Settings that are flags of several commands.
 #[derive(Debug, Args)]
 struct Settings {
-    /// A TOML file of settings; `pixmill config print` shows them all.
-    #[arg(long, value_name = "FILE", env = "PIXMILL_CONFIG")]
-    config: Option<PathBuf>,
     /// Folder for the SQLite queue, uploads and outputs [default: ./pixmill-data].
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
@@ -64,32 +70,36 @@ struct Settings {
 }
 
 impl Settings {
-    fn load(&self, mut flags: Vec<Override>) -> Result<Config> {
+    fn load(&self, file: Option<&Path>, mut flags: Vec<Override>) -> Result<Config> {
         let mut flag = |name, value: Option<::config::Value>| flags.extend(value.map(|value| (name, value)));
         flag("data_dir", self.data_dir.as_ref().map(|dir| dir.to_string_lossy().into_owned().into()));
         flag("broker.redis", self.redis.clone().map(Into::into));
         flag("worker.cpu", self.cpu.map(|cpu| (cpu as u64).into()));
         flag("worker.queues", self.queues.clone().map(Into::into));
-        Config::load(self.config.as_deref(), flags)
+        Config::load(file, flags)
     }
 }
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let done = match cli.command {
-        None => serve::run(&cli.serve),
-        Some(Command::Serve(serve)) => serve::run(&serve),
-        Some(Command::Worker(worker)) => worker::run(&worker),
-        Some(Command::Config(config)) => config::run(&config),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("pixmill: {error:#}");
-            ExitCode::FAILURE
+    exit::code(run(cli))
+}
+
+fn run(cli: Cli) -> Result<ExitCode> {
+    let file = cli.config.as_deref();
+    match cli.command {
+        None => serve::run(&cli.serve, file)?,
+        Some(Command::Serve(serve)) => serve::run(&serve, file)?,
+        Some(Command::Worker(worker)) => worker::run(&worker, file)?,
+        Some(Command::Config(config)) => config::run(&config, file)?,
+        Some(Command::Process(args)) => return Ok(process::run(&args, &Config::load(file, Vec::new())?)),
+        Some(Command::Batch(args)) => {
+            let config = Config::load(file, Vec::new())?;
+            return Ok(tokio::runtime::Runtime::new()?.block_on(batch::run(args, config)));
         }
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Runs a service on the async runtime until it ends or a signal ends it.

@@ -1,4 +1,5 @@
 use std::net::SocketAddr;
+use std::path::Path;
 
 use anyhow::Result;
 use clap::Args;
@@ -23,10 +24,10 @@ pub(super) struct Serve {
     no_workers: bool,
 }
 
-pub(super) fn run(args: &Serve) -> Result<()> {
+pub(super) fn run(args: &Serve, file: Option<&Path>) -> Result<()> {
     let mut flags: Vec<Override> = Vec::new();
     flags.extend(args.listen.map(|listen| ("server.listen", listen.to_string().into())));
-    let config = args.settings.load(flags)?;
+    let config = args.settings.load(file, flags)?;
     let with_workers = !args.no_workers;
     run_service(&config.clone(), async |shutdown| {
         let app = App::build(config, with_workers).await?;

@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use anyhow::Result;
 use clap::Args;
 
@@ -12,7 +14,7 @@ pub(super) struct Worker {
     settings: Settings,
 }
 
-pub(super) fn run(args: &Worker) -> Result<()> {
-    let config = args.settings.load(Vec::new())?;
+pub(super) fn run(args: &Worker, file: Option<&Path>) -> Result<()> {
+    let config = args.settings.load(file, Vec::new())?;
     run_service(&config.clone(), async |shutdown| app::run_worker(config, shutdown).await)
 }

@@ -4,10 +4,12 @@
 //! it. So the Host must be a name of this machine (against DNS rebinding), and an Origin, if there
 //! is one, too.
 
+use std::fmt::Write;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -40,7 +42,7 @@ impl Access {
         let Some(key) = bearer else {
             return Err(unauthorized("An API key is needed: `Authorization: Bearer <key>`."));
         };
-        let digest: String = Sha256::digest(key.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = hex(&Sha256::digest(key.as_bytes()));
         // Every digest is compared, in constant time, so that the time taken tells nothing.
         let known =
             self.digests.iter().fold(0, |known, other| known | digest.as_bytes().ct_eq(other.as_bytes()).unwrap_u8());
@@ -66,8 +68,10 @@ fn local(headers: &HeaderMap, uri: &Uri) -> Result<(), Problem> {
         let detail = format!("{what} is not this machine, and no API keys are configured (auth.keys).");
         Err(Problem::new(StatusCode::FORBIDDEN, code, detail))
     };
-    let host =
-        headers.get(header::HOST).and_then(|host| host.to_str().ok()).or_else(|| uri.authority().map(|a| a.as_str()));
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok())
+        .or_else(|| uri.authority().map(Authority::as_str));
     match host {
         Some(host) if is_local(host) => {}
         host => return forbidden("forbidden-host", &format!("The host `{}`", host.unwrap_or_default())),
@@ -77,6 +81,13 @@ fn local(headers: &HeaderMap, uri: &Uri) -> Result<(), Problem> {
         Some(origin) if origin.split_once("://").is_some_and(|(_, host)| is_local(host)) => Ok(()),
         Some(origin) => forbidden("forbidden-origin", &format!("The origin `{origin}`")),
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// Whether `host[:port]` names this machine.

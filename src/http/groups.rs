@@ -127,7 +127,7 @@ fn of_job(job: &Job) -> Value {
             state: job.state,
             result: job.result.clone().unwrap_or_default(),
         };
-        let names = name(job).into_iter().map(|name| (job.id, name)).collect();
+        let names = image_of(job).into_iter().map(|image| (job.id, image)).collect();
         json!([entry(job.group, &result, &names)])
     } else {
         json!([])
@@ -176,15 +176,15 @@ fn entry(group: GroupId, result: &GroupResult, names: &HashMap<JobId, String>) -
 async fn names_of_unnamed(broker: &Broker, results: &[GroupResult]) -> Result<HashMap<JobId, String>, Problem> {
     let mut names = HashMap::new();
     for result in results {
-        let named = serde_json::from_slice::<ImageResult>(&result.result).is_ok_and(|known| known.image.is_some());
-        if !named && let Some(job) = broker.job(result.job).await? {
-            names.extend(name(&job).map(|name| (job.id, name)));
+        let has_name = serde_json::from_slice::<ImageResult>(&result.result).is_ok_and(|known| known.image.is_some());
+        if !has_name && let Some(job) = broker.job(result.job).await? {
+            names.extend(image_of(&job).map(|image| (job.id, image)));
         }
     }
     Ok(names)
 }
 
-fn name(job: &Job) -> Option<String> {
+fn image_of(job: &Job) -> Option<String> {
     match serde_json::from_slice(&job.payload).ok()? {
         Payload::ImageProcess(request) => Some(request.image),
     }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -103,8 +104,14 @@ struct Claims {
 impl Shift {
     async fn run(mut self, shutdown: &CancellationToken) {
         let mut next_claim = Instant::now();
+        // Kept from turn to turn: given up, it would cost its connection.
+        let mut work: Option<BoxFuture<'static, queue::Result<()>>> = None;
         loop {
-            let watch = self.free() > 0 && !self.claims.more;
+            let hungry = self.free() > 0;
+            let watch = hungry && !self.claims.more;
+            if watch && work.is_none() {
+                work = Some(self.wait_for_work());
+            }
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break,
@@ -114,20 +121,25 @@ impl Shift {
                         next_claim = due;
                     }
                 }
-                () = std::future::ready(()), if self.claims.more && self.free() > 0 => {
-                    next_claim = self.claim().await;
-                }
+                () = std::future::ready(()), if hungry && self.claims.more => next_claim = self.claim().await,
                 () = sleep_until(next_claim), if watch => next_claim = self.claim().await,
-                woken = self.broker.wait(&self.claims.queues, Class::Cpu, POLL), if watch => {
+                woken = async { work.as_mut().expect("checked").await }, if work.is_some() => {
+                    work = None;
                     if let Err(error) = woken {
                         debug!("cannot wait for work: {error}");
                         tokio::time::sleep(RETRY_PAUSE).await;
                     }
+                    // Even without a free slot: that passes the wake-up on to another worker.
                     next_claim = self.claim().await;
                 }
             }
         }
         self.drain().await;
+    }
+
+    fn wait_for_work(&self) -> BoxFuture<'static, queue::Result<()>> {
+        let (broker, queues) = (self.broker.clone(), self.claims.queues.clone());
+        Box::pin(async move { broker.wait(&queues, Class::Cpu, POLL).await })
     }
 
     fn free(&self) -> usize {

@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "everything here is for this binary alone")]
 
 mod broker;
+mod cli;
 mod faults;
 mod http;
 mod support;

@@ -65,10 +65,11 @@ impl<R: BufRead + Seek> HeaderReader<R> {
     }
 
     fn failed(&self, error: &std::io::Error) -> Error {
-        if error.kind() == ErrorKind::UnexpectedEof {
-            truncated(self.format, "the file ends inside its header")
-        } else {
-            Error::new(Code::Storage, format!("reading the source: {error}"))
+        match error.kind() {
+            ErrorKind::UnexpectedEof => truncated(self.format, "the file ends inside its header"),
+            // What a file system says of an offset that no file can have.
+            ErrorKind::InvalidInput => self.corrupt("an offset is out of range"),
+            _ => Error::new(Code::Storage, format!("reading the source: {error}")),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What is refused, with which code, and that nothing breaks the process.
 
+use std::io::{BufReader, Seek, Write};
+
 use image::ImageFormat;
 
 use super::samples;
@@ -78,6 +80,17 @@ fn failing_store_is_named() {
     let error = process(&source, &operations, &Limits::default(), &|| false, &mut full).unwrap_err();
     assert_eq!(error.code, Code::Storage);
     assert!(error.detail.contains("disk full"), "{error}");
+}
+
+#[test]
+fn offset_beyond_any_file_is_the_sources_fault() {
+    // Seeking there succeeds in memory and fails on a disk.
+    let directory = (u64::MAX >> 1).to_le_bytes();
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&[b"II\x2b\0\x08\0\0\0", &directory[..]].concat()).unwrap();
+    file.rewind().unwrap();
+    let error = probe(BufReader::new(file), &Limits::default()).unwrap_err();
+    assert_eq!(error.code, Code::CorruptImage, "{error}");
 }
 
 #[test]

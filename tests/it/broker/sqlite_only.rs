@@ -1,11 +1,13 @@
 //! What only SQLite can suffer: files of others, a process that is killed, a disk that is full.
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use bytes::Bytes;
 use pixmill::queue::{Broker, Error, NewGroup, NewJob, Policy, Settled};
+
+use crate::support::disk::SmallDisk;
 
 use super::world::{QUEUE, ask, grouped, ids, ids_of, job, jobs, settlement, succeed};
 
@@ -127,37 +129,8 @@ async fn acknowledged_jobs_outlive_a_killed_process() {
     assert!(depth.active >= 50 && depth.waiting + depth.active >= 3 * acknowledged.len() as u64, "{depth:?}");
 }
 
-/// A tmpfs of 32 MB, unmounted when it is dropped.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn mount() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mounted =
-            Command::new("mount").args(["-t", "tmpfs", "-o", "size=32m", "tmpfs"]).arg(folder.path()).status();
-        assert!(mounted.is_ok_and(|status| status.success()), "this test mounts a tmpfs: run it as root");
-        Self(folder)
-    }
-
-    fn queue(&self) -> Broker {
-        open(&self.0.path().join("queue.db")).unwrap()
-    }
-
-    /// Takes what is left of it.
-    fn fill(&self) -> PathBuf {
-        let filler = self.0.path().join("filler");
-        let mut file = std::fs::File::create(&filler).unwrap();
-        while file.write_all(&[0; 4_096]).is_ok() {}
-        filler
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // Lazily: the broker's writer may still be closing its file.
-        let unmounted = Command::new("umount").arg("-l").arg(self.0.path()).status();
-        assert!(unmounted.is_ok_and(|status| status.success()) || std::thread::panicking());
-    }
+fn queue(disk: &SmallDisk) -> Broker {
+    open(&disk.path().join("queue.db")).unwrap()
 }
 
 fn bulky() -> (NewGroup, Vec<NewJob>) {
@@ -200,8 +173,8 @@ async fn drain(broker: &Broker, session: &str) -> usize {
 
 #[tokio::test]
 async fn nearly_full_disk_refuses_work_and_drains() {
-    let disk = SmallDisk::mount();
-    let broker = disk.queue();
+    let disk = SmallDisk::mount("32m");
+    let broker = queue(&disk);
 
     let enqueued = enqueue_until_full(&broker).await;
 
@@ -213,8 +186,8 @@ async fn nearly_full_disk_refuses_work_and_drains() {
 
 #[tokio::test]
 async fn disk_filled_by_others_loses_nothing() {
-    let disk = SmallDisk::mount();
-    let broker = disk.queue();
+    let disk = SmallDisk::mount("32m");
+    let broker = queue(&disk);
     let (group, many) = grouped(jobs(500));
     broker.enqueue(&group, &many).await.unwrap();
     let filler = disk.fill();

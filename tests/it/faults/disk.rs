@@ -1,55 +1,18 @@
 //! A disk with no room left.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
 use serde_json::json;
 
 use crate::support::client::{id, images};
+use crate::support::disk::SmallDisk;
 use crate::support::pictures::{large_photo, plain_png};
 use crate::support::redis::RedisServer;
 use crate::support::service::Home;
 use crate::support::until;
 
-/// A file system of its own in memory, unmounted when dropped.
-struct SmallDisk {
-    folder: tempfile::TempDir,
-}
-
-impl SmallDisk {
-    fn new(size: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let options = format!("size={size}");
-        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(folder.path()).output();
-        let mount = mount.expect("cannot run mount");
-        let said = String::from_utf8_lossy(&mount.stderr).into_owned();
-        assert!(mount.status.success(), "the tests that fill a disk mount a tmpfs, which takes root: {said}");
-        Self { folder }
-    }
-
-    fn path(&self) -> &Path {
-        self.folder.path()
-    }
-
-    /// Fills what is left; the file to remove again.
-    fn fill(&self) -> PathBuf {
-        let file = self.path().join("ballast");
-        let mut ballast = std::fs::File::create(&file).unwrap();
-        std::io::copy(&mut std::io::repeat(1), &mut ballast).unwrap_err();
-        file
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.path()).status();
-    }
-}
-
 #[tokio::test]
 async fn upload_onto_a_full_disk_is_refused_and_leaves_nothing() {
     let redis = RedisServer::shared();
-    let disk = SmallDisk::new("2m");
+    let disk = SmallDisk::mount("2m");
     let prefix = format!("test-{}", pixmill::job::JobId::new());
     let home = Home::at(disk.path()).using(&redis.url()).set("broker.prefix", &prefix);
     let service = home.serve();
@@ -72,7 +35,7 @@ async fn upload_onto_a_full_disk_is_refused_and_leaves_nothing() {
 
 #[tokio::test]
 async fn readiness_tells_of_a_disk_that_runs_full() {
-    let disk = SmallDisk::new("64m");
+    let disk = SmallDisk::mount("64m");
     let home = Home::at(disk.path()).set("limits.min_free_disk", "0.05");
     let service = home.serve();
     assert_eq!(service.get("/readyz").await.status, 200);
@@ -87,7 +50,7 @@ async fn readiness_tells_of_a_disk_that_runs_full() {
 #[tokio::test]
 async fn picture_that_finds_no_room_for_its_outputs_is_tried_again() {
     let redis = RedisServer::shared();
-    let disk = SmallDisk::new("8m");
+    let disk = SmallDisk::mount("8m");
     let prefix = format!("test-{}", pixmill::job::JobId::new());
     let home = Home::at(disk.path()).using(&redis.url()).set("broker.prefix", &prefix);
     let home = home.set("queue.backoff_base", "200ms").set("queue.backoff_cap", "200ms");

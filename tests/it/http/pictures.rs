@@ -34,7 +34,7 @@ async fn upload_of_bad_pictures_only_answers_with_their_status() {
     let home = Home::sqlite().set("limits.max_file_bytes", "100000");
     let service = home.serve();
     let text = || b"no picture".to_vec();
-    let heavy = || plain_png(10, 10).into_iter().chain(std::iter::repeat_n(0, 100_000)).collect::<Vec<u8>>();
+    let heavy = || plain_png(10, 10).into_iter().chain(vec![0; 100_000]).collect::<Vec<u8>>();
     let cases = [
         (vec![text()], 415, "unsupported-format", "bad.jpg: not a picture"),
         (vec![heavy()], 413, "too-large", "limits.max_file_bytes (100000)"),

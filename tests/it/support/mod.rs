@@ -1,6 +1,7 @@
 //! Real counterparts and builders for the tests.
 
 pub mod client;
+pub mod disk;
 pub mod pictures;
 pub mod proxy;
 pub mod redis;

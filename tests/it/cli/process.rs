@@ -1,0 +1,69 @@
+//! `pixmill process`.
+
+use std::io::Write;
+use std::process::Stdio;
+
+use super::{Desk, fixture_path, stderr};
+
+#[test]
+fn operations_are_chained_into_one_output_in_the_format_of_its_name() {
+    let desk = Desk::new();
+    desk.put("photo.jpg", "photo.jpg");
+    let line = ["process", "photo.jpg", "out.webp", "--resize", "400x", "--thumbnail", "200x50", "--watermark", "a"];
+    let output = desk.run(&line);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(desk.size("out.webp"), (67, 50));
+    assert!(std::fs::read(desk.path("out.webp")).unwrap().starts_with(b"RIFF"));
+    let said = stderr(&output);
+    assert!(said.contains("67×50 WebP") && said.lines().count() == 1, "{said}");
+}
+
+#[test]
+fn standard_input_goes_to_standard_output() {
+    let desk = Desk::new();
+    let mut child = desk.command(&["process", "-", "-", "--resize", "60x40", "--format", "png"]);
+    let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(&std::fs::read(fixture_path("photo.jpg")).unwrap()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let picture = image::load_from_memory_with_format(&output.stdout, image::ImageFormat::Png).unwrap();
+    assert_eq!((picture.width(), picture.height()), (60, 40));
+}
+
+#[test]
+fn picture_may_be_processed_onto_itself() {
+    let desk = Desk::new();
+    desk.put("photo.jpg", "photo.jpg");
+    assert!(desk.run(&["process", "photo.jpg", "photo.jpg", "--resize", "100x75"]).status.success());
+    assert_eq!(desk.size("photo.jpg"), (100, 75));
+    assert_eq!(std::fs::read_dir(desk.path("")).unwrap().count(), 1, "a temporary file stayed behind");
+}
+
+#[test]
+fn broken_picture_fails_by_its_code_and_leaves_the_old_output() {
+    let desk = Desk::new();
+    desk.put_broken("broken.jpg");
+    desk.put("grey.jpg", "out.jpg");
+    let output = desk.run(&["process", "broken.jpg", "out.jpg", "--thumbnail", "50"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = stderr(&output);
+    assert!(said.contains("broken.jpg: truncated-image:"), "{said}");
+    assert_eq!(std::fs::read(desk.path("out.jpg")).unwrap(), std::fs::read(fixture_path("grey.jpg")).unwrap());
+}
+
+#[test]
+fn wrong_calls_end_with_2_and_say_what_to_write() {
+    let desk = Desk::new();
+    desk.put("photo.jpg", "photo.jpg");
+    for (line, said) in [
+        (&["process", "photo.jpg", "out.jpg", "--resize", "800"][..], "write 800x600"),
+        (&["process", "photo.jpg", "out.jpg", "--resize", "0x1"], "--resize 0x1: width: 0 is less than 1"),
+        (&["process", "photo.jpg", "out.xyz", "--resize", "8x6"], "add --format"),
+        (&["process", "photo.jpg", "-"], "nothing to do"),
+        (&["process", "photo.jpg", "out.jpg", "--operations", "{"], "--operations: operations: not valid JSON"),
+        (&["process", "photo.jpg"], "<OUT>"),
+    ] {
+        let output = desk.run(line);
+        assert_eq!(output.status.code(), Some(2), "{line:?}");
+        assert!(stderr(&output).contains(said), "{line:?}: {}", stderr(&output));
+    }
+}

@@ -1,0 +1,65 @@
+//! `pixmill batch --server`, against a real server process.
+
+use super::{Desk, Running, json_lines, stderr};
+
+/// `pixmill serve` on a free port, and its address.
+fn server(desk: &Desk) -> (Running, String) {
+    let mut command = desk.command(&["serve", "--listen", "127.0.0.1:0", "--data-dir", "data"]);
+    command.env("PIXMILL__LOG__LEVEL", "warn");
+    let running = Running::start(command);
+    let line = running.line();
+    let url = line.strip_prefix("listening on ").unwrap_or_else(|| panic!("the server says: {line}")).to_owned();
+    (running, url)
+}
+
+#[test]
+fn server_makes_the_same_files_as_the_command_line() {
+    let desk = Desk::new();
+    for i in 0..23 {
+        desk.put("photo.jpg", &format!("in/{i:02}.jpg"));
+    }
+    desk.put("alpha.png", "in/sub/alpha.png");
+    desk.put_broken("in/10-broken.jpg");
+    std::fs::write(desk.path("in/empty.jpg"), "").unwrap();
+    let (_server, url) = server(&desk);
+
+    let remote = desk.run(&["batch", "in", "--out", "remote", "--server", &url, "--json"]);
+    let local = desk.run(&["batch", "in", "--out", "local"]);
+    assert_eq!((remote.status.code(), local.status.code()), (Some(1), Some(1)), "{}", stderr(&remote));
+    let summary = json_lines(&remote).pop().unwrap();
+    assert_eq!((&summary["done"], &summary["failed"]), (&24.into(), &2.into()), "{}", stderr(&remote));
+    let said = stderr(&remote);
+    assert!(said.contains("failed: in/10-broken.jpg: truncated-image:"), "{said}");
+    assert!(said.contains("failed: in/empty.jpg: empty-file:"), "{said}");
+    for name in ["00-0-resize.jpg", "22-2-watermark.jpg", "sub/alpha-1-thumbnail.png"] {
+        let read = |out: &str| std::fs::read(desk.path(&format!("{out}/{name}"))).unwrap();
+        assert_eq!(read("remote"), read("local"), "{name}");
+    }
+
+    let again = desk.run(&["batch", "in", "--out", "remote", "--server", &url, "--json"]);
+    let summary = json_lines(&again).pop().unwrap();
+    assert_eq!((&summary["done"], &summary["already_done"]), (&0.into(), &24.into()));
+}
+
+#[test]
+fn operations_go_along() {
+    let desk = Desk::new();
+    desk.put("photo.jpg", "in/a.jpg");
+    let (_server, url) = server(&desk);
+    let line = ["batch", "in", "--server", &url, "--resize", "90x30", "--fit", "cover", "--convert", "webp"];
+    let output = desk.run(&line);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(desk.size("pixmill-out/a-0-resize.jpg"), (90, 30));
+    assert_eq!(desk.size("pixmill-out/a-1-convert.webp"), (1200, 900));
+}
+
+#[test]
+fn all_rejected_pictures_fail_by_name() {
+    let desk = Desk::new();
+    std::fs::create_dir(desk.path("in")).unwrap();
+    std::fs::write(desk.path("in/text.jpg"), "no picture").unwrap();
+    let (_server, url) = server(&desk);
+    let output = desk.run(&["batch", "in", "--server", &url]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("failed: in/text.jpg: unsupported-format:"), "{}", stderr(&output));
+}
