@@ -99,7 +99,7 @@ async fn urgent_task_overtakes_those_that_wait() {
         let service = home.serve();
         let mut ended = Vec::new();
         for id in &ids {
-            ended.push(service.finished(id).await["finished_at"].as_str().unwrap().to_owned());
+            ended.push(service.finished(id).await["finished_at"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap());
         }
         assert!(ended[3] <= ended[2] && ended[2] <= ended[1] && ended[1] <= ended[0], "{ended:?}");
     }
