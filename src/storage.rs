@@ -1,6 +1,6 @@
 //! The store: uploaded originals and published outputs, under keys.
 //!
-//! Keys: `uploads/<group>/<index>` and `outputs/<group>/<job>/<attempt>/<file>`. A name from a
+//! Keys: `uploads/<group>/<index>` and `outputs/<group>/<job>/<run>/<file>`. A name from a
 //! client never becomes part of a path. What is written here is durable (fsync) before it is
 //! acknowledged. Backed by `object_store`'s local disk; workers read and write local paths.
 
@@ -46,9 +46,9 @@ pub fn upload_key(group: GroupId, index: usize) -> String {
     format!("uploads/{group}/{index}")
 }
 
-/// The key of one output of one attempt.
-pub fn output_key(group: GroupId, job: JobId, attempt: u32, file: &str) -> String {
-    format!("outputs/{group}/{job}/{attempt}/{file}")
+/// The key of one output of one run of a job.
+pub fn output_key(group: GroupId, job: JobId, run: u32, file: &str) -> String {
+    format!("outputs/{group}/{job}/{run}/{file}")
 }
 
 /// A file on its way in. Dropped before [`Incoming::finish`], it leaves nothing.
@@ -108,19 +108,20 @@ impl Storage {
         self.root.join(key)
     }
 
-    /// The folder that an attempt writes its outputs into.
-    pub fn attempt_folder(&self, group: GroupId, job: JobId, attempt: u32) -> PathBuf {
-        self.root.join(format!("outputs/{group}/{job}/{attempt}"))
+    /// The folder that one run of a job writes its outputs into. No two runs share one, so that a late loser
+    /// never touches the winner's files.
+    pub fn run_folder(&self, group: GroupId, job: JobId, run: u32) -> PathBuf {
+        self.root.join(format!("outputs/{group}/{job}/{run}"))
     }
 
-    /// Makes an attempt's outputs durable: every file, then the folders that name them.
+    /// Makes a run's outputs durable: every file, then the folders that name them.
     ///
     /// Blocks on the disk; not for an async thread.
     pub fn publish(&self, folder: &Path) -> Result<()> {
         for entry in std::fs::read_dir(folder).map_err(|error| at(folder, &error))? {
             sync(&entry.map_err(|error| at(folder, &error))?.path())?;
         }
-        // The attempt's, the job's and the group's folder may all be new.
+        // The run's, the job's and the group's folder may all be new.
         folder.ancestors().take(3).try_for_each(sync)
     }
 
@@ -161,8 +162,8 @@ impl Storage {
         Ok(())
     }
 
-    /// Removes the outputs of an attempt that failed or lost. Blocks on the disk.
-    pub fn remove_attempt(&self, folder: &Path) -> Result<()> {
+    /// Removes the outputs of a run that failed or lost. Blocks on the disk.
+    pub fn remove_run(&self, folder: &Path) -> Result<()> {
         remove_folder(folder)
     }
 

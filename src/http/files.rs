@@ -12,19 +12,19 @@ use crate::imaging::Format;
 use crate::job::{GroupId, JobId};
 use crate::storage::output_key;
 
-/// A path names one attempt's output, and an attempt is written once: its content never changes.
+/// A path names one run's output, and a run is written once: its content never changes.
 const FOR_EVER: &str = "private, max-age=31536000, immutable";
 
 pub(super) async fn file(
     State(services): State<Arc<Services>>,
-    UrlPath((group, job, attempt, file)): UrlPath<(String, String, String, String)>,
+    UrlPath((group, job, run, file)): UrlPath<(String, String, String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let unknown = || Problem::not_found(format!("There is no file {group}/{job}/{attempt}/{file}."));
-    let key = key(&group, &job, &attempt, &file).ok_or_else(unknown)?;
+    let unknown = || Problem::not_found(format!("There is no file {group}/{job}/{run}/{file}."));
+    let key = key(&group, &job, &run, &file).ok_or_else(unknown)?;
     let format = Format::from_extension(file.rsplit('.').next().unwrap_or_default()).ok_or_else(unknown)?;
     let stored = services.storage.open(&key).await?.ok_or_else(unknown)?;
-    let tag = HeaderValue::from_str(&format!("\"{job}-{attempt}-{file}\"")).map_err(|_| unknown())?;
+    let tag = HeaderValue::from_str(&format!("\"{job}-{run}-{file}\"")).map_err(|_| unknown())?;
     let known = headers.get(header::IF_NONE_MATCH).and_then(|tags| tags.to_str().ok()).is_some_and(|tags| {
         tags.split(',')
             .map(|one| one.trim().trim_start_matches("W/"))
@@ -42,9 +42,9 @@ pub(super) async fn file(
 }
 
 /// The output's key, or nothing if the parts are not what we would have named.
-fn key(group: &str, job: &str, attempt: &str, file: &str) -> Option<String> {
+fn key(group: &str, job: &str, run: &str, file: &str) -> Option<String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let named = file.chars().all(plain) && !file.starts_with('.');
     let (group, job): (GroupId, JobId) = (group.parse().ok()?, job.parse().ok()?);
-    named.then(|| attempt.parse().ok().map(|attempt| output_key(group, job, attempt, file)))?
+    named.then(|| run.parse().ok().map(|run| output_key(group, job, run, file)))?
 }

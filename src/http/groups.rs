@@ -153,7 +153,7 @@ fn entry(group: GroupId, result: &GroupResult, names: &HashMap<JobId, String>) -
         entry["error"] = json!({"code": error.code, "detail": error.detail, "retryable": error.retryable});
         return entry;
     }
-    let path = |file: &str| format!("/files/{group}/{}/{}/{file}", result.job, known.attempts);
+    let path = |file: &str| format!("/files/{group}/{}/{}/{file}", result.job, known.run);
     entry["paths"] = known.outputs.iter().map(|output| Value::from(path(&output.file))).collect();
     entry["outputs"] = known
         .outputs

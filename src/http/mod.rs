@@ -53,7 +53,7 @@ pub fn router(services: Services) -> Router {
     let guarded = Router::new()
         .route("/api/upload", post(uploads::upload))
         .route("/api/task_status/{id}", get(groups::task_status))
-        .route("/files/{group}/{job}/{attempt}/{file}", get(files::file))
+        .route("/files/{group}/{job}/{run}/{file}", get(files::file))
         .route("/metrics", get(health::metrics))
         .route_layer(middleware::from_fn_with_state(services.clone(), access::guard));
     let open = Router::new().route("/healthz", get(health::alive)).route("/readyz", get(health::ready));

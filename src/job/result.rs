@@ -12,6 +12,9 @@ pub struct ImageResult {
     pub image: Option<String>,
     #[serde(default)]
     pub attempts: u32,
+    /// The run that wrote the outputs; its number names their folder.
+    #[serde(default)]
+    pub run: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<u64>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

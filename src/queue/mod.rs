@@ -97,6 +97,14 @@ pub struct Lease {
     pub token: String,
 }
 
+impl Lease {
+    /// Which claim of the job this is, from 1; no two leases on a job share it.
+    pub fn run(&self) -> u32 {
+        let number = self.token.rsplit(':').next().unwrap_or_default();
+        number.parse().expect("every broker's token ends in the run's number")
+    }
+}
+
 /// How an attempt ended.
 #[derive(Debug, Clone)]
 pub struct Settlement {

@@ -104,7 +104,7 @@ impl Attempts {
                 return; // Withdrawn.
             }
             let started = Instant::now();
-            let folder = shared.storage.attempt_folder(job.group, job.lease.job, job.attempt);
+            let folder = shared.storage.run_folder(job.group, job.lease.job, job.lease.run());
             let outcome = request.as_ref().map_err(Clone::clone).and_then(|request| {
                 let spec = Spec {
                     source: shared.source(request),
@@ -155,7 +155,7 @@ impl Attempts {
         if outcome != "succeeded" {
             let storage = self.shared.storage.clone();
             tokio::task::spawn_blocking(move || {
-                if let Err(error) = storage.remove_attempt(&folder) {
+                if let Err(error) = storage.remove_run(&folder) {
                     warn!("an attempt's outputs stay behind: {error}");
                 }
             });
@@ -201,6 +201,7 @@ impl Shared {
             success: outcome.is_ok(),
             image: request.map(|request| request.image),
             attempts: job.attempt,
+            run: job.lease.run(),
             duration_ms: Some(took.as_millis() as u64),
             outputs: Vec::new(),
             error: None,

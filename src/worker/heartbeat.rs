@@ -134,7 +134,7 @@ mod tests {
         assert!(!leases.stop(&old));
         leases.forget(&old);
         assert!(!new_stop.load(Ordering::Relaxed), "a late answer stops the wrong attempt");
-        assert_eq!(leases.snapshot(), [new.clone()]);
+        assert_eq!(leases.snapshot(), std::slice::from_ref(&new));
         leases.forget(&new);
         assert!(leases.snapshot().is_empty());
     }

@@ -250,7 +250,7 @@ impl<'b> Journal<'b> {
 
     /// Moves the results to their final names; says again the same when they are there already.
     fn settle(&self, picture: &Picture, job: &Job, record: ImageResult) -> Result<Ending, (PathBuf, io::Error)> {
-        let folder = self.storage.attempt_folder(job.group, job.id, record.attempts);
+        let folder = self.storage.run_folder(job.group, job.id, record.run);
         let mut outputs = Vec::with_capacity(record.outputs.len());
         for output in record.outputs {
             let path = result_path(&self.batch.out, picture, &output.file);

@@ -48,6 +48,24 @@ async fn terminated_service_drains_and_goes_on_after_a_restart() {
 }
 
 #[tokio::test]
+async fn run_cut_off_by_the_grace_period_shares_no_folder_with_the_next() {
+    let home = patient(Home::redis()).set("server.shutdown_grace", "0s");
+    let service = home.serve_with(&["--no-workers"]);
+    let worker = home.worker().await;
+    let group = long_group(&service, 30).await;
+    underway(&service, &group, 1).await;
+    worker.signal(Signal::TERM);
+    let (status, _, log) = worker.ends().await;
+    assert!(status.success(), "{status}: {log}");
+    let _next = home.worker().await;
+    let status = all_is_well(&home, &service, &group, 30).await;
+    let results = status["result"].as_array().unwrap();
+    assert!(results.iter().all(|entry| entry["attempts"] == 1), "given back without blame: {status}");
+    let second_runs = results.iter().filter(|entry| entry["paths"][0].as_str().unwrap().contains("/2/"));
+    assert!(second_runs.count() > 0, "nothing was given back: {status}");
+}
+
+#[tokio::test]
 async fn idle_service_ends_at_once() {
     for home in [Home::sqlite(), Home::redis()] {
         let service = home.serve();
