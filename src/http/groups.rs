@@ -13,11 +13,13 @@ use serde_json::{Value, json};
 
 use super::{Problem, Services, UrlPath, problem};
 use crate::job::{GroupId, ImageResult, JobId, Payload, State as JobState};
-use crate::queue::{Broker, Group, GroupResult, Job};
+use crate::queue::{self, Broker, Group, GroupResult, Job};
 use crate::submission::Meta;
 
 /// Results in one document; `links.next` leads to more.
 const PAGE: usize = 1000;
+/// Reads of a group that changes while it is read.
+const SNAPSHOT_TRIES: usize = 8;
 
 /// Which page of a group's results.
 #[derive(Debug, Deserialize)]
@@ -37,7 +39,7 @@ pub(super) async fn task_status(
     let uuid: uuid::Uuid = id.parse().map_err(|_| unknown())?;
     let broker = &services.broker;
     let document = if let Some(group) = broker.group(GroupId::from(uuid)).await? {
-        of_group(broker, &group, from).await?
+        of_group(broker, group, from).await?
     } else {
         let job = broker.job(JobId::from(uuid)).await?.ok_or_else(unknown)?;
         of_job(&job)
@@ -87,14 +89,13 @@ impl Counts {
     }
 }
 
-async fn of_group(broker: &Broker, group: &Group, from: u32) -> Result<Value, Problem> {
-    let &Group { total, pending, succeeded, failed, cancelled, .. } = group;
+async fn of_group(broker: &Broker, group: Group, from: u32) -> Result<Value, Problem> {
+    let (group, mut results) = at_one_instant(broker, group, from).await?;
+    let Group { total, pending, succeeded, failed, cancelled, .. } = group;
     // Before it is sealed, a group is open even when all jobs so far have ended.
     let open = if group.sealed { pending } else { pending.max(1) };
     let counts = Counts { total, open, succeeded, failed, cancelled };
     let mut document = counts.document(&group.id, group.created_at, group.finished_at);
-    // One more than a page, to know whether there is another.
-    let mut results = broker.results(group.id, from, PAGE + 1).await?;
     let next =
         (results.len() > PAGE).then(|| results.truncate(PAGE)).and_then(|()| results.last()).map(|last| last.index + 1);
     let names = names_of_unnamed(broker, &results).await?;
@@ -106,6 +107,30 @@ async fn of_group(broker: &Broker, group: &Group, from: u32) -> Result<Value, Pr
     let meta: Meta = serde_json::from_slice(&group.meta).unwrap_or_default();
     document["rejected"] = meta.rejected.iter().map(problem::rejected).collect();
     Ok(document)
+}
+
+/// The group with a page of its results, and one more, to know whether there is another page.
+///
+/// Read again while pictures end in between, so that the counters count what stands in `result`.
+async fn at_one_instant(
+    broker: &Broker,
+    mut group: Group,
+    from: u32,
+) -> Result<(Group, Vec<GroupResult>), queue::Error> {
+    let mut tries = 0;
+    loop {
+        let results = broker.results(group.id, from, PAGE + 1).await?;
+        let ended = group.sealed && group.pending == 0;
+        // A group that never rests is shown with results that may be newer than its counters.
+        if ended || tries == SNAPSHOT_TRIES {
+            return Ok((group, results));
+        }
+        match broker.group(group.id).await? {
+            Some(now) if now != group => group = now,
+            _ => return Ok((group, results)),
+        }
+        tries += 1;
+    }
 }
 
 fn of_job(job: &Job) -> Value {
