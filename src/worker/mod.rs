@@ -35,6 +35,8 @@ const GATHER: Duration = Duration::from_millis(2);
 const POLL: Duration = Duration::from_secs(5);
 /// Between two tries while the broker is away.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
+/// For telling the broker of results that are there when the grace period ends, however short that was.
+const LAST_WORD: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -262,7 +264,8 @@ impl Shift {
         while self.in_flight > 0 {
             let Ok(Some(first)) = timeout_at(deadline, self.outcomes.recv()).await else { break };
             let batch = self.gather(first).await;
-            if timeout_at(deadline, self.settle(batch, false, &over)).await.is_err() {
+            let told_by = deadline.max(Instant::now() + LAST_WORD);
+            if timeout_at(told_by, self.settle(batch, false, &over)).await.is_err() {
                 warn!("the broker did not come back in time; unsettled jobs run again when their leases end");
                 return;
             }
