@@ -7,21 +7,21 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio::time::{interval, sleep, timeout};
-use tokio_util::sync::CancellationToken;
+use tokio::time::sleep;
 use tracing::{info, warn};
 
 use crate::config::{self, Config};
 use crate::http::{self, Access, Services};
 use crate::metrics::Metrics;
 use crate::queue::{self, Broker};
+use crate::scheduler;
 use crate::storage::Storage;
-use crate::submission;
-use crate::worker;
+use crate::worker::{self, Shutdown};
 
 /// How long a start waits for Redis.
 const START_PATIENCE: Duration = Duration::from_secs(10);
-const SWEEP_EVERY: Duration = Duration::from_hours(1);
+/// The SQLite queue's name in the data folder.
+const QUEUE_FILE: &str = "queue.db";
 
 /// A service that is ready to run: its address is bound, its broker and store are open.
 pub struct App {
@@ -55,39 +55,41 @@ impl App {
     ///
     /// # Errors
     /// When the server or a worker cannot go on.
-    pub async fn run_until(self, shutdown: CancellationToken) -> Result<()> {
+    pub async fn run_until(self, shutdown: Shutdown) -> Result<()> {
         let Self { listener, broker, storage, config, with_workers } = self;
+        let workers = with_workers.then(|| settings(&config)).transpose()?;
         let metrics = Metrics::default();
         let services = Services {
             broker: broker.clone(),
             storage: storage.clone(),
             limits: config.limits.clone(),
-            queues: config.worker.queues.clone(),
-            max_attempts: config.queue.max_attempts,
+            queue: config.queue.clone(),
             access: Access::new(&config.auth.keys),
             metrics: metrics.clone(),
         };
-        let sweeper = tokio::spawn(sweep(storage.clone(), broker.clone()));
-        let mut worker = with_workers
-            .then(|| tokio::spawn(worker::run(broker, storage, settings(&config), metrics, shutdown.clone())));
-        let closing = shutdown.clone();
+        let scheduler = tokio::spawn(scheduler::run(broker.clone(), config.clone()));
+        let mut worker =
+            workers.map(|settings| tokio::spawn(worker::run(broker, storage, settings, metrics, shutdown.clone())));
+        let closing = shutdown.warm.clone();
         let server = axum::serve(listener, http::router(services)).with_graceful_shutdown(closing.cancelled_owned());
         let mut server = tokio::spawn(server.into_future());
         let grace = config.server.shutdown_grace;
         tokio::select! {
             // First: at a shutdown the workers may have ended before the requests.
             biased;
-            () = shutdown.cancelled() => {
-                if timeout(grace, &mut server).await.is_err() {
-                    warn!("requests that were still open after {grace:?} are cut off");
-                    server.abort();
+            () = shutdown.warm.cancelled() => {
+                tokio::select! {
+                    _ = &mut server => {}
+                    () = sleep(grace) => warn!("requests that were still open after {grace:?} are cut off"),
+                    () = shutdown.cold.cancelled() => {}
                 }
+                server.abort();
             }
             ended = &mut server => ended?.context("the HTTP server ended")?,
             // A service that took uploads and never worked on them would be worse than none.
             ended = join(&mut worker) => return ended.context("the workers ended"),
         }
-        sweeper.abort();
+        scheduler.abort();
         if worker.is_some() { join(&mut worker).await } else { Ok(()) }
     }
 }
@@ -104,23 +106,28 @@ async fn join(worker: &mut Option<JoinHandle<Result<()>>>) -> Result<()> {
 ///
 /// # Errors
 /// When the store or the broker cannot be opened.
-pub async fn run_worker(config: Config, shutdown: CancellationToken) -> Result<()> {
+pub async fn run_worker(config: Config, shutdown: Shutdown) -> Result<()> {
     let storage = open_storage(&config.data_dir)?;
     let broker = open_broker(&config).await?;
-    worker::run(broker, storage, settings(&config), Metrics::default(), shutdown).await
+    worker::run(broker, storage, settings(&config)?, Metrics::default(), shutdown).await
 }
 
-fn settings(config: &Config) -> worker::Settings {
-    worker::Settings {
-        slots: config.worker.slots(),
+fn settings(config: &Config) -> Result<worker::Settings> {
+    Ok(worker::Settings {
+        program: worker::own_program().context("cannot find the program that computes pictures")?,
+        cpu: config.worker.slots(),
+        io: config.worker.io,
         ahead: config.worker.ahead(),
         queues: config.worker.queues.clone(),
         niceness: config.worker.niceness,
         soft_time_limit: config.worker.soft_time_limit,
+        hard_time_limit: config.worker.hard_time_limit,
+        max_jobs_per_child: config.worker.max_jobs_per_child,
+        memory: config.worker.memory,
         shutdown_grace: config.server.shutdown_grace,
         limits: config.limits.imaging(),
         policy: config.queue.policy(),
-    }
+    })
 }
 
 fn open_storage(folder: &Path) -> Result<Storage> {
@@ -129,9 +136,7 @@ fn open_storage(folder: &Path) -> Result<Storage> {
 
 async fn open_broker(config: &Config) -> Result<Broker> {
     let broker = if config.broker.redis.is_empty() {
-        let file = config.data_dir.join("queue.db");
-        Broker::open_sqlite(&file, config.queue.policy())
-            .with_context(|| format!("cannot open the queue {} (data_dir)", file.display()))?
+        open_sqlite(&config.data_dir.join(QUEUE_FILE), config.queue.policy())?
     } else {
         connect(&config.broker, config.queue.policy()).await?
     };
@@ -139,6 +144,41 @@ async fn open_broker(config: &Config) -> Result<Broker> {
         warn!("{warning}");
     }
     Ok(broker)
+}
+
+fn open_sqlite(file: &Path, policy: queue::Policy) -> Result<Broker> {
+    Broker::open_sqlite(file, policy).with_context(|| format!("cannot open the queue {} (data_dir)", file.display()))
+}
+
+/// Opens the queue of a service that is there already, for those who look at it or order it about: nothing is created,
+/// and nobody is waited for.
+///
+/// # Errors
+/// When there is no queue at the place that the settings name, or it cannot be reached.
+pub async fn visit_broker(config: &Config) -> Result<Broker> {
+    let (settings, policy) = (&config.broker, config.queue.policy());
+    if !settings.redis.is_empty() {
+        return Broker::connect_redis(&settings.redis, &settings.prefix, policy)
+            .await
+            .with_context(|| format!("cannot use Redis at {} (broker.redis)", shown(&settings.redis)));
+    }
+    let file = config.data_dir.join(QUEUE_FILE);
+    anyhow::ensure!(
+        file.exists(),
+        "no queue at {} (data_dir): name the service's own --data-dir, or its --redis",
+        file.display()
+    );
+    open_sqlite(&file, policy)
+}
+
+/// Opens the store of a service that is there already.
+///
+/// # Errors
+/// When there is no such folder, or it cannot be used.
+pub fn visit_storage(config: &Config) -> Result<Storage> {
+    let folder = &config.data_dir;
+    anyhow::ensure!(folder.is_dir(), "no folder {} (data_dir): name the service's own --data-dir", folder.display());
+    open_storage(folder)
 }
 
 /// Tries for ten seconds, so that Redis and the service may start together.
@@ -169,17 +209,5 @@ fn shown(url: &str) -> String {
             url.into()
         }
         Err(_) => "(not a URL)".into(),
-    }
-}
-
-async fn sweep(storage: Storage, broker: Broker) {
-    let mut hourly = interval(SWEEP_EVERY);
-    loop {
-        hourly.tick().await;
-        match submission::sweep_orphans(&storage, &broker).await {
-            Ok(0) => {}
-            Ok(groups) => info!("removed the originals of {groups} uploads that were never enqueued"),
-            Err(error) => warn!("cannot look for uploads that were broken off: {error}"),
-        }
     }
 }

@@ -23,6 +23,7 @@ pub struct Config {
     pub broker: Broker,
     pub queue: Queue,
     pub worker: Worker,
+    pub retention: Retention,
     pub limits: Limits,
     pub log: Log,
 }
@@ -60,6 +61,8 @@ pub struct Broker {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Queue {
+    pub names: Vec<String>,
+    pub routes: Vec<Route>,
     #[serde(with = "duration")]
     pub lease: Duration,
     #[serde(with = "duration")]
@@ -71,17 +74,57 @@ pub struct Queue {
     #[serde(with = "duration")]
     pub backoff_cap: Duration,
     pub cap: u64,
+    #[serde(with = "duration")]
+    pub key_memory: Duration,
+    pub events: u64,
+}
+
+/// Sends jobs to a queue by what they are; the first one that fits counts.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// A glob over the job's kind; none fits all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// A glob over the queue that the submission asked for (`options.queue`, or the kind's own).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<String>,
+    /// Submissions of this priority or above; none fits all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_priority: Option<u8>,
+    pub queue: String,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Worker {
     pub cpu: usize,
+    pub io: usize,
     pub prefetch: usize,
     pub queues: Vec<String>,
     pub niceness: i32,
     #[serde(with = "duration")]
     pub soft_time_limit: Duration,
+    #[serde(with = "duration")]
+    pub hard_time_limit: Duration,
+    pub max_jobs_per_child: u64,
+    pub memory: u64,
+}
+
+/// How long things are kept.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    #[serde(with = "duration")]
+    pub records: Duration,
+    #[serde(with = "duration")]
+    pub originals: Duration,
+    #[serde(with = "duration")]
+    pub outputs: Duration,
+    #[serde(with = "duration")]
+    pub sweep_every: Duration,
+    #[serde(with = "duration")]
+    pub outbox_age: Duration,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -145,6 +188,7 @@ impl Config {
             .separator("__")
             .try_parsing(true)
             .list_separator(",")
+            .with_list_parse_key("queue.names")
             .with_list_parse_key("worker.queues");
         layers = layers.add_source(environment);
         for (name, value) in flags {
@@ -195,6 +239,37 @@ impl Config {
         require(self.queue.max_attempts >= 1, "queue.max_attempts: 0 is below 1".into());
         require(self.queue.max_stalls >= 1, "queue.max_stalls: 0 is below 1".into());
         require(!self.worker.queues.is_empty(), "worker.queues: name at least one queue".into());
+        let known = |queue: &String| self.queue.names.contains(queue);
+        let names = self.queue.names.join(", ");
+        for queue in self.worker.queues.iter().filter(|queue| !known(queue)) {
+            require(false, format!("worker.queues: unknown queue `{queue}`; queue.names has {names}"));
+        }
+        for (i, route) in self.queue.routes.iter().enumerate() {
+            let queue = &route.queue;
+            require(known(queue), format!("queue.routes[{i}].queue: unknown queue `{queue}`; queue.names has {names}"));
+            for (field, pattern) in [("kind", &route.kind), ("asked", &route.asked)] {
+                let fault = pattern.as_ref().and_then(|pattern| glob::Pattern::new(pattern).err());
+                require(
+                    fault.is_none(),
+                    format!(
+                        "queue.routes[{i}].{field}: not a glob: {}",
+                        fault.map_or(String::new(), |f| f.to_string())
+                    ),
+                );
+            }
+        }
+        require(
+            self.worker.soft_time_limit <= self.worker.hard_time_limit && !self.worker.soft_time_limit.is_zero(),
+            format!(
+                "worker.soft_time_limit: {:?} is zero or exceeds worker.hard_time_limit ({:?})",
+                self.worker.soft_time_limit, self.worker.hard_time_limit
+            ),
+        );
+        require(self.worker.io <= 10_000, format!("worker.io: {} exceeds 10000", self.worker.io));
+        require(self.queue.events >= 1, "queue.events: 0 is below 1".into());
+        for (name, every) in [("sweep_every", self.retention.sweep_every), ("outbox_age", self.retention.outbox_age)] {
+            require(!every.is_zero(), format!("retention.{name}: 0s is not a time between sweeps"));
+        }
         require(
             (0..=19).contains(&self.worker.niceness),
             format!("worker.niceness: {} is not within 0 to 19", self.worker.niceness),
@@ -245,6 +320,9 @@ impl Queue {
             backoff_base: self.backoff_base,
             backoff_cap: self.backoff_cap,
             queue_cap: self.cap,
+            key_memory: self.key_memory,
+            events: self.events,
+            ..Policy::default()
         }
     }
 }

@@ -7,7 +7,10 @@ pub mod cli;
 pub mod app;
 
 pub mod http;
+pub mod scheduler;
 pub mod worker;
+
+pub mod upkeep;
 
 pub mod submission;
 

@@ -24,8 +24,18 @@ pub struct RouteLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct AttemptLabels {
     pub kind: String,
-    /// `succeeded`, `failed`, `retried`, `lost` or `released`.
+    /// `succeeded`, `failed`, `retried`, `cancelled`, `crashed` or `lost`.
     pub outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct KindLabels {
+    pub kind: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct QueueLabels {
+    pub queue: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -43,9 +53,15 @@ pub struct Metrics {
     pub images_accepted: Counter,
     pub images_rejected: Counter,
     pub attempts: Family<AttemptLabels, Counter>,
-    pub attempt_seconds: Histogram,
+    pub attempt_seconds: Family<KindLabels, Histogram, fn() -> Histogram>,
     pub jobs: Family<DepthLabels, Gauge>,
     pub jobs_in_flight: Gauge,
+    pub queue_paused: Family<QueueLabels, Gauge>,
+    /// Not a number while the broker is away, as `dead_letters`.
+    pub workers: Gauge<f64, AtomicU64>,
+    pub dead_letters: Gauge<f64, AtomicU64>,
+    /// 1 while this process' worker leaves work lying.
+    pub deaf_workers: Gauge,
     pub disk_free: Gauge<f64, AtomicU64>,
 }
 
@@ -58,9 +74,13 @@ impl Default for Metrics {
             images_accepted: Counter::default(),
             images_rejected: Counter::default(),
             attempts: Family::default(),
-            attempt_seconds: seconds(),
+            attempt_seconds: Family::new_with_constructor(seconds),
             jobs: Family::default(),
             jobs_in_flight: Gauge::default(),
+            queue_paused: Family::default(),
+            workers: Gauge::default(),
+            dead_letters: Gauge::default(),
+            deaf_workers: Gauge::default(),
             disk_free: Gauge::default(),
         }
     }
@@ -77,13 +97,25 @@ impl Metrics {
         registry.register("images_accepted", "Pictures enqueued", self.images_accepted.clone());
         registry.register("images_rejected", "Pictures refused at upload", self.images_rejected.clone());
         registry.register("attempts", "Attempts of jobs by how they ended", self.attempts.clone());
-        let (name, help) = ("attempt_duration", "Time that an attempt's picture took to compute and store");
+        let (name, help) = ("attempt_duration", "Time that an attempt took, from its start to its result");
         registry.register_with_unit(name, help, Unit::Seconds, self.attempt_seconds.clone());
         registry.register("jobs", "Open jobs by queue and state", self.jobs.clone());
         registry.register(
             "jobs_in_flight",
             "Jobs that this process has claimed and not settled",
             self.jobs_in_flight.clone(),
+        );
+        registry.register("queue_paused", "1 for a queue that no worker takes from", self.queue_paused.clone());
+        registry.register("workers", "Workers that have reported themselves lately", self.workers.clone());
+        registry.register(
+            "dead_letters",
+            "Jobs that failed for good and were not retried, counted up to 1000",
+            self.dead_letters.clone(),
+        );
+        registry.register(
+            "deaf_workers",
+            "Workers of this process that have room and claim nothing although jobs wait",
+            self.deaf_workers.clone(),
         );
         registry.register("disk_free_ratio", "Share of the store's disk that is free", self.disk_free.clone());
         let mut text = String::new();

@@ -1,8 +1,8 @@
 //! The store: uploaded originals and published outputs, under keys.
 //!
-//! Keys: `uploads/<group>/<index>` and `outputs/<group>/<job>/<run>/<file>`. A name from a
-//! client never becomes part of a path. What is written here is durable (fsync) before it is
-//! acknowledged. Backed by `object_store`'s local disk; workers read and write local paths.
+//! Keys: `uploads/<group>/<index>`, `outputs/<group>/<job>/<run>/<file>`, and for a while
+//! `outbox/<group>.json`. A name from a client never becomes part of a path. What is written here
+//! is durable (fsync) before it is acknowledged. Backed by `object_store`'s local disk; workers read and write local paths.
 
 use std::error::Error as StdError;
 use std::fs::File;
@@ -49,6 +49,35 @@ pub fn upload_key(group: GroupId, index: usize) -> String {
 /// The key of one output of one run of a job.
 pub fn output_key(group: GroupId, job: JobId, run: u32, file: &str) -> String {
     format!("outputs/{group}/{job}/{run}/{file}")
+}
+
+/// What is kept of a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// What is still owed for it; see `submission::outbox`.
+    Outbox,
+    Uploads,
+    Outputs,
+}
+
+impl Part {
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Outbox => "outbox",
+            Self::Uploads => "uploads",
+            Self::Outputs => "outputs",
+        }
+    }
+}
+
+/// The key of what is owed for a group.
+pub fn manifest_key(group: GroupId) -> String {
+    format!("outbox/{group}.json")
+}
+
+/// The key of what is not owed any more, but may have been begun.
+pub fn withdrawn_key(group: GroupId) -> String {
+    format!("outbox/{group}.withdrawn")
 }
 
 /// A file on its way in. Dropped before [`Incoming::finish`], it leaves nothing.
@@ -133,31 +162,80 @@ impl Storage {
         }
     }
 
-    /// The groups whose originals were last added to before `instant`.
-    pub fn groups_older_than(&self, instant: SystemTime) -> Result<Vec<GroupId>> {
-        let folder = self.root.join("uploads");
-        let entries = match std::fs::read_dir(&folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.map_err(|error| at(&folder, &error))?,
-        };
-        let mut groups = Vec::new();
-        for entry in entries {
-            let entry = entry.map_err(|error| at(&folder, &error))?;
-            let changed =
-                entry.metadata().and_then(|about| about.modified()).map_err(|error| at(&entry.path(), &error))?;
-            if let Some(group) = entry.file_name().to_str().and_then(|name| name.parse().ok())
-                && changed < instant
-            {
-                groups.push(group);
-            }
-        }
-        Ok(groups)
+    /// Stores a small file whole.
+    pub async fn put(&self, key: &str, bytes: Bytes) -> Result<()> {
+        self.store.put(&parse(key)?, bytes.into()).await.map(drop).map_err(failed)
     }
 
-    /// Removes a group's originals and outputs. Blocks on the disk.
+    /// A small file whole, or `None` where there is none.
+    pub async fn read(&self, key: &str) -> Result<Option<Bytes>> {
+        match self.store.get(&parse(key)?).await {
+            Ok(found) => found.bytes().await.map(Some).map_err(failed),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// Whether there is a file under this key.
+    pub async fn has(&self, key: &str) -> Result<bool> {
+        match self.store.head(&parse(key)?).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// Stores a file under a second key; answers whether it was there. On one disk it takes no further room.
+    pub async fn copy(&self, from: &str, to: &str) -> Result<bool> {
+        found(self.store.copy(&parse(from)?, &parse(to)?).await)
+    }
+
+    /// Moves a file to another key in one step; answers whether it was there.
+    pub async fn rename(&self, from: &str, to: &str) -> Result<bool> {
+        found(self.store.rename(&parse(from)?, &parse(to)?).await)
+    }
+
+    /// The groups of which a part is kept that was last added to before `instant`, with that time, as the disk lists
+    /// them: their number costs no memory, and what is removed meanwhile does no harm. Blocks on the disk.
+    pub fn groups_older_than(&self, part: Part, instant: SystemTime) -> Result<Groups> {
+        let folder = self.root.join(part.folder());
+        let entries = match std::fs::read_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            entries => Some(entries.map_err(|error| at(&folder, &error))?),
+        };
+        Ok(Groups { folder, entries, instant })
+    }
+
+    /// Removes whatever is kept of a group, what is owed first. Blocks on the disk.
     pub fn remove_group(&self, group: GroupId) -> Result<()> {
-        for part in ["uploads", "outputs"] {
-            remove_folder(&self.root.join(part).join(group.to_string()))?;
+        self.remove_owed(group)?;
+        self.remove_part(Part::Uploads, group)?;
+        self.remove_part(Part::Outputs, group)
+    }
+
+    /// Removes what is owed for a group. Blocks on the disk.
+    pub fn remove_owed(&self, group: GroupId) -> Result<()> {
+        [manifest_key(group), withdrawn_key(group)].iter().try_for_each(|key| remove_file(&self.root.join(key)))
+    }
+
+    /// Removes a group's originals or outputs. Blocks on the disk.
+    pub fn remove_part(&self, part: Part, group: GroupId) -> Result<()> {
+        remove_folder(&self.root.join(part.folder()).join(group.to_string()))
+    }
+
+    /// Removes the outputs of all runs of a job but one; with `None`, of all. Blocks on the disk.
+    pub fn keep_run(&self, group: GroupId, job: JobId, run: Option<u32>) -> Result<()> {
+        let folder = self.root.join(format!("outputs/{group}/{job}"));
+        let Some(run) = run else { return remove_folder(&folder) };
+        let entries = match std::fs::read_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries.map_err(|error| at(&folder, &error))?,
+        };
+        for entry in entries {
+            let entry = entry.map_err(|error| at(&folder, &error))?;
+            if entry.file_name() != *run.to_string() {
+                remove_folder(&entry.path())?;
+            }
         }
         Ok(())
     }
@@ -171,6 +249,36 @@ impl Storage {
     pub fn free_share(&self) -> Result<f64> {
         let disk = rustix::fs::statvfs(&self.root).map_err(|error| at(&self.root, &error.into()))?;
         Ok(disk.f_bavail as f64 / disk.f_blocks.max(1) as f64)
+    }
+}
+
+/// Groups in the order in which a folder lists them.
+pub struct Groups {
+    folder: PathBuf,
+    entries: Option<std::fs::ReadDir>,
+    instant: SystemTime,
+}
+
+impl Iterator for Groups {
+    type Item = Result<(GroupId, SystemTime)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let entry = match self.entries.as_mut()?.next()? {
+                Ok(entry) => entry,
+                Err(error) => return Some(Err(at(&self.folder, &error))),
+            };
+            let name = entry.file_name();
+            let Some(group) = Path::new(&name).file_stem().and_then(|stem| stem.to_str()?.parse().ok()) else {
+                continue;
+            };
+            match entry.metadata().and_then(|about| about.modified()) {
+                Ok(changed) if changed < self.instant => return Some(Ok((group, changed))),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Some(Err(at(&entry.path(), &error))),
+            }
+        }
     }
 }
 
@@ -202,6 +310,21 @@ fn remove_folder(folder: &Path) -> Result<()> {
     match std::fs::remove_dir_all(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(folder, &error)),
         _ => Ok(()),
+    }
+}
+
+fn remove_file(file: &Path) -> Result<()> {
+    match std::fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(file, &error)),
+        _ => Ok(()),
+    }
+}
+
+fn found(done: object_store::Result<()>) -> Result<bool> {
+    match done {
+        Ok(()) => Ok(true),
+        Err(object_store::Error::NotFound { .. }) => Ok(false),
+        Err(error) => Err(failed(error)),
     }
 }
 
@@ -263,6 +386,42 @@ mod tests {
         assert!(storage.open(&upload_key(gone, 0)).await.unwrap().is_none());
         assert!(storage.open(&upload_key(kept, 0)).await.unwrap().is_some());
         assert!(!folder.path().join("uploads").join(gone.to_string()).exists());
+    }
+
+    #[test]
+    fn only_the_winning_run_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = Storage::local(folder.path()).unwrap();
+        let (group, job) = (GroupId::new(), JobId::new());
+        for run in [1, 2, 11] {
+            let run = storage.run_folder(group, job, run);
+            std::fs::create_dir_all(&run).unwrap();
+            std::fs::write(run.join("0-resize.jpg"), "x").unwrap();
+        }
+        storage.keep_run(group, job, Some(11)).unwrap();
+        assert_eq!([1, 2, 11].map(|run| storage.run_folder(group, job, run).exists()), [false, false, true]);
+        storage.keep_run(group, job, None).unwrap();
+        assert!(!storage.run_folder(group, job, 11).exists());
+        storage.keep_run(group, JobId::new(), Some(1)).unwrap();
+    }
+
+    #[tokio::test]
+    async fn groups_are_listed_by_the_age_of_their_parts() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = Storage::local(folder.path()).unwrap();
+        let (group, now) = (GroupId::new(), SystemTime::now());
+        let hour = std::time::Duration::from_hours(1);
+        let listed = |part, instant| {
+            storage.groups_older_than(part, instant).unwrap().map(|group| group.unwrap().0).collect::<Vec<_>>()
+        };
+        assert!(listed(Part::Outbox, now + hour).is_empty());
+        storage.put(&manifest_key(group), Bytes::from_static(b"{}")).await.unwrap();
+        assert_eq!(listed(Part::Outbox, now + hour), [group]);
+        assert!(listed(Part::Outbox, now - hour).is_empty());
+        assert!(listed(Part::Uploads, now + hour).is_empty());
+        assert!(storage.rename(&manifest_key(group), &withdrawn_key(group)).await.unwrap());
+        assert!(!storage.rename(&manifest_key(group), &withdrawn_key(group)).await.unwrap());
+        assert_eq!(listed(Part::Outbox, now + hour), [group]);
     }
 
     #[test]

@@ -2,10 +2,14 @@
 
 mod batch;
 mod config;
+mod control;
 mod exit;
+mod inspect;
 mod operations;
 mod process;
+mod roster;
 mod serve;
+mod table;
 mod worker;
 
 use std::io::IsTerminal;
@@ -15,11 +19,11 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
 use crate::config::{Config, Log, LogFormat, Override};
+use crate::worker::{Shutdown, compute};
 
 /// Resize, watermark and convert pictures, from a job queue that loses none.
 #[derive(Debug, Parser)]
@@ -48,22 +52,50 @@ enum Command {
     Worker(worker::Worker),
     Process(process::Args),
     Batch(batch::Args),
+    Inspect(inspect::Args),
+    Control(control::Args),
     /// Show or check the settings.
     Config(config::Config),
+    /// What a worker starts to have pictures computed.
+    #[command(hide = true)]
+    Compute {
+        #[arg(long)]
+        threads: usize,
+        #[arg(long)]
+        niceness: i32,
+    },
 }
 
-/// Settings that are flags of several commands.
+/// Where the queue and the pictures are.
 #[derive(Debug, Args)]
-struct Settings {
+struct Place {
     /// Folder for the SQLite queue, uploads and outputs [default: ./pixmill-data].
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Keep the queue in Redis: redis://[:password@]host:port/db [default: SQLite].
     #[arg(long, value_name = "URL")]
     redis: Option<String>,
+}
+
+impl Place {
+    fn flags(&self) -> Vec<Override> {
+        let data_dir = self.data_dir.as_ref().map(|dir| ("data_dir", dir.to_string_lossy().into_owned().into()));
+        let redis = self.redis.as_ref().map(|url| ("broker.redis", url.clone().into()));
+        data_dir.into_iter().chain(redis).collect()
+    }
+}
+
+/// Settings that are flags of several commands.
+#[derive(Debug, Args)]
+struct Settings {
+    #[command(flatten)]
+    place: Place,
     /// Pictures to compute at a time [default: one per core].
     #[arg(long, value_name = "N")]
     cpu: Option<usize>,
+    /// Jobs to carry out at a time that wait for networks and disks [default: 100].
+    #[arg(long, value_name = "N")]
+    io: Option<usize>,
     /// Queues to take jobs from, first one first.
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     queues: Option<Vec<String>>,
@@ -71,10 +103,10 @@ struct Settings {
 
 impl Settings {
     fn load(&self, file: Option<&Path>, mut flags: Vec<Override>) -> Result<Config> {
+        flags.extend(self.place.flags());
         let mut flag = |name, value: Option<::config::Value>| flags.extend(value.map(|value| (name, value)));
-        flag("data_dir", self.data_dir.as_ref().map(|dir| dir.to_string_lossy().into_owned().into()));
-        flag("broker.redis", self.redis.clone().map(Into::into));
         flag("worker.cpu", self.cpu.map(|cpu| (cpu as u64).into()));
+        flag("worker.io", self.io.map(|io| (io as u64).into()));
         flag("worker.queues", self.queues.clone().map(Into::into));
         Config::load(file, flags)
     }
@@ -93,31 +125,31 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::Serve(serve)) => serve::run(&serve, file)?,
         Some(Command::Worker(worker)) => worker::run(&worker, file)?,
         Some(Command::Config(config)) => config::run(&config, file)?,
+        Some(Command::Compute { threads, niceness }) => compute(threads, niceness)?,
         Some(Command::Process(args)) => return Ok(process::run(&args, &Config::load(file, Vec::new())?)),
         Some(Command::Batch(args)) => {
             let config = Config::load(file, Vec::new())?;
             return Ok(tokio::runtime::Runtime::new()?.block_on(batch::run(args, config)));
         }
+        Some(Command::Inspect(args)) => return inspect::run(&args, file),
+        Some(Command::Control(args)) => return control::run(&args, file),
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Runs a service on the async runtime until it ends or a signal ends it.
-fn run_service<F: Future<Output = Result<()>>>(
-    config: &Config,
-    service: impl FnOnce(CancellationToken) -> F,
-) -> Result<()> {
+fn run_service<F: Future<Output = Result<()>>>(config: &Config, service: impl FnOnce(Shutdown) -> F) -> Result<()> {
     start_log(&config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let shutdown = CancellationToken::new();
+        let shutdown = Shutdown::default();
         tokio::spawn(watch_signals(shutdown.clone()));
         service(shutdown).await
     })
 }
 
-/// The first SIGTERM or Ctrl-C begins the shutdown, the second ends the process.
-async fn watch_signals(shutdown: CancellationToken) {
+/// The first SIGTERM or Ctrl-C finishes what runs, the second gives it back, the third ends the process.
+async fn watch_signals(shutdown: Shutdown) {
     let (Ok(mut term), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
         tracing::warn!("signals cannot be watched; SIGTERM ends the process at once");
         return;
@@ -129,8 +161,11 @@ async fn watch_signals(shutdown: CancellationToken) {
         }
     };
     next().await;
-    tracing::info!("shutting down; once more ends at once");
-    shutdown.cancel();
+    tracing::info!("shutting down; once more gives back what runs");
+    shutdown.warm.cancel();
+    next().await;
+    tracing::info!("giving back what runs; once more ends at once");
+    shutdown.cold.cancel();
     next().await;
     std::process::exit(1);
 }

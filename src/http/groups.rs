@@ -1,11 +1,12 @@
-//! The status of groups and jobs: one document for both.
+//! Groups and jobs: their status, one document for both; cancelling them and trying them again.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Json;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -14,7 +15,8 @@ use serde_json::{Value, json};
 use super::{Problem, Services, UrlPath, problem};
 use crate::job::{GroupId, ImageResult, JobId, Payload, State as JobState};
 use crate::queue::{self, Broker, Group, GroupResult, Job};
-use crate::submission::Meta;
+use crate::submission::outbox::{self, Manifest, Owed};
+use crate::submission::{self, Meta, Submitted};
 
 /// Results in one document; `links.next` leads to more.
 const PAGE: usize = 1000;
@@ -29,22 +31,162 @@ pub(super) struct Page {
     from: u32,
 }
 
+/// No parameter is known here: one that is ignored would be taken for granted.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NoQuery {}
+
+type Asked<T> = Result<Query<T>, QueryRejection>;
+
+fn query<T>(asked: Asked<T>) -> Result<T, Problem> {
+    match asked {
+        Ok(Query(query)) => Ok(query),
+        Err(error) => Err(Problem::bad_request("invalid-query", error.body_text())),
+    }
+}
+
+/// A group's or a job's.
 pub(super) async fn task_status(
     State(services): State<Arc<Services>>,
     UrlPath(id): UrlPath<String>,
-    page: Result<Query<Page>, axum::extract::rejection::QueryRejection>,
+    page: Asked<Page>,
 ) -> Result<Response, Problem> {
-    let Query(Page { from }) = page.map_err(|error| Problem::bad_request("invalid-query", error.body_text()))?;
+    let Page { from } = query(page)?;
     let unknown = || Problem::not_found(format!("There is no task `{id}`."));
     let uuid: uuid::Uuid = id.parse().map_err(|_| unknown())?;
-    let broker = &services.broker;
-    let document = if let Some(group) = broker.group(GroupId::from(uuid)).await? {
-        of_group(broker, group, from).await?
-    } else {
-        let job = broker.job(JobId::from(uuid)).await?.ok_or_else(unknown)?;
-        of_job(&job)
-    };
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(document)).into_response())
+    match of_known_group(&services, uuid.into(), from).await? {
+        Some(document) => Ok(document),
+        None => of_known_job(&services.broker, uuid.into()).await?.ok_or_else(unknown),
+    }
+}
+
+pub(super) async fn group(
+    State(services): State<Arc<Services>>,
+    UrlPath(id): UrlPath<String>,
+    page: Asked<Page>,
+) -> Result<Response, Problem> {
+    let Page { from } = query(page)?;
+    let unknown = || no_group(&id);
+    let group = id.parse().map_err(|_| unknown())?;
+    of_known_group(&services, group, from).await?.ok_or_else(unknown)
+}
+
+pub(super) async fn job(
+    State(services): State<Arc<Services>>,
+    UrlPath(id): UrlPath<String>,
+    nothing: Asked<NoQuery>,
+) -> Result<Response, Problem> {
+    query(nothing)?;
+    let unknown = || no_job(&id);
+    let job = id.parse().map_err(|_| unknown())?;
+    of_known_job(&services.broker, job).await?.ok_or_else(unknown)
+}
+
+/// Cancels what has not ended. Answers with the status, in which pictures that were at work may still be open.
+pub(super) async fn cancel_group(
+    State(services): State<Arc<Services>>,
+    UrlPath(id): UrlPath<String>,
+    nothing: Asked<NoQuery>,
+) -> Result<Response, Problem> {
+    query(nothing)?;
+    let unknown = || no_group(&id);
+    let group = id.parse().map_err(|_| unknown())?;
+    services.broker.cancel_group(group).await?.ok_or_else(unknown)?;
+    of_known_group(&services, group, 0).await?.ok_or_else(unknown)
+}
+
+/// As [`cancel_group`], for one picture.
+pub(super) async fn cancel_job(
+    State(services): State<Arc<Services>>,
+    UrlPath(id): UrlPath<String>,
+    nothing: Asked<NoQuery>,
+) -> Result<Response, Problem> {
+    query(nothing)?;
+    let unknown = || no_job(&id);
+    let job = id.parse().map_err(|_| unknown())?;
+    services.broker.cancel_job(job).await?.ok_or_else(unknown)?;
+    of_known_job(&services.broker, job).await?.ok_or_else(unknown)
+}
+
+/// Tries the failed and cancelled pictures again, as a group of their own.
+pub(super) async fn retry_group(
+    State(services): State<Arc<Services>>,
+    UrlPath(id): UrlPath<String>,
+    nothing: Asked<NoQuery>,
+) -> Result<Response, Problem> {
+    query(nothing)?;
+    let group = id.parse().map_err(|_| no_group(&id))?;
+    Ok(accepted(&submission::retry_group(&services.storage, &services.broker, group).await?))
+}
+
+/// As [`retry_group`], for one picture.
+pub(super) async fn retry_job(
+    State(services): State<Arc<Services>>,
+    UrlPath(id): UrlPath<String>,
+    nothing: Asked<NoQuery>,
+) -> Result<Response, Problem> {
+    query(nothing)?;
+    let job = id.parse().map_err(|_| no_job(&id))?;
+    Ok(accepted(&submission::retry_jobs(&services.storage, &services.broker, &[job]).await?))
+}
+
+fn no_group(id: &str) -> Problem {
+    Problem::not_found(format!("There is no group `{id}`."))
+}
+
+fn no_job(id: &str) -> Problem {
+    Problem::not_found(format!("There is no job `{id}`."))
+}
+
+/// The answer to a submission.
+pub(super) fn accepted(submitted: &Submitted) -> Response {
+    let links = links(submitted.group);
+    let location = links["self"].as_str().unwrap_or_default().to_owned();
+    let body = json!({
+        "status": "processing",
+        "task_id": submitted.group,
+        "total_images": submitted.images,
+        "rejected": submitted.rejected.iter().map(problem::rejected).collect::<Vec<Value>>(),
+        "links": links,
+    });
+    (StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(body)).into_response()
+}
+
+async fn of_known_group(services: &Services, id: GroupId, from: u32) -> Result<Option<Response>, Problem> {
+    if let Some(group) = services.broker.group(id).await? {
+        return Ok(Some(fresh(of_group(&services.broker, group, from).await?)));
+    }
+    // What the broker has lost is on its way back to it: its client has no cause for alarm.
+    match outbox::read(&services.storage, id).await? {
+        Some(Owed::Work(manifest)) => Ok(Some(fresh(of_manifest(&manifest)))),
+        _ => Ok(None),
+    }
+}
+
+fn of_manifest(manifest: &Manifest) -> Value {
+    let total = manifest.jobs.len() as u32;
+    let counts = Counts { total, open: total, succeeded: 0, failed: 0, cancelled: 0 };
+    let mut document = counts.document(&manifest.group, manifest.created_at, None);
+    document["result"] = json!([]);
+    document["links"] = links(manifest.group);
+    with_meta(document, &manifest.meta)
+}
+
+fn with_meta(mut document: Value, meta: &Meta) -> Value {
+    document["rejected"] = meta.rejected.iter().map(problem::rejected).collect();
+    if let Some(first) = meta.retry_of {
+        document["retry_of"] = json!(first);
+    }
+    document
+}
+
+async fn of_known_job(broker: &Broker, id: JobId) -> Result<Option<Response>, Problem> {
+    Ok(broker.job(id).await?.map(|job| fresh(of_job(&job))))
+}
+
+/// A document that changes from one look to the next.
+fn fresh(document: Value) -> Response {
+    ([(header::CACHE_CONTROL, "no-store")], Json(document)).into_response()
 }
 
 pub(super) fn links(group: GroupId) -> Value {
@@ -105,8 +247,7 @@ async fn of_group(broker: &Broker, group: Group, from: u32) -> Result<Value, Pro
         document["links"]["next"] = format!("/api/task_status/{}?from={next}", group.id).into();
     }
     let meta: Meta = serde_json::from_slice(&group.meta).unwrap_or_default();
-    document["rejected"] = meta.rejected.iter().map(problem::rejected).collect();
-    Ok(document)
+    Ok(with_meta(document, &meta))
 }
 
 /// The group with a page of its results, and one more, to know whether there is another page.
@@ -159,6 +300,9 @@ fn of_job(job: &Job) -> Value {
     };
     document["links"] =
         json!({"self": format!("/api/task_status/{}", job.id), "group": format!("/api/task_status/{}", job.group)});
+    if let Some(first) = job.retry_of {
+        document["retry_of"] = json!(first);
+    }
     document
 }
 
@@ -168,8 +312,11 @@ fn entry(group: GroupId, result: &GroupResult, names: &HashMap<JobId, String>) -
     let image = known.as_ref().and_then(|known| known.image.as_deref()).or(names.get(&result.job).map(String::as_str));
     let mut entry = json!({"success": result.state == JobState::Succeeded, "job_id": result.job, "image": image});
     let Some(known) = known.filter(|_| result.state != JobState::Cancelled) else {
-        let code = if result.state == JobState::Cancelled { "cancelled" } else { "internal" };
-        entry["error"] = json!({"code": code, "detail": "The job ended without a result.", "retryable": false});
+        let (code, detail) = match result.state {
+            JobState::Cancelled => ("cancelled", "The picture was cancelled before it was done."),
+            _ => ("internal", "The job ended without a result."),
+        };
+        entry["error"] = json!({"code": code, "detail": detail, "retryable": false});
         return entry;
     };
     entry["attempts"] = known.attempts.into();
@@ -212,6 +359,7 @@ async fn names_of_unnamed(broker: &Broker, results: &[GroupResult]) -> Result<Ha
 fn image_of(job: &Job) -> Option<String> {
     match serde_json::from_slice(&job.payload).ok()? {
         Payload::ImageProcess(request) => Some(request.image),
+        Payload::StorageSweep(_) | Payload::OutboxSweep(_) => None,
     }
 }
 

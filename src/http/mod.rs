@@ -39,9 +39,7 @@ pub struct Services {
     pub broker: Broker,
     pub storage: Storage,
     pub limits: config::Limits,
-    /// The queues that a submission may name.
-    pub queues: Vec<String>,
-    pub max_attempts: u32,
+    pub queue: config::Queue,
     pub access: Access,
     pub metrics: Metrics,
 }
@@ -53,6 +51,10 @@ pub fn router(services: Services) -> Router {
     let guarded = Router::new()
         .route("/api/upload", post(uploads::upload))
         .route("/api/task_status/{id}", get(groups::task_status))
+        .route("/api/groups/{id}", get(groups::group).delete(groups::cancel_group))
+        .route("/api/groups/{id}/retry", post(groups::retry_group))
+        .route("/api/jobs/{id}", get(groups::job).delete(groups::cancel_job))
+        .route("/api/jobs/{id}/retry", post(groups::retry_job))
         .route("/files/{group}/{job}/{run}/{file}", get(files::file))
         .route("/metrics", get(health::metrics))
         .route_layer(middleware::from_fn_with_state(services.clone(), access::guard));

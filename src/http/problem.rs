@@ -141,8 +141,22 @@ impl From<submission::Error> for Problem {
     fn from(error: submission::Error) -> Self {
         match error {
             submission::Error::Storage(error) => error.into(),
-            submission::Error::Queue(error) => error.into(),
             submission::Error::Source(cause) => Self::bad_request("invalid-multipart", cause.to_string()),
+            submission::Error::KeyInUse | submission::Error::Queue(queue::Error::KeyTaken(_)) => {
+                let detail =
+                    "A request with this Idempotency-Key is still being received; ask again when it is through.";
+                let problem = Self::new(StatusCode::CONFLICT, "idempotency-key-in-use", detail);
+                Self { retry_after_s: Some(5), ..problem }
+            }
+            submission::Error::Queue(error) => error.into(),
+            submission::Error::KeyReused(group) => {
+                let detail = format!(
+                    "This Idempotency-Key stands for other pictures, operations or options: those of group {group}."
+                );
+                Self::unprocessable("idempotency-key-reused", detail)
+            }
+            submission::Error::Unknown(what) => Self::not_found(format!("There is no {what}.")),
+            submission::Error::NotRetryable(detail) => Self::new(StatusCode::CONFLICT, "not-retryable", detail),
         }
     }
 }

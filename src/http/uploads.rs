@@ -2,29 +2,60 @@
 
 use std::sync::Arc;
 
-use axum::Json;
+use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use futures::{StreamExt, TryStreamExt};
 use multer::{Constraints, Field, Multipart, SizeLimit};
-use serde_json::{Value, json};
 
-use super::groups::links;
-use super::{Problem, Services, problem};
-use crate::imaging::operation;
-use crate::submission::{Options, Submission, Submitted};
+use super::access::Caller;
+use super::groups::accepted;
+use super::health::takes_work;
+use super::{Problem, Services};
+use crate::imaging::{Operation, operation};
+use crate::submission::{Options, Submission};
 
-pub(super) async fn upload(State(services): State<Arc<Services>>, request: Request) -> Result<Response, Problem> {
-    has_room(&services)?;
+/// With the caller's name before it, a key stays within what the broker takes.
+const MOST_KEY_CHARS: usize = 200;
+
+pub(super) async fn upload(
+    State(services): State<Arc<Services>>,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+) -> Result<Response, Problem> {
+    takes_work(&services).await?;
+    let mut submission = Submission::begin(services.storage.clone(), &services.limits);
+    if let Some(key) = idempotency_key(request.headers(), &caller)? {
+        submission.reserve(&services.broker, key).await?;
+    }
+    let asked = receive(&services, request, &mut submission).await;
+    services.metrics.images_rejected.inc_by(submission.rejected().len() as u64);
+    let Asked { operations, options } = match asked {
+        Ok(asked) => asked,
+        Err(problem) => {
+            submission.unreserve().await;
+            return Err(problem);
+        }
+    };
+    let submitted = submission.enqueue(&services.broker, &operations, &options, &services.queue).await?;
+    services.metrics.images_accepted.inc_by(submitted.images as u64);
+    Ok(accepted(&submitted))
+}
+
+/// What is to be done with the pictures.
+struct Asked {
+    operations: Vec<Operation>,
+    options: Options,
+}
+
+/// Reads the form; its pictures go to the submission.
+async fn receive(services: &Services, request: Request, submission: &mut Submission) -> Result<Asked, Problem> {
     let boundary = boundary(request.headers())?;
     let limit = SizeLimit::new().whole_stream(services.limits.max_request_bytes);
     let constraints = Constraints::new().size_limit(limit);
     let form = Multipart::with_constraints(request.into_body().into_data_stream(), boundary, constraints);
-    let submission = Submission::begin(services.storage.clone(), &services.limits);
-    let Form { submission, operations, options } = receive(&services, form, submission).await?;
-
-    services.metrics.images_rejected.inc_by(submission.rejected().len() as u64);
+    let Fields { operations, options } = read(services, form, submission).await?;
     let operations = match operations {
         None => operation::defaults(),
         Some(json) => operation::parse(&json, &services.limits.imaging())
@@ -32,7 +63,7 @@ pub(super) async fn upload(State(services): State<Arc<Services>>, request: Reque
     };
     let options = match options {
         None => Options::default(),
-        Some(json) => Options::parse(&json, &services.queues)
+        Some(json) => Options::parse(&json, &services.queue.names)
             .map_err(|detail| Problem::unprocessable("invalid-options", detail))?,
     };
     if submission.received() == 0 {
@@ -42,36 +73,18 @@ pub(super) async fn upload(State(services): State<Arc<Services>>, request: Reque
     if submission.received() == submission.rejected().len() {
         return Err(Problem::all_rejected(submission.rejected()));
     }
-    let submitted = submission.enqueue(&services.broker, &operations, &options, services.max_attempts).await?;
-    services.metrics.images_accepted.inc_by(submitted.images as u64);
-    Ok(accepted(&submitted))
+    Ok(Asked { operations, options })
 }
 
-fn accepted(submitted: &Submitted) -> Response {
-    let links = links(submitted.group);
-    let location = links["self"].as_str().unwrap_or_default().to_owned();
-    let body = json!({
-        "status": "processing",
-        "task_id": submitted.group,
-        "total_images": submitted.images,
-        "rejected": submitted.rejected.iter().map(problem::rejected).collect::<Vec<Value>>(),
-        "links": links,
-    });
-    (StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(body)).into_response()
-}
-
-/// Refuses new work on a nearly full disk, while what is queued can still be finished.
-fn has_room(services: &Services) -> Result<(), Problem> {
-    let (free, least) = (services.storage.free_share()?, services.limits.min_free_disk);
-    if free >= least {
-        return Ok(());
-    }
-    let detail = format!(
-        "Only {:.1} % of the disk is free; uploads are taken again above {:.1} % (limits.min_free_disk).",
-        free * 100.0,
-        least * 100.0
-    );
-    Err(Problem::unavailable("storage-full", detail, 60))
+/// The request's key, under the caller's name: two callers' keys never meet.
+fn idempotency_key(headers: &HeaderMap, Caller(caller): &Caller) -> Result<Option<String>, Problem> {
+    let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
+    let visible = key.to_str().ok().filter(|key| (1..=MOST_KEY_CHARS).contains(&key.len()));
+    let key = visible.ok_or_else(|| {
+        let detail = format!("The Idempotency-Key is not 1 to {MOST_KEY_CHARS} visible ASCII characters.");
+        Problem::bad_request("invalid-idempotency-key", detail)
+    })?;
+    Ok(Some(format!("{caller}:{key}")))
 }
 
 fn boundary(headers: &HeaderMap) -> Result<String, Problem> {
@@ -85,35 +98,35 @@ fn boundary(headers: &HeaderMap) -> Result<String, Problem> {
     })
 }
 
-/// What a form had in it.
-struct Form {
-    submission: Submission,
+/// The form's fields beside the pictures.
+#[derive(Default)]
+struct Fields {
     operations: Option<String>,
     options: Option<String>,
 }
 
-async fn receive(services: &Services, mut form: Multipart<'_>, submission: Submission) -> Result<Form, Problem> {
+async fn read(services: &Services, mut form: Multipart<'_>, submission: &mut Submission) -> Result<Fields, Problem> {
     let limits = &services.limits;
-    let mut received = Form { submission, operations: None, options: None };
+    let mut fields = Fields::default();
     while let Some(field) = form.next_field().await.map_err(unreadable)? {
         let name = field.name().unwrap_or_default().to_owned();
         match name.as_str() {
             "images" => {
-                if received.submission.received() == limits.max_files {
+                if submission.received() == limits.max_files {
                     let detail = format!("More files than limits.max_files ({}).", limits.max_files);
                     return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-many-files", detail));
                 }
-                image(services, &mut received.submission, field).await?;
+                image(services, submission, field).await?;
             }
-            "operations" => set(&mut received.operations, &name, text(field, limits.max_field_bytes).await?)?,
-            "options" => set(&mut received.options, &name, text(field, limits.max_field_bytes).await?)?,
+            "operations" => set(&mut fields.operations, &name, text(field, limits.max_field_bytes).await?)?,
+            "options" => set(&mut fields.options, &name, text(field, limits.max_field_bytes).await?)?,
             other => {
                 let detail = format!("Unknown field `{other}`; known: images, operations, options.");
                 return Err(Problem::bad_request("unknown-field", detail));
             }
         }
     }
-    Ok(received)
+    Ok(fields)
 }
 
 async fn image(services: &Services, submission: &mut Submission, field: Field<'_>) -> Result<(), Problem> {

@@ -24,6 +24,9 @@ pub use format::Format;
 pub use limits::Limits;
 pub use operation::Operation;
 
+/// What a picture takes beside its pixels: tables, a thread's stack, glyphs.
+const OVERHEAD: u64 = 4 << 20;
+
 /// What a source's header says, read before any pixel is decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
@@ -51,6 +54,19 @@ pub struct Output {
 /// exceeds: `too-large`, `too-many-pixels`, `too-many-frames`.
 pub fn probe<R: BufRead + Seek>(reader: R, limits: &Limits) -> Result<Header> {
     codec::inspect(reader, limits).map(|facts| facts.header)
+}
+
+/// The most memory that [`process`] takes for a source of this length and header, in bytes.
+///
+/// `bytes + decoding × pixels of the source + making × pixels of the largest picture made + 4 MiB`, with bytes a pixel
+/// by format that no picture measured here exceeds; most stay far below.
+pub fn estimate(bytes: u64, header: &Header, operations: &[Operation], limits: &Limits) -> u64 {
+    let source = u64::from(header.width) * u64::from(header.height);
+    // Whether it lies on its side is not in the header: both ways are looked at.
+    let sizes = [(header.width, header.height), (header.height, header.width)];
+    let made = sizes.into_iter().filter_map(|size| pipeline::largest_step(size, operations, limits)).max().unwrap_or(0);
+    let (decoding, making) = codec::bytes_a_pixel(header.format);
+    bytes + source * decoding + made * making + OVERHEAD
 }
 
 /// Decodes `source` once and applies each operation to a copy of it, upright.

@@ -43,7 +43,10 @@ impl<'a> Plan<'a> {
     /// # Errors
     /// `output-too-large` and `missing-glyph`.
     pub(crate) fn new(facts: &Facts, operations: &'a [Operation], limits: &Limits) -> Result<Self> {
-        let size = facts.upright_size();
+        Self::of(facts.upright_size(), operations, limits)
+    }
+
+    fn of(size: (u32, u32), operations: &'a [Operation], limits: &Limits) -> Result<Self> {
         let mut outputs = Vec::with_capacity(operations.len());
         for (index, operation) in operations.iter().enumerate() {
             let actions = match &operation.action {
@@ -76,6 +79,21 @@ impl<'a> Plan<'a> {
         };
         [8, 4, 2].into_iter().find(|&shrink| enough(shrink.into())).unwrap_or(1)
     }
+}
+
+/// The pixels of the largest picture between a source of this size and an output; none where the source is refused
+/// before it is decoded.
+pub(crate) fn largest_step(size: (u32, u32), operations: &[Operation], limits: &Limits) -> Option<u64> {
+    let plan = Plan::of(size, operations, limits).ok()?;
+    let sizes = plan.outputs.iter().flat_map(|planned| {
+        let resized = planned.steps.iter().filter_map(|step| match step {
+            Step::Resize(placement) => Some(placement.size()),
+            Step::Watermark(_) => None,
+        });
+        // What does not begin with a resize works on a copy of the source.
+        resized.chain((!planned.begins_with_resize()).then_some(size))
+    });
+    sizes.map(|(width, height)| u64::from(width) * u64::from(height)).max()
 }
 
 impl<'a> Planned<'a> {

@@ -11,6 +11,6 @@ mod state;
 
 pub use failure::Failure;
 pub use id::{GroupId, JobId};
-pub use payload::{Class, ImageProcess, Payload, Source};
+pub use payload::{Class, ImageProcess, OutboxSweep, Payload, Source, StorageSweep};
 pub use result::{ImageResult, OutputFile};
 pub use state::State;

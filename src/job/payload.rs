@@ -1,4 +1,5 @@
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +11,10 @@ use crate::imaging::Operation;
 pub enum Payload {
     #[serde(rename = "image.process")]
     ImageProcess(ImageProcess),
+    #[serde(rename = "storage.sweep")]
+    StorageSweep(StorageSweep),
+    #[serde(rename = "outbox.sweep")]
+    OutboxSweep(OutboxSweep),
 }
 
 /// One picture and the outputs that are wanted of it.
@@ -19,6 +24,23 @@ pub struct ImageProcess {
     /// The client's name for the picture; shown, never used as a path.
     pub image: String,
     pub operations: Vec<Operation>,
+    /// Bytes that computing it takes at the most, by estimate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak: Option<u64>,
+    /// How often the broker has lost the job and got it again.
+    #[serde(default)]
+    pub lost: u32,
+}
+
+/// More runs than a job ever has before it is lost.
+const RUNS: u32 = 1_000_000;
+
+impl ImageProcess {
+    /// The number of a run over all the job's lives: a broker that lost the job counts from 1 again, and a run of before
+    /// may still be at work.
+    pub fn run(&self, counted: u32) -> u32 {
+        self.lost * RUNS + counted
+    }
 }
 
 /// Where a job's picture lies.
@@ -29,6 +51,22 @@ pub enum Source {
     Stored(String),
     /// A file beside the worker; only `pixmill batch` without a server makes these.
     File(PathBuf),
+}
+
+/// How long things are kept from the end of their group; zero: for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StorageSweep {
+    pub records: Duration,
+    /// Goes with the record at the latest.
+    pub originals: Duration,
+    pub outputs: Duration,
+}
+
+/// Delivers what is still owed to clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutboxSweep {
+    /// Younger submissions are still on their way.
+    pub age: Duration,
 }
 
 /// What a job's work mostly needs, and so which slots it takes.
@@ -52,18 +90,22 @@ impl Payload {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::ImageProcess(_) => "image.process",
+            Self::StorageSweep(_) => "storage.sweep",
+            Self::OutboxSweep(_) => "outbox.sweep",
         }
     }
 
     pub fn class(&self) -> Class {
         match self {
             Self::ImageProcess(_) => Class::Cpu,
+            Self::StorageSweep(_) | Self::OutboxSweep(_) => Class::Io,
         }
     }
 
     pub fn default_queue(&self) -> &'static str {
         match self {
             Self::ImageProcess(_) => "cpu_intensive",
+            Self::StorageSweep(_) | Self::OutboxSweep(_) => "scheduled",
         }
     }
 }

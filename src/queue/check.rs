@@ -3,19 +3,31 @@
 //! Both backends rely on it: names become parts of Redis' keys, results are paged by index, and no id stands twice in
 //! one group.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
-use super::{ClaimRequest, Error, NewJob, Result};
+use super::{ClaimRequest, Error, NewGroup, NewJob, Result};
 
-pub(super) fn jobs(jobs: &[NewJob]) -> Result<()> {
-    let mut ids = HashSet::with_capacity(jobs.len());
+pub(super) fn group(group: &NewGroup, members: &[NewJob]) -> Result<()> {
+    jobs(members)?;
+    if let Some(bound) = &group.key {
+        key(&bound.name)?;
+    }
+    match &group.then {
+        Some(then) if then.group == group.id => invalid(format!("group {} follows itself", group.id)),
+        Some(then) => jobs(std::slice::from_ref(&then.job)),
+        None => Ok(()),
+    }
+}
+
+fn jobs(jobs: &[NewJob]) -> Result<()> {
+    let mut ids = HashMap::with_capacity(jobs.len());
     let mut indexes = vec![false; jobs.len()];
     for job in jobs {
         queue_name(&job.queue)?;
         if !(1..=10).contains(&job.priority) {
             return invalid(format!("priority {} of job {} is not within 1–10", job.priority, job.id));
         }
-        if !ids.insert(job.id) {
+        if ids.insert(job.id, job.index).is_some() {
             return invalid(format!("job {} stands twice in its group", job.id));
         }
         match indexes.get_mut(job.index as usize) {
@@ -23,17 +35,39 @@ pub(super) fn jobs(jobs: &[NewJob]) -> Result<()> {
             _ => return invalid(format!("index {} of job {} is taken or leaves a hole", job.index, job.id)),
         }
     }
+    // Chunks go in this order, so a job never comes before the one it waits for.
+    if !jobs.is_sorted_by_key(|job| job.index) {
+        return invalid("the jobs of a group do not stand in the order of their indexes".into());
+    }
+    for job in jobs {
+        let Some(after) = job.after else { continue };
+        if ids.get(&after).is_none_or(|&index| index >= job.index) {
+            return invalid(format!("job {} waits for {after}, which does not come before it in its group", job.id));
+        }
+    }
     Ok(())
 }
 
 pub(super) fn claim(request: &ClaimRequest) -> Result<()> {
-    if !is_word(&request.session, b"._-:@") {
-        return invalid(format!("session `{}` is not a word of letters, digits and any of `._-:@`", request.session));
-    }
+    session(&request.session)?;
     request.queues.iter().try_for_each(|queue| queue_name(queue))
 }
 
-fn queue_name(name: &str) -> Result<()> {
+pub(super) fn session(name: &str) -> Result<()> {
+    if is_word(name, b"._-:@") {
+        return Ok(());
+    }
+    invalid(format!("session `{name}` is not a word of at most 128 letters, digits and any of `._-:@`"))
+}
+
+pub(super) fn key(key: &str) -> Result<()> {
+    if (1..=255).contains(&key.len()) {
+        return Ok(());
+    }
+    invalid(format!("an idempotency key has 1 to 255 bytes, this one {}", key.len()))
+}
+
+pub(super) fn queue_name(name: &str) -> Result<()> {
     if is_word(name, b"._-") {
         return Ok(());
     }

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::job::{Class, GroupId, JobId, State};
 
@@ -38,6 +39,12 @@ pub struct NewJob {
     pub delay: Option<Duration>,
     /// Attempts in all, the first included.
     pub max_attempts: u32,
+    /// A job of the same group with a smaller index, whose success starts this one; its `delay` begins then. Until then
+    /// it is delayed without being due. When the other one ends otherwise, this one is cancelled, and so on down the
+    /// chain.
+    pub after: Option<JobId>,
+    /// The finished job that this one is a copy of: enqueueing it takes that one off the dead-letter list.
+    pub retry_of: Option<JobId>,
     pub payload: Bytes,
 }
 
@@ -47,6 +54,55 @@ pub struct NewGroup {
     pub id: GroupId,
     /// Kept for the submitter, opaque to the broker.
     pub meta: Bytes,
+    /// What follows when the group has finished.
+    pub then: Option<Then>,
+    /// Binds the group to an idempotency key; see [`Broker::reserve`].
+    pub key: Option<Key>,
+}
+
+impl NewGroup {
+    /// A group that nothing follows and no key is bound to.
+    pub fn new(id: GroupId, meta: Bytes) -> Self {
+        Self { id, meta, then: None, key: None }
+    }
+}
+
+/// A job, in a sealed group of its own, that is enqueued exactly once when another group has finished. No cap refuses it.
+#[derive(Debug, Clone)]
+pub struct Then {
+    pub on: On,
+    /// The group of the follow-up; its meta is empty.
+    pub group: GroupId,
+    /// Index 0, without `after`.
+    pub job: NewJob,
+}
+
+/// When a group's follow-up is enqueued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum On {
+    /// All jobs have succeeded.
+    Success,
+    /// All jobs have ended, however.
+    Always,
+}
+
+/// An idempotency key and what was submitted under it, as a hash of the submitter's making.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    pub name: String,
+    pub fingerprint: Bytes,
+}
+
+/// The answer to a reservation of an idempotency key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reservation {
+    /// The caller's, for [`Policy::reservation`]; asked again for the same group, it begins anew.
+    Granted,
+    /// Another group's that is still being received.
+    Busy,
+    /// Bound to an enqueued group, for [`Policy::key_memory`] since then.
+    Known { group: GroupId, fingerprint: Bytes },
 }
 
 /// What a worker asks for.
@@ -67,6 +123,9 @@ pub struct ClaimRequest {
 /// Jobs, leases or settlements in one transition: a backend serves nobody else meanwhile.
 const CHUNK: usize = 1_000;
 
+/// How long a letter waits to be collected.
+pub const MAIL_MEMORY: Duration = Duration::from_mins(1);
+
 /// The answer to a claim.
 #[derive(Debug, Clone, Default)]
 pub struct Claim {
@@ -85,6 +144,8 @@ pub struct ClaimedJob {
     /// From 1.
     pub attempt: u32,
     pub max_attempts: u32,
+    /// A process died with this job in it: it runs in one that computes nothing else.
+    pub alone: bool,
     pub payload: Bytes,
 }
 
@@ -118,8 +179,14 @@ pub enum Verdict {
     Succeed { result: Bytes },
     /// Terminal; the result says why.
     Fail { result: Bytes },
-    /// Waits for `after`, then runs again.
+    /// Waits for `after`, then runs again. One that is being cancelled ends as cancelled instead.
     Retry { after: Duration, reason: Bytes },
+    /// Terminal: the attempt was stopped because of a cancel.
+    Cancel,
+    /// The process that computed it died. First in line again, to run `alone`; where it did already, that counts as a
+    /// stall, and the last one of [`Policy::max_stalls`] fails the job as `poison`. One that is being cancelled ends as
+    /// cancelled instead.
+    Crash { alone: bool },
 }
 
 /// What became of a settlement.
@@ -135,7 +202,7 @@ pub enum Settled {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Beat {
     pub lost: Vec<JobId>,
-    /// Asked to stop by a cancel.
+    /// Asked to stop by a cancel; their leases are renewed until they are settled.
     pub cancelled: Vec<JobId>,
 }
 
@@ -154,6 +221,12 @@ pub struct Group {
     pub created_at: Timestamp,
     /// When the last job of a sealed group ended.
     pub finished_at: Option<Timestamp>,
+    /// A cancel has been asked for.
+    pub cancelling: bool,
+    /// The group that follows, as submitted.
+    pub then: Option<GroupId>,
+    /// The follow-up has been enqueued.
+    pub fired: bool,
 }
 
 /// One finished job of a group.
@@ -179,10 +252,18 @@ pub struct Job {
     /// Attempts begun so far.
     pub attempt: u32,
     pub max_attempts: u32,
-    /// Leases that ran out.
+    /// Deaths of a process in which it ran alone.
     pub stalls: u32,
+    /// Its next attempt runs in a process that computes nothing else.
+    pub alone: bool,
+    /// A cancel has been asked for while it ran.
+    pub cancelling: bool,
+    pub after: Option<JobId>,
+    pub retry_of: Option<JobId>,
     pub payload: Bytes,
     pub created_at: Timestamp,
+    /// When a delayed job waits again, or an active one's lease runs out.
+    pub due_at: Option<Timestamp>,
     pub finished_at: Option<Timestamp>,
     /// As last settled: the outcome of a finished job, the reason of one that waits for a retry.
     pub result: Option<Bytes>,
@@ -195,6 +276,67 @@ pub struct QueueDepth {
     pub waiting: u64,
     pub delayed: u64,
     pub active: u64,
+    /// No claim takes from it.
+    pub paused: bool,
+}
+
+/// A list of jobs in the order of an instant each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Index {
+    /// By the time they are due, the first one first; without those that wait for another job.
+    Delayed,
+    /// By the end of their lease, the first one first.
+    Active,
+    /// The dead-letter list: failed jobs that were not enqueued again, the last one to die first.
+    Dead,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listed {
+    pub job: JobId,
+    pub at: Timestamp,
+}
+
+/// A worker that has reported itself within [`Policy::worker_memory`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerEntry {
+    pub session: String,
+    pub seen_at: Timestamp,
+    /// As reported, opaque to the broker.
+    pub report: Bytes,
+}
+
+/// Something that happened to a job or a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Sorts by time within one broker; what [`Broker::events`] goes on after.
+    pub id: String,
+    pub at: Timestamp,
+    pub kind: EventKind,
+    pub group: GroupId,
+    /// None for what happens to the group as a whole.
+    pub job: Option<JobId>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EventKind {
+    /// A group, or a chunk of it, with all its jobs.
+    Enqueued,
+    Started,
+    /// Waits for its next attempt.
+    Retried,
+    /// Its lease ran out or its process died; it waits again.
+    Stalled,
+    /// Given back without blame.
+    Released,
+    Succeeded,
+    Failed,
+    Cancelled,
+    /// The last job of a sealed group has ended.
+    Finished,
+    /// A group's follow-up was enqueued; `group` is the one that finished.
+    Fired,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -211,6 +353,9 @@ pub enum Error {
     /// The call itself is wrong.
     #[error("{0}")]
     Invalid(String),
+    /// The idempotency key is bound to another group.
+    #[error("the idempotency key is bound to group {0}")]
+    KeyTaken(GroupId),
 }
 
 impl Error {
@@ -248,7 +393,13 @@ impl Broker {
 
     /// As [`open_sqlite`](Self::open_sqlite), with a clock that can be moved.
     pub fn open_sqlite_at(file: &Path, policy: Policy, clock: Clock) -> Result<Self> {
-        sqlite::SqliteBroker::open(file, policy, clock).map(Self::Sqlite)
+        sqlite::SqliteBroker::open(file, policy, clock, sqlite::Synchronous::Full).map(Self::Sqlite)
+    }
+
+    /// As [`open_sqlite_at`](Self::open_sqlite_at), for tests that would wait for the disk: a power cut may lose commits
+    /// or damage the file.
+    pub fn open_sqlite_unsynced(file: &Path, policy: Policy, clock: Clock) -> Result<Self> {
+        sqlite::SqliteBroker::open(file, policy, clock, sqlite::Synchronous::Off).map(Self::Sqlite)
     }
 
     /// Connects to Redis (7.0 or later) or Valkey (7.2 or later) and loads the scripts.
@@ -276,13 +427,17 @@ impl Broker {
 
     /// Enqueues a group and its jobs, all of them or none, and seals it. Durable when it returns.
     ///
-    /// Long groups go in chunks; when a later chunk is refused, what was enqueued is taken back.
+    /// Long groups go in chunks and are sealed with the last one; when a later chunk is refused, the group is cancelled
+    /// as by [`cancel_group`](Self::cancel_group). Enqueueing a sealed group again changes nothing, an unsealed one is
+    /// completed: what it lacks is added.
     ///
     /// # Errors
     /// `Full` when a queue's cap, the memory or the disk is used up.
-    /// `Invalid` for a priority outside 1–10, a queue name that is no word, or indexes that are not 0, 1, 2, ….
+    /// `Invalid` for a priority outside 1–10, a queue name that is no word, indexes that are not 0, 1, 2, …, or an
+    /// `after` that is none of the group's jobs with a smaller index.
+    /// `KeyTaken` when the group's key is bound to another group; nothing is written then.
     pub async fn enqueue(&self, group: &NewGroup, jobs: &[NewJob]) -> Result<()> {
-        check::jobs(jobs)?;
+        check::group(group, jobs)?;
         either!(self, broker => broker.enqueue(group, jobs).await)
     }
 
@@ -307,9 +462,116 @@ impl Broker {
         either!(self, broker => broker.beat(leases).await)
     }
 
-    /// Gives attempts back without blame: they wait again, first in line, and the attempt does not count.
-    pub async fn release(&self, leases: &[Lease]) -> Result<()> {
-        either!(self, broker => broker.release(leases).await)
+    /// Gives attempts back without blame; the attempt does not count.
+    ///
+    /// They wait again, first in line; or with `after`, as delayed jobs until then (a kind that this worker does not
+    /// know). One that is being cancelled ends as cancelled.
+    pub async fn release(&self, leases: &[Lease], after: Option<Duration>) -> Result<()> {
+        either!(self, broker => broker.release(leases, after).await)
+    }
+
+    /// Cancels a job: at once where it waits or is delayed; a running one is asked to stop by its worker's next heartbeat,
+    /// and whatever would have it run again ends it instead. A success or failure settled before that stands.
+    ///
+    /// Answers its state after the call; none where it is unknown.
+    pub async fn cancel_job(&self, id: JobId) -> Result<Option<State>> {
+        either!(self, broker => broker.cancel_job(id).await)
+    }
+
+    /// Seals a group and cancels each of its jobs as [`cancel_job`](Self::cancel_job) does. The order takes effect at
+    /// once; what waits is then walked in chunks, so that a group that nobody works on ends too.
+    ///
+    /// Answers how many jobs this call ended; none where the group is unknown.
+    pub async fn cancel_group(&self, id: GroupId) -> Result<Option<u64>> {
+        either!(self, broker => broker.cancel_group(id).await)
+    }
+
+    /// No claim takes from the queue any more; jobs are still enqueued, and running ones end.
+    pub async fn pause(&self, queue: &str) -> Result<()> {
+        check::queue_name(queue)?;
+        either!(self, broker => broker.pause(queue, true).await)
+    }
+
+    /// Claims take from the queue again, and idle workers are woken.
+    pub async fn resume(&self, queue: &str) -> Result<()> {
+        check::queue_name(queue)?;
+        either!(self, broker => broker.pause(queue, false).await)
+    }
+
+    /// Cancels what waits or is delayed in the queue when the call begins, in chunks; answers how many jobs that were.
+    pub async fn purge(&self, queue: &str) -> Result<u64> {
+        check::queue_name(queue)?;
+        either!(self, broker => broker.purge(queue).await)
+    }
+
+    /// Reserves an idempotency key for a group that is being received. It is bound by enqueueing the group with it.
+    ///
+    /// # Errors
+    /// `Invalid` for a key that is empty or longer than 255 bytes.
+    pub async fn reserve(&self, key: &str, group: GroupId) -> Result<Reservation> {
+        check::key(key)?;
+        either!(self, broker => broker.reserve(key, group).await)
+    }
+
+    /// Gives a reservation back; a key that is bound, or another group's, stays.
+    pub async fn unreserve(&self, key: &str, group: GroupId) -> Result<()> {
+        either!(self, broker => broker.unreserve(key, group).await)
+    }
+
+    /// Groups that finished longer than `age` ago, the oldest first, at most `limit`.
+    pub async fn finished_groups(&self, age: Duration, limit: usize) -> Result<Vec<GroupId>> {
+        either!(self, broker => broker.finished_groups(age, limit).await)
+    }
+
+    /// Removes the records of a finished group and its jobs, in chunks; the group's own goes last.
+    ///
+    /// Answers whether it did: an unknown or unfinished group stays as it is.
+    pub async fn remove_group(&self, id: GroupId) -> Result<bool> {
+        either!(self, broker => broker.remove_group(id).await)
+    }
+
+    /// Jobs of one list, after the first `skip`, at most `limit`.
+    pub async fn list(&self, index: Index, skip: usize, limit: usize) -> Result<Vec<Listed>> {
+        either!(self, broker => broker.list(index, skip, limit).await)
+    }
+
+    /// What happened after the event with the id `after`, or since the first one kept; the oldest first, at most `limit`.
+    ///
+    /// The last [`Policy::events`] are kept, and somewhat more.
+    ///
+    /// # Errors
+    /// `Invalid` for an id that is not an event's.
+    pub async fn events(&self, after: Option<&str>, limit: usize) -> Result<Vec<Event>> {
+        either!(self, broker => broker.events(after, limit).await)
+    }
+
+    /// Says that a worker lives and what it does, over what it said before.
+    pub async fn report(&self, session: &str, report: &[u8]) -> Result<()> {
+        check::session(session)?;
+        either!(self, broker => broker.report(session, report).await)
+    }
+
+    /// Takes a worker that ends off the list.
+    pub async fn sign_off(&self, session: &str) -> Result<()> {
+        either!(self, broker => broker.sign_off(session).await)
+    }
+
+    /// The workers that live, by session.
+    pub async fn workers(&self) -> Result<Vec<WorkerEntry>> {
+        either!(self, broker => broker.workers().await)
+    }
+
+    /// Puts a letter into a mailbox: commands to a worker's session, answers to whoever asked. It is kept for
+    /// [`MAIL_MEMORY`], with the 999 before it.
+    pub async fn post(&self, mailbox: &str, letter: &[u8]) -> Result<()> {
+        check::session(mailbox)?;
+        either!(self, broker => broker.post(mailbox, letter).await)
+    }
+
+    /// Takes the letters out of a mailbox, the oldest first; waits up to `timeout` for the first one.
+    pub async fn collect(&self, mailbox: &str, timeout: Duration) -> Result<Vec<Bytes>> {
+        check::session(mailbox)?;
+        either!(self, broker => broker.collect(mailbox, timeout).await)
     }
 
     /// Returns when there may be work in `queues`, or after `timeout`. Never holds a job.
@@ -333,6 +595,14 @@ impl Broker {
     /// The depths of every queue that ever held a job.
     pub async fn depths(&self) -> Result<Vec<QueueDepth>> {
         either!(self, broker => broker.depths().await)
+    }
+
+    /// Has the next call connect anew, when this one seems to have gone deaf.
+    pub async fn reconnect(&self) {
+        match self {
+            Self::Sqlite(_) => {}
+            Self::Redis(broker) => broker.reconnect().await,
+        }
     }
 
     /// One cheap round trip, for readiness.

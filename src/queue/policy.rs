@@ -13,12 +13,18 @@ pub struct Policy {
     pub beat: Duration,
     /// Attempts in all, the first included.
     pub max_attempts: u32,
-    /// Leases that may run out before a job fails as `poison`.
+    /// Processes that a job may take down while it runs alone, before it fails as `poison`.
     pub max_stalls: u32,
     pub backoff_base: Duration,
     pub backoff_cap: Duration,
     /// Open jobs (waiting and delayed) a queue takes before it refuses more.
     pub queue_cap: u64,
+    /// How long an idempotency key is reserved for a group that is being received.
+    pub reservation: Duration,
+    /// How long a key stays bound to its group.
+    pub key_memory: Duration,
+    /// Lifecycle events kept.
+    pub events: u64,
 }
 
 impl Default for Policy {
@@ -31,7 +37,17 @@ impl Default for Policy {
             backoff_base: Duration::from_secs(1),
             backoff_cap: Duration::from_mins(1),
             queue_cap: 1_000_000,
+            reservation: Duration::from_mins(10),
+            key_memory: Duration::from_hours(24),
+            events: 100_000,
         }
+    }
+}
+
+impl Policy {
+    /// How long a worker that says nothing is still listed.
+    pub fn worker_memory(&self) -> Duration {
+        self.lease
     }
 }
 
@@ -48,9 +64,9 @@ pub fn looks_from_below(sequence: u64) -> bool {
     sequence % 8 == 7
 }
 
-/// The result of a job whose lease ran out `stalls` times: what no worker lived to say.
+/// The result of a job that took `stalls` processes down: what none of them lived to say.
 pub fn poison(stalls: u32) -> Bytes {
-    let detail = format!("the job ran {stalls} times and its worker died or fell silent every time");
+    let detail = format!("the job ran {stalls} times alone in a process, which died or fell silent every time");
     let error = serde_json::json!({ "code": "poison", "detail": detail, "retryable": false });
     serde_json::json!({ "success": false, "error": error }).to_string().into()
 }

@@ -1,98 +1,124 @@
-//! Keeps a worker's leases, from a thread and a connection of its own.
+//! Keeps a worker's leases, says what it does and reads its mail, from a thread and connections of its own: no picture,
+//! however long, and no flood of results costs a lease.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Result;
+use tokio::sync::mpsc;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
+use super::attempt::Stop;
+use super::control::{Desk, Letter};
+use super::shift::Event;
+use super::watchdog;
 use crate::job::JobId;
+use crate::metrics::Metrics;
 use crate::queue::{Broker, Lease};
+
+/// The longest wait for mail in one call.
+const MAIL_WAIT: Duration = Duration::from_secs(5);
+/// For the last answer to a letter, and to be taken off the list.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// The leases that this worker holds.
 #[derive(Default)]
 pub(super) struct Leases {
-    held: Mutex<HashMap<JobId, Held>>,
-}
-
-struct Held {
-    lease: Lease,
-    stop: Arc<AtomicBool>,
+    held: Mutex<HashMap<JobId, Lease>>,
 }
 
 impl Leases {
-    /// Keeps a lease from now on; the flag is raised when it is lost.
-    ///
-    /// An older lease on the same job is lost already, or the broker would not have given a new one.
-    pub(super) fn hold(&self, lease: &Lease) -> Arc<AtomicBool> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let held = Held { lease: lease.clone(), stop: stop.clone() };
-        if let Some(older) = self.locked().insert(lease.job, held) {
-            older.stop.store(true, Ordering::Relaxed);
-        }
-        stop
+    /// Keeps a lease from now on; answers the older one on the same job that it takes the place of.
+    pub(super) fn hold(&self, lease: &Lease) -> Option<Lease> {
+        self.locked().insert(lease.job, lease.clone())
     }
 
     /// Keeps it no longer; a newer lease on the same job stays.
     pub(super) fn forget(&self, lease: &Lease) {
         let mut held = self.locked();
-        if held.get(&lease.job).is_some_and(|held| held.lease == *lease) {
+        if held.get(&lease.job) == Some(lease) {
             held.remove(&lease.job);
         }
     }
 
     pub(super) fn snapshot(&self) -> Vec<Lease> {
-        self.locked().values().map(|held| held.lease.clone()).collect()
+        self.locked().values().cloned().collect()
     }
 
-    /// Stops an attempt whose result will not count; it stays held until the worker has seen its end.
-    ///
-    /// Answers whether it was held: one settled since the heartbeat is none that was lost.
-    fn stop(&self, lease: &Lease) -> bool {
-        let held = self.locked();
-        let held = held.get(&lease.job).filter(|held| held.lease == *lease);
-        held.inspect(|held| held.stop.store(true, Ordering::Relaxed)).is_some()
+    /// One settled since the heartbeat is none that was lost.
+    fn holds(&self, lease: &Lease) -> bool {
+        self.locked().get(&lease.job) == Some(lease)
     }
 
-    fn locked(&self) -> std::sync::MutexGuard<'_, HashMap<JobId, Held>> {
+    fn locked(&self) -> std::sync::MutexGuard<'_, HashMap<JobId, Lease>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 pub(super) struct Heartbeat {
     stop: CancellationToken,
+    thread: JoinHandle<()>,
 }
 
 impl Heartbeat {
-    pub(super) async fn start(broker: &Broker, leases: Arc<Leases>, every: Duration) -> Result<Self> {
-        let broker = broker.dedicated().await?;
+    /// Beats `every` so often; what the broker says of leases goes to `events`. `broker` is the worker's own, for the
+    /// watchdog.
+    pub(super) async fn start(
+        broker: &Broker,
+        leases: Arc<Leases>,
+        every: Duration,
+        desk: Desk,
+        metrics: Metrics,
+        events: mpsc::UnboundedSender<Event>,
+    ) -> Result<Self> {
+        let (watched, broker) = (broker.clone(), broker.dedicated().await?);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let stop = CancellationToken::new();
         let stopped = stop.clone();
-        std::thread::Builder::new().name("heartbeat".into()).spawn(move || {
+        let thread = std::thread::Builder::new().name("heartbeat".into()).spawn(move || {
             runtime.block_on(async {
+                let rest = async {
+                    tokio::select! {
+                        () = stopped.cancelled() => {}
+                        () = beat(&broker, &leases, every, &events) => {}
+                        () = report(&broker, &desk, every) => {}
+                        () = watchdog::watch(&watched, &broker, &desk, &metrics) => {}
+                    }
+                };
+                let all = async {
+                    // The letter that ordered the end is still answered.
+                    tokio::join!(rest, read_mail(&broker, &desk, &stopped));
+                    broker.sign_off(desk.session()).await
+                };
+                let too_late = async {
+                    stopped.cancelled().await;
+                    sleep(FAREWELL).await;
+                };
                 tokio::select! {
-                    () = stopped.cancelled() => {}
-                    () = beat(&broker, &leases, every) => {}
+                    Ok(()) = all => {}
+                    () = too_late => debug!("the worker stays listed until it is forgotten"),
                 }
             });
         })?;
-        Ok(Self { stop })
+        Ok(Self { stop, thread })
     }
 
-    pub(super) fn stop(self) {
+    /// Ends it; the worker is off the list then.
+    pub(super) async fn stop(self) {
         self.stop.cancel();
+        let _ = tokio::task::spawn_blocking(move || self.thread.join()).await;
     }
 }
 
-async fn beat(broker: &Broker, leases: &Leases, every: Duration) {
+async fn beat(broker: &Broker, leases: &Leases, every: Duration, events: &mpsc::UnboundedSender<Event>) {
     let mut away = false;
     loop {
         // After a failure sooner: the lease has only two more beats to live.
-        tokio::time::sleep(if away { every / 5 } else { every }).await;
+        sleep(if away { every / 5 } else { every }).await;
         let held = leases.snapshot();
         if held.is_empty() {
             continue;
@@ -102,10 +128,12 @@ async fn beat(broker: &Broker, leases: &Leases, every: Duration) {
                 if std::mem::take(&mut away) {
                     info!("the heartbeat reaches the broker again");
                 }
-                let gone: HashSet<JobId> = answer.lost.into_iter().chain(answer.cancelled).collect();
-                for lease in held.iter().filter(|lease| gone.contains(&lease.job)) {
-                    if leases.stop(lease) {
-                        warn!(job.id = %lease.job, "lost the lease of job {}: its attempt is stopped", lease.job);
+                let of: HashMap<JobId, &Lease> = held.iter().map(|lease| (lease.job, lease)).collect();
+                let lost = answer.lost.iter().map(|job| (job, Stop::LeaseLost));
+                let cancelled = answer.cancelled.iter().map(|job| (job, Stop::Cancelled));
+                for (job, cause) in lost.chain(cancelled) {
+                    if let Some(&lease) = of.get(job).filter(|lease| leases.holds(lease)) {
+                        let _ = events.send(Event::Stop(lease.clone(), cause));
                     }
                 }
             }
@@ -113,6 +141,48 @@ async fn beat(broker: &Broker, leases: &Leases, every: Duration) {
                 if !std::mem::replace(&mut away, true) {
                     warn!("a heartbeat failed: {error}");
                 }
+            }
+        }
+    }
+}
+
+/// Says that the worker lives and what it does.
+async fn report(broker: &Broker, desk: &Desk, every: Duration) {
+    loop {
+        if let Err(error) = broker.report(desk.session(), &desk.report().to_bytes()).await {
+            debug!("cannot report: {error}");
+        }
+        sleep(every).await;
+    }
+}
+
+/// Does what letters order and answers each with a report.
+async fn read_mail(broker: &Broker, desk: &Desk, stopped: &CancellationToken) {
+    loop {
+        let letters = tokio::select! {
+            () = stopped.cancelled() => return,
+            letters = broker.collect(desk.session(), MAIL_WAIT) => letters,
+        };
+        let letters = match letters {
+            Ok(letters) => letters,
+            Err(error) => {
+                debug!("cannot read the mail: {error}");
+                sleep(Duration::from_secs(1)).await;
+                continue;
+            }
+        };
+        for letter in letters {
+            let letter: Letter = match serde_json::from_slice(&letter) {
+                Ok(letter) => letter,
+                Err(error) => {
+                    warn!("a letter that cannot be read: {error}");
+                    continue;
+                }
+            };
+            info!("obeys {:?}", letter.command);
+            desk.obey(&letter.command);
+            if let Err(error) = broker.post(&letter.reply, &desk.report().to_bytes()).await {
+                warn!("cannot answer {}: {error}", letter.reply);
             }
         }
     }
@@ -128,12 +198,10 @@ mod tests {
         let leases = Leases::default();
         let job = JobId::new();
         let [old, new] = [1, 2].map(|run| Lease { job, token: format!("session:{run}") });
-        let old_stop = leases.hold(&old);
-        let new_stop = leases.hold(&new);
-        assert!(old_stop.load(Ordering::Relaxed), "the older attempt goes on for nothing");
-        assert!(!leases.stop(&old));
+        assert_eq!(leases.hold(&old), None);
+        assert_eq!(leases.hold(&new), Some(old.clone()), "the older attempt goes on for nothing");
+        assert!(!leases.holds(&old) && leases.holds(&new));
         leases.forget(&old);
-        assert!(!new_stop.load(Ordering::Relaxed), "a late answer stops the wrong attempt");
         assert_eq!(leases.snapshot(), std::slice::from_ref(&new));
         leases.forget(&new);
         assert!(leases.snapshot().is_empty());

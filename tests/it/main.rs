@@ -3,7 +3,9 @@
 #![allow(unreachable_pub, reason = "everything here is for this binary alone")]
 
 mod broker;
+mod chaos;
 mod cli;
 mod faults;
 mod http;
 mod support;
+mod upkeep;

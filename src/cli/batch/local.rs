@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File, TryLockError};
-use std::io;
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -19,11 +19,12 @@ use super::report::{Ending, Made, Report};
 use super::sources::Picture;
 use super::{Args, Batch, result_path};
 use crate::config::Config;
+use crate::imaging;
 use crate::job::{Failure, GroupId, ImageProcess, ImageResult, JobId, Payload, Source, State};
 use crate::metrics::Metrics;
 use crate::queue::{Broker, Job, NewGroup, NewJob, Policy};
 use crate::storage::Storage;
-use crate::worker;
+use crate::worker::{self, Shutdown};
 
 /// Names the ids of batch jobs, so that they are nobody else's.
 const NAMESPACE: Uuid = Uuid::from_u128(0x6f1c_5b0e_8a3d_5d4b_9d0a_3f7b_21c6_e8d4);
@@ -42,6 +43,7 @@ struct Journal<'b> {
     queue: String,
     operations: String,
     max_attempts: u32,
+    limits: imaging::Limits,
     retry_failed: bool,
 }
 
@@ -75,22 +77,29 @@ pub(super) async fn run(batch: &Batch, args: &Args, config: &Config, report: &mu
         queue: format!("batch-{}", Uuid::new_v5(&NAMESPACE, operations.as_bytes()).simple()),
         operations,
         max_attempts: policy.max_attempts,
+        limits: config.limits.imaging(),
         retry_failed: args.retry_failed,
     };
     let slots = args.cpu.map_or_else(|| config.worker.slots(), usize::from);
     let settings = worker::Settings {
-        slots,
+        program: worker::own_program().context("cannot find the program that computes pictures")?,
+        cpu: slots,
+        io: 0,
         ahead: slots,
         queues: vec![journal.queue.clone()],
         niceness: 0,
         soft_time_limit: config.worker.soft_time_limit,
+        hard_time_limit: config.worker.hard_time_limit,
+        max_jobs_per_child: config.worker.max_jobs_per_child,
+        memory: config.worker.memory,
         shutdown_grace: config.server.shutdown_grace,
         limits: config.limits.imaging(),
         policy,
     };
-    let over = CancellationToken::new();
+    let shutdown = Shutdown::default();
+    let over = shutdown.warm.clone();
     let (broker, storage) = (journal.broker.clone(), journal.storage.clone());
-    let mut worker = tokio::spawn(worker::run(broker, storage, settings, Metrics::default(), over.clone()));
+    let mut worker = tokio::spawn(worker::run(broker, storage, settings, Metrics::default(), shutdown));
     let ran = tokio::select! {
         ran = journal.work(report, &over) => ran,
         ended = &mut worker => return ended?.and_then(|()| bail!("the worker ended before its work did")),
@@ -145,7 +154,7 @@ impl<'b> Journal<'b> {
     }
 
     async fn enqueue(&self, chunk: &'b [Picture], open: &mut Open<'b>, report: &mut Report) -> Result<()> {
-        let group = NewGroup { id: GroupId::new(), meta: bytes::Bytes::new() };
+        let group = NewGroup::new(GroupId::new(), bytes::Bytes::new());
         let mut jobs = Vec::new();
         for picture in chunk {
             match self.known(picture).await? {
@@ -173,7 +182,7 @@ impl<'b> Journal<'b> {
         for again in 0_u32.. {
             let id = JobId::from(Uuid::new_v5(&NAMESPACE, format!("{facts}\0{again}").as_bytes()));
             let Some(job) = self.broker.job(id).await? else {
-                return Ok(Known::New(self.job(id, picture)));
+                return Ok(Known::New(self.job(id, picture, meta.len())));
             };
             if !job.state.is_terminal() {
                 return Ok(Known::Open(id, job.group));
@@ -189,11 +198,18 @@ impl<'b> Journal<'b> {
         bail!("{}: the journal has no number left for it", picture.file.display())
     }
 
-    fn job(&self, id: JobId, picture: &Picture) -> NewJob {
+    fn job(&self, id: JobId, picture: &Picture, bytes: u64) -> NewJob {
+        // One that cannot be probed will fail before it takes any memory.
+        let header = fs::File::open(&picture.file)
+            .ok()
+            .and_then(|file| imaging::probe(BufReader::with_capacity(16 << 10, file), &self.limits).ok());
+        let estimate = |header| imaging::estimate(bytes, &header, &self.batch.operations, &self.limits);
         let payload = Payload::ImageProcess(ImageProcess {
             source: Source::File(picture.file.clone()),
             image: self.batch.name(picture),
             operations: self.batch.operations.clone(),
+            peak: header.map(estimate),
+            lost: 0,
         });
         NewJob {
             id,
@@ -204,6 +220,8 @@ impl<'b> Journal<'b> {
             priority: 5,
             delay: None,
             max_attempts: self.max_attempts,
+            after: None,
+            retry_of: None,
             payload: serde_json::to_vec(&payload).expect("the path is UTF-8").into(),
         }
     }

@@ -74,6 +74,20 @@ pub(crate) fn inspect<R: BufRead + Seek>(mut reader: R, limits: &Limits) -> Resu
     Ok(facts)
 }
 
+/// The most that a picture takes, in bytes a pixel: of the source while it is decoded, and of the largest picture that
+/// is made of it.
+///
+/// Decoding: the picture's four, and what the decoder keeps beside them (JPEG's coefficients, a turned copy), or TIFF's
+/// own samples of up to 128 bits. Making: what is read, resampled and encoded; with alpha, which only JPEG never has,
+/// also a copy into which it is multiplied, and WebP's planes.
+pub(crate) fn bytes_a_pixel(format: Format) -> (u64, u64) {
+    match format {
+        Format::Jpeg => (10, 14),
+        Format::Tiff => (20, 24),
+        Format::Png | Format::WebP | Format::Gif | Format::Bmp => (10, 24),
+    }
+}
+
 /// Decodes to an upright sRGB picture.
 ///
 /// `shrink` (1, 2, 4 or 8) asks for a smaller picture where the codec makes one for less; others

@@ -1,6 +1,7 @@
 //! Whole pictures through `probe` and `process`: sources drawn here, outputs decoded again.
 
 mod corpus;
+mod estimates;
 mod outputs;
 mod refusals;
 pub(super) mod samples;

@@ -4,7 +4,10 @@
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
+use redis::io::tcp::TcpSettings;
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, IntoConnectionInfo, Pipeline, RedisError, ServerErrorKind, Value,
+};
 use tokio::sync::Mutex;
 
 use super::super::{Error, Result};
@@ -32,8 +35,11 @@ struct Current {
 impl Link {
     pub(super) fn new(url: &str) -> Result<Self> {
         // The URL may hold a password, so no error repeats it.
-        let client = Client::open(url)
-            .map_err(|error| Error::Invalid(format!("the Redis URL is wrong, write redis://host:port/: {error}")))?;
+        let wrong = |error| Error::Invalid(format!("the Redis URL is wrong, write redis://host:port/: {error}"));
+        // Without `nodelay` a call would wait until the answer to the one before it has arrived.
+        let tcp = TcpSettings::default().set_nodelay(true);
+        let info = url.into_connection_info().map_err(wrong)?.set_tcp_settings(tcp);
+        let client = Client::open(info).map_err(wrong)?;
         let place = client.get_connection_info().addr().to_string();
         Ok(Self { client, place, current: Mutex::default() })
     }
@@ -59,10 +65,14 @@ impl Link {
         for command in commands {
             pipeline.add_command(command);
         }
-        let answers = match tokio::time::timeout(CALL, self.retried(&pipeline, N)).await {
-            Ok(answers) => answers.map_err(|error| self.explain(&error))?,
-            Err(_) => return Err(Error::Unavailable(format!("Redis at {} does not answer", self.place))),
+        let Ok(answers) = tokio::time::timeout(CALL, self.retried(&pipeline, N)).await else {
+            // Whoever holds it at present builds a new connection.
+            if let Ok(mut current) = self.current.try_lock() {
+                current.connection = None;
+            }
+            return Err(Error::Unavailable(format!("Redis at {} does not answer", self.place)));
         };
+        let answers = answers.map_err(|error| self.explain(&error))?;
         answers.try_into().map_err(|_| Error::Incompatible(format!("Redis at {} answers out of turn", self.place)))
     }
 
@@ -76,7 +86,7 @@ impl Link {
             return answers;
         }
         let mut load = Pipeline::new();
-        for script in script::ALL.iter() {
+        for script in script::ALL {
             load.add_command(script.load());
         }
         self.send(&load, script::ALL.len()).await?;
@@ -86,11 +96,18 @@ impl Link {
     async fn send(&self, pipeline: &Pipeline, count: usize) -> redis::RedisResult<Vec<Value>> {
         let (number, mut connection) = self.connection().await?;
         let answers = connection.send_packed_commands(pipeline, 0, count).await;
-        // An answer that never came may still come, and be taken for another's: only a fresh connection is sure.
-        if matches!(&answers, Err(error) if error.is_io_error() || error.is_unrecoverable_error()) {
+        let answers = answers.and_then(|answers| answers.into_iter().map(Value::extract_error).collect());
+        // An answer that never came may still come, and be taken for another's: only a fresh connection is sure. A
+        // master that has become a replica stays one; the address may lead to the new master by now.
+        let useless = |error: &RedisError| {
+            error.is_io_error()
+                || error.is_unrecoverable_error()
+                || error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly)
+        };
+        if answers.as_ref().is_err_and(useless) {
             self.forget(number).await;
         }
-        answers?.into_iter().map(Value::extract_error).collect()
+        answers
     }
 
     async fn connection(&self) -> redis::RedisResult<(u64, MultiplexedConnection)> {
@@ -102,6 +119,11 @@ impl Link {
         current.number += 1;
         current.connection = Some(connection.clone());
         Ok((current.number, connection))
+    }
+
+    /// Gives the connection up; the next call builds another.
+    pub(super) async fn renew(&self) {
+        self.current.lock().await.connection = None;
     }
 
     async fn forget(&self, number: u64) {

@@ -7,20 +7,31 @@
 //! |---|---|
 //! | `q:<queue>:<class>:<priority>` | LIST of waiting ids; one whose job is not waiting there is skipped |
 //! | `j:<id>` | HASH of the job |
-//! | `g:<id>` | HASH of the group: its counters, and `r:<index>` for each job that ended |
-//! | `delayed`, `lease` | ZSET of ids by the time they are due, or their lease runs out |
-//! | `queues` | HASH of depths: `<queue>:<class>:<state>` |
+//! | `g:<id>` | HASH of the group: its counters, `m:<n>` for the ids of its nth chunk, `r:<index>` for each job that ended |
+//! | `delayed`, `lease` | ZSET of ids by the time they are due (held ones: never), or their lease runs out |
+//! | `dead`, `finished` | ZSET of failed jobs, and of finished groups, by the time of their end |
+//! | `cancels` | HASH of groups whose cancel has not reached all their jobs: the next chunk |
+//! | `queues` | HASH of depths, `<queue>:<class>:<state>`, and of paused queues, `<queue>::paused` |
 //! | `wake:<queue>:<class>` | LIST of at most one token |
 //! | `said:<session>` | HASH of a session's last claim and its answer |
+//! | `i:<key>` | HASH of the group that an idempotency key is reserved for or bound to |
+//! | `events`, `told` | STREAM of transitions' events, each entry named by the number of its last one; that number |
+//! | `workers` | HASH of sessions: `<ms> <report>` |
+//! | `mail:<mailbox>`, `bell:<mailbox>` | LIST of letters, `<ms> <letter>`; LIST of at most one token |
+//! | `posted:<n>`, `taken:<n>` | what a posting or a collecting did, in case its reply is lost |
 //! | `schema` | the version of all this |
 
+mod control;
+mod events;
 mod link;
+mod mail;
 mod reads;
 mod script;
 mod server;
 mod wait;
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,8 +39,8 @@ use redis::{Cmd, Value};
 
 use super::clock::millis;
 use super::{
-    Beat, CHUNK, Claim, ClaimRequest, ClaimedJob, Clock, Error, Group, GroupResult, Job, Lease, NewGroup, NewJob,
-    Policy, QueueDepth, Result, Settled, Settlement, Verdict, policy,
+    Beat, CHUNK, Claim, ClaimRequest, ClaimedJob, Clock, Error, Event, Group, GroupResult, Index, Job, Key, Lease,
+    Listed, NewGroup, NewJob, On, Policy, QueueDepth, Result, Settled, Settlement, Then, Verdict, policy,
 };
 use crate::job::{Class, GroupId, JobId};
 use link::Link;
@@ -39,7 +50,9 @@ use wait::Waiters;
 /// Payload in one call.
 const CHUNK_BYTES: usize = 4 << 20;
 /// Fields of a claimed job in the answer of `claim.lua`.
-const CLAIMED: usize = 8;
+const CLAIMED: usize = 9;
+/// Arguments of a job, `FIELDS` in `finish.lua`.
+const FIELDS: usize = 11;
 
 #[derive(Clone)]
 pub struct RedisBroker {
@@ -77,10 +90,8 @@ impl RedisBroker {
             match self.enqueue_chunk(group, chunk, last).await {
                 Ok(()) if last => return Ok(()),
                 Ok(()) => enqueued += chunk.len(),
-                Err(refused @ Error::Full(_)) => {
-                    if enqueued > 0 {
-                        self.retract(group.id, &jobs[..enqueued]).await?;
-                    }
+                Err(refused @ Error::Full(_)) if enqueued > 0 => {
+                    self.cancel_group(group.id).await?;
                     return Err(refused);
                 }
                 Err(error) => return Err(error),
@@ -90,32 +101,34 @@ impl RedisBroker {
 
     async fn enqueue_chunk(&self, group: &NewGroup, jobs: &[NewJob], seal: bool) -> Result<()> {
         let cap = self.policy.queue_cap;
-        let mut call = self.call(&script::ENQUEUE);
+        let mut call = self.transition(&script::ENQUEUE);
         call.arg(group.id.to_string()).arg(&group.meta[..]).arg(u8::from(seal)).arg(cap);
+        match &group.key {
+            Some(Key { name, fingerprint }) => call.arg(name).arg(&fingerprint[..]),
+            None => call.arg("").arg(""),
+        };
+        call.arg(millis(self.policy.key_memory));
+        if let Some(Then { on, group, job }) = &group.then {
+            let on = match on {
+                On::Success => "success",
+                On::Always => "always",
+            };
+            call.arg(group.to_string()).arg(on);
+            job_fields(&mut call, job);
+        } else {
+            call.arg(&[""; 2 + FIELDS]);
+        }
         for job in jobs {
-            call.arg(job.id.to_string()).arg(job.index).arg(&job.queue).arg(job.class.as_str()).arg(job.priority);
-            call.arg(&job.kind).arg(job.delay.map_or(-1, millis)).arg(job.max_attempts).arg(&job.payload[..]);
+            job_fields(&mut call, job);
         }
         match parsed::<Vec<Value>>(self.link.one(call).await?)?.as_slice() {
+            [_, owner] => Err(Error::KeyTaken(id_of(owner.clone())?)),
             [_, queue, open, more] => {
                 let (open, more) = (parsed(open.clone())?, parsed(more.clone())?);
                 Err(Error::full_queue(&parsed::<String>(queue.clone())?, open, more, cap))
             }
             _ => Ok(()),
         }
-    }
-
-    /// Takes back the chunks before the refused one, and then the group.
-    async fn retract(&self, group: GroupId, jobs: &[NewJob]) -> Result<()> {
-        for chunk in jobs.chunks(CHUNK).chain([&[][..]]) {
-            let mut call = self.call(&script::RETRACT);
-            call.arg(group.to_string());
-            for job in chunk {
-                call.arg(job.id.to_string());
-            }
-            self.link.one(call).await?;
-        }
-        Ok(())
     }
 
     pub async fn claim(&self, request: &ClaimRequest) -> Result<Claim> {
@@ -125,7 +138,7 @@ impl RedisBroker {
     fn claim_call(&self, request: &ClaimRequest) -> Cmd {
         let Policy { lease, max_stalls, .. } = *self.policy;
         let (first, last) = if policy::looks_from_below(request.sequence) { (1, 10) } else { (10, 1) };
-        let mut call = self.call(&script::CLAIM);
+        let mut call = self.transition(&script::CLAIM);
         call.arg(millis(lease)).arg(max_stalls).arg(&policy::poison(max_stalls)[..]);
         call.arg(&request.session).arg(request.sequence).arg(request.class.as_str());
         call.arg(first).arg(last).arg(request.limit.min(CHUNK)).arg(&request.queues);
@@ -156,14 +169,18 @@ impl RedisBroker {
     }
 
     fn settle_call(&self, settlements: &[Settlement]) -> Cmd {
-        let mut call = self.call(&script::SETTLE);
+        let max_stalls = self.policy.max_stalls;
+        let mut call = self.transition(&script::SETTLE);
+        call.arg(max_stalls).arg(&policy::poison(max_stalls)[..]);
         for Settlement { lease, verdict } in settlements {
-            let (state, after, result) = match verdict {
-                Verdict::Succeed { result } => ("succeeded", 0, result),
-                Verdict::Fail { result } => ("failed", 0, result),
-                Verdict::Retry { after, reason } => ("delayed", millis(*after), reason),
+            let (verdict, after, result) = match verdict {
+                Verdict::Succeed { result } => ("succeeded", 0, &result[..]),
+                Verdict::Fail { result } => ("failed", 0, &result[..]),
+                Verdict::Retry { after, reason } => ("retried", millis(*after), &reason[..]),
+                Verdict::Cancel => ("cancelled", 0, &[][..]),
+                Verdict::Crash { alone } => ("crashed", i64::from(*alone), &[][..]),
             };
-            call.arg(lease.job.to_string()).arg(&lease.token).arg(state).arg(after).arg(&result[..]);
+            call.arg(lease.job.to_string()).arg(&lease.token).arg(verdict).arg(after).arg(result);
         }
         call
     }
@@ -176,17 +193,18 @@ impl RedisBroker {
             for lease in chunk {
                 call.arg(lease.job.to_string()).arg(&lease.token);
             }
-            for lost in parsed::<Vec<String>>(self.link.one(call).await?)? {
-                beat.lost.push(lost.parse().map_err(|_| damaged())?);
-            }
+            let (lost, cancelled): (Vec<Value>, Vec<Value>) = parsed(self.link.one(call).await?)?;
+            beat.lost.append(&mut ids_of(lost)?);
+            beat.cancelled.append(&mut ids_of(cancelled)?);
         }
         Ok(beat)
     }
 
-    pub async fn release(&self, leases: &[Lease]) -> Result<()> {
-        // Backwards like the script, so that the first of them all ends up first in line.
+    pub async fn release(&self, leases: &[Lease], after: Option<Duration>) -> Result<()> {
+        // Backwards, so that the first of them all ends up first in line.
         for chunk in leases.chunks(CHUNK).rev() {
-            let mut call = self.call(&script::RELEASE);
+            let mut call = self.transition(&script::RELEASE);
+            call.arg(after.map_or(-1, millis));
             for lease in chunk {
                 call.arg(lease.job.to_string()).arg(&lease.token);
             }
@@ -196,7 +214,8 @@ impl RedisBroker {
     }
 
     pub async fn wait(&self, queues: &[String], class: Class, timeout: Duration) -> Result<()> {
-        self.waiters.wait(&self.link, &self.prefix, (queues, class), timeout).await
+        let tokens = queues.iter().map(|queue| format!("{}wake:{queue}:{}", self.prefix, class.as_str()));
+        self.waiters.wait(&self.link, tokens, timeout).await
     }
 
     pub async fn group(&self, id: GroupId) -> Result<Option<Group>> {
@@ -215,6 +234,19 @@ impl RedisBroker {
         reads::depths(&self.link, &self.prefix).await
     }
 
+    pub async fn list(&self, index: Index, skip: usize, limit: usize) -> Result<Vec<Listed>> {
+        reads::list(&self.link, &self.prefix, index, skip, limit).await
+    }
+
+    pub async fn events(&self, after: Option<&str>, limit: usize) -> Result<Vec<Event>> {
+        events::read(&self.link, &self.prefix, after, limit).await
+    }
+
+    pub async fn reconnect(&self) {
+        self.waiters.renew();
+        self.link.renew().await;
+    }
+
     pub async fn ping(&self) -> Result<()> {
         self.link.one(redis::cmd("PING")).await.map(drop)
     }
@@ -225,6 +257,13 @@ impl RedisBroker {
 
     fn call(&self, script: &script::Script) -> Cmd {
         script.call(&self.prefix, self.clock.ahead_ms())
+    }
+
+    /// A call of a script that tells of events.
+    fn transition(&self, script: &script::Script) -> Cmd {
+        let mut call = self.call(script);
+        call.arg(self.policy.events);
+        call
     }
 }
 
@@ -243,6 +282,13 @@ fn first_chunk(jobs: &[NewJob]) -> &[NewJob] {
     };
     let count = jobs.iter().take(CHUNK).take_while(fits).count();
     &jobs[..count.max(1).min(jobs.len())]
+}
+
+fn job_fields(call: &mut Cmd, job: &NewJob) {
+    let text = |id: Option<JobId>| id.map_or_else(String::new, |id| id.to_string());
+    call.arg(job.id.to_string()).arg(job.index).arg(&job.queue).arg(job.class.as_str()).arg(job.priority);
+    call.arg(&job.kind).arg(job.delay.map_or(-1, millis)).arg(job.max_attempts).arg(&job.payload[..]);
+    call.arg(text(job.after)).arg(text(job.retry_of));
 }
 
 fn settled(answer: Value) -> Result<Vec<Settled>> {
@@ -265,12 +311,17 @@ fn claimed(answer: Value) -> Result<Claim> {
             kind: parsed(field()?)?,
             attempt: parsed(field()?)?,
             max_attempts: parsed(field()?)?,
+            alone: parsed(field()?)?,
             payload: parsed::<Vec<u8>>(field()?)?.into(),
         });
     }
     Ok(claim)
 }
 
-fn id_of<T: std::str::FromStr>(value: Value) -> Result<T> {
+fn id_of<T: FromStr>(value: Value) -> Result<T> {
     parsed::<String>(value)?.parse().map_err(|_| damaged())
+}
+
+fn ids_of<T: FromStr>(values: Vec<Value>) -> Result<Vec<T>> {
+    values.into_iter().map(id_of).collect()
 }

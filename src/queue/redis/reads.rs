@@ -1,12 +1,13 @@
 //! Status reads: plain commands, none of which holds Redis up for long.
 
 use std::collections::{BTreeMap, HashMap};
+use std::str::FromStr;
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use redis::{FromRedisValue, Value};
 
-use super::super::{Error, Group, GroupResult, Job, QueueDepth, Result};
+use super::super::{Error, Group, GroupResult, Index, Job, Listed, QueueDepth, Result};
 use super::link::Link;
 use crate::job::{GroupId, JobId, State};
 
@@ -17,6 +18,7 @@ pub(super) async fn group(link: &Link, prefix: &str, id: GroupId) -> Result<Opti
     let mut read = redis::cmd("HMGET");
     read.arg(format!("{prefix}g:{id}"));
     read.arg(&["total", "pending", "succeeded", "failed", "cancelled", "sealed", "meta", "created", "finished"]);
+    read.arg(&["cancelling", "then", "fired"]);
     let fields: Vec<Option<Vec<u8>>> = parsed(link.one(read).await?)?;
     if fields.first().is_none_or(Option::is_none) {
         return Ok(None);
@@ -33,6 +35,9 @@ pub(super) async fn group(link: &Link, prefix: &str, id: GroupId) -> Result<Opti
         meta: fields[6].clone().unwrap_or_default().into(),
         created_at: instant(fields[7].as_deref())?,
         finished_at: fields[8].as_deref().map(|ms| instant(Some(ms))).transpose()?,
+        cancelling: fields[9].is_some(),
+        then: fields[10].as_deref().map(parsed_id).transpose()?,
+        fired: fields[11].is_some(),
     }))
 }
 
@@ -43,11 +48,13 @@ pub(super) async fn results(
     from: u32,
     limit: usize,
 ) -> Result<Vec<GroupResult>> {
-    let Some(Group { total, .. }) = group(link, prefix, id).await? else { return Ok(Vec::new()) };
+    let read = redis::cmd("HMGET").arg(format!("{prefix}g:{id}")).arg(&["total", "length"]).to_owned();
+    let (total, length): (Option<u32>, Option<u32>) = parsed(link.one(read).await?)?;
+    let Some(length) = length.or(total) else { return Ok(Vec::new()) };
     let mut results = Vec::new();
     let mut page_start = from;
-    while page_start < total && results.len() < limit {
-        let page = page_start..total.min(page_start + PAGE);
+    while page_start < length && results.len() < limit {
+        let page = page_start..length.min(page_start + PAGE);
         page_start = page.end;
         let mut read = redis::cmd("HMGET");
         read.arg(format!("{prefix}g:{id}"));
@@ -78,7 +85,9 @@ fn result(index: u32, entry: &Bytes) -> Result<GroupResult> {
 }
 
 pub(super) async fn job(link: &Link, prefix: &str, id: JobId) -> Result<Option<Job>> {
-    let fields = link.one(redis::cmd("HGETALL").arg(format!("{prefix}j:{id}")).to_owned()).await?;
+    let score = |zset| redis::cmd("ZSCORE").arg(format!("{prefix}{zset}")).arg(id.to_string()).to_owned();
+    let record = redis::cmd("HGETALL").arg(format!("{prefix}j:{id}")).to_owned();
+    let [fields, due, lease_end] = link.run([record, score("delayed"), score("lease")]).await?;
     let fields: HashMap<String, Vec<u8>> = parsed(fields)?;
     if fields.is_empty() {
         return Ok(None);
@@ -96,6 +105,9 @@ pub(super) async fn job(link: &Link, prefix: &str, id: JobId) -> Result<Option<J
     } else {
         field("reason").map(Bytes::copy_from_slice)
     };
+    // Held jobs are due at no time.
+    let due = parsed::<Option<f64>>(if state == State::Active { lease_end } else { due })?;
+    let due_at = due.filter(|due| due.is_finite()).map(moment).transpose()?;
     let mut place = text("place")?.rsplitn(3, ':');
     let (priority, queue) = (place.next().unwrap_or_default(), place.nth(1).unwrap_or_default());
     Ok(Some(Job {
@@ -109,6 +121,11 @@ pub(super) async fn job(link: &Link, prefix: &str, id: JobId) -> Result<Option<J
         attempt: count("attempt")?,
         max_attempts: count("most")?,
         stalls: count("stalls")?,
+        alone: field("alone").is_some(),
+        cancelling: field("cancelling").is_some(),
+        after: field("after").map(parsed_id).transpose()?,
+        retry_of: field("retry_of").map(parsed_id).transpose()?,
+        due_at,
         payload: field("payload").map(Bytes::copy_from_slice).unwrap_or_default(),
         created_at: instant(field("created"))?,
         finished_at: field("finished").map(|ms| instant(Some(ms))).transpose()?,
@@ -121,19 +138,34 @@ pub(super) async fn depths(link: &Link, prefix: &str) -> Result<Vec<QueueDepth>>
     let fields: HashMap<String, u64> = parsed(fields)?;
     let mut depths: BTreeMap<&str, QueueDepth> = BTreeMap::new();
     for (field, &jobs) in &fields {
-        // `<queue>:<class>:<state>`
+        // `<queue>:<class>:<state>`, and `<queue>::paused`
         let mut parts = field.splitn(3, ':');
         let (Some(queue), Some(_), Some(state)) = (parts.next(), parts.next(), parts.next()) else { continue };
-        let empty = || QueueDepth { queue: queue.to_owned(), waiting: 0, delayed: 0, active: 0 };
+        let empty = || QueueDepth { queue: queue.to_owned(), waiting: 0, delayed: 0, active: 0, paused: false };
         let depth = depths.entry(queue).or_insert_with(empty);
         match state {
             "waiting" => depth.waiting += jobs,
             "delayed" => depth.delayed += jobs,
             "active" => depth.active += jobs,
+            "paused" => depth.paused = true,
             _ => {}
         }
     }
     Ok(depths.into_values().collect())
+}
+
+pub(super) async fn list(link: &Link, prefix: &str, index: Index, skip: usize, limit: usize) -> Result<Vec<Listed>> {
+    let mut read = redis::cmd("ZRANGE");
+    match index {
+        // Held jobs stand at infinity.
+        Index::Delayed => read.arg(format!("{prefix}delayed")).arg(&["-inf", "(+inf", "BYSCORE"]),
+        Index::Active => read.arg(format!("{prefix}lease")).arg(&["-inf", "+inf", "BYSCORE"]),
+        Index::Dead => read.arg(format!("{prefix}dead")).arg(&["+inf", "-inf", "BYSCORE", "REV"]),
+    };
+    let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+    read.arg("LIMIT").arg(count(skip)).arg(count(limit)).arg("WITHSCORES");
+    let found: Vec<(String, f64)> = parsed(link.one(read).await?)?;
+    found.iter().map(|(id, at)| Ok(Listed { job: parsed_id(id.as_bytes())?, at: moment(*at)? })).collect()
 }
 
 pub(super) fn parsed<T: FromRedisValue>(value: Value) -> Result<T> {
@@ -144,9 +176,18 @@ fn number(digits: Option<&[u8]>) -> Result<u32> {
     digits.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok()).ok_or_else(damaged)
 }
 
-fn instant(ms: Option<&[u8]>) -> Result<Timestamp> {
+pub(super) fn instant(ms: Option<&[u8]>) -> Result<Timestamp> {
     let ms: Option<i64> = ms.and_then(|ms| std::str::from_utf8(ms).ok()?.parse().ok());
     ms.and_then(|ms| Timestamp::from_millisecond(ms).ok()).ok_or_else(damaged)
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "scores are whole milliseconds")]
+fn moment(ms: f64) -> Result<Timestamp> {
+    Timestamp::from_millisecond(ms as i64).map_err(|_| damaged())
+}
+
+pub(super) fn parsed_id<T: FromStr>(id: &[u8]) -> Result<T> {
+    std::str::from_utf8(id).ok().and_then(|id| id.parse().ok()).ok_or_else(damaged)
 }
 
 /// A record that is not what the scripts write.

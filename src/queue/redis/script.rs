@@ -4,27 +4,46 @@ use std::sync::LazyLock;
 
 use redis::Cmd;
 
-/// Every script, loaded at connect. Each is headed by its flags and what it shares with others.
-pub(super) static ALL: LazyLock<[&'static Script; 6]> =
-    LazyLock::new(|| [&*ENQUEUE, &*RETRACT, &*CLAIM, &*SETTLE, &*BEAT, &*RELEASE]);
+/// Makes the scripts, and the list of all of them. Each is headed by its flags and by what it shares with others.
+macro_rules! scripts {
+    ($($(#[$doc:meta])* $name:ident: $flags:literal, $($file:literal),+;)+) => {
+        $(
+            $(#[$doc])*
+            pub(super) static $name: LazyLock<Script> = LazyLock::new(|| {
+                Script::new(concat!("#!lua", $flags, "\n", include_str!("lua/shared.lua"), $(include_str!($file)),+))
+            });
+        )+
 
-macro_rules! script {
-    ($(#[$doc:meta])* $name:ident, $flags:literal, $($file:literal),+) => {
-        $(#[$doc])*
-        pub(super) static $name: LazyLock<Script> =
-            LazyLock::new(|| Script::new(concat!("#!lua", $flags, "\n", $(include_str!($file)),+)));
+        /// Every script, loaded at connect.
+        pub(super) const ALL: &[&LazyLock<Script>] = &[$(&$name),+];
     };
 }
 
-script!(
-    /// No flags: the one script that needs memory and does not give it back.
-    ENQUEUE, "", "lua/shared.lua", "lua/enqueue.lua"
-);
-script!(RETRACT, " flags=allow-oom", "lua/shared.lua", "lua/retract.lua");
-script!(CLAIM, " flags=allow-oom", "lua/shared.lua", "lua/finish.lua", "lua/claim.lua");
-script!(SETTLE, " flags=allow-oom", "lua/shared.lua", "lua/finish.lua", "lua/settle.lua");
-script!(BEAT, " flags=allow-oom", "lua/shared.lua", "lua/beat.lua");
-script!(RELEASE, " flags=allow-oom", "lua/shared.lua", "lua/release.lua");
+scripts! {
+    /// No flags, like all that need memory and do not give it back.
+    ENQUEUE: "", "lua/cancels.lua", "lua/moves.lua", "lua/finish.lua", "lua/enqueue.lua";
+    CLAIM: " flags=allow-oom",
+        "lua/cancels.lua", "lua/moves.lua", "lua/finish.lua", "lua/stall.lua", "lua/walk.lua", "lua/claim.lua";
+    SETTLE: " flags=allow-oom",
+        "lua/cancels.lua", "lua/moves.lua", "lua/finish.lua", "lua/stall.lua", "lua/settle.lua";
+    BEAT: " flags=allow-oom", "lua/cancels.lua", "lua/beat.lua";
+    RELEASE: " flags=allow-oom", "lua/cancels.lua", "lua/moves.lua", "lua/finish.lua", "lua/release.lua";
+    CANCEL_JOB: " flags=allow-oom",
+        "lua/cancels.lua", "lua/moves.lua", "lua/finish.lua", "lua/walk.lua", "lua/cancel_job.lua";
+    CANCEL_GROUP: " flags=allow-oom",
+        "lua/cancels.lua", "lua/moves.lua", "lua/finish.lua", "lua/walk.lua", "lua/cancel_group.lua";
+    PURGE: " flags=allow-oom", "lua/cancels.lua", "lua/moves.lua", "lua/finish.lua", "lua/walk.lua", "lua/purge.lua";
+    PAUSE: " flags=allow-oom", "lua/moves.lua", "lua/pause.lua";
+    RESERVE: "", "lua/reserve.lua";
+    UNRESERVE: " flags=allow-oom", "lua/unreserve.lua";
+    FINISHED: " flags=allow-oom", "lua/finished.lua";
+    REMOVE_GROUP: " flags=allow-oom", "lua/remove_group.lua";
+    REPORT: " flags=allow-oom", "lua/report.lua";
+    WORKERS: " flags=allow-oom", "lua/workers.lua";
+    POST: "", "lua/post.lua";
+    COLLECT: " flags=allow-oom", "lua/collect.lua";
+    ADOPT: " flags=allow-oom", "lua/adopt.lua";
+}
 
 pub(super) struct Script {
     code: &'static str,

@@ -9,7 +9,9 @@ use super::link::Link;
 use super::script;
 
 /// What `{prefix}:schema` says of the records that this version writes.
-const SCHEMA: &str = "1";
+const SCHEMA: &str = "2";
+/// Of the version before, whose records this one takes over.
+const FORMER: &str = "1";
 
 /// Loads the scripts, after making sure that server and records are fit for them.
 pub(super) async fn prepare(link: &Link, prefix: &str) -> Result<()> {
@@ -20,7 +22,7 @@ pub(super) async fn prepare(link: &Link, prefix: &str) -> Result<()> {
             link.place()
         ))
     })?;
-    for script in script::ALL.iter() {
+    for script in script::ALL {
         link.one(script.load()).await?;
     }
     let key = format!("{prefix}schema");
@@ -30,13 +32,34 @@ pub(super) async fn prepare(link: &Link, prefix: &str) -> Result<()> {
         Err(Error::Full(_)) => link.one(redis::cmd("GET").arg(&key).to_owned()).await?,
         found => found?,
     };
-    match text(found) {
-        Some(found) if found != SCHEMA => Err(Error::Incompatible(format!(
-            "the records at {} under {key} have schema {found}, this pixmill knows {SCHEMA}: run the version that \
-             wrote them, or name another prefix",
+    match text(found).as_deref() {
+        None | Some(SCHEMA) => Ok(()),
+        Some(FORMER) => adopt(link, prefix, &key).await,
+        Some(found) => Err(Error::Incompatible(format!(
+            "the records at {} under {key} have schema {found}, this pixmill knows {FORMER} and {SCHEMA}: run the \
+             version that wrote them, or name another prefix",
             link.place()
         ))),
-        _ => Ok(()),
+    }
+}
+
+/// Takes the former version's records over. Broken off, it is begun again at the next connect.
+async fn adopt(link: &Link, prefix: &str, schema: &str) -> Result<()> {
+    let pattern: String =
+        prefix.chars().flat_map(|char| r"*?[]\".contains(char).then_some('\\').into_iter().chain([char])).collect();
+    let mut cursor = "0".to_owned();
+    loop {
+        let mut call = script::ADOPT.call(prefix, 0);
+        call.arg(&cursor).arg(&pattern);
+        cursor = text(link.one(call).await?).unwrap_or_default();
+        if cursor == "0" {
+            break;
+        }
+    }
+    match link.one(redis::cmd("SET").arg(schema).arg(SCHEMA).to_owned()).await {
+        // Without memory for it, they are taken over again at the next connect.
+        Err(Error::Full(_)) => Ok(()),
+        raised => raised.map(drop),
     }
 }
 

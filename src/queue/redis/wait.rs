@@ -1,13 +1,12 @@
-//! Waiting for a wake token, on connections of their own: a blocking pop would hold up whatever shares one.
+//! Blocking pops, on connections of their own: they would hold up whatever shares one.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 
 use super::super::Result;
 use super::link::Link;
-use crate::job::Class;
 
 /// Past the time asked for, before a silent server counts as gone.
 const GRACE: Duration = Duration::from_secs(1);
@@ -17,35 +16,43 @@ const GRACE: Duration = Duration::from_secs(1);
 pub(super) struct Waiters(Mutex<Vec<MultiplexedConnection>>);
 
 impl Waiters {
-    pub(super) async fn wait(
-        &self,
-        link: &Link,
-        prefix: &str,
-        (queues, class): (&[String], Class),
-        timeout: Duration,
-    ) -> Result<()> {
-        if queues.is_empty() || timeout.is_zero() {
+    /// Takes a token off the first of the lists that has one; returns without one after `timeout`.
+    pub(super) async fn wait(&self, link: &Link, lists: impl Iterator<Item = String>, timeout: Duration) -> Result<()> {
+        let lists: Vec<String> = lists.collect();
+        if lists.is_empty() || timeout.is_zero() {
             tokio::time::sleep(timeout).await;
             return Ok(());
         }
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let kept = self.kept().pop();
         let mut connection = match kept {
             Some(connection) => connection,
             None => link.connect(timeout + GRACE).await.map_err(|error| link.explain(&error))?,
         };
         connection.set_response_timeout(timeout + GRACE);
         let mut pop = redis::cmd("BLPOP");
-        for queue in queues {
-            pop.arg(format!("{prefix}wake:{queue}:{}", class.as_str()));
-        }
-        pop.arg(timeout.as_secs_f64());
+        pop.arg(lists).arg(timeout.as_secs_f64());
         // Given up halfway or failed, the connection is dropped, and Redis forgets the pop with it.
-        connection
-            .send_packed_command(&pop)
-            .await
-            .and_then(redis::Value::extract_error)
-            .map_err(|error| link.explain(&error))?;
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
-        Ok(())
+        let popped = connection.send_packed_command(&pop).await.and_then(redis::Value::extract_error);
+        let mut kept = self.kept();
+        match popped {
+            Ok(_) => {
+                kept.push(connection);
+                Ok(())
+            }
+            Err(error) => {
+                // What cut this one has most likely cut the others.
+                kept.clear();
+                Err(link.explain(&error))
+            }
+        }
+    }
+
+    /// Gives up the connections on which nobody waits.
+    pub(super) fn renew(&self) {
+        self.kept().clear();
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Vec<MultiplexedConnection>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

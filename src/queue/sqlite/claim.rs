@@ -1,14 +1,16 @@
-//! The claim: what is due waits again, what expired is recovered, then the session takes its share.
+//! The claim: what is due waits again, what expired is recovered, a cancel that was broken off goes on, then the session
+//! takes its share.
 
 use rusqlite::{OptionalExtension, params};
 use uuid::Uuid;
 
 use super::super::clock::millis;
-use super::super::{CHUNK, Claim, ClaimRequest, ClaimedJob, Lease, policy};
-use super::ledger::{Ledger, Tally};
+use super::super::{CHUNK, Claim, ClaimRequest, ClaimedJob, EventKind, Lease, policy};
+use super::ledger::{Ledger, Standing, Tally};
+use super::settle::Active;
 use crate::job::State;
 
-/// Jobs that one claim promotes or recovers at the most, so that a flood of them blocks nobody for long.
+/// Jobs that one claim promotes, recovers or finds cancelled at the most, so that a flood of them blocks nobody for long.
 const SWEEP: i64 = 1_000;
 /// Answers of sessions silent for so long are forgotten.
 const SAID_MS: i64 = 24 * 60 * 60 * 1_000;
@@ -16,10 +18,23 @@ const SAID_MS: i64 = 24 * 60 * 60 * 1_000;
 /// What a session was told: the job's row and its run, whose token it got.
 type Said = (i64, u32);
 
+/// What a claim has taken so far, and may still take.
+struct Share {
+    tally: Tally,
+    said: Vec<Said>,
+    jobs: Vec<ClaimedJob>,
+    room: usize,
+    /// Whether a job that waits may be one of a cancelled group.
+    filters: bool,
+    /// Jobs of cancelled groups that it may still end.
+    skips: i64,
+}
+
 impl Ledger<'_> {
     pub(super) fn claim(&self, request: &ClaimRequest) -> rusqlite::Result<Claim> {
         self.promote_due()?;
         self.recover_expired()?;
+        self.walk_on()?;
         let jobs = if request.limit == 0 {
             Vec::new()
         } else if let Some(said) = self.said(request)? {
@@ -31,108 +46,128 @@ impl Ledger<'_> {
     }
 
     fn promote_due(&self) -> rusqlite::Result<()> {
-        let due: Vec<(i64, i64)> = self
+        let due: Vec<Standing> = self
             .db
-            .prepare_cached("SELECT seq, queue FROM job WHERE state = 1 AND due <= ?1 ORDER BY due, seq LIMIT ?2")?
-            .query_map([self.now, SWEEP], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .prepare_cached(
+                "SELECT seq, id, queue, grp, state FROM job WHERE state = 1 AND due <= ?1 ORDER BY due, seq LIMIT ?2",
+            )?
+            .query_map([self.now, SWEEP], Standing::read)?
             .collect::<rusqlite::Result<_>>()?;
         if due.is_empty() {
             return Ok(());
         }
         let mut tally = Tally::default();
-        let mut promote = self.db.prepare_cached("UPDATE job SET state = 0, due = NULL, place = ?2 WHERE seq = ?1")?;
-        for (place, (seq, queue)) in (self.places_behind(due.len())?..).zip(due) {
-            promote.execute([seq, place])?;
-            tally.moved(queue, State::Delayed, State::Waiting);
+        for (place, job) in (self.places_behind(due.len())?..).zip(due) {
+            self.line_up(&mut tally, job, place)?;
         }
         self.work_was_made();
         self.write(tally)
     }
 
     fn recover_expired(&self) -> rusqlite::Result<()> {
-        // The last one first: each goes to the front, so the one that expired first ends up first in line.
-        let expired: Vec<(i64, i64, [u8; 16], u32)> = self
+        let expired: Vec<Active> = self
             .db
             .prepare_cached(
-                "SELECT seq, queue, grp, stalls + 1 FROM \
-                 (SELECT * FROM job WHERE state = 2 AND due <= ?1 ORDER BY due, seq LIMIT ?2) ORDER BY due DESC, seq DESC",
+                "SELECT seq, id, queue, grp, state, stalls, alone, cancelling FROM job \
+                 WHERE state = 2 AND due <= ?1 ORDER BY due, seq LIMIT ?2",
             )?
-            .query_map([self.now, SWEEP], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
+            .query_map([self.now, SWEEP], Active::read)?
             .collect::<rusqlite::Result<_>>()?;
         if expired.is_empty() {
             return Ok(());
         }
         let mut tally = Tally::default();
-        let mut stall = self.db.prepare_cached("UPDATE job SET stalls = ?2 WHERE seq = ?1")?;
-        // The token goes without being recorded as committed, or a zombie would believe that it won.
-        let mut recover =
-            self.db.prepare_cached("UPDATE job SET state = 0, due = NULL, token = NULL, place = ?2 WHERE seq = ?1")?;
-        for (seq, queue, group, stalls) in expired {
-            stall.execute(params![seq, stalls])?;
-            if stalls >= self.policy.max_stalls {
-                self.fail(&mut tally, (seq, queue, group), &policy::poison(stalls))?;
+        for (place, job) in (self.places_in_front(expired.len())?..).zip(expired) {
+            // The token goes without being recorded as committed, or a zombie would believe that it won.
+            if self.is_cancelling(&job)? {
+                self.end(&mut tally, job.standing, State::Cancelled)?;
             } else {
-                recover.execute([seq, self.place_in_front()?])?;
-                tally.moved(queue, State::Active, State::Waiting);
+                self.stall(&mut tally, &job, job.alone, place)?;
             }
         }
-        self.work_was_made();
         self.write(tally)
     }
 
     fn take(&self, request: &ClaimRequest) -> rusqlite::Result<Vec<ClaimedJob>> {
-        let mut tally = Tally::default();
-        let mut said: Vec<Said> = Vec::new();
-        let mut jobs = Vec::new();
+        let mut share = Share {
+            tally: Tally::default(),
+            said: Vec::new(),
+            jobs: Vec::new(),
+            room: request.limit.min(CHUNK),
+            // Only while a group is still being walked may one of its jobs wait.
+            filters: self.walks()?,
+            skips: SWEEP,
+        };
+        let mut priorities: Vec<u8> = (1..=10).rev().collect();
+        if policy::looks_from_below(request.sequence) {
+            priorities.reverse();
+        }
+        for name in &request.queues {
+            let queue: Option<i64> = self
+                .db
+                .prepare_cached("SELECT id FROM queue WHERE name = ?1 AND waiting > 0 AND NOT paused")?
+                .query_row([name], |row| row.get(0))
+                .optional()?;
+            let Some(queue) = queue else { continue };
+            for &priority in &priorities {
+                self.take_from(request, (queue, priority), &mut share)?;
+            }
+        }
+        self.write(share.tally)?;
+        if !share.said.is_empty() {
+            self.remember(request, &share.said)?;
+        }
+        Ok(share.jobs)
+    }
+
+    /// Takes from one line until it or the share's room is used up.
+    fn take_from(
+        &self,
+        request: &ClaimRequest,
+        (queue, priority): (i64, u8),
+        share: &mut Share,
+    ) -> rusqlite::Result<()> {
         let mut waiting = self.db.prepare_cached(
-            "SELECT seq FROM job WHERE state = 0 AND queue = ?1 AND class = ?2 AND priority = ?3 ORDER BY place LIMIT ?4",
+            "SELECT seq, id, queue, grp, state FROM job \
+             WHERE state = 0 AND queue = ?1 AND class = ?2 AND priority = ?3 ORDER BY place LIMIT ?4",
         )?;
         let mut lease = self.db.prepare_cached(
             "UPDATE job SET state = 2, attempt = attempt + 1, runs = runs + 1, due = ?2, \
              token = ?3 || ':' || (runs + 1) WHERE seq = ?1",
         )?;
         let expiry = self.now + millis(self.policy.lease);
-        let mut priorities: Vec<u8> = (1..=10).rev().collect();
-        if policy::looks_from_below(request.sequence) {
-            priorities.reverse();
-        }
-        'full: for name in &request.queues {
-            let queue: Option<i64> = self
-                .db
-                .prepare_cached("SELECT id FROM queue WHERE name = ?1 AND waiting > 0")?
-                .query_row([name], |row| row.get(0))
-                .optional()?;
-            let Some(queue) = queue else { continue };
-            for priority in &priorities {
-                let room = request.limit.min(CHUNK) - jobs.len();
-                if room == 0 {
-                    break 'full;
+        while share.room > 0 && share.skips > 0 {
+            let found: Vec<Standing> = waiting
+                .query_map(
+                    params![queue, super::class_code(request.class), priority, share.room as i64],
+                    Standing::read,
+                )?
+                .collect::<rusqlite::Result<_>>()?;
+            if found.is_empty() {
+                break;
+            }
+            for job in found {
+                if share.filters && self.group_is_cancelling(job.group)? {
+                    self.end(&mut share.tally, job, State::Cancelled)?;
+                    share.skips -= 1;
+                    continue;
                 }
-                let found: Vec<i64> = waiting
-                    .query_map(params![queue, super::class_code(request.class), priority, room as i64], |row| {
-                        row.get(0)
-                    })?
-                    .collect::<rusqlite::Result<_>>()?;
-                for seq in found {
-                    lease.execute(params![seq, expiry, request.session])?;
-                    let (job, run) = self.claimed(seq)?;
-                    tally.moved(queue, State::Waiting, State::Active);
-                    said.push((seq, run));
-                    jobs.push(job);
-                }
+                lease.execute(params![job.seq, expiry, request.session])?;
+                share.tally.moved(queue, State::Waiting, State::Active);
+                self.happened(EventKind::Started, job.group, job.id);
+                let (claimed, run) = self.claimed(job.seq)?;
+                share.said.push((job.seq, run));
+                share.jobs.push(claimed);
+                share.room -= 1;
             }
         }
-        if !said.is_empty() {
-            self.write(tally)?;
-            self.remember(request, &said)?;
-        }
-        Ok(jobs)
+        Ok(())
     }
 
     fn claimed(&self, seq: i64) -> rusqlite::Result<(ClaimedJob, u32)> {
         self.db
             .prepare_cached(
-                "SELECT id, token, grp, idx, kind, attempt, max_attempts, bytes, runs \
+                "SELECT id, token, grp, idx, kind, attempt, max_attempts, bytes, runs, alone \
                  FROM job JOIN payload USING (seq) WHERE seq = ?1",
             )?
             .query_row([seq], |row| {
@@ -143,6 +178,7 @@ impl Ledger<'_> {
                     kind: row.get(4)?,
                     attempt: row.get(5)?,
                     max_attempts: row.get(6)?,
+                    alone: row.get(9)?,
                     payload: row.get::<_, Vec<u8>>(7)?.into(),
                 };
                 Ok((job, row.get(8)?))

@@ -1,16 +1,15 @@
-//! The transitions, each a few statements inside the writer's transaction. Counters of queues and groups move with the
-//! jobs, so that whoever reads a commit finds them true.
+//! What every transition is made of: one instant, the tables, and the few moves of a job between states. Counters of
+//! queues and groups move with the jobs, so that whoever reads a commit finds them true.
 
-use std::cell::Cell;
-use std::collections::{BTreeMap, HashMap};
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
 
-use bytes::Bytes;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
-use super::super::clock::millis;
-use super::super::{Beat, Error, Lease, NewGroup, NewJob, Policy, Settled, Settlement, Verdict};
-use super::writer::Outcome;
+use super::super::{EventKind, Policy};
+use super::events::Gathered;
+use super::reads;
 use crate::job::State;
 
 /// What a transaction sees: the tables, one instant, the policy.
@@ -18,16 +17,52 @@ pub(super) struct Ledger<'db> {
     pub(super) db: &'db Connection,
     pub(super) now: i64,
     pub(super) policy: &'db Policy,
-    made_work: Cell<bool>,
+    pub(super) events: RefCell<Gathered>,
+    news: Cell<News>,
 }
 
-/// Changes to the counters, gathered over a batch and written once.
+/// Whom a commit concerns.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct News {
+    /// Jobs have come to wait, or to wait for less long: whoever is idle should look.
+    pub(super) work: bool,
+    /// A letter was posted.
+    pub(super) mail: bool,
+}
+
+/// A job and where it stands.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Standing {
+    pub(super) seq: i64,
+    pub(super) id: [u8; 16],
+    pub(super) queue: i64,
+    pub(super) group: [u8; 16],
+    pub(super) state: State,
+    /// The holder of its lease moves it: the token is kept, so that a repeated settlement gets its answer again.
+    pub(super) settled: bool,
+}
+
+impl Standing {
+    /// Of a row that begins with these columns in this order.
+    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            seq: row.get(0)?,
+            id: row.get(1)?,
+            queue: row.get(2)?,
+            group: row.get(3)?,
+            state: reads::state(row, 4)?,
+            settled: false,
+        })
+    }
+}
+
+/// Changes to the counters, gathered over a transition and written once.
 #[derive(Default)]
 pub(super) struct Tally {
     /// By the queue's row: waiting, delayed, active.
-    queues: HashMap<i64, [i64; 3]>,
+    queues: BTreeMap<i64, [i64; 3]>,
     /// By the group's id: succeeded, failed, cancelled.
-    groups: HashMap<[u8; 16], [i64; 3]>,
+    groups: BTreeMap<[u8; 16], [i64; 3]>,
 }
 
 impl Tally {
@@ -44,6 +79,10 @@ impl Tally {
     fn ended(&mut self, group: [u8; 16], state: State) {
         self.groups.entry(group).or_default()[(code(state) - code(State::Succeeded)) as usize] += 1;
     }
+
+    pub(super) fn cancelled(&self) -> u64 {
+        self.groups.values().map(|[_, _, cancelled]| *cancelled as u64).sum()
+    }
 }
 
 /// How a state is written in the tables.
@@ -58,214 +97,114 @@ pub(super) fn code(state: State) -> i64 {
     }
 }
 
-struct Active {
-    seq: i64,
-    queue: i64,
-    group: [u8; 16],
+/// An id as it is written in the tables.
+pub(super) fn bytes(id: impl Into<Uuid>) -> [u8; 16] {
+    id.into().into_bytes()
 }
 
 impl<'db> Ledger<'db> {
     pub(super) fn new(db: &'db Connection, now: i64, policy: &'db Policy) -> Self {
-        Self { db, now, policy, made_work: Cell::new(false) }
+        Self { db, now, policy, events: RefCell::default(), news: Cell::default() }
     }
 
-    /// Whether jobs have come to wait, or to wait for less long: whoever is idle should look.
-    pub(super) fn made_work(&self) -> bool {
-        self.made_work.get()
+    pub(super) fn news(&self) -> News {
+        self.news.get()
     }
 
     pub(super) fn work_was_made(&self) {
-        self.made_work.set(true);
+        self.news.set(News { work: true, ..self.news.get() });
     }
 
-    pub(super) fn enqueue(&self, group: &NewGroup, jobs: &[NewJob]) -> Outcome<()> {
-        let group_id = bytes(group.id);
-        let known: bool = self
-            .db
-            .prepare_cached("SELECT EXISTS (SELECT 1 FROM grp WHERE id = ?1)")?
-            .query_row([group_id], |row| row.get(0))?;
-        // All its jobs came with it in one transaction: this is the same call again.
-        if known {
-            return Ok(Ok(()));
-        }
-        let mut exists = self.db.prepare_cached("SELECT EXISTS (SELECT 1 FROM job WHERE id = ?1)")?;
-        let mut fresh = Vec::with_capacity(jobs.len());
-        let mut by_queue: BTreeMap<&str, i64> = BTreeMap::new();
-        for job in jobs {
-            if !exists.query_row([bytes(job.id)], |row| row.get::<_, bool>(0))? {
-                *by_queue.entry(&job.queue).or_default() += 1;
-                fresh.push(job);
-            }
-        }
-        for (queue, more) in &by_queue {
-            let open: i64 = self
-                .db
-                .prepare_cached("SELECT waiting + delayed FROM queue WHERE name = ?1")?
-                .query_row([queue], |row| row.get(0))
-                .optional()?
-                .unwrap_or(0);
-            let cap = self.policy.queue_cap;
-            if (open + more) as u64 > cap {
-                return Ok(Err(Error::full_queue(queue, open as u64, *more as u64, cap)));
-            }
-        }
-        let queues = self.queue_rows(by_queue.keys())?;
-        let finished = fresh.is_empty().then_some(self.now);
+    pub(super) fn mail_was_posted(&self) {
+        self.news.set(News { mail: true, ..self.news.get() });
+    }
+
+    pub(super) fn happened(&self, kind: EventKind, group: [u8; 16], job: [u8; 16]) {
+        self.events.borrow_mut().push(kind, group, job);
+    }
+
+    pub(super) fn happened_to_group(&self, kind: EventKind, group: [u8; 16]) {
+        self.happened(kind, group, [0; 16]);
+    }
+
+    pub(super) fn standing(&self, job: [u8; 16]) -> rusqlite::Result<Option<Standing>> {
         self.db
-            .prepare_cached(
-                "INSERT INTO grp (id, total, pending, sealed, created_at, finished_at, meta) \
-                 VALUES (?1, ?2, ?2, 1, ?3, ?4, ?5)",
-            )?
-            .execute(params![group_id, fresh.len() as i64, self.now, finished, group.meta.as_ref()])?;
-        self.insert(group_id, &fresh, &queues)?;
-        self.work_was_made();
-        Ok(Ok(()))
-    }
-
-    fn insert(&self, group: [u8; 16], jobs: &[&NewJob], queues: &HashMap<String, i64>) -> rusqlite::Result<()> {
-        let mut tally = Tally::default();
-        let mut insert_job = self.db.prepare_cached(
-            "INSERT INTO job (id, grp, idx, queue, class, priority, state, place, due, max_attempts, created_at, kind) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-        )?;
-        let mut insert_payload = self.db.prepare_cached("INSERT INTO payload (seq, bytes) VALUES (?1, ?2)")?;
-        for (place, job) in (self.places_behind(jobs.len())?..).zip(jobs) {
-            let queue = queues[&job.queue];
-            let state = if job.delay.is_some() { State::Delayed } else { State::Waiting };
-            insert_job.execute(params![
-                bytes(job.id),
-                group,
-                job.index,
-                queue,
-                super::class_code(job.class),
-                job.priority,
-                code(state),
-                place,
-                job.delay.map(|delay| self.now + millis(delay)),
-                job.max_attempts,
-                self.now,
-                job.kind,
-            ])?;
-            insert_payload.execute(params![self.db.last_insert_rowid(), job.payload.as_ref()])?;
-            // It comes from nowhere: a terminal state has no counter.
-            tally.moved(queue, State::Cancelled, state);
-        }
-        self.write(tally)
-    }
-
-    fn queue_rows<'a>(&self, names: impl Iterator<Item = &'a &'a str>) -> rusqlite::Result<HashMap<String, i64>> {
-        let mut rows = HashMap::new();
-        for &name in names {
-            self.db.prepare_cached("INSERT INTO queue (name) VALUES (?1) ON CONFLICT DO NOTHING")?.execute([name])?;
-            let row =
-                self.db.prepare_cached("SELECT id FROM queue WHERE name = ?1")?.query_row([name], |row| row.get(0))?;
-            rows.insert(name.to_owned(), row);
-        }
-        Ok(rows)
-    }
-
-    pub(super) fn settle(&self, settlements: &[Settlement]) -> rusqlite::Result<Vec<Settled>> {
-        let mut tally = Tally::default();
-        let mut answers = Vec::with_capacity(settlements.len());
-        let mut commit = self.db.prepare_cached(
-            "UPDATE job SET state = ?2, due = ?3, finished_at = ?4, token = NULL, committed = committed || token || ' ' \
-             WHERE seq = ?1",
-        )?;
-        for Settlement { lease, verdict } in settlements {
-            let Some(job) = self.leased(lease)? else {
-                answers.push(self.settled_before(lease)?);
-                continue;
-            };
-            let (state, due) = match verdict {
-                Verdict::Succeed { .. } => (State::Succeeded, None),
-                Verdict::Fail { .. } => (State::Failed, None),
-                Verdict::Retry { after, .. } => (State::Delayed, Some(self.now + millis(*after))),
-            };
-            let (Verdict::Succeed { result } | Verdict::Fail { result } | Verdict::Retry { reason: result, .. }) =
-                verdict;
-            commit.execute(params![job.seq, code(state), due, state.is_terminal().then_some(self.now)])?;
-            self.keep_result(job.seq, result)?;
-            tally.moved(job.queue, State::Active, state);
-            if state.is_terminal() {
-                tally.ended(job.group, state);
-            } else {
-                self.work_was_made();
-            }
-            answers.push(Settled::Committed);
-        }
-        self.write(tally)?;
-        Ok(answers)
-    }
-
-    /// The active job that `lease` holds.
-    fn leased(&self, lease: &Lease) -> rusqlite::Result<Option<Active>> {
-        self.db
-            .prepare_cached("SELECT seq, queue, grp FROM job WHERE id = ?1 AND state = 2 AND token = ?2")?
-            .query_row(params![bytes(lease.job), lease.token], |row| {
-                Ok(Active { seq: row.get(0)?, queue: row.get(1)?, group: row.get(2)? })
-            })
+            .prepare_cached("SELECT seq, id, queue, grp, state FROM job WHERE id = ?1")?
+            .query_row([job], Standing::read)
             .optional()
     }
 
-    fn settled_before(&self, lease: &Lease) -> rusqlite::Result<Settled> {
-        let committed: Option<String> = self
-            .db
-            .prepare_cached("SELECT committed FROM job WHERE id = ?1")?
-            .query_row([bytes(lease.job)], |row| row.get(0))
-            .optional()?;
-        let counted = committed.is_some_and(|tokens| tokens.split_ascii_whitespace().any(|token| token == lease.token));
-        Ok(if counted { Settled::Committed } else { Settled::LeaseLost })
-    }
-
-    /// Ends an active job that nobody settled.
-    pub(super) fn fail(
-        &self,
-        tally: &mut Tally,
-        (seq, queue, group): (i64, i64, [u8; 16]),
-        result: &Bytes,
-    ) -> rusqlite::Result<()> {
-        self.db
-            .prepare_cached("UPDATE job SET state = 4, due = NULL, token = NULL, finished_at = ?2 WHERE seq = ?1")?
-            .execute(params![seq, self.now])?;
-        self.keep_result(seq, result)?;
-        tally.moved(queue, State::Active, State::Failed);
-        tally.ended(group, State::Failed);
+    /// Ends a job as `state`: those held by it begin or are cancelled with it, and so on down the chain. Nothing happens
+    /// where it no longer stands as it did.
+    pub(super) fn end(&self, tally: &mut Tally, job: Standing, state: State) -> rusqlite::Result<()> {
+        let mut end = self.db.prepare_cached(
+            "UPDATE job SET state = ?2, due = NULL, finished_at = ?3, token = NULL, \
+             committed = CASE WHEN ?5 THEN committed || token || ' ' ELSE committed END WHERE seq = ?1 AND state = ?4",
+        )?;
+        let mut held = self.db.prepare_cached(
+            "SELECT seq, id, queue, grp, state, delay FROM job \
+             WHERE after = ?1 AND state = 1 AND due IS NULL ORDER BY seq",
+        )?;
+        let mut ending = VecDeque::from([(job, state)]);
+        while let Some((job, state)) = ending.pop_front() {
+            if end.execute(params![job.seq, code(state), self.now, code(job.state), job.settled])? == 0 {
+                continue;
+            }
+            tally.moved(job.queue, job.state, state);
+            tally.ended(job.group, state);
+            self.happened(ended(state), job.group, job.id);
+            let next: Vec<(Standing, Option<i64>)> = held
+                .query_map([job.seq], |row| Ok((Standing::read(row)?, row.get(5)?)))?
+                .collect::<rusqlite::Result<_>>()?;
+            for (job, delay) in next {
+                if state == State::Succeeded {
+                    self.begin(tally, job, delay)?;
+                } else {
+                    ending.push_back((job, State::Cancelled));
+                }
+            }
+        }
         Ok(())
     }
 
-    fn keep_result(&self, seq: i64, result: &Bytes) -> rusqlite::Result<()> {
+    /// What a held job waited for has succeeded.
+    fn begin(&self, tally: &mut Tally, job: Standing, delay: Option<i64>) -> rusqlite::Result<()> {
+        self.work_was_made();
+        match delay {
+            Some(delay) => self
+                .db
+                .prepare_cached("UPDATE job SET due = ?2 WHERE seq = ?1")?
+                .execute([job.seq, self.now + delay])
+                .map(drop),
+            None => self.line_up(tally, job, self.places_behind(1)?),
+        }
+    }
+
+    /// Has a delayed job wait at `place`.
+    pub(super) fn line_up(&self, tally: &mut Tally, job: Standing, place: i64) -> rusqlite::Result<()> {
+        self.db
+            .prepare_cached("UPDATE job SET state = 0, due = NULL, place = ?2 WHERE seq = ?1")?
+            .execute([job.seq, place])?;
+        tally.moved(job.queue, job.state, State::Waiting);
+        Ok(())
+    }
+
+    pub(super) fn keep_result(&self, seq: i64, result: &[u8]) -> rusqlite::Result<()> {
         self.db
             .prepare_cached(
                 "INSERT INTO result VALUES (?1, ?2) ON CONFLICT (seq) DO UPDATE SET bytes = excluded.bytes",
             )?
-            .execute(params![seq, result.as_ref()])
+            .execute(params![seq, result])
             .map(drop)
     }
 
-    pub(super) fn beat(&self, leases: &[Lease]) -> rusqlite::Result<Beat> {
-        let mut renew = self.db.prepare_cached("UPDATE job SET due = ?3 WHERE id = ?1 AND state = 2 AND token = ?2")?;
-        let mut beat = Beat::default();
-        for lease in leases {
-            if renew.execute(params![bytes(lease.job), lease.token, self.now + millis(self.policy.lease)])? == 0 {
-                beat.lost.push(lease.job);
-            }
-        }
-        Ok(beat)
-    }
-
-    pub(super) fn release(&self, leases: &[Lease]) -> rusqlite::Result<()> {
-        let mut tally = Tally::default();
-        let mut back = self.db.prepare_cached(
-            "UPDATE job SET state = 0, due = NULL, token = NULL, attempt = attempt - 1, place = ?2 WHERE seq = ?1",
-        )?;
-        // Backwards, so that the first of them ends up first in line.
-        for lease in leases.iter().rev() {
-            let Some(job) = self.leased(lease)? else { continue };
-            back.execute(params![job.seq, self.place_in_front()?])?;
-            tally.moved(job.queue, State::Active, State::Waiting);
-            self.work_was_made();
-        }
-        self.write(tally)
+    pub(super) fn group_is_cancelling(&self, group: [u8; 16]) -> rusqlite::Result<bool> {
+        let cancelling = self
+            .db
+            .prepare_cached("SELECT cancelling FROM grp WHERE id = ?1")?
+            .query_row([group], |row| row.get(0))
+            .optional()?;
+        Ok(cancelling.unwrap_or(false))
     }
 
     /// The first of `jobs` free places at the end of the line.
@@ -275,10 +214,14 @@ impl<'db> Ledger<'db> {
             .query_row([jobs as i64], |row| row.get(0))
     }
 
-    pub(super) fn place_in_front(&self) -> rusqlite::Result<i64> {
-        self.db.prepare_cached("UPDATE line SET front = front - 1 RETURNING front + 1")?.query_row([], |row| row.get(0))
+    /// The first of `jobs` free places before the front of the line.
+    pub(super) fn places_in_front(&self, jobs: usize) -> rusqlite::Result<i64> {
+        self.db
+            .prepare_cached("UPDATE line SET front = front - ?1 RETURNING front + 1")?
+            .query_row([jobs as i64], |row| row.get(0))
     }
 
+    /// Writes the counters; groups whose last job ended finish.
     pub(super) fn write(&self, tally: Tally) -> rusqlite::Result<()> {
         let mut queue = self.db.prepare_cached(
             "UPDATE queue SET waiting = waiting + ?2, delayed = delayed + ?3, active = active + ?4 WHERE id = ?1",
@@ -288,17 +231,49 @@ impl<'db> Ledger<'db> {
         }
         let mut group = self.db.prepare_cached(
             "UPDATE grp SET succeeded = succeeded + ?2, failed = failed + ?3, cancelled = cancelled + ?4, \
-             pending = pending - ?5, \
-             finished_at = CASE WHEN sealed AND pending = ?5 THEN ?6 ELSE finished_at END WHERE id = ?1",
+             pending = pending - ?5 WHERE id = ?1 RETURNING sealed AND pending = 0",
         )?;
         for (id, [succeeded, failed, cancelled]) in tally.groups {
-            group.execute(params![id, succeeded, failed, cancelled, succeeded + failed + cancelled, self.now])?;
+            let ended = succeeded + failed + cancelled;
+            if group.query_row(params![id, succeeded, failed, cancelled, ended], |row| row.get(0))? {
+                self.finish(id)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Says that no more jobs come; the group finishes where all have ended already.
+    pub(super) fn seal(&self, group: [u8; 16]) -> rusqlite::Result<()> {
+        let ended = self
+            .db
+            .prepare_cached("UPDATE grp SET sealed = 1 WHERE id = ?1 AND NOT sealed RETURNING pending = 0")?
+            .query_row([group], |row| row.get(0))
+            .optional()?;
+        if ended == Some(true) { self.finish(group) } else { Ok(()) }
+    }
+
+    /// A sealed group has no more jobs that pend, which happens once: what follows is decided now.
+    fn finish(&self, group: [u8; 16]) -> rusqlite::Result<()> {
+        let fires = self
+            .db
+            .prepare_cached(
+                "UPDATE grp SET finished_at = ?2, fired = follows = 2 OR follows = 1 AND succeeded = total \
+                 WHERE id = ?1 RETURNING fired",
+            )?
+            .query_row(params![group, self.now], |row| row.get(0))?;
+        self.happened_to_group(EventKind::Finished, group);
+        if fires {
+            self.happened_to_group(EventKind::Fired, group);
+            self.follow(group)?;
         }
         Ok(())
     }
 }
 
-/// An id as it is written in the tables.
-pub(super) fn bytes(id: impl Into<Uuid>) -> [u8; 16] {
-    id.into().into_bytes()
+fn ended(state: State) -> EventKind {
+    match state {
+        State::Succeeded => EventKind::Succeeded,
+        State::Failed => EventKind::Failed,
+        State::Cancelled | State::Waiting | State::Delayed | State::Active => EventKind::Cancelled,
+    }
 }

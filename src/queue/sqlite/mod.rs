@@ -1,14 +1,21 @@
 //! The queue in a SQLite file: durable, without a server, shared by the processes of one machine.
 //!
 //! One thread per process writes, in transactions that gather what arrived while the last one reached the disk
-//! (`synchronous=FULL`); status is read beside it from the WAL. The tables are in `schema.sql`, the transitions in
-//! `ledger` and `claim`. The file may not lie on a network disk.
+//! (`synchronous=FULL`); status is read beside it from the WAL. The tables are in `schema.sql`; the transitions are made
+//! of the moves in `ledger`. The file may not lie on a network disk.
 
+mod cancel;
 mod claim;
 mod disk;
+mod enqueue;
+mod events;
+mod keys;
 mod ledger;
+mod mail;
 mod reads;
 mod schema;
+mod settle;
+mod upkeep;
 mod wait;
 mod writer;
 
@@ -17,15 +24,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::Notify;
 
+use super::clock::millis;
 use super::{
-    Beat, Claim, ClaimRequest, Clock, Group, GroupResult, Job, Lease, NewGroup, NewJob, Policy, QueueDepth, Result,
-    Settled, Settlement,
+    Beat, CHUNK, Claim, ClaimRequest, Clock, Error, Event, Group, GroupResult, Index, Job, Lease, Listed, NewGroup,
+    NewJob, Policy, QueueDepth, Reservation, Result, Settled, Settlement, WorkerEntry,
 };
-use crate::job::{Class, GroupId, JobId};
+use crate::job::{Class, GroupId, JobId, State};
+use enqueue::Part;
+use ledger::Ledger;
 use reads::Readers;
-use writer::Writer;
+pub(super) use schema::Synchronous;
+use upkeep::Removal;
+use writer::{Lane, Outcome, Writer};
 
 /// What a job takes in tables and indexes beside its payload, generously.
 const ROW: usize = 512;
@@ -44,27 +57,67 @@ struct Shared {
     readers: Readers,
     /// Told by the writer when a commit made work.
     work: Notify,
+    /// Told by the writer when a letter was posted.
+    mail: Notify,
 }
 
 impl SqliteBroker {
-    pub fn open(file: &Path, policy: Policy, clock: Clock) -> Result<Self> {
-        let db = schema::writer(file)?;
-        let shared =
-            Arc::new(Shared { file: file.to_owned(), policy, clock, readers: Readers::default(), work: Notify::new() });
+    pub fn open(file: &Path, policy: Policy, clock: Clock, synchronous: Synchronous) -> Result<Self> {
+        let db = schema::writer(file, synchronous)?;
+        let shared = Arc::new(Shared {
+            file: file.to_owned(),
+            policy,
+            clock,
+            readers: Readers::default(),
+            work: Notify::new(),
+            mail: Notify::new(),
+        });
         let writer = Arc::new(Writer::start(db, Arc::clone(&shared))?);
         Ok(Self { shared, writer })
+    }
+
+    /// A transition that keeps the work going that is there.
+    async fn drain<T, F>(&self, mut moves: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnMut(&Ledger<'_>) -> rusqlite::Result<T> + Send + 'static,
+    {
+        self.writer.run(Lane::Drain, move |ledger| moves(ledger).map(Ok)).await
+    }
+
+    /// A transition that brings new work.
+    async fn intake<T, F>(&self, moves: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnMut(&Ledger<'_>) -> Outcome<T> + Send + 'static,
+    {
+        self.writer.run(Lane::Intake, moves).await
     }
 
     pub async fn enqueue(&self, group: &NewGroup, jobs: &[NewJob]) -> Result<()> {
         let bytes = jobs.iter().map(|job| job.payload.len() + ROW).sum::<usize>() + group.meta.len();
         disk::room(&self.shared.file, bytes as u64)?;
-        let (group, jobs) = (group.clone(), jobs.to_vec());
-        self.writer.run(move |ledger| ledger.enqueue(&group, &jobs)).await
+        let last = jobs.len().saturating_sub(1) / CHUNK;
+        for number in 0..=last {
+            let part = Part { first: number == 0, last: number == last };
+            let chunk = jobs.chunks(CHUNK).nth(number).unwrap_or_default().to_vec();
+            let group = group.clone();
+            let id = group.id;
+            let refused = match self.intake(move |ledger| ledger.enqueue(&group, &chunk, part)).await {
+                Ok(()) => continue,
+                Err(refused) => refused,
+            };
+            if matches!(refused, Error::Full(_)) && !part.first {
+                self.cancel_group(id).await?;
+            }
+            return Err(refused);
+        }
+        Ok(())
     }
 
     pub async fn claim(&self, request: &ClaimRequest) -> Result<Claim> {
         let request = request.clone();
-        self.writer.run(move |ledger| ledger.claim(&request).map(Ok)).await
+        self.drain(move |ledger| ledger.claim(&request)).await
     }
 
     pub async fn settle(
@@ -73,22 +126,110 @@ impl SqliteBroker {
         claim: Option<&ClaimRequest>,
     ) -> Result<(Vec<Settled>, Option<Claim>)> {
         let (settlements, claim) = (settlements.to_vec(), claim.cloned());
-        let moves = move |ledger: &ledger::Ledger<'_>| {
+        let moves = move |ledger: &Ledger<'_>| {
             let settled = ledger.settle(&settlements)?;
             let claimed = claim.as_ref().map(|request| ledger.claim(request)).transpose()?;
-            Ok(Ok((settled, claimed)))
+            Ok((settled, claimed))
         };
-        self.writer.run(moves).await
+        self.drain(moves).await
     }
 
     pub async fn beat(&self, leases: &[Lease]) -> Result<Beat> {
         let leases = leases.to_vec();
-        self.writer.run(move |ledger| ledger.beat(&leases).map(Ok)).await
+        self.drain(move |ledger| ledger.beat(&leases)).await
     }
 
-    pub async fn release(&self, leases: &[Lease]) -> Result<()> {
+    pub async fn release(&self, leases: &[Lease], after: Option<Duration>) -> Result<()> {
         let leases = leases.to_vec();
-        self.writer.run(move |ledger| ledger.release(&leases).map(Ok)).await
+        self.drain(move |ledger| ledger.release(&leases, after)).await
+    }
+
+    pub async fn cancel_job(&self, id: JobId) -> Result<Option<State>> {
+        self.drain(move |ledger| ledger.cancel_job(id)).await
+    }
+
+    pub async fn cancel_group(&self, id: GroupId) -> Result<Option<u64>> {
+        let Some(mut walked) = self.drain(move |ledger| ledger.cancel_group(id)).await? else { return Ok(None) };
+        let mut ended = walked.ended;
+        while walked.more {
+            walked = self.drain(move |ledger| ledger.walk(ledger::bytes(id))).await?;
+            ended += walked.ended;
+        }
+        Ok(Some(ended))
+    }
+
+    pub async fn pause(&self, queue: &str, paused: bool) -> Result<()> {
+        let queue = queue.to_owned();
+        self.drain(move |ledger| ledger.pause(&queue, paused)).await
+    }
+
+    pub async fn purge(&self, queue: &str) -> Result<u64> {
+        let queue = queue.to_owned();
+        let open = reads::read(&self.shared, move |db| cancel::open_jobs(db, &queue)).await?;
+        let mut ended = 0;
+        for chunk in open.chunks(CHUNK) {
+            let chunk = chunk.to_vec();
+            ended += self.drain(move |ledger| ledger.cancel_open(&chunk)).await?;
+        }
+        Ok(ended)
+    }
+
+    pub async fn reserve(&self, key: &str, group: GroupId) -> Result<Reservation> {
+        let key = key.to_owned();
+        self.intake(move |ledger| ledger.reserve(&key, group).map(Ok)).await
+    }
+
+    pub async fn unreserve(&self, key: &str, group: GroupId) -> Result<()> {
+        let key = key.to_owned();
+        self.drain(move |ledger| ledger.unreserve(&key, group)).await
+    }
+
+    pub async fn finished_groups(&self, age: Duration, limit: usize) -> Result<Vec<GroupId>> {
+        let until = self.shared.clock.now_ms() - millis(age);
+        reads::read(&self.shared, move |db| upkeep::finished_groups(db, until, reads::most(limit))).await
+    }
+
+    pub async fn remove_group(&self, id: GroupId) -> Result<bool> {
+        loop {
+            match self.drain(move |ledger| ledger.remove(id)).await? {
+                Removal::Refused => return Ok(false),
+                Removal::Begun => {}
+                Removal::Done => return Ok(true),
+            }
+        }
+    }
+
+    pub async fn list(&self, index: Index, skip: usize, limit: usize) -> Result<Vec<Listed>> {
+        reads::read(&self.shared, move |db| reads::list(db, index, skip, limit)).await
+    }
+
+    pub async fn events(&self, after: Option<&str>, limit: usize) -> Result<Vec<Event>> {
+        let after = after.map(events::Place::parse).transpose()?;
+        reads::read(&self.shared, move |db| events::events(db, after, limit)).await
+    }
+
+    pub async fn report(&self, session: &str, report: &[u8]) -> Result<()> {
+        let (session, report) = (session.to_owned(), report.to_vec());
+        self.drain(move |ledger| ledger.report(&session, &report)).await
+    }
+
+    pub async fn sign_off(&self, session: &str) -> Result<()> {
+        let session = session.to_owned();
+        self.drain(move |ledger| ledger.sign_off(&session)).await
+    }
+
+    pub async fn workers(&self) -> Result<Vec<WorkerEntry>> {
+        let since = self.shared.clock.now_ms() - millis(self.shared.policy.worker_memory());
+        reads::read(&self.shared, move |db| mail::workers(db, since)).await
+    }
+
+    pub async fn post(&self, mailbox: &str, letter: &[u8]) -> Result<()> {
+        let (mailbox, letter) = (mailbox.to_owned(), letter.to_vec());
+        self.drain(move |ledger| ledger.post(&mailbox, &letter)).await
+    }
+
+    pub async fn collect(&self, mailbox: &str, timeout: Duration) -> Result<Vec<Bytes>> {
+        wait::collect(&self.shared, &self.writer, mailbox, timeout).await
     }
 
     pub async fn wait(&self, queues: &[String], class: Class, timeout: Duration) -> Result<()> {

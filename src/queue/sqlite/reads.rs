@@ -8,7 +8,7 @@ use rusqlite::types::{FromSqlError, Type};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
-use super::super::{Error, Group, GroupResult, Job, QueueDepth, Result};
+use super::super::{Error, Group, GroupResult, Index, Job, Listed, QueueDepth, Result};
 use super::ledger::bytes;
 use super::writer::unavailable;
 use super::{Shared, schema};
@@ -53,7 +53,8 @@ where
 
 pub(super) fn group(db: &Connection, id: GroupId) -> rusqlite::Result<Option<Group>> {
     db.prepare_cached(
-        "SELECT total, pending, succeeded, failed, cancelled, sealed, meta, created_at, finished_at FROM grp WHERE id = ?1",
+        "SELECT total, pending, succeeded, failed, cancelled, sealed, meta, created_at, finished_at, cancelling, next, \
+         fired FROM grp LEFT JOIN follow_up ON follow_up.grp = grp.id WHERE id = ?1",
     )?
     .query_row([bytes(id)], |row| {
         Ok(Group {
@@ -66,7 +67,10 @@ pub(super) fn group(db: &Connection, id: GroupId) -> rusqlite::Result<Option<Gro
             sealed: row.get(5)?,
             meta: row.get::<_, Vec<u8>>(6)?.into(),
             created_at: instant(row, 7)?,
-            finished_at: row.get::<_, Option<i64>>(8)?.map(|_| instant(row, 8)).transpose()?,
+            finished_at: instant_if_any(row, 8)?,
+            cancelling: row.get(9)?,
+            then: uuid_if_any(row, 10)?.map(Into::into),
+            fired: row.get(11)?,
         })
     })
     .optional()
@@ -74,10 +78,10 @@ pub(super) fn group(db: &Connection, id: GroupId) -> rusqlite::Result<Option<Gro
 
 pub(super) fn results(db: &Connection, id: GroupId, from: u32, limit: usize) -> rusqlite::Result<Vec<GroupResult>> {
     db.prepare_cached(
-        "SELECT idx, id, state, bytes FROM job LEFT JOIN result USING (seq) \
+        "SELECT idx, id, state, CASE WHEN state <> 5 THEN bytes END FROM job LEFT JOIN result USING (seq) \
          WHERE grp = ?1 AND idx >= ?2 AND state >= 3 ORDER BY idx LIMIT ?3",
     )?
-    .query_map(params![bytes(id), from, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
+    .query_map(params![bytes(id), from, most(limit)], |row| {
         Ok(GroupResult {
             index: row.get(0)?,
             job: Uuid::from_bytes(row.get(1)?).into(),
@@ -91,7 +95,9 @@ pub(super) fn results(db: &Connection, id: GroupId, from: u32, limit: usize) -> 
 pub(super) fn job(db: &Connection, id: JobId) -> rusqlite::Result<Option<Job>> {
     db.prepare_cached(
         "SELECT grp, idx, kind, name, priority, state, attempt, max_attempts, stalls, payload.bytes, created_at, \
-         finished_at, result.bytes \
+         finished_at, CASE WHEN state <> 5 THEN result.bytes END, alone, \
+         cancelling OR state = 2 AND (SELECT cancelling FROM grp WHERE grp.id = job.grp), \
+         (SELECT id FROM job AS other WHERE other.seq = job.after), retry_of, due \
          FROM job JOIN queue ON queue.id = queue JOIN payload USING (seq) LEFT JOIN result USING (seq) WHERE job.id = ?1",
     )?
     .query_row([bytes(id)], |row| {
@@ -106,25 +112,58 @@ pub(super) fn job(db: &Connection, id: JobId) -> rusqlite::Result<Option<Job>> {
             attempt: row.get(6)?,
             max_attempts: row.get(7)?,
             stalls: row.get(8)?,
+            alone: row.get(13)?,
+            cancelling: row.get(14)?,
+            after: uuid_if_any(row, 15)?.map(Into::into),
+            retry_of: uuid_if_any(row, 16)?.map(Into::into),
             payload: row.get::<_, Vec<u8>>(9)?.into(),
             created_at: instant(row, 10)?,
-            finished_at: row.get::<_, Option<i64>>(11)?.map(|_| instant(row, 11)).transpose()?,
+            due_at: instant_if_any(row, 17)?,
+            finished_at: instant_if_any(row, 11)?,
             result: row.get::<_, Option<Vec<u8>>>(12)?.map(Into::into),
         })
     })
     .optional()
 }
 
+pub(super) fn list(db: &Connection, index: Index, skip: usize, limit: usize) -> rusqlite::Result<Vec<Listed>> {
+    db.prepare_cached(match index {
+        Index::Delayed => {
+            "SELECT id, due FROM job WHERE state = 1 AND due IS NOT NULL ORDER BY due, seq LIMIT ?2 OFFSET ?1"
+        }
+        Index::Active => "SELECT id, due FROM job WHERE state = 2 ORDER BY due, seq LIMIT ?2 OFFSET ?1",
+        Index::Dead => {
+            "SELECT id, finished_at FROM job WHERE state = 4 AND retried = 0 \
+             ORDER BY finished_at DESC, seq DESC LIMIT ?2 OFFSET ?1"
+        }
+    })?
+    .query_map([most(skip), most(limit)], |row| {
+        Ok(Listed { job: Uuid::from_bytes(row.get(0)?).into(), at: instant(row, 1)? })
+    })?
+    .collect()
+}
+
 pub(super) fn depths(db: &Connection) -> rusqlite::Result<Vec<QueueDepth>> {
-    db.prepare_cached("SELECT name, waiting, delayed, active FROM queue ORDER BY name")?
+    db.prepare_cached("SELECT name, waiting, delayed, active, paused FROM queue WHERE used OR paused ORDER BY name")?
         .query_map([], |row| {
             let count = |column| row.get::<_, i64>(column).map(|count| count as u64);
-            Ok(QueueDepth { queue: row.get(0)?, waiting: count(1)?, delayed: count(2)?, active: count(3)? })
+            Ok(QueueDepth {
+                queue: row.get(0)?,
+                waiting: count(1)?,
+                delayed: count(2)?,
+                active: count(3)?,
+                paused: row.get(4)?,
+            })
         })?
         .collect()
 }
 
-fn state(row: &Row<'_>, column: usize) -> rusqlite::Result<State> {
+/// How a number of rows is said in SQL.
+pub(super) fn most(rows: usize) -> i64 {
+    i64::try_from(rows).unwrap_or(i64::MAX)
+}
+
+pub(super) fn state(row: &Row<'_>, column: usize) -> rusqlite::Result<State> {
     Ok(match row.get::<_, i64>(column)? {
         0 => State::Waiting,
         1 => State::Delayed,
@@ -136,7 +175,15 @@ fn state(row: &Row<'_>, column: usize) -> rusqlite::Result<State> {
     })
 }
 
-fn instant(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
+pub(super) fn instant(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
     Timestamp::from_millisecond(row.get(column)?)
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Integer, error.into()))
+}
+
+fn instant_if_any(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
+    row.get::<_, Option<i64>>(column)?.map(|_| instant(row, column)).transpose()
+}
+
+fn uuid_if_any(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Uuid>> {
+    Ok(row.get::<_, Option<[u8; 16]>>(column)?.map(Uuid::from_bytes))
 }

@@ -10,14 +10,22 @@ use super::disk;
 use super::writer::unavailable;
 
 /// What `PRAGMA user_version` says of the tables in `schema.sql`.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 /// Marks the file as pixmill's ("pxml").
 const APPLICATION: i64 = 0x7078_6d6c;
 
 const BUSY: Duration = Duration::from_secs(5);
 
+/// Whether a commit waits until it is on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Synchronous {
+    Full,
+    /// A power cut may lose commits, or damage the file: for tests, which would wait for the disk.
+    Off,
+}
+
 /// The one connection that writes. Creates file and tables where missing.
-pub(super) fn writer(file: &Path) -> Result<Connection> {
+pub(super) fn writer(file: &Path, synchronous: Synchronous) -> Result<Connection> {
     if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder)
             .map_err(|error| Error::Invalid(format!("cannot create {} for the queue: {error}", folder.display())))?;
@@ -26,7 +34,7 @@ pub(super) fn writer(file: &Path) -> Result<Connection> {
         .map_err(|error| Error::Invalid(format!("cannot open the queue in {}: {error}", file.display())))?;
     // Asked once the file exists; a folder may be a mount of its own.
     disk::refuse_network(file)?;
-    prepare(&mut db, file)?;
+    prepare(&mut db, file, synchronous)?;
     Ok(db)
 }
 
@@ -40,7 +48,7 @@ pub(super) fn reader(file: &Path) -> Result<Connection> {
     open().map_err(|error| unavailable(file, &error))
 }
 
-fn prepare(db: &mut Connection, file: &Path) -> Result<()> {
+fn prepare(db: &mut Connection, file: &Path, synchronous: Synchronous) -> Result<()> {
     let failed = |error: rusqlite::Error| match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::NotADatabase) => not_ours(file),
         _ => unavailable(file, &error),
@@ -54,17 +62,25 @@ fn prepare(db: &mut Connection, file: &Path) -> Result<()> {
     }
     known_version(db, file)?;
     db.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
-    db.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
+    let mode = match synchronous {
+        Synchronous::Full => "FULL",
+        Synchronous::Off => "OFF",
+    };
+    db.pragma_update(None, "synchronous", mode).map_err(failed)?;
     db.pragma_update(None, "cache_size", -32_000).map_err(failed)?;
-    db.set_prepared_statement_cache_capacity(64);
+    db.set_prepared_statement_cache_capacity(128);
 
     // Immediate: of two processes that open a new file at once, one waits here and finds the tables.
     let create = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-    if known_version(&create, file)? == 0 {
-        create.execute_batch(include_str!("schema.sql")).map_err(failed)?;
-        create.pragma_update(None, "application_id", APPLICATION).map_err(failed)?;
-        create.pragma_update(None, "user_version", VERSION).map_err(failed)?;
+    match known_version(&create, file)? {
+        0 => {
+            create.execute_batch(include_str!("schema.sql")).map_err(failed)?;
+            create.pragma_update(None, "application_id", APPLICATION).map_err(failed)?;
+        }
+        1 => create.execute_batch(include_str!("upgrade_1.sql")).map_err(failed)?,
+        _ => {}
     }
+    create.pragma_update(None, "user_version", VERSION).map_err(failed)?;
     create.commit().map_err(failed)
 }
 

@@ -4,7 +4,10 @@ CREATE TABLE queue (
     name TEXT NOT NULL UNIQUE,
     waiting INTEGER NOT NULL DEFAULT 0,
     delayed INTEGER NOT NULL DEFAULT 0,
-    active INTEGER NOT NULL DEFAULT 0
+    active INTEGER NOT NULL DEFAULT 0,
+    paused INTEGER NOT NULL DEFAULT 0,
+    -- Has held a job. One that was only ever paused is forgotten when it is resumed.
+    used INTEGER NOT NULL DEFAULT 1
 ) STRICT;
 
 CREATE TABLE grp (
@@ -18,8 +21,32 @@ CREATE TABLE grp (
     sealed INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
     finished_at INTEGER,
-    meta BLOB NOT NULL
+    meta BLOB NOT NULL,
+    cancelling INTEGER NOT NULL DEFAULT 0,
+    -- What becomes of its row in `follow_up`: 0 there is none, 1 enqueued on success, 2 enqueued always.
+    follows INTEGER NOT NULL DEFAULT 0,
+    fired INTEGER NOT NULL DEFAULT 0
 ) STRICT;
+
+CREATE INDEX grp_finished ON grp (finished_at) WHERE finished_at IS NOT NULL;
+
+-- The job and its group that are enqueued when `grp` has finished; kept for the record afterwards.
+CREATE TABLE follow_up (
+    grp BLOB PRIMARY KEY,
+    next BLOB NOT NULL,
+    job BLOB NOT NULL,
+    kind TEXT NOT NULL,
+    queue TEXT NOT NULL,
+    class INTEGER NOT NULL,
+    priority INTEGER NOT NULL,
+    delay INTEGER,
+    max_attempts INTEGER NOT NULL,
+    retry_of BLOB,
+    payload BLOB NOT NULL
+) STRICT;
+
+-- Groups that are being cancelled and whose jobs from the index `next` on are still to be looked at.
+CREATE TABLE walk (grp BLOB PRIMARY KEY, next INTEGER NOT NULL) STRICT;
 
 -- What changes while a job lives. Payloads and results lie apart, so that a move rewrites a short row.
 CREATE TABLE job (
@@ -34,7 +61,8 @@ CREATE TABLE job (
     state INTEGER NOT NULL,
     -- Its place in the line while it waits: lower ones run first.
     place INTEGER NOT NULL,
-    -- Milliseconds since 1970: when a delayed job waits again, when an active one's lease runs out.
+    -- Milliseconds since 1970: when a delayed job waits again, when an active one's lease runs out. Null in a delayed
+    -- job that is held until another one has succeeded.
     due INTEGER,
     attempt INTEGER NOT NULL DEFAULT 0,
     -- Every claim counts one, released ones too: no token is ever given out twice.
@@ -47,13 +75,23 @@ CREATE TABLE job (
     committed TEXT NOT NULL DEFAULT '',
     created_at INTEGER NOT NULL,
     finished_at INTEGER,
-    kind TEXT NOT NULL
+    kind TEXT NOT NULL,
+    alone INTEGER NOT NULL DEFAULT 0,
+    cancelling INTEGER NOT NULL DEFAULT 0,
+    -- Enqueued again as another job, so that it is no longer on the dead-letter list.
+    retried INTEGER NOT NULL DEFAULT 0,
+    -- The job whose success this one waits for, as its `seq`, and the milliseconds that it is delayed from then on.
+    after INTEGER,
+    delay INTEGER,
+    retry_of BLOB
 ) STRICT;
 
 CREATE INDEX job_by_group ON job (grp, idx);
 CREATE INDEX job_waiting ON job (queue, class, priority, place) WHERE state = 0;
 CREATE INDEX job_delayed ON job (due) WHERE state = 1;
+CREATE INDEX job_held ON job (after) WHERE state = 1 AND due IS NULL;
 CREATE INDEX job_leased ON job (due) WHERE state = 2;
+CREATE INDEX job_dead ON job (finished_at) WHERE state = 4 AND retried = 0;
 
 CREATE TABLE payload (seq INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
 CREATE TABLE result (seq INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
@@ -69,3 +107,29 @@ CREATE TABLE said (
 -- One row: the next free place at the end of the line, and the next one before its front.
 CREATE TABLE line (back INTEGER NOT NULL, front INTEGER NOT NULL) STRICT;
 INSERT INTO line VALUES (0, -1);
+
+-- Idempotency keys: reserved while `fingerprint` is null, bound otherwise, until the instant `expires`.
+CREATE TABLE key (
+    name TEXT PRIMARY KEY,
+    grp BLOB NOT NULL,
+    fingerprint BLOB,
+    expires INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX key_expiry ON key (expires);
+
+-- Events, those of one commit in a row: a byte for the kind, the group's id and the job's, or zeros, each. `upto` counts
+-- the events in this row and all before it.
+CREATE TABLE event (
+    seq INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    upto INTEGER NOT NULL,
+    packed BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE worker (session TEXT PRIMARY KEY, seen_at INTEGER NOT NULL, report BLOB NOT NULL) STRICT, WITHOUT ROWID;
+
+-- Mailboxes that hold letters, which go when the instant `expires` has come.
+CREATE TABLE mailbox (name TEXT PRIMARY KEY, expires INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE letter (seq INTEGER PRIMARY KEY, mailbox TEXT NOT NULL, bytes BLOB NOT NULL) STRICT;
+CREATE INDEX letter_by_mailbox ON letter (mailbox);

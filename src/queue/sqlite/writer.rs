@@ -1,8 +1,10 @@
 //! The one thread that writes. It takes whatever commands have gathered while it committed the last ones, runs them in
-//! one transaction and answers when that is on disk: a lone command waits for nobody, many share one fsync.
+//! one transaction and answers when that is on disk: a lone command waits for nobody, many share one fsync. What keeps
+//! the work that is there going overtakes new work, so that a flood of it costs nobody a lease.
 
+use std::collections::VecDeque;
 use std::path::Path;
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,30 +22,112 @@ const BATCH_TIME: Duration = Duration::from_millis(2);
 /// The outside is an error of SQLite, which undoes the transaction; the inside is the command's answer.
 pub(super) type Outcome<T> = rusqlite::Result<Result<T>>;
 
+/// How soon a command comes to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lane {
+    /// Before any of the others.
+    Drain,
+    /// New work; one of these runs in every batch, at the least.
+    Intake,
+}
+
+/// The commands that wait for the writer. Dropped, it ends the thread once they have run.
 pub(super) struct Writer {
-    commands: Sender<Box<dyn Command>>,
+    queued: Arc<Queued>,
+}
+
+#[derive(Default)]
+struct Queued {
+    lanes: Mutex<Lanes>,
+    came: Condvar,
+}
+
+#[derive(Default)]
+struct Lanes {
+    drain: VecDeque<Box<dyn Command>>,
+    intake: VecDeque<Box<dyn Command>>,
+    closed: bool,
 }
 
 impl Writer {
-    pub(super) fn start(db: Connection, shared: std::sync::Arc<Shared>) -> Result<Self> {
-        let (commands, queued) = mpsc::channel();
+    pub(super) fn start(db: Connection, shared: Arc<Shared>) -> Result<Self> {
+        let queued = Arc::new(Queued::default());
+        let commands = Arc::clone(&queued);
         thread::Builder::new()
             .name("queue-writer".into())
-            .spawn(move || work(db, &queued, &shared))
+            .spawn(move || {
+                let end = CloseOnDrop(&commands);
+                work(db, end.0, &shared);
+            })
             .map_err(|error| Error::Unavailable(format!("cannot start the queue's writer: {error}")))?;
-        Ok(Self { commands })
+        Ok(Self { queued })
     }
 
     /// Runs `moves` inside a transaction. It may run more than once; only the last run counts.
-    pub(super) async fn run<T, F>(&self, moves: F) -> Result<T>
+    pub(super) async fn run<T, F>(&self, lane: Lane, moves: F) -> Result<T>
     where
         T: Send + 'static,
         F: FnMut(&Ledger<'_>) -> Outcome<T> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let ended = || Error::Unavailable("the queue's writer has ended".into());
-        self.commands.send(Box::new(Pending { moves, answer: None, reply })).map_err(|_| ended())?;
-        answer.await.map_err(|_| ended())?
+        self.queued.push(lane, Box::new(Pending { moves, answer: None, reply }));
+        answer.await.map_err(|_| Error::Unavailable("the queue's writer has ended".into()))?
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.queued.lanes().closed = true;
+        self.queued.came.notify_one();
+    }
+}
+
+/// Whoever waits for a writer that panicked learns that it has ended.
+struct CloseOnDrop<'queued>(&'queued Queued);
+
+impl Drop for CloseOnDrop<'_> {
+    fn drop(&mut self) {
+        let mut lanes = self.0.lanes();
+        *lanes = Lanes { closed: true, ..Lanes::default() };
+    }
+}
+
+impl Queued {
+    fn lanes(&self) -> MutexGuard<'_, Lanes> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Drops a command that comes after the end.
+    fn push(&self, lane: Lane, command: Box<dyn Command>) {
+        let mut lanes = self.lanes();
+        match lane {
+            _ if lanes.closed => return,
+            Lane::Drain => lanes.drain.push_back(command),
+            Lane::Intake => lanes.intake.push_back(command),
+        }
+        drop(lanes);
+        self.came.notify_one();
+    }
+
+    /// The next command; none once the writer was dropped and all have run.
+    fn wait(&self) -> Option<(Lane, Box<dyn Command>)> {
+        let mut lanes = self.lanes();
+        loop {
+            if let Some(next) = lanes.next() {
+                return Some(next);
+            }
+            if lanes.closed {
+                return None;
+            }
+            lanes = self.came.wait(lanes).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl Lanes {
+    fn next(&mut self) -> Option<(Lane, Box<dyn Command>)> {
+        let drain = self.drain.pop_front().map(|command| (Lane::Drain, command));
+        drain.or_else(|| self.intake.pop_front().map(|command| (Lane::Intake, command)))
     }
 }
 
@@ -76,10 +160,10 @@ where
     }
 }
 
-fn work(mut db: Connection, queued: &Receiver<Box<dyn Command>>, shared: &Shared) {
-    while let Ok(first) = queued.recv() {
+fn work(mut db: Connection, queued: &Queued, shared: &Shared) {
+    while let Some((lane, first)) = queued.wait() {
         let mut batch = vec![first];
-        let committed = commit(&mut db, &mut batch, Some(queued), shared);
+        let committed = commit(&mut db, &mut batch, Some((lane, queued)), shared);
         let disk_full = matches!(&committed, Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull));
         if committed.is_ok() || batch.len() == 1 && !disk_full {
             answer(batch, &committed, shared);
@@ -104,34 +188,44 @@ fn answer(batch: Vec<Box<dyn Command>>, committed: &rusqlite::Result<()>, shared
     }
 }
 
-/// Runs and commits `batch`, and what `more` holds by then.
+/// Runs and commits `batch`, which may go on with what is queued by then; its first command came on the lane given.
 fn commit(
     db: &mut Connection,
     batch: &mut Vec<Box<dyn Command>>,
-    more: Option<&Receiver<Box<dyn Command>>>,
+    more: Option<(Lane, &Queued)>,
     shared: &Shared,
 ) -> rusqlite::Result<()> {
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let ledger = Ledger::new(&transaction, shared.clock.now_ms(), &shared.policy);
     let began = Instant::now();
-    let mut ran = 0;
-    loop {
-        while let Some(command) = batch.get_mut(ran) {
-            ran += 1;
-            command.run(&ledger)?;
-        }
-        if ran >= BATCH || began.elapsed() >= BATCH_TIME {
-            break;
-        }
-        match more.and_then(|queued| queued.try_recv().ok()) {
-            Some(command) => batch.push(command),
-            None => break,
+    for command in batch.iter_mut() {
+        command.run(&ledger)?;
+    }
+    if let Some((first, queued)) = more {
+        let mut took_in = first == Lane::Intake;
+        loop {
+            let used_up = batch.len() >= BATCH || began.elapsed() >= BATCH_TIME;
+            let next = match used_up {
+                false => queued.lanes().next(),
+                true if took_in => None,
+                true => queued.lanes().intake.pop_front().map(|command| (Lane::Intake, command)),
+            };
+            let Some((lane, mut command)) = next else { break };
+            took_in |= lane == Lane::Intake;
+            let ran = command.run(&ledger);
+            batch.push(command);
+            ran?;
         }
     }
-    let made_work = ledger.made_work();
+    ledger.write_events()?;
+    let news = ledger.news();
+    drop(ledger);
     transaction.commit()?;
-    if made_work {
+    if news.work {
         shared.work.notify_waiters();
+    }
+    if news.mail {
+        shared.mail.notify_waiters();
     }
     Ok(())
 }
@@ -154,7 +248,7 @@ pub(super) fn unavailable(file: &Path, error: &rusqlite::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::queue::sqlite::SqliteBroker;
+    use crate::queue::sqlite::{SqliteBroker, Synchronous};
     use crate::queue::{Clock, Policy};
 
     fn note(ledger: &Ledger<'_>, session: &str) -> Outcome<()> {
@@ -165,23 +259,25 @@ mod tests {
     #[tokio::test]
     async fn one_failing_command_does_not_fail_its_batch() {
         let home = tempfile::tempdir().unwrap();
-        let broker = SqliteBroker::open(&home.path().join("queue.db"), Policy::default(), Clock::default()).unwrap();
+        let broker =
+            SqliteBroker::open(&home.path().join("queue.db"), Policy::default(), Clock::default(), Synchronous::Off)
+                .unwrap();
         let (gathered, wait) = std::sync::mpsc::channel::<()>();
         let mut held = false;
         // Holds the writer until the others have queued up behind it.
-        let first = broker.writer.run(move |ledger| {
+        let first = broker.writer.run(Lane::Drain, move |ledger| {
             if !std::mem::replace(&mut held, true) {
                 wait.recv().expect("the test goes on");
             }
             note(ledger, "first")
         });
-        let second = broker.writer.run(|ledger| note(ledger, "second"));
+        let second = broker.writer.run(Lane::Drain, |ledger| note(ledger, "second"));
         // Its first statement must not stay when its second one fails.
-        let failing = broker.writer.run(|ledger| {
+        let failing = broker.writer.run(Lane::Drain, |ledger| {
             let _ = note(ledger, "half")?;
             note(ledger, "first")
         });
-        let refused = broker.writer.run(|_| Ok(Err::<(), _>(Error::Invalid("no".into()))));
+        let refused = broker.writer.run(Lane::Drain, |_| Ok(Err::<(), _>(Error::Invalid("no".into()))));
         let go = async { gathered.send(()).expect("the writer waits") };
 
         let (first, second, failing, refused, ()) = tokio::join!(first, second, failing, refused, go);
@@ -192,6 +288,6 @@ mod tests {
         let count = |ledger: &Ledger<'_>| {
             ledger.db.query_row("SELECT count(*) FROM said", [], |row| row.get::<_, i64>(0)).map(Ok)
         };
-        assert_eq!(broker.writer.run(count).await.unwrap(), 2);
+        assert_eq!(broker.writer.run(Lane::Drain, count).await.unwrap(), 2);
     }
 }

@@ -87,23 +87,24 @@ pub async fn full_queue_refuses_the_whole_group(world: World) {
     world.enqueue(vec![job()]).await;
 }
 
-pub async fn full_queue_takes_back_the_chunks_before(world: World) {
+pub async fn refusal_of_a_later_chunk_leaves_nothing_to_run(world: World) {
     let (group, many) = grouped(jobs(3_001));
 
-    let refused = world.broker.enqueue(&group, &many).await;
+    let first = world.broker.enqueue(&group, &many).await;
+    assert!(matches!(first, Err(Error::Full(_))), "{first:?}");
+    for refused in [first, world.broker.enqueue(&group, &many).await] {
+        // Said again, a group whose first chunks were cancelled is sealed: nothing changes.
+        let cancelled = world.broker.group(group.id).await.unwrap().is_some();
+        assert!(matches!(refused, Err(Error::Full(_))) || cancelled, "{refused:?}");
+        assert_eq!(world.depth(QUEUE).await, (0, 0, 0));
+        assert!(world.claim("a", 1, 10).await.is_empty());
+    }
 
-    assert!(matches!(refused, Err(Error::Full(_))), "{refused:?}");
-    assert_eq!(world.broker.group(group.id).await.unwrap(), None);
-    assert_eq!(world.broker.job(many[0].id).await.unwrap(), None);
-    assert_eq!(world.depth(QUEUE).await, (0, 0, 0));
-    assert!(world.claim("a", 1, 10).await.is_empty());
-    // What was taken back can be submitted again, elsewhere too, and every job runs once.
-    let mut few = many[..5].to_vec();
-    few[3].priority = 10;
-    few[4].queue = "other".into();
-    world.broker.enqueue(&group, &few).await.unwrap();
-    assert_eq!(ids(&world.claim("a", 2, 10).await), [few[3].id, few[0].id, few[1].id, few[2].id]);
-    assert_eq!((world.depth(QUEUE).await, world.depth("other").await), ((0, 0, 4), (1, 0, 0)));
+    if let Some(kept) = world.broker.group(group.id).await.unwrap() {
+        assert_eq!((kept.cancelled, kept.pending), (kept.total, 0), "what the chunks before held");
+        assert!(kept.sealed && kept.cancelling && kept.finished_at.is_some());
+    }
+    world.enqueue(jobs(3_000)).await;
 }
 
 pub async fn cap_counts_delayed_jobs_and_no_running_ones(world: World) {

@@ -49,7 +49,8 @@ pub async fn expired_lease_returns_job_to_queue(world: World) {
     assert_eq!(ids(&recovered), ids_of(&jobs[..2]));
     assert_eq!(recovered[0].attempt, 2);
     assert_ne!(recovered[0].lease.token, lost[0].lease.token);
-    assert_eq!(world.broker.job(jobs[0].id).await.unwrap().unwrap().stalls, 1);
+    let kept = world.job(jobs[0].id).await;
+    assert_eq!((kept.stalls, kept.alone), (0, true), "what ran beside it may be to blame");
 }
 
 pub async fn zombie_cannot_settle_after_recovery(world: World) {
@@ -68,14 +69,16 @@ pub async fn zombie_cannot_settle_after_recovery(world: World) {
     assert_eq!(world.settle(&zombie[0].lease, succeed()).await, Settled::LeaseLost, "it never counted");
 }
 
-pub async fn third_stall_fails_the_job_as_poison(world: World) {
+pub async fn third_stall_alone_fails_the_job_as_poison(world: World) {
     let (group, poison) = world.enqueue(jobs(1)).await;
-    for sequence in 1..=3 {
+    // The first time it had neighbours, who may be to blame.
+    for (sequence, stalls) in [(1, 0), (2, 0), (3, 1), (4, 2)] {
         assert_eq!(world.claim("a", sequence, 1).await.len(), 1);
+        assert_eq!(world.job(poison[0].id).await.stalls, stalls);
         world.clock.advance(world.policy.lease);
     }
 
-    assert!(world.claim("a", 4, 1).await.is_empty());
+    assert!(world.claim("a", 5, 1).await.is_empty());
 
     assert_eq!(world.state(&poison[0]).await, "failed");
     let group = world.group(group.id).await;
@@ -92,7 +95,7 @@ pub async fn released_job_is_first_in_line_and_blameless(world: World) {
     let (_, jobs) = world.enqueue(jobs(2)).await;
     let claimed = world.claim("a", 1, 1).await;
 
-    world.broker.release(&[claimed[0].lease.clone()]).await.unwrap();
+    world.broker.release(&[claimed[0].lease.clone()], None).await.unwrap();
 
     let kept = world.broker.job(jobs[0].id).await.unwrap().unwrap();
     assert_eq!((kept.state.as_str(), kept.attempt, kept.stalls), ("waiting", 0, 0));
@@ -105,11 +108,11 @@ pub async fn released_job_is_first_in_line_and_blameless(world: World) {
 pub async fn released_token_never_comes_back(world: World) {
     world.enqueue(vec![job()]).await;
     let first = world.claim("a", 1, 1).await;
-    world.broker.release(&[first[0].lease.clone()]).await.unwrap();
+    world.broker.release(&[first[0].lease.clone()], None).await.unwrap();
     let second = world.claim("a", 2, 1).await;
 
     // Its reply was lost, so it is said again.
-    world.broker.release(&[first[0].lease.clone()]).await.unwrap();
+    world.broker.release(&[first[0].lease.clone()], None).await.unwrap();
 
     assert_ne!(first[0].lease.token, second[0].lease.token);
     assert_eq!(world.depth(QUEUE).await, (0, 0, 1));
@@ -121,7 +124,36 @@ pub async fn released_jobs_keep_their_order(world: World) {
     let claimed = world.claim("a", 1, 3).await;
     let leases: Vec<_> = claimed.iter().map(|job| job.lease.clone()).collect();
 
-    world.broker.release(&leases).await.unwrap();
+    world.broker.release(&leases, None).await.unwrap();
 
     assert_eq!(ids(&world.claim("b", 1, 9).await), [jobs[3].id, jobs[0].id, jobs[1].id, jobs[2].id]);
+}
+
+pub async fn released_for_later_is_delayed_and_blameless(world: World) {
+    let (_, jobs) = world.enqueue(vec![job(), job()]).await;
+    let claimed = world.claim("a", 1, 1).await;
+
+    world.broker.release(&[claimed[0].lease.clone()], Some(HOUR)).await.unwrap();
+    world.broker.release(&[claimed[0].lease.clone()], Some(HOUR * 9)).await.unwrap();
+
+    let kept = world.job(jobs[0].id).await;
+    assert_eq!((kept.state.as_str(), kept.attempt, kept.due_at.is_some()), ("delayed", 0, true));
+    assert_eq!(world.depth(QUEUE).await, (1, 1, 0));
+    assert_eq!(world.settle(&claimed[0].lease, succeed()).await, Settled::LeaseLost);
+    world.clock.advance(HOUR);
+    let again = world.claim("b", 1, 9).await;
+    assert_eq!(ids(&again), [jobs[1].id, jobs[0].id], "promoted to the back of the line");
+    assert_eq!(again[1].attempt, 1);
+    assert_ne!(again[1].lease.token, claimed[0].lease.token);
+}
+
+pub async fn leases_that_expire_together_are_all_recovered(world: World) {
+    let (_, jobs) = world.enqueue(jobs(2_500)).await;
+    assert_eq!(world.drain("a").await.len(), 2_500);
+    world.clock.advance(HOUR * 100);
+
+    let recovered = world.drain("b").await;
+
+    assert_eq!(ids(&recovered), ids_of(&jobs));
+    assert!(recovered.iter().all(|job| job.alone && job.attempt == 2));
 }

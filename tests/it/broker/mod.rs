@@ -5,15 +5,25 @@
 
 #![allow(clippy::unchecked_time_subtraction, reason = "a panic is how a test fails")]
 
+mod alone;
+mod cancelling;
+mod chains;
 mod claiming;
 mod enqueueing;
+mod events;
+mod follow_ups;
+mod keys;
 mod leases;
+mod listing;
+mod mail_and_workers;
+mod queues;
 mod random;
 mod redis_only;
+mod retention;
 mod settling;
 mod sqlite_only;
 mod waiting;
-mod world;
+pub mod world;
 
 macro_rules! conformance {
     ($($module:ident: $($case:ident),+ $(,)?;)+) => {
@@ -52,7 +62,7 @@ conformance! {
         long_group_is_enqueued_in_chunks,
         bulky_payloads_come_back_whole,
         full_queue_refuses_the_whole_group,
-        full_queue_takes_back_the_chunks_before,
+        refusal_of_a_later_chunk_leaves_nothing_to_run,
         cap_counts_delayed_jobs_and_no_running_ones,
         wrong_jobs_are_refused;
     claiming:
@@ -82,10 +92,111 @@ conformance! {
         beat_tells_lost_leases,
         expired_lease_returns_job_to_queue,
         zombie_cannot_settle_after_recovery,
-        third_stall_fails_the_job_as_poison,
+        third_stall_alone_fails_the_job_as_poison,
         released_job_is_first_in_line_and_blameless,
         released_token_never_comes_back,
-        released_jobs_keep_their_order;
+        released_jobs_keep_their_order,
+        released_for_later_is_delayed_and_blameless,
+        leases_that_expire_together_are_all_recovered;
+    alone:
+        crashed_jobs_run_next_alone_and_first,
+        expired_job_runs_next_alone_and_is_not_blamed,
+        third_crash_alone_fails_the_job_as_poison,
+        crashes_and_expiries_alone_count_together,
+        death_among_neighbours_never_counts,
+        repeated_crash_is_committed_again,
+        crash_of_a_lost_lease_changes_nothing,
+        release_keeps_a_job_alone;
+    cancelling:
+        job_that_waits_or_is_delayed_is_cancelled_at_once,
+        running_job_is_asked_to_stop_by_its_heartbeat,
+        success_and_failure_of_a_cancelled_attempt_stand,
+        whatever_would_run_a_cancelled_job_again_ends_it,
+        worker_may_settle_as_cancelled_unasked,
+        cancelling_finished_jobs_changes_nothing,
+        cancelled_group_ends_what_waits_and_asks_what_runs,
+        attempts_of_a_cancelled_group_do_not_run_again,
+        long_group_that_nobody_works_on_is_cancelled,
+        cancelling_a_group_again_ends_nothing_more,
+        cancelling_one_job_leaves_the_rest_of_its_group,
+        group_cancelled_among_racing_workers_ends_with_true_counters;
+    chains:
+        held_job_is_delayed_without_being_due,
+        success_starts_the_next_one,
+        delay_of_a_held_job_begins_with_the_success,
+        several_may_follow_one,
+        failure_cancels_the_rest_of_the_chain,
+        poison_cancels_the_rest_of_the_chain,
+        cancelling_cancels_the_chain_behind,
+        success_of_a_cancelled_attempt_goes_on_with_the_chain,
+        success_in_a_cancelled_group_starts_nothing,
+        chain_crosses_queues,
+        long_chain_ends_with_its_first_job,
+        held_jobs_count_for_the_cap,
+        chain_to_a_stranger_or_backwards_is_refused,
+        started_follower_outlives_its_delayed_sibling;
+    follow_ups:
+        follow_up_comes_when_all_have_succeeded,
+        follow_up_of_success_is_left_out_otherwise,
+        follow_up_of_any_end_always_comes,
+        repeated_settlement_fires_once,
+        group_of_no_jobs_fires_at_once,
+        follow_up_honours_its_delay_and_no_cap,
+        follow_up_that_exists_is_not_made_again,
+        cancelled_group_is_followed_too,
+        poison_and_purge_are_followed_too,
+        purge_spares_what_follows_it,
+        chain_that_breaks_finishes_its_group_and_fires,
+        group_cannot_follow_itself;
+    queues:
+        paused_queue_gives_no_jobs_until_resumed,
+        paused_queue_still_promotes_recovers_and_settles,
+        queue_is_paused_before_its_first_job,
+        wait_does_not_return_for_a_paused_queue,
+        resuming_wakes_idle_workers,
+        purge_cancels_what_waits_is_delayed_or_held,
+        long_paused_queue_is_purged,
+        names_that_are_no_words_are_refused;
+    keys:
+        key_is_reserved_for_one_group,
+        enqueued_group_binds_its_key,
+        key_is_bound_without_a_reservation,
+        key_of_another_group_refuses_the_whole_group,
+        refused_group_binds_nothing,
+        reservation_is_given_back_by_its_group_alone,
+        racing_reservations_are_granted_once,
+        keys_of_the_wrong_length_are_refused;
+    retention:
+        finished_groups_come_by_age_the_oldest_first,
+        removed_group_leaves_nothing,
+        unfinished_and_unknown_groups_are_not_removed,
+        long_group_is_removed_whole;
+    listing:
+        delayed_jobs_are_listed_by_due_time,
+        active_jobs_are_listed_by_the_end_of_their_lease,
+        failed_jobs_are_listed_the_last_death_first,
+        poisoned_jobs_are_dead_too,
+        copy_takes_the_dead_one_off_the_list;
+    events:
+        life_of_a_job_is_told_in_order,
+        last_job_is_told_before_its_group_and_what_follows,
+        group_of_no_jobs_is_enqueued_and_finished,
+        cancels_purges_and_poison_are_told,
+        events_come_in_pages,
+        old_events_are_forgotten,
+        ids_of_no_event_are_refused;
+    mail_and_workers:
+        letters_are_collected_once_and_in_order,
+        collecting_waits_for_the_first_letter,
+        letter_to_another_connection_wakes_its_collector,
+        empty_mailbox_answers_after_the_timeout,
+        racing_collectors_share_the_letters,
+        full_mailbox_keeps_the_last_thousand,
+        mail_memory_is_long_enough_to_ask_and_answer,
+        workers_are_listed_by_session_with_their_last_report,
+        silent_worker_is_no_longer_listed,
+        worker_that_signs_off_is_gone,
+        sessions_that_are_no_words_are_refused;
     waiting:
         wait_returns_at_once_when_work_is_there,
         wait_returns_when_another_connection_enqueues,

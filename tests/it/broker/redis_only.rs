@@ -2,10 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use pixmill::job::Class;
-use pixmill::queue::{Broker, Error, Policy, Settled};
+use bytes::Bytes;
+use pixmill::job::{Class, GroupId, JobId, State};
+use pixmill::queue::{
+    Broker, Clock, Error, EventKind, Index, Key, NewGroup, On, Policy, Reservation, Settled, Then, Verdict,
+};
 
-use super::world::{HOUR, QUEUE, World, ask, grouped, ids, ids_of, job, jobs, retry, settlement, succeed};
+use super::world::{
+    HOUR, QUEUE, World, ask, delayed, grouped, ids, ids_of, in_queue, job, jobs, priority, retry, settlement, succeed,
+};
 use crate::support::proxy::Proxy;
 use crate::support::redis::RedisServer;
 
@@ -109,6 +114,91 @@ async fn hanging_server_is_unavailable_and_its_late_answers_confuse_nobody() {
 }
 
 #[tokio::test]
+async fn deaf_wait_is_noticed_and_the_next_one_works() {
+    let server = RedisServer::start(&[]);
+    let broker = connect(&server).await;
+    let queues = vec![QUEUE.to_owned()];
+    // Leaves a connection that the next wait takes.
+    broker.wait(&queues, Class::Cpu, Duration::from_millis(1)).await.unwrap();
+
+    server.signal(rustix::process::Signal::STOP);
+    let began = Instant::now();
+    let (waited, collected) = tokio::join!(
+        broker.wait(&queues, Class::Cpu, Duration::from_millis(100)),
+        broker.collect("a", Duration::from_millis(100)),
+    );
+    server.signal(rustix::process::Signal::CONT);
+
+    assert!(matches!(waited, Err(Error::Unavailable(_))), "{waited:?}");
+    assert!(matches!(collected, Err(Error::Unavailable(_))), "{collected:?}");
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    broker.post("a", b"letter").await.unwrap();
+    let (group, jobs) = grouped(jobs(1));
+    broker.enqueue(&group, &jobs).await.unwrap();
+    broker.wait(&queues, Class::Cpu, Duration::from_secs(30)).await.unwrap();
+    assert_eq!(broker.collect("a", Duration::from_secs(30)).await.unwrap(), [&b"letter"[..]]);
+}
+
+#[tokio::test]
+async fn cancel_that_its_caller_gave_up_is_completed_by_claims() {
+    let world = World::redis(Policy::default()).await;
+    let (group, _) = world.enqueue(jobs(2_500)).await;
+    world.broker.ping().await.unwrap();
+    let other = world.another().await;
+    let mut cancel = Box::pin(world.broker.cancel_group(group.id));
+    // Looked at once, it asks for the first of three chunks.
+    assert!(futures::poll!(&mut cancel).is_pending());
+    while !other.group(group.id).await.unwrap().unwrap().cancelling {}
+    drop(cancel);
+
+    let claim = world.claim_all(&ask("a", 1, 9)).await;
+
+    assert_eq!(ids(&claim.jobs), [], "a job of a cancelled group runs");
+    assert_eq!(claim.next_due, Some(Duration::ZERO), "nobody comes back for the rest");
+    world.broker.pause(QUEUE).await.unwrap();
+    world.claim("a", 2, 0).await;
+    let kept = world.group(group.id).await;
+    assert_eq!((kept.cancelled, kept.finished_at.is_some()), (2_500, true));
+    assert_eq!(world.broker.cancel_group(group.id).await.unwrap(), Some(0));
+}
+
+#[tokio::test]
+async fn cancelled_jobs_leave_no_ids_in_line() {
+    let server = RedisServer::start(&[]);
+    let broker = connect(&server).await;
+    let (group, jobs) = grouped(vec![job(), priority(9), job()]);
+    broker.enqueue(&group, &jobs).await.unwrap();
+    broker.pause(QUEUE).await.unwrap();
+
+    broker.cancel_job(jobs[0].id).await.unwrap();
+    broker.cancel_job(jobs[1].id).await.unwrap();
+    assert_ne!(run(&server, &["KEYS", "*:q:*"]).await, redis::Value::Array(vec![]));
+    broker.cancel_job(jobs[2].id).await.unwrap();
+
+    assert_eq!(run(&server, &["KEYS", "*:q:*"]).await, redis::Value::Array(vec![]));
+}
+
+#[tokio::test]
+async fn deleted_records_hold_up_no_other_job() {
+    let server = RedisServer::start(&[]);
+    let clock = Clock::default();
+    let policy = Policy::default();
+    let broker = Broker::connect_redis_at(&server.url(), "pixmill", policy.clone(), clock.clone()).await.unwrap();
+    let (group, jobs) = grouped(vec![job(), job(), delayed(Duration::from_secs(1)), job()]);
+    broker.enqueue(&group, &jobs).await.unwrap();
+    broker.claim(&ask("a", 1, 1)).await.unwrap();
+    for gone in &jobs[..3] {
+        run(&server, &["DEL", &format!("{{pixmill}}:j:{}", gone.id)]).await;
+    }
+    clock.advance(policy.lease);
+
+    let claimed = broker.claim(&ask("a", 2, 9)).await.unwrap();
+
+    assert_eq!(ids(&claimed.jobs), [jobs[3].id]);
+    assert!(claimed.next_due > Some(Duration::ZERO), "it is tried again for ever");
+}
+
+#[tokio::test]
 async fn full_memory_refuses_work_and_drains() {
     let server = RedisServer::start(&["--maxmemory-policy", "noeviction"]);
     let broker = connect(&server).await;
@@ -126,9 +216,41 @@ async fn full_memory_refuses_work_and_drains() {
     let claimed = claim.unwrap().jobs;
     assert_eq!((settled, claimed.len()), (vec![Settled::Committed], 2));
     assert_eq!(broker.beat(&[claimed[0].lease.clone()]).await.unwrap().lost, []);
-    broker.release(&[claimed[0].lease.clone()]).await.unwrap();
+    broker.release(&[claimed[0].lease.clone()], None).await.unwrap();
     run(&server, &["CONFIG", "SET", "maxmemory", "0"]).await;
     broker.enqueue(&late, &work).await.unwrap();
+}
+
+#[tokio::test]
+async fn full_memory_obeys_orders() {
+    let server = RedisServer::start(&["--maxmemory-policy", "noeviction"]);
+    let broker = connect(&server).await;
+    let (old, none) = grouped(vec![]);
+    let (group, jobs) = grouped(jobs(4));
+    broker.enqueue(&old, &none).await.unwrap();
+    broker.enqueue(&group, &jobs).await.unwrap();
+    broker.post("a", b"letter").await.unwrap();
+    broker.reserve("key", group.id).await.unwrap();
+    let claimed = broker.claim(&ask("a", 1, 1)).await.unwrap().jobs;
+    run(&server, &["CONFIG", "SET", "maxmemory", "1"]).await;
+
+    for refused in [broker.post("a", b"another").await, broker.reserve("other", group.id).await.map(drop)] {
+        assert!(matches!(refused, Err(Error::Full(_))), "{refused:?}");
+    }
+    assert_eq!(broker.collect("a", Duration::ZERO).await.unwrap(), [&b"letter"[..]]);
+    broker.unreserve("key", group.id).await.unwrap();
+    broker.report("a", b"here").await.unwrap();
+    assert_eq!(broker.workers().await.unwrap().len(), 1);
+    broker.pause(QUEUE).await.unwrap();
+    broker.resume(QUEUE).await.unwrap();
+    assert_eq!(broker.cancel_job(jobs[1].id).await.unwrap(), Some(State::Cancelled));
+    assert_eq!(broker.purge(QUEUE).await.unwrap(), 2);
+    assert_eq!(broker.cancel_group(group.id).await.unwrap(), Some(0));
+    assert_eq!(broker.beat(&[claimed[0].lease.clone()]).await.unwrap().cancelled, [jobs[0].id]);
+    broker.settle(&[settlement(&claimed[0], Verdict::Cancel)], None).await.unwrap();
+    assert!(broker.group(group.id).await.unwrap().unwrap().finished_at.is_some());
+    assert!(broker.remove_group(old.id).await.unwrap());
+    assert!(broker.remove_group(group.id).await.unwrap());
 }
 
 #[tokio::test]
@@ -173,8 +295,53 @@ async fn records_of_another_version_are_refused() {
 
     let refused = Broker::connect_redis(&server.url(), "pixmill", Policy::default()).await.err().unwrap();
 
-    assert!(matches!(&refused, Error::Incompatible(why) if why.contains("999") && why.contains('1')), "{refused}");
+    assert!(matches!(&refused, Error::Incompatible(why) if why.contains("999") && why.contains('2')), "{refused}");
     Broker::connect_redis(&server.url(), "another", Policy::default()).await.unwrap();
+}
+
+/// What the version before wrote: no index of finished groups and failed jobs, no lists of a group's members.
+#[tokio::test]
+async fn records_of_the_version_before_are_taken_over() {
+    let server = RedisServer::start(&[]);
+    let [ended, open] = [(); 2].map(|()| GroupId::new().to_string());
+    let [failed, waiting, delayed] = [(); 3].map(|()| JobId::new().to_string());
+    let set = async |key: String, fields: &[&str]| {
+        run(&server, &[&["HSET", &format!("{{pixmill}}:{key}")], fields].concat()).await;
+    };
+    run(&server, &["SET", "{pixmill}:schema", "1"]).await;
+    let counted = ["meta", "", "created", "1000", "sealed", "1", "succeeded", "0", "cancelled", "0"];
+    let result = format!("f{failed}{{}}");
+    set(format!("g:{ended}"), &counted).await;
+    set(format!("g:{ended}"), &["total", "1", "pending", "0", "failed", "1", "finished", "2000", "r:0", &result]).await;
+    set(format!("g:{open}"), &counted).await;
+    set(format!("g:{open}"), &["total", "2", "pending", "2", "failed", "0"]).await;
+    let place = format!("{QUEUE}:cpu:5");
+    let common = ["place", &place, "kind", "image.process", "most", "4", "created", "1000", "payload", "{}"];
+    set(format!("j:{failed}"), &[&common[..], &["state", "failed", "group", &ended, "index", "0"]].concat()).await;
+    set(format!("j:{failed}"), &["attempt", "1", "runs", "1", "token", "", "committed", " a:1 ", "finished", "2000"])
+        .await;
+    set(format!("j:{waiting}"), &[&common[..], &["state", "waiting", "group", &open, "index", "0"]].concat()).await;
+    set(format!("j:{delayed}"), &[&common[..], &["state", "delayed", "group", &open, "index", "1"]].concat()).await;
+    run(&server, &["RPUSH", &format!("{{pixmill}}:q:{place}"), &waiting]).await;
+    run(&server, &["ZADD", "{pixmill}:delayed", "3000", &delayed]).await;
+    set("queues".into(), &[&format!("{QUEUE}:cpu:waiting"), "1", &format!("{QUEUE}:cpu:delayed"), "1"]).await;
+
+    let broker = connect(&server).await;
+
+    let (ended, open): (GroupId, GroupId) = (ended.parse().unwrap(), open.parse().unwrap());
+    assert_eq!(run(&server, &["GET", "{pixmill}:schema"]).await, redis::Value::BulkString(b"2".into()));
+    let dead = broker.list(Index::Dead, 0, 9).await.unwrap();
+    assert_eq!(dead.iter().map(|dead| dead.job.to_string()).collect::<Vec<_>>(), [failed]);
+    assert_eq!(broker.finished_groups(HOUR, 9).await.unwrap(), [ended]);
+    assert!(broker.remove_group(ended).await.unwrap());
+    assert_eq!(broker.list(Index::Dead, 0, 9).await.unwrap(), []);
+    assert_eq!(broker.job(waiting.parse().unwrap()).await.unwrap().unwrap().state, State::Waiting);
+    // Its members cannot be walked, but none of them runs any more.
+    assert_eq!(broker.cancel_group(open).await.unwrap(), Some(0));
+    assert_eq!(ids(&broker.claim(&ask("a", 1, 9)).await.unwrap().jobs), []);
+    let kept = broker.group(open).await.unwrap().unwrap();
+    assert_eq!((kept.cancelled, kept.finished_at.is_some()), (2, true));
+    assert_eq!(run(&server, &["EXISTS", "{pixmill}:cancels"]).await, redis::Value::Int(0));
 }
 
 #[tokio::test]
@@ -200,7 +367,7 @@ async fn lost_replies_cost_nothing() {
     proxy.lose_next_reply();
     let first = broker.claim(&ask("a", 1, 3)).await.unwrap().jobs;
     proxy.lose_next_reply();
-    broker.release(&[first[2].lease.clone()]).await.unwrap();
+    broker.release(&[first[2].lease.clone()], None).await.unwrap();
     proxy.lose_next_reply();
     let beat = broker.beat(&[first[0].lease.clone(), first[1].lease.clone()]).await.unwrap();
     proxy.lose_next_reply();
@@ -216,4 +383,51 @@ async fn lost_replies_cost_nothing() {
     assert_eq!((kept.total, kept.pending, kept.succeeded, kept.sealed), (2_500, 2_499, 1, true));
     let depth = &broker.depths().await.unwrap()[0];
     assert_eq!((depth.waiting, depth.delayed, depth.active), (2_496, 1, 2));
+}
+
+#[tokio::test]
+async fn lost_replies_to_orders_cost_nothing() {
+    let server = RedisServer::start(&[]);
+    let proxy = Proxy::before(server.port()).await;
+    let url = format!("redis://127.0.0.1:{}/", proxy.port());
+    let broker = Broker::connect_redis(&url, "pixmill", Policy::default()).await.unwrap();
+    let (group, jobs) = grouped(vec![job(), job(), job(), in_queue("other")]);
+    let key = Key { name: "key".into(), fingerprint: Bytes::from_static(b"print") };
+    let then = Then { on: On::Always, group: GroupId::new(), job: job() };
+    let group = NewGroup { key: Some(key.clone()), then: Some(then.clone()), ..group };
+
+    proxy.lose_next_reply();
+    assert_eq!(broker.reserve(&key.name, group.id).await.unwrap(), Reservation::Granted);
+    proxy.lose_next_reply();
+    broker.enqueue(&group, &jobs).await.unwrap();
+    let claimed = broker.claim(&ask("a", 1, 2)).await.unwrap().jobs;
+    proxy.lose_next_reply();
+    let crash = [settlement(&claimed[1], Verdict::Crash { alone: true })];
+    assert_eq!(broker.settle(&crash, None).await.unwrap().0, [Settled::Committed]);
+    assert_eq!(broker.job(jobs[1].id).await.unwrap().unwrap().stalls, 1, "one death counts once");
+    proxy.lose_next_reply();
+    assert_eq!(broker.cancel_job(jobs[2].id).await.unwrap(), Some(State::Cancelled));
+    proxy.lose_next_reply();
+    broker.pause("other").await.unwrap();
+    proxy.lose_next_reply();
+    broker.purge("other").await.unwrap();
+    proxy.lose_next_reply();
+    assert!(broker.cancel_group(group.id).await.unwrap().is_some());
+    proxy.lose_next_reply();
+    let cancelled = [settlement(&claimed[0], Verdict::Cancel)];
+    assert_eq!(broker.settle(&cancelled, None).await.unwrap().0, [Settled::Committed]);
+    proxy.lose_next_reply();
+    broker.post("a", b"letter").await.unwrap();
+    proxy.lose_next_reply();
+    assert_eq!(broker.collect("a", Duration::ZERO).await.unwrap(), [&b"letter"[..]]);
+    assert_eq!(broker.collect("a", Duration::ZERO).await.unwrap(), [] as [Bytes; 0]);
+    let kept = broker.group(group.id).await.unwrap().unwrap();
+    proxy.lose_next_reply();
+    assert!(broker.remove_group(group.id).await.unwrap());
+
+    assert_eq!(proxy.lost(), 11);
+    assert_eq!((kept.cancelled, kept.pending, kept.fired), (4, 0, true));
+    let fired = broker.events(None, 99).await.unwrap().into_iter().filter(|event| event.kind == EventKind::Fired);
+    assert_eq!(fired.count(), 1);
+    assert_eq!(broker.group(then.group).await.unwrap().unwrap().total, 1);
 }

@@ -69,7 +69,7 @@ pub async fn wrong_token_changes_nothing(world: World) {
     for lease in &wrong {
         assert_eq!(world.settle(lease, succeed()).await, Settled::LeaseLost, "{lease:?}");
     }
-    world.broker.release(&wrong).await.unwrap();
+    world.broker.release(&wrong, None).await.unwrap();
 
     assert_eq!(world.broker.beat(&wrong).await.unwrap().lost.len(), wrong.len());
     assert_eq!(world.group(group.id).await.pending, 2);

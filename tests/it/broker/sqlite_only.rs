@@ -3,9 +3,13 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
-use pixmill::queue::{Broker, Error, NewGroup, NewJob, Policy, Settled};
+use pixmill::job::{GroupId, JobId, State};
+use pixmill::queue::{Broker, Clock, Error, Index, NewGroup, NewJob, Policy, Settled};
 
 use crate::support::disk::SmallDisk;
 
@@ -24,7 +28,46 @@ async fn file_of_a_newer_version_is_refused() {
 
     let refused = open(&file).err().unwrap();
 
-    assert!(matches!(&refused, Error::Incompatible(why) if why.contains("999") && why.contains(" 1")), "{refused}");
+    assert!(matches!(&refused, Error::Incompatible(why) if why.contains("999") && why.contains(" 2")), "{refused}");
+}
+
+/// Tables, columns and indexes, as SQLite has noted them.
+fn layout(file: &Path) -> Vec<String> {
+    let db = rusqlite::Connection::open(file).unwrap();
+    let mut layout = db
+        .prepare(
+            "SELECT tables.name || '.' || columns.name || ' ' || columns.type || columns.\"notnull\" || columns.pk \
+             || ifnull(dflt_value, '') FROM sqlite_schema AS tables JOIN pragma_table_info(tables.name) AS columns \
+             UNION ALL SELECT sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL ORDER BY 1",
+        )
+        .unwrap();
+    layout.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+}
+
+#[tokio::test]
+async fn file_of_the_first_version_goes_on() {
+    let home = tempfile::tempdir().unwrap();
+    let (old, new) = (home.path().join("old.db"), home.path().join("new.db"));
+    let first_version = rusqlite::Connection::open(&old).unwrap();
+    first_version.execute_batch(include_str!("../../fixtures/queue-schema-1.sql")).unwrap();
+    drop(first_version);
+
+    let broker = open(&old).unwrap();
+
+    drop(open(&new).unwrap());
+    assert_eq!(layout(&old), layout(&new));
+    let job = |byte: u8| JobId::from(uuid::Uuid::from_bytes([byte; 16]));
+    assert_eq!(broker.list(Index::Dead, 0, 9).await.unwrap()[0].job, job(0x22));
+    // The lease of the running one has expired since.
+    let claimed = broker.claim(&ask("a", 1, 9)).await.unwrap().jobs;
+    assert_eq!((ids(&claimed), claimed[0].alone), (vec![job(0x21), job(0x20)], true));
+    let ends: Vec<_> = claimed.iter().map(|job| settlement(job, succeed())).collect();
+    broker.settle(&ends, None).await.unwrap();
+    let group = broker.group(GroupId::from(uuid::Uuid::from_bytes([0x11; 16]))).await.unwrap().unwrap();
+    assert_eq!((group.succeeded, group.failed, group.pending, group.cancelling), (2, 1, 0, false));
+    assert!(group.finished_at.is_some() && broker.remove_group(group.id).await.unwrap());
+    drop(broker);
+    drop(open(&old).unwrap());
 }
 
 #[tokio::test]
@@ -68,6 +111,117 @@ async fn many_callers_share_commits_and_each_gets_its_answer() {
         async move { broker.claim(&ask(&format!("s{session}"), 1, 1)).await.unwrap().jobs.len() }
     });
     assert_eq!(futures::future::join_all(claims).await.into_iter().sum::<usize>(), 300);
+}
+
+#[tokio::test]
+async fn heartbeat_overtakes_a_flood_of_new_work() {
+    const FLOOD: u64 = 10_000;
+    let home = tempfile::tempdir().unwrap();
+    let broker = open(&home.path().join("queue.db")).unwrap();
+    let (group, work) = grouped(jobs(1));
+    broker.enqueue(&group, &work).await.unwrap();
+    let claimed = broker.claim(&ask("a", 1, 1)).await.unwrap().jobs;
+    let begun = Arc::new(AtomicU64::new(0));
+    let mut flood = tokio::task::JoinSet::new();
+    for _ in 0..FLOOD {
+        let (broker, begun) = (broker.clone(), Arc::clone(&begun));
+        flood.spawn(async move {
+            let (group, jobs) = grouped(jobs(1));
+            begun.fetch_add(1, Ordering::Relaxed);
+            broker.enqueue(&group, &jobs).await.unwrap();
+        });
+    }
+    while begun.load(Ordering::Relaxed) < FLOOD {
+        tokio::task::yield_now().await;
+    }
+
+    let heart = broker.dedicated().await.unwrap();
+    let beat = heart.beat(&[claimed[0].lease.clone()]).await.unwrap();
+
+    let waiting = broker.depths().await.unwrap()[0].waiting;
+    assert!(waiting < FLOOD, "the heartbeat was the last to be answered");
+    assert!(beat.lost.is_empty());
+    flood.join_all().await;
+    assert_eq!(broker.depths().await.unwrap()[0].waiting, FLOOD);
+}
+
+/// Has a group of `file` look as if its cancel had been ordered by a process that died before it ended any job.
+fn order_cancel(file: &Path, group: GroupId) {
+    let db = rusqlite::Connection::open(file).unwrap();
+    let id = uuid::Uuid::from(group).into_bytes();
+    assert_eq!(db.execute("UPDATE grp SET cancelling = 1 WHERE id = ?1", [id]).unwrap(), 1);
+    db.execute("INSERT INTO walk VALUES (?1, 0)", [id]).unwrap();
+}
+
+#[tokio::test]
+async fn claims_go_on_with_a_cancel_that_was_broken_off() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("queue.db");
+    let broker = open(&file).unwrap();
+    let (group, many) = grouped(jobs(2_500));
+    broker.enqueue(&group, &many).await.unwrap();
+    broker.pause(QUEUE).await.unwrap();
+    order_cancel(&file, group.id);
+
+    for sequence in 1..=3 {
+        assert!(broker.group(group.id).await.unwrap().unwrap().finished_at.is_none());
+        assert!(broker.claim(&ask("a", sequence, 1)).await.unwrap().jobs.is_empty());
+    }
+
+    let group = broker.group(group.id).await.unwrap().unwrap();
+    assert_eq!((group.cancelled, group.finished_at.is_some()), (2_500, true));
+    assert_eq!(broker.cancel_group(group.id).await.unwrap(), Some(0));
+}
+
+#[tokio::test]
+async fn cancel_that_was_broken_off_is_completed_by_the_next_one() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("queue.db");
+    let broker = open(&file).unwrap();
+    let (group, many) = grouped(jobs(1_500));
+    broker.enqueue(&group, &many).await.unwrap();
+    order_cancel(&file, group.id);
+
+    assert_eq!(broker.cancel_group(group.id).await.unwrap(), Some(1_500));
+}
+
+#[tokio::test]
+async fn claim_leases_nothing_of_a_group_whose_cancel_is_under_way() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("queue.db");
+    let broker = open(&file).unwrap();
+    let ((group, many), (neighbours, others)) = (grouped(jobs(1_500)), grouped(jobs(3)));
+    broker.enqueue(&group, &many).await.unwrap();
+    broker.enqueue(&neighbours, &others).await.unwrap();
+    order_cancel(&file, group.id);
+
+    let claimed = broker.claim(&ask("a", 1, 9)).await.unwrap().jobs;
+
+    assert_eq!(ids(&claimed), ids_of(&others));
+    assert_eq!(broker.job(many[1_499].id).await.unwrap().unwrap().state, State::Cancelled);
+    assert_eq!(broker.group(group.id).await.unwrap().unwrap().pending, 0);
+}
+
+#[tokio::test]
+async fn old_events_are_dropped() {
+    let home = tempfile::tempdir().unwrap();
+    let policy = Policy { events: 80, ..Policy::default() };
+    let broker = Broker::open_sqlite_unsynced(&home.path().join("queue.db"), policy, Clock::default()).unwrap();
+    let mut groups = Vec::new();
+    for _ in 0..300 {
+        let (group, jobs) = grouped(jobs(1));
+        broker.enqueue(&group, &jobs).await.unwrap();
+        groups.push(group.id);
+    }
+
+    let kept = broker.events(None, 1_000).await.unwrap();
+
+    assert!((80..=91).contains(&kept.len()), "{}", kept.len());
+    let told: Vec<_> = kept.iter().map(|event| event.group).collect();
+    assert_eq!(told, groups[300 - kept.len()..]);
+    assert!(kept.is_sorted_by(|one, next| one.id < next.id));
+    let rest = broker.events(Some(&kept[9].id), 5).await.unwrap();
+    assert_eq!(rest, kept[10..15]);
 }
 
 /// The other process of [`acknowledged_jobs_outlive_a_killed_process`]: enqueues and tells, until it is killed.
@@ -175,10 +329,18 @@ async fn drain(broker: &Broker, session: &str) -> usize {
 async fn nearly_full_disk_refuses_work_and_drains() {
     let disk = SmallDisk::mount("32m");
     let broker = queue(&disk);
+    let (group, first) = grouped(jobs(1_500));
+    broker.enqueue(&group, &first).await.unwrap();
 
     let enqueued = enqueue_until_full(&broker).await;
 
     assert!(enqueued > 100, "{enqueued}");
+    broker.cancel_job(first[0].id).await.unwrap();
+    assert_eq!(broker.cancel_group(group.id).await.unwrap(), Some(1_499));
+    assert!(broker.remove_group(group.id).await.unwrap());
+    broker.report("a", b"drains").await.unwrap();
+    broker.post("a", b"go on").await.unwrap();
+    assert_eq!(broker.collect("a", Duration::ZERO).await.unwrap().len(), 1);
     assert_eq!(drain(&broker, "a").await, enqueued);
     let depth = &broker.depths().await.unwrap()[0];
     assert_eq!((depth.waiting, depth.active), (0, 0));

@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use pixmill::job::{Class, GroupId, JobId};
 use pixmill::queue::{
-    Broker, Claim, ClaimRequest, ClaimedJob, Clock, Group, Lease, NewGroup, NewJob, Policy, Settled, Settlement,
-    Verdict,
+    Broker, Claim, ClaimRequest, ClaimedJob, Clock, EventKind, Group, Job, Lease, NewGroup, NewJob, On, Policy,
+    Settled, Settlement, Then, Verdict,
 };
 
 use crate::support::redis::RedisServer;
@@ -16,6 +16,9 @@ use crate::support::redis::RedisServer;
 pub const QUEUE: &str = "cpu_intensive";
 pub const MINUTE: Duration = Duration::from_mins(1);
 pub const HOUR: Duration = Duration::from_hours(1);
+
+/// An event without its id and time.
+pub type Happened = (EventKind, GroupId, Option<JobId>);
 
 pub struct World {
     pub clock: Clock,
@@ -26,14 +29,20 @@ pub struct World {
 }
 
 enum Place {
-    File { file: PathBuf, _home: tempfile::TempDir },
+    File { file: PathBuf, synced: bool, _home: tempfile::TempDir },
     Server { server: Arc<RedisServer>, prefix: String },
 }
 
 impl World {
     pub async fn sqlite(policy: Policy) -> Self {
         let home = tempfile::tempdir().unwrap();
-        Self::at(Place::File { file: home.path().join("queue.db"), _home: home }, policy).await
+        Self::at(Place::File { file: home.path().join("queue.db"), synced: true, _home: home }, policy).await
+    }
+
+    /// As [`sqlite`](Self::sqlite), without waiting for the disk.
+    pub async fn sqlite_unsynced(policy: Policy) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        Self::at(Place::File { file: home.path().join("queue.db"), synced: false, _home: home }, policy).await
     }
 
     pub async fn redis(policy: Policy) -> Self {
@@ -94,8 +103,18 @@ impl World {
         group
     }
 
+    pub async fn job(&self, id: JobId) -> Job {
+        self.broker.job(id).await.unwrap().expect("the job is known")
+    }
+
     pub async fn state(&self, job: &NewJob) -> String {
-        self.broker.job(job.id).await.unwrap().expect("the job is known").state.to_string()
+        self.job(job.id).await.state.to_string()
+    }
+
+    /// Everything that has happened.
+    pub async fn events(&self) -> Vec<Happened> {
+        let events = self.broker.events(None, 10_000).await.unwrap();
+        events.into_iter().map(|event| (event.kind, event.group, event.job)).collect()
     }
 
     /// waiting, delayed, active
@@ -108,7 +127,10 @@ impl World {
 impl Place {
     async fn open(&self, policy: &Policy, clock: &Clock) -> Broker {
         match self {
-            Self::File { file, .. } => Broker::open_sqlite_at(file, policy.clone(), clock.clone()).unwrap(),
+            Self::File { file, synced, .. } => {
+                let open = if *synced { Broker::open_sqlite_at } else { Broker::open_sqlite_unsynced };
+                open(file, policy.clone(), clock.clone()).unwrap()
+            }
             Self::Server { server, prefix } => {
                 Broker::connect_redis_at(&server.url(), prefix, policy.clone(), clock.clone()).await.unwrap()
             }
@@ -126,6 +148,8 @@ pub fn job() -> NewJob {
         priority: 5,
         delay: None,
         max_attempts: 4,
+        after: None,
+        retry_of: None,
         payload: Bytes::from_static(b"{\"kind\":\"image.process\",\"zero\":\"\\u0000\"}\0\xff"),
     }
 }
@@ -142,6 +166,15 @@ pub fn in_queue(queue: &str) -> NewJob {
     NewJob { queue: queue.into(), ..job() }
 }
 
+pub fn after(first: &NewJob) -> NewJob {
+    NewJob { after: Some(first.id), ..job() }
+}
+
+/// A follow-up of one job.
+pub fn then(on: On) -> Then {
+    Then { on, group: GroupId::new(), job: NewJob { kind: "zip".into(), ..job() } }
+}
+
 pub fn jobs(count: usize) -> Vec<NewJob> {
     (0..count).map(|_| job()).collect()
 }
@@ -150,7 +183,7 @@ pub fn grouped(mut jobs: Vec<NewJob>) -> (NewGroup, Vec<NewJob>) {
     for (index, job) in (0..).zip(&mut jobs) {
         job.index = index;
     }
-    (NewGroup { id: GroupId::new(), meta: Bytes::from_static(b"meta\0\xff") }, jobs)
+    (NewGroup::new(GroupId::new(), Bytes::from_static(b"meta\0\xff")), jobs)
 }
 
 pub fn ask(session: &str, sequence: u64, limit: usize) -> ClaimRequest {

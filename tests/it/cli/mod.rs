@@ -1,6 +1,9 @@
 //! The command line as people meet it: the real binary, its output, its exit codes, its files.
 
 mod batch;
+mod control;
+mod inspect;
+mod post;
 mod process;
 mod remote;
 

@@ -1,8 +1,11 @@
 //! What happens around the service in years of running: crashes, frozen workers, a full disk, a Redis that goes away.
 //! Nothing that was acknowledged is lost, and nothing is done twice.
 
+mod children;
+mod control;
 mod crashes;
 mod disk;
+mod outbox;
 mod redis;
 mod shutdown;
 
@@ -17,13 +20,29 @@ fn impatient(home: Home) -> Home {
     home.set("queue.lease", "900ms").set("queue.beat", "300ms")
 }
 
-/// A group that keeps two workers busy for seconds; its id.
+/// With the log that tells what ran where.
+fn talkative(home: Home) -> Home {
+    home.set("log.level", "info,pixmill::worker=debug").set("worker.niceness", "0")
+}
+
+/// A group that keeps two workers busy for a while; its id.
 async fn long_group(client: &Client, count: usize) -> String {
+    group_of(client, count, r#"[{"type": "resize", "width": 640, "height": 480}]"#.to_owned()).await
+}
+
+/// A group whose pictures each keep a core busy for about a second, in steps, however quick the build; its id.
+async fn slow_group(client: &Client, count: usize) -> String {
+    let quick = json!({"type": "resize", "width": 640, "height": 480});
+    let slow = |i: usize| json!({"type": "resize", "width": 2000 - i, "height": 1500 - i, "format": "webp"});
+    let operations = std::iter::once(quick).chain((0..4).map(slow)).collect::<Value>();
+    group_of(client, count, operations.to_string()).await
+}
+
+async fn group_of(client: &Client, count: usize, operations: String) -> String {
     let picture = large_photo();
     let names: Vec<String> = (0..count).map(|i| format!("{i}.jpg")).collect();
     let form = images(names.iter().map(|name| (name.as_str(), picture.clone())));
-    let form = form.text("operations", r#"[{"type": "resize", "width": 640, "height": 480}]"#);
-    client.upload(form).await["task_id"].as_str().unwrap().to_owned()
+    client.upload(form.text("operations", operations)).await["task_id"].as_str().unwrap().to_owned()
 }
 
 /// Waits until `count` pictures of a group have ended, and fewer than all.

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use rustix::process::Signal;
 
-use super::{all_is_well, long_group, underway};
+use super::{all_is_well, long_group, slow_group, underway};
 use crate::support::client::images;
 use crate::support::pictures::plain_png;
 use crate::support::service::Home;
@@ -63,6 +63,33 @@ async fn run_cut_off_by_the_grace_period_shares_no_folder_with_the_next() {
     assert!(results.iter().all(|entry| entry["attempts"] == 1), "given back without blame: {status}");
     let second_runs = results.iter().filter(|entry| entry["paths"][0].as_str().unwrap().contains("/2/"));
     assert!(second_runs.count() > 0, "nothing was given back: {status}");
+}
+
+#[tokio::test]
+async fn second_signal_gives_back_what_runs() {
+    for home in [Home::sqlite(), Home::redis()] {
+        let home = patient(home).set("server.shutdown_grace", "10m");
+        let service = home.serve_with(&["--no-workers"]);
+        let worker = home.worker().await;
+        let group = slow_group(&service, 6).await;
+        underway(&service, &group, 1).await;
+        worker.signal(Signal::TERM);
+        worker.says("given back").await;
+        worker.signal(Signal::STOP);
+        // Whatever it had nearly finished, it has not.
+        for child in worker.children() {
+            rustix::process::kill_process(rustix::process::Pid::from_raw(child).unwrap(), Signal::STOP).unwrap();
+        }
+        worker.signal(Signal::TERM);
+        worker.signal(Signal::CONT);
+        let (status, _, log) = worker.ends().await;
+        assert!(status.success() && log.contains("once more ends at once"), "{status}: {log}");
+        let metrics = service.get("/metrics").await.text();
+        assert!(metrics.contains(r#"pixmill_jobs{queue="cpu_intensive",state="active"} 0"#), "{metrics}");
+        let _next = home.worker().await;
+        let status = all_is_well(&home, &service, &group, 6).await;
+        assert!(status["result"].as_array().unwrap().iter().all(|entry| entry["attempts"] == 1), "{status}");
+    }
 }
 
 #[tokio::test]

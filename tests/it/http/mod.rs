@@ -1,9 +1,13 @@
 //! What a client of the HTTP API may rely on, shown with the real program over real connections.
 
 mod access;
+mod cancelling;
 mod contract;
 mod files;
 mod forms;
+mod keys;
 mod operations;
 mod pictures;
+mod retries;
+mod routing;
 mod telemetry;

@@ -15,11 +15,16 @@ async fn metrics_count_requests_pictures_and_attempts() {
         service.done(form).await;
         service.get("/nothing/here").await;
         // The worker counts an attempt just after the broker has its result.
-        let metrics = until("both attempts are counted", async || {
+        let metrics = until("both attempts and the worker are counted", async || {
             let answer = service.get("/metrics").await;
             assert!(answer.header("content-type").starts_with("application/openmetrics-text"));
             let text = answer.text();
-            (text.contains(r#"outcome="succeeded"} 1"#) && text.contains(r#"outcome="failed"} 1"#)).then_some(text)
+            let counted = [
+                r#"kind="image.process",outcome="succeeded"} 1"#,
+                r#"kind="image.process",outcome="failed"} 1"#,
+                "pixmill_workers 1.0",
+            ];
+            counted.iter().all(|line| text.contains(line)).then_some(text)
         })
         .await;
         for line in [
@@ -30,7 +35,9 @@ async fn metrics_count_requests_pictures_and_attempts() {
             r#"pixmill_attempts_total{kind="image.process",outcome="succeeded"} 1"#,
             r#"pixmill_jobs{queue="cpu_intensive",state="active"} 0"#,
             "pixmill_jobs_in_flight 0",
-            "pixmill_attempt_duration_seconds_count 2",
+            r#"pixmill_queue_paused{queue="cpu_intensive"} 0"#,
+            "pixmill_dead_letters 1.0",
+            r#"pixmill_attempt_duration_seconds_count{kind="image.process"} 2"#,
             "# EOF",
         ] {
             assert!(metrics.contains(line), "{line} is missing:\n{metrics}");

@@ -41,6 +41,11 @@ impl Client {
         Answer::of(self.request("GET", path)).await
     }
 
+    /// A request without a body.
+    pub async fn send(&self, method: &str, path: &str) -> Answer {
+        Answer::of(self.request(method, path)).await
+    }
+
     pub async fn post(&self, form: Form) -> Answer {
         Answer::of(self.request("POST", "/api/upload").multipart(form)).await
     }
@@ -101,6 +106,21 @@ impl Client {
         self.raw(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes()).await
     }
 
+    /// Begins to upload `a.png` and stops before the form's end; `header` is a line more for its head.
+    pub async fn halted_upload(&self, header: &str, picture: &[u8]) -> Halted {
+        let before = "--b\r\nContent-Disposition: form-data; name=\"images\"; filename=\"a.png\"\r\n\r\n";
+        let body = [before.as_bytes(), picture, b"\r\n--b--\r\n"].concat();
+        let (host, length) = (self.address(), body.len());
+        let head = format!(
+            "POST /api/upload HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{header}\
+             Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {length}\r\n\r\n"
+        );
+        let mut stream = TcpStream::connect(host).await.unwrap();
+        let (first, rest) = body.split_at(length - 8);
+        stream.write_all(&[head.as_bytes(), first].concat()).await.unwrap();
+        Halted { stream, rest: rest.to_vec() }
+    }
+
     /// A POST to `/api/upload` with a body of any bytes.
     pub async fn raw_post(&self, content_type: &str, body: &[u8]) -> Answer {
         let (host, length) = (self.address(), body.len());
@@ -109,6 +129,22 @@ impl Client {
              Content-Length: {length}\r\n\r\n"
         );
         self.raw(&[head.as_bytes(), body].concat()).await
+    }
+}
+
+/// An upload of one picture that stops before the form's last bytes.
+pub struct Halted {
+    stream: TcpStream,
+    rest: Vec<u8>,
+}
+
+impl Halted {
+    /// Sends the rest; answers what comes back.
+    pub async fn finish(mut self) -> Answer {
+        self.stream.write_all(&self.rest).await.unwrap();
+        let mut reply = Vec::new();
+        let _ = self.stream.read_to_end(&mut reply).await;
+        Answer::parse(&reply)
     }
 }
 

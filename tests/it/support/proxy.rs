@@ -1,4 +1,4 @@
-//! A TCP proxy that loses one reply: it passes the request on, and cuts the connection when the answer arrives.
+//! A TCP proxy that loses replies: it passes the request on, and cuts the connection when the answer arrives.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -33,7 +33,12 @@ impl Proxy {
 
     /// From now on, the next reply is lost.
     pub fn lose_next_reply(&self) {
-        self.to_lose.store(1, Ordering::SeqCst);
+        self.lose_replies(1);
+    }
+
+    /// From now on, as many replies are lost.
+    pub fn lose_replies(&self, count: usize) {
+        self.to_lose.store(count, Ordering::SeqCst);
     }
 
     /// Replies lost so far.
@@ -51,7 +56,7 @@ async fn pass(client: TcpStream, server: TcpStream, to_lose: Arc<AtomicUsize>, l
     let replies = async {
         let mut bytes = vec![0; 65_536];
         while let Ok(read @ 1..) = from_server.read(&mut bytes).await {
-            if to_lose.swap(0, Ordering::SeqCst) == 1 {
+            if to_lose.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
                 lost.fetch_add(1, Ordering::SeqCst);
                 break;
             }

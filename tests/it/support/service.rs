@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 
+use pixmill::queue::{Broker, Policy};
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
@@ -91,6 +92,19 @@ impl Home {
         Service { client: Client::new(url), process }
     }
 
+    /// Its queue, for what no client does.
+    pub async fn broker(&self) -> Broker {
+        let setting =
+            |name: &str| self.settings.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+        match &self.redis {
+            Some(url) => {
+                let prefix = setting("PIXMILL__BROKER__PREFIX").unwrap_or("pixmill");
+                Broker::connect_redis(url, prefix, Policy::default()).await.unwrap()
+            }
+            None => Broker::open_sqlite(&self.folder.join("queue.db"), Policy::default()).unwrap(),
+        }
+    }
+
     /// A worker that has begun to ask for jobs.
     pub async fn worker(&self) -> Process {
         let worker = self.start(&["worker"]);
@@ -161,6 +175,26 @@ impl Process {
 
     pub fn signal(&self, signal: Signal) {
         rustix::process::kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// The processes that it has started and that run.
+    pub fn children(&self) -> Vec<i32> {
+        let parent = Pid::from_child(&self.child).as_raw_nonzero().get().to_string();
+        let running = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
+            let pid = entry.ok()?.file_name().to_str()?.parse().ok()?;
+            // The program's name stands in brackets; its state and its parent come behind.
+            let about = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+            let mut fields = about.rsplit_once(") ")?.1.split(' ');
+            (fields.next()? != "Z" && fields.next()? == parent).then_some(pid)
+        });
+        running.collect()
+    }
+
+    /// Where it had pictures computed, in the order in which they began: job and process. It logs that as `debug`.
+    pub fn starts(&self) -> Vec<(String, i32)> {
+        let log = self.log();
+        let told = log.lines().filter_map(|line| line.split_once("started job ")?.1.split_once(" in process "));
+        told.map(|(job, rest)| (job.to_owned(), rest.split(' ').next().unwrap().parse().unwrap())).collect()
     }
 
     /// As a crash or the kernel's memory killer would.

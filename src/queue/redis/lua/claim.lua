@@ -1,111 +1,110 @@
--- Promotes what is due, recovers expired leases, then leases waiting jobs to a session: queues in the order given,
--- priorities from `first` to `last`, oldest first.
+-- Promotes what is due, recovers expired leases and goes on with broken-off cancels, then leases waiting jobs to a
+-- session: queues in the order given, priorities from `first` to `last`, oldest first.
 -- KEYS[1]  prefix
--- ARGV     1 time offset, 2 lease in ms, 3 stalls until poison, 4 result of a poisoned job, 5 session, 6 sequence,
---          7 class, 8 first priority, 9 last priority, 10 most jobs, then the queues
+-- ARGV     1 time offset, 2 events kept, 3 lease in ms, 4 stalls until poison, 5 result of a poisoned job, 6 session,
+--          7 sequence, 8 class, 9 first priority, 10 last priority, 11 most jobs, then the queues
 -- Returns  { ms until something is due or -1, then for each job:
---          id, token, group, index, kind, attempt, most attempts, payload }
+--          id, token, group, index, kind, attempt, most attempts, 1 to run alone, payload }
 
 -- Jobs promoted or recovered, and dead entries skipped, by one call at the most: others wait meanwhile.
 local SWEEP, SKIPS = 1000, 5000
-local lease, max_stalls, poison = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
-local session, sequence, class = ARGV[5], tonumber(ARGV[6]), ARGV[7]
-local first, last, limit = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
--- Lines where jobs have come to wait.
-local fresh = {}
+local lease, max_stalls, poison = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
+local session, sequence, class = ARGV[6], tonumber(ARGV[7]), ARGV[8]
+local first, last, limit = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
 
+-- Somebody may have deleted a job's record, or Redis evicted it: that job is lost, but no other one stops for it.
 local due = redis.call('ZRANGE', prefix .. 'delayed', '-inf', now, 'BYSCORE', 'LIMIT', 0, SWEEP)
 for _, id in ipairs(due) do
   local job = prefix .. 'j:' .. id
   local place = redis.call('HGET', job, 'place')
-  redis.call('HSET', job, 'state', 'waiting')
-  redis.call('RPUSH', prefix .. 'q:' .. place, id)
-  local line = line_of(place)
-  moved(line, 'delayed', 'waiting')
-  fresh[line] = true
-end
-if #due > 0 then
-  redis.call('ZREM', prefix .. 'delayed', unpack(due))
+  undelayed[#undelayed + 1] = id
+  if place then
+    redis.call('HSET', job, 'state', 'waiting')
+    to_back(id, place)
+    moved(line_of(place), 'delayed', 'waiting')
+  end
 end
 
 local expired = redis.call('ZRANGE', prefix .. 'lease', '-inf', now, 'BYSCORE', 'LIMIT', 0, SWEEP)
--- The last one first: each goes to the front, so the one that expired first ends up first in line.
-for i = #expired, 1, -1 do
-  local id = expired[i]
-  local job = prefix .. 'j:' .. id
-  local place, stalls, group, index = unpack(redis.call('HMGET', job, 'place', 'stalls', 'group', 'index'))
-  local line = line_of(place)
-  stalls = (tonumber(stalls) or 0) + 1
-  -- The token goes without being recorded as committed, or a zombie would believe that it won.
-  if stalls >= max_stalls then
-    redis.call('HSET', job, 'state', 'failed', 'stalls', stalls, 'token', '', 'finished', now)
-    moved(line, 'active', nil)
-    finish(group, index, id, 'failed', poison)
+for _, id in ipairs(expired) do
+  local place, group, index, waits, flagged, alone = unpack(redis.call('HMGET', prefix .. 'j:' .. id,
+    'place', 'group', 'index', 'waits', 'cancelling', 'alone'))
+  if place then
+    -- The token goes without being recorded as committed, or a zombie would believe that it won.
+    stall(id, place, group, index, waits, flagged or cancels[group], alone, max_stalls, poison)
   else
-    redis.call('HSET', job, 'state', 'waiting', 'stalls', stalls, 'token', '')
-    redis.call('LPUSH', prefix .. 'q:' .. place, id)
-    moved(line, 'active', 'waiting')
-    fresh[line] = true
+    unleased[#unleased + 1] = id
   end
 end
-if #expired > 0 then
-  redis.call('ZREM', prefix .. 'lease', unpack(expired))
-  write_groups()
-end
-if next(depths) then
-  write_depths()
+
+local walking = false
+for group in pairs(cancels) do
+  if walk(group) then
+    walking = true
+    break
+  end
 end
 
+-- Lines where jobs have come to wait; this claim looks at its own.
+local fresh = woken
+woken = {}
+commit()
+
 local answer = { -1 }
-local function tell(id, token, group, index, kind, attempt, most, payload)
+local function tell(id, token, group, index, kind, attempt, most, alone, payload)
   local n = #answer
   answer[n + 1], answer[n + 2], answer[n + 3], answer[n + 4] = id, token, group, index
-  answer[n + 5], answer[n + 6], answer[n + 7], answer[n + 8] = kind, attempt, most, payload
+  answer[n + 5], answer[n + 6], answer[n + 7], answer[n + 8], answer[n + 9] = kind, attempt, most, alone or 0, payload
 end
 
 local said_key = prefix .. 'said:' .. session
-local said, told = -1, ''
+local said, repeated = -1, ''
 if limit > 0 then
   local kept = redis.call('HMGET', said_key, 'sequence', 'answer')
-  said, told = tonumber(kept[1]) or -1, kept[2] or ''
+  said, repeated = tonumber(kept[1]) or -1, kept[2] or ''
 end
 
 if sequence == said then
   -- The same answer again, without the leases that it has lost or settled since.
-  for id, token in string.gmatch(told, '(%S+) (%S+)') do
-    local state, held, group, index, kind, attempt, most, payload = unpack(redis.call('HMGET', prefix .. 'j:' .. id,
-      'state', 'token', 'group', 'index', 'kind', 'attempt', 'most', 'payload'))
+  for id, token in string.gmatch(repeated, '(%S+) (%S+)') do
+    local state, held, group, index, kind, attempt, most, alone, payload = unpack(redis.call('HMGET',
+      prefix .. 'j:' .. id, 'state', 'token', 'group', 'index', 'kind', 'attempt', 'most', 'alone', 'payload'))
     if state == 'active' and held == token then
-      tell(id, token, group, index, kind, attempt, most, payload)
+      tell(id, token, group, index, kind, attempt, most, alone, payload)
     end
   end
 elseif sequence > said then
   local room, skips, leases, saying = limit, SKIPS, {}, {}
-  for at = 11, #ARGV do
+  for at = 12, #ARGV do
     local line = ARGV[at] .. ':' .. class
     fresh[line] = nil
-    local left = tonumber(redis.call('HGET', prefix .. 'queues', line .. ':waiting')) or 0
+    local left, paused = unpack(redis.call('HMGET', prefix .. 'queues', line .. ':waiting', ARGV[at] .. '::paused'))
+    left = paused and 0 or tonumber(left) or 0
     local priority = first
     while left > 0 and room > 0 and skips > 0 do
       local place = line .. ':' .. priority
       local popped = redis.call('LPOP', prefix .. 'q:' .. place, room) or {}
       for _, id in ipairs(popped) do
         local job = prefix .. 'j:' .. id
-        local state, stands, group, index, kind, attempt, most, runs, payload = unpack(redis.call('HMGET', job,
-          'state', 'place', 'group', 'index', 'kind', 'attempt', 'most', 'runs', 'payload'))
-        if state == 'waiting' and stands == place then
+        local state, stands, group, index, kind, attempt, most, runs, alone, payload = unpack(redis.call('HMGET', job,
+          'state', 'place', 'group', 'index', 'kind', 'attempt', 'most', 'runs', 'alone', 'payload'))
+        if state ~= 'waiting' or stands ~= place then
+          -- Cancelled while it stood here.
+          skips = skips - 1
+        elseif cancels[group] then
+          finish(id, state, place, group, index, redis.call('HGET', job, 'waits'), 'cancelled', '')
+          left, skips = left - 1, skips - 1
+        else
           attempt, runs = (attempt or 0) + 1, (runs or 0) + 1
           local token = session .. ':' .. runs
           redis.call('HSET', job, 'state', 'active', 'attempt', attempt, 'runs', runs, 'token', token)
           leases[#leases + 1] = now + lease
           leases[#leases + 1] = id
           saying[#saying + 1] = id .. ' ' .. token
-          tell(id, token, group, index, kind, attempt, most, payload)
+          tell(id, token, group, index, kind, attempt, most, alone, payload)
           moved(line, 'waiting', 'active')
+          say('b', group, id)
           room, left = room - 1, left - 1
-        else
-          -- Taken back, or standing elsewhere by now.
-          skips = skips - 1
         end
       end
       if #popped == 0 or room > 0 and skips > 0 and redis.call('EXISTS', prefix .. 'q:' .. place) == 0 then
@@ -116,13 +115,10 @@ elseif sequence > said then
       end
     end
     if left > 0 and (room == 0 or skips <= 0) then
-      post(line)
+      woken[line] = true
     end
   end
-  if #leases > 0 then
-    redis.call('ZADD', prefix .. 'lease', unpack(leases))
-    write_depths()
-  end
+  in_parts('ZADD', prefix .. 'lease', leases)
   if limit > 0 then
     redis.call('HSET', said_key, 'sequence', sequence, 'answer', table.concat(saying, ' '))
     redis.call('EXPIRE', said_key, 86400)
@@ -130,9 +126,10 @@ elseif sequence > said then
 end
 
 for line in pairs(fresh) do
-  post(line)
+  woken[line] = true
 end
-local next_due = math.min(first_score('delayed') or math.huge, first_score('lease') or math.huge)
+commit()
+local next_due = walking and now or math.min(first_score('delayed'), first_score('lease'))
 if next_due < math.huge then
   answer[1] = math.max(0, next_due - now)
 end

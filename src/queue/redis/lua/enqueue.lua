@@ -1,12 +1,25 @@
--- Enqueues one chunk of a group: all of it, or nothing where a queue's cap is reached. Refused by Redis itself,
--- before it starts, when memory is used up: it carries no `allow-oom`.
+-- Enqueues one chunk of a group: all of it, or nothing where its key is taken or a queue's cap is reached. Refused by
+-- Redis itself, before it starts, when memory is used up: it carries no `allow-oom`.
 -- KEYS[1]  prefix
--- ARGV     1 time offset, 2 group, 3 meta, 4 '1' to seal, 5 cap of a queue, then for each job:
---          id, index, queue, class, priority, kind, delay in ms or -1, most attempts, payload
--- Returns  { 'ok' } | { 'known' } for a sealed group | { 'full', queue, open jobs, jobs refused }
+-- ARGV     1 time offset, 2 events kept, 3 group, 4 meta, 5 '1' to seal, 6 cap of a queue, 7 idempotency key or '',
+--          8 its fingerprint, 9 ms for which it is bound, 10 the group that follows or '', 11 when it does,
+--          12 to 22 the FIELDS of the job that follows, then the FIELDS of each job
+-- Returns  { 'ok' } | { 'known' } for a sealed group | { 'taken', group that the key is bound to }
+--          | { 'full', queue, open jobs, jobs refused }
 
-local FIRST, FIELDS = 6, 9
-local group, meta, seal, cap = prefix .. 'g:' .. ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
+local FIRST = 12 + FIELDS
+local id, meta, seal, cap = ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
+local group = prefix .. 'g:' .. id
+
+local bind
+if ARGV[7] ~= '' then
+  local owner, bound, lapses = unpack(redis.call('HMGET', prefix .. 'i:' .. ARGV[7], 'group', 'bound', 'lapses'))
+  if not bound or tonumber(lapses) <= now then
+    bind = true
+  elseif owner ~= id then
+    return { 'taken', owner }
+  end
+end
 
 if redis.call('HGET', group, 'sealed') == '1' then
   return { 'known' }
@@ -18,10 +31,11 @@ for at = FIRST, #ARGV, FIELDS do
 end
 local all_new = #names == 0 or redis.call('EXISTS', unpack(names)) == 0
 
-local fresh, more = {}, {}
+local fresh, ids, more = {}, {}, {}
 for at = FIRST, #ARGV, FIELDS do
   if all_new or redis.call('EXISTS', prefix .. 'j:' .. ARGV[at]) == 0 then
     fresh[#fresh + 1] = at
+    ids[#ids + 1] = ARGV[at]
     more[ARGV[at + 2]] = (more[ARGV[at + 2]] or 0) + 1
   end
 end
@@ -40,50 +54,33 @@ for queue, count in pairs(more) do
   end
 end
 
-if redis.call('EXISTS', group) == 0 then
-  redis.call('HSET', group, 'total', 0, 'pending', 0, 'succeeded', 0, 'failed', 0, 'cancelled', 0, 'sealed', 0,
-    'created', now, 'meta', meta)
-end
-
-local lists, lines = {}, {}
-local earliest = first_score('delayed') or math.huge
-for _, at in ipairs(fresh) do
-  local id, line, delay = ARGV[at], ARGV[at + 2] .. ':' .. ARGV[at + 3], tonumber(ARGV[at + 6])
-  local place = line .. ':' .. ARGV[at + 4]
-  local state = delay < 0 and 'waiting' or 'delayed'
-  redis.call('HSET', prefix .. 'j:' .. id, 'state', state, 'place', place, 'group', ARGV[2], 'index', ARGV[at + 1],
-    'kind', ARGV[at + 5], 'most', ARGV[at + 7], 'created', now, 'payload', ARGV[at + 8])
-  if state == 'delayed' then
-    redis.call('ZADD', prefix .. 'delayed', now + delay, id)
-    if now + delay < earliest then
-      earliest = now + delay
-      lines[line] = true
-    end
-  else
-    local list = lists[place]
-    if not list then
-      list = {}
-      lists[place] = list
-    end
-    list[#list + 1] = id
-    lines[line] = true
+local unknown = redis.call('EXISTS', group) == 0
+if unknown then
+  create_group(id, meta)
+  if ARGV[10] ~= '' then
+    redis.call('HSET', group, 'then', ARGV[10], 'on', ARGV[11],
+      'then_job', cmsgpack.pack({ unpack(ARGV, 12, FIRST - 1) }))
   end
-  moved(line, nil, state)
 end
-for place, list in pairs(lists) do
-  redis.call('RPUSH', prefix .. 'q:' .. place, unpack(list))
+if bind then
+  local key = prefix .. 'i:' .. ARGV[7]
+  redis.call('HSET', key, 'group', id, 'bound', 1, 'fingerprint', ARGV[8], 'lapses', now + ARGV[9])
+  redis.call('PEXPIRE', key, ARGV[9])
 end
-write_depths()
-
-redis.call('HINCRBY', group, 'total', #fresh)
-local pending = redis.call('HINCRBY', group, 'pending', #fresh)
+if unknown or #fresh > 0 then
+  say('E', id)
+end
+for _, at in ipairs(fresh) do
+  create(id, ARGV, at)
+end
+count_in(id, ids)
+if #ARGV >= FIRST then
+  -- Results are read by index: ids that exist elsewhere leave holes.
+  redis.call('HSET', group, 'length', ARGV[#ARGV - FIELDS + 2] + 1)
+end
 if seal == '1' then
   redis.call('HSET', group, 'sealed', 1)
-  if pending == 0 then
-    redis.call('HSET', group, 'finished', now)
-  end
+  tally_of(id)
 end
-for line in pairs(lines) do
-  post(line)
-end
+commit()
 return { 'ok' }

@@ -1,33 +1,32 @@
 -- Ends attempts, each only for the token that holds its lease.
 -- KEYS[1]  prefix
--- ARGV     1 time offset, then for each settlement:
---          job, token, 'succeeded' | 'failed' | 'delayed', ms until the retry, result or reason
+-- ARGV     1 time offset, 2 events kept, 3 stalls until poison, 4 result of a poisoned job, then for each settlement:
+--          job, token, 'succeeded' | 'failed' | 'retried' | 'cancelled' | 'crashed',
+--          ms until the retry or 1 for a crash alone, result or reason
 -- Returns  for each settlement 1 where it counts, also for a token that committed before, or 0 where the lease is lost
 
-local answers, released = {}, {}
-for at = 2, #ARGV, 5 do
-  local id, token, state, after, result = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
+local answers = {}
+for at = 5, #ARGV, 5 do
+  local id, token, verdict, after, result = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
   local job = prefix .. 'j:' .. id
-  local stands, held, place, group, index, committed = unpack(redis.call('HMGET', job,
-    'state', 'token', 'place', 'group', 'index', 'committed'))
+  local stands, held, place, group, index, waits, committed, flagged = unpack(redis.call('HMGET', job,
+    'state', 'token', 'place', 'group', 'index', 'waits', 'committed', 'cancelling'))
   committed = committed or ' '
   if stands == 'active' and held == token then
-    local line = line_of(place)
-    released[#released + 1] = id
     committed = committed .. token .. ' '
-    if state == 'delayed' then
-      local due = now + after
-      redis.call('HSET', job, 'state', state, 'token', '', 'committed', committed, 'reason', result)
-      if due < (first_score('delayed') or math.huge) then
-        post(line)
-      end
-      -- At once, so that the next one is compared with it.
-      redis.call('ZADD', prefix .. 'delayed', due, id)
-      moved(line, 'active', 'delayed')
+    flagged = flagged or cancels[group]
+    if verdict == 'succeeded' or verdict == 'failed' then
+      finish(id, stands, place, group, index, waits, verdict, result, committed)
+    elseif verdict == 'crashed' then
+      stall(id, place, group, index, waits, flagged, after == '1', tonumber(ARGV[3]), ARGV[4], committed)
+    elseif flagged or verdict == 'cancelled' then
+      finish(id, stands, place, group, index, waits, 'cancelled', '', committed)
     else
-      redis.call('HSET', job, 'state', state, 'token', '', 'committed', committed, 'finished', now)
-      finish(group, index, id, state, result)
-      moved(line, 'active', nil)
+      redis.call('HSET', job, 'state', 'delayed', 'token', '', 'committed', committed, 'reason', result)
+      unleased[#unleased + 1] = id
+      delay_until(id, place, now + after)
+      moved(line_of(place), 'active', 'delayed')
+      say('r', group, id)
     end
     answers[#answers + 1] = 1
   elseif token ~= '' and string.find(committed, ' ' .. token .. ' ', 1, true) then
@@ -36,9 +35,5 @@ for at = 2, #ARGV, 5 do
     answers[#answers + 1] = 0
   end
 end
-if #released > 0 then
-  redis.call('ZREM', prefix .. 'lease', unpack(released))
-  write_groups()
-  write_depths()
-end
+commit()
 return answers

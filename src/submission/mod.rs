@@ -1,31 +1,38 @@
 //! From received pictures to an enqueued group of jobs; HTTP and the command line share it.
 //!
 //! A picture is streamed to the store and its header probed on the way; what is wrong with one
-//! never fails its neighbours. Until the broker has acknowledged the group, everything stored for
-//! it is removed again on the first error, and when the submission is dropped.
+//! never fails its neighbours. Until a submission is written down in the [`outbox`], everything
+//! stored for it is removed again on the first error, and when it is dropped; from then on it is
+//! owed.
+
+pub mod outbox;
+mod retry;
+pub mod routing;
 
 use std::io::BufReader;
-use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use tracing::{info, warn};
 
 use crate::config;
 use crate::imaging::{self, Code, Operation};
 use crate::job::{Failure, GroupId, ImageProcess, JobId, Payload, Source};
-use crate::queue::{self, Broker, NewGroup, NewJob};
+use crate::queue::{self, Broker, Reservation};
 use crate::storage::{self, Storage, upload_key};
+
+use outbox::{Entry, Key, Manifest};
+
+pub use retry::{retry_group, retry_jobs};
 
 /// Characters of a client's file name that are kept.
 const NAME_CHARS: usize = 255;
-/// Originals of a group that the broker does not know are removed after this long.
-const ORPHAN_AGE: Duration = Duration::from_hours(24);
 
 /// What a client may ask for beside the operations.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Options {
     pub queue: Option<String>,
@@ -73,10 +80,13 @@ pub struct Rejected {
 }
 
 /// What the group's record keeps for us, opaque to the broker.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Meta {
     #[serde(default)]
     pub rejected: Vec<Rejected>,
+    /// The group whose pictures these are copies of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_of: Option<GroupId>,
 }
 
 /// What ended a submission before the broker had it.
@@ -89,23 +99,47 @@ pub enum Error {
     /// The pictures stopped coming.
     #[error("the upload ended early: {0}")]
     Source(Box<dyn std::error::Error + Send + Sync>),
+    /// A submission under the same idempotency key is still being received.
+    #[error("a request with this idempotency key is still being received")]
+    KeyInUse,
+    /// Something else was submitted under the same idempotency key.
+    #[error("group {0} was submitted with this idempotency key and other content")]
+    KeyReused(GroupId),
+    /// There is no such group or job.
+    #[error("there is no {0}")]
+    Unknown(String),
+    /// Nothing of it can be tried again.
+    #[error("{0}")]
+    NotRetryable(String),
 }
 
 /// A group on its way in.
-#[derive(Debug)]
 pub struct Submission {
     storage: Storage,
     limits: imaging::Limits,
     group: GroupId,
     accepted: Vec<Accepted>,
     rejected: Vec<Rejected>,
-    enqueued: bool,
+    keyed: Option<Keyed>,
+    /// Written down in the outbox, which answers for its files from then on.
+    owed: bool,
 }
 
-#[derive(Debug)]
+/// The idempotency key of a submission that is being received.
+struct Keyed {
+    name: String,
+    broker: Broker,
+    /// Each file's name and SHA-256.
+    content: Sha256,
+    /// What was submitted under it before.
+    earlier: Option<(GroupId, Bytes)>,
+}
+
 struct Accepted {
     image: String,
     key: String,
+    bytes: u64,
+    header: imaging::Header,
 }
 
 /// A group that the broker has.
@@ -119,7 +153,31 @@ pub struct Submitted {
 impl Submission {
     pub fn begin(storage: Storage, limits: &config::Limits) -> Self {
         let (accepted, rejected) = (Vec::new(), Vec::new());
-        Self { storage, limits: limits.imaging(), group: GroupId::new(), accepted, rejected, enqueued: false }
+        let (limits, group) = (limits.imaging(), GroupId::new());
+        Self { storage, limits, group, accepted, rejected, keyed: None, owed: false }
+    }
+
+    /// Reserves an idempotency key: submitted again with the same content, it gets the same group.
+    ///
+    /// # Errors
+    /// `KeyInUse`; or when the broker fails.
+    pub async fn reserve(&mut self, broker: &Broker, key: String) -> Result<(), Error> {
+        let earlier = match broker.reserve(&key, self.group).await? {
+            Reservation::Granted => None,
+            Reservation::Busy => return Err(Error::KeyInUse),
+            Reservation::Known { group, fingerprint } => Some((group, fingerprint)),
+        };
+        self.keyed = Some(Keyed { name: key, broker: broker.clone(), content: Sha256::new(), earlier });
+        Ok(())
+    }
+
+    /// Gives the idempotency key back, for the client to submit something better under it at once.
+    pub async fn unreserve(&mut self) {
+        if let Some(Keyed { name, broker, .. }) = self.keyed.take()
+            && let Err(error) = broker.unreserve(&name, self.group).await
+        {
+            warn!("an idempotency key stays reserved for a while: {error}");
+        }
     }
 
     /// Pictures received so far, good and bad.
@@ -143,11 +201,15 @@ impl Submission {
         let image = shown_name(name, index);
         let key = upload_key(self.group, index);
         let mut incoming = Some(self.storage.receive(&key).await?);
+        let mut digest = self.keyed.is_some().then(Sha256::new);
         let mut bytes = 0;
         let mut body = std::pin::pin!(body);
         while let Some(chunk) = body.next().await {
             let chunk = chunk.map_err(|error| Error::Source(error.into()))?;
             bytes += chunk.len() as u64;
+            if let Some(digest) = &mut digest {
+                digest.update(&chunk);
+            }
             if bytes > self.limits.max_file_bytes {
                 // The rest is read, so that the pictures behind it can be, but no longer kept.
                 incoming = None;
@@ -155,6 +217,11 @@ impl Submission {
             if let Some(incoming) = &mut incoming {
                 incoming.write(chunk).await?;
             }
+        }
+        if let (Some(keyed), Some(digest)) = (&mut self.keyed, digest) {
+            keyed.content.update((name.len() as u64).to_be_bytes());
+            keyed.content.update(name);
+            keyed.content.update(digest.finalize());
         }
         let verdict = match incoming {
             None => {
@@ -171,7 +238,7 @@ impl Submission {
             }
         };
         match verdict {
-            Ok(_) => self.accepted.push(Accepted { image, key }),
+            Ok(header) => self.accepted.push(Accepted { image, key, bytes, header }),
             Err(error) => {
                 self.storage.remove(&key).await?;
                 self.rejected.push(Rejected { index, image, error: error.into() });
@@ -193,53 +260,74 @@ impl Submission {
     /// Enqueues a job for each accepted picture, in the order received. Durable when it returns.
     ///
     /// # Errors
-    /// When the broker refuses or is away; nothing is left behind then.
+    /// When the broker refuses, and nothing is left behind; or when it is away, and the upkeep tidies up. `KeyReused`.
     pub async fn enqueue(
         mut self,
         broker: &Broker,
         operations: &[Operation],
         options: &Options,
-        max_attempts: u32,
+        queue: &config::Queue,
     ) -> Result<Submitted, Error> {
-        let delay = options.eta.and_then(|eta| Duration::try_from(eta.duration_since(Timestamp::now())).ok());
-        let jobs: Vec<NewJob> = self
-            .accepted
-            .drain(..)
-            .zip(0..)
-            .map(|(accepted, index)| {
-                let payload = Payload::ImageProcess(ImageProcess {
-                    source: Source::Stored(accepted.key),
-                    image: accepted.image,
-                    operations: operations.to_vec(),
-                });
-                NewJob {
-                    id: JobId::new(),
-                    index,
-                    kind: payload.kind().into(),
-                    queue: options.queue.clone().unwrap_or_else(|| payload.default_queue().into()),
-                    class: payload.class(),
-                    priority: options.priority.unwrap_or(5),
-                    delay,
-                    max_attempts: options.retries.map_or(max_attempts, |retries| retries + 1),
-                    payload: serde_json::to_vec(&payload).expect("a payload always serialises").into(),
-                }
-            })
-            .collect();
-        let meta = Meta { rejected: std::mem::take(&mut self.rejected) };
-        let kept = serde_json::to_vec(&meta).expect("strings and numbers always serialise");
-        broker.enqueue(&NewGroup { id: self.group, meta: kept.into() }, &jobs).await?;
-        self.enqueued = true;
-        info!(group.id = %self.group, "enqueued {} pictures as group {}", jobs.len(), self.group);
-        Ok(Submitted { group: self.group, images: jobs.len(), rejected: meta.rejected })
+        let key = self.keyed.as_ref().map(|keyed| keyed.key(operations, options));
+        if let (Some(Keyed { earlier: Some((group, fingerprint)), .. }), Some(key)) = (&self.keyed, &key) {
+            if *fingerprint != key.fingerprint {
+                return Err(Error::KeyReused(*group));
+            }
+            let (images, rejected) = (self.accepted.len(), self.rejected.clone());
+            return Ok(Submitted { group: *group, images, rejected });
+        }
+        let priority = options.priority.unwrap_or(5);
+        let limits = self.limits.clone();
+        let entry = |accepted: Accepted| {
+            let payload = Payload::ImageProcess(ImageProcess {
+                source: Source::Stored(accepted.key),
+                image: accepted.image,
+                operations: operations.to_vec(),
+                peak: Some(imaging::estimate(accepted.bytes, &accepted.header, operations, &limits)),
+                lost: 0,
+            });
+            let asked = options.queue.as_deref().unwrap_or(payload.default_queue());
+            Entry {
+                id: JobId::new(),
+                queue: routing::queue(&queue.routes, payload.kind(), asked, priority).into(),
+                priority,
+                max_attempts: options.retries.map_or(queue.max_attempts, |retries| retries + 1),
+                after: None,
+                retry_of: None,
+                payload,
+            }
+        };
+        let jobs: Vec<Entry> = self.accepted.drain(..).map(entry).collect();
+        let meta = Meta { rejected: std::mem::take(&mut self.rejected), retry_of: None };
+        let submitted = Submitted { group: self.group, images: jobs.len(), rejected: meta.rejected.clone() };
+        let (group, created_at) = (self.group, Timestamp::now());
+        let manifest = Manifest { group, meta, key, created_at, eta: options.eta, jobs };
+        self.owed = true;
+        outbox::submit(&self.storage, broker, manifest).await?;
+        info!(group.id = %submitted.group, "enqueued {} pictures as group {}", submitted.images, submitted.group);
+        Ok(submitted)
+    }
+}
+
+impl Keyed {
+    /// The key with what it stands for: operations and options in one form, however they were written, and the files.
+    fn key(&self, operations: &[Operation], options: &Options) -> Key {
+        let asked = serde_json::to_vec(&(operations, options)).expect("operations and options always serialise");
+        let whole = Sha256::new().chain_update(self.content.clone().finalize()).chain_update(asked).finalize();
+        Key { name: self.name.clone(), fingerprint: format!("{:x}", Bytes::copy_from_slice(&whole)) }
     }
 }
 
 impl Drop for Submission {
     fn drop(&mut self) {
-        if self.enqueued {
+        if self.owed {
             return;
         }
-        let (storage, group) = (self.storage.clone(), self.group);
+        let (storage, group, keyed) = (self.storage.clone(), self.group, self.keyed.take());
+        if let Some(Keyed { name, broker, .. }) = keyed {
+            // What this misses lapses.
+            tokio::spawn(async move { broker.unreserve(&name, group).await });
+        }
         // A staged file's own clean-up may still be on its way; both end in the same removal.
         tokio::task::spawn_blocking(move || {
             if let Err(error) = storage.remove_group(group) {
@@ -247,24 +335,6 @@ impl Drop for Submission {
             }
         });
     }
-}
-
-/// Removes originals that were never enqueued: of uploads that a kill or a power cut broke off.
-///
-/// # Errors
-/// When the store or the broker fails.
-pub async fn sweep_orphans(storage: &Storage, broker: &Broker) -> Result<usize, Error> {
-    let mut swept = 0;
-    for group in storage.groups_older_than(SystemTime::now() - ORPHAN_AGE)? {
-        if broker.group(group).await?.is_none() {
-            let storage = storage.clone();
-            tokio::task::spawn_blocking(move || storage.remove_group(group))
-                .await
-                .expect("removing folders does not panic")?;
-            swept += 1;
-        }
-    }
-    Ok(swept)
 }
 
 /// A client's file name as it is shown: its last part, printable, of bounded length.

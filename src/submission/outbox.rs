@@ -1,0 +1,237 @@
+//! The outbox: what is owed to clients, written down before the broker hears of it.
+//!
+//! A manifest `outbox/<group>.json` holds a submission whole. It is durable before the enqueue and
+//! stays until its group has ended, so that a broker that lost the group (a flush, a failover that
+//! drops the last second) or never got it (a kill in between) gets it again from the upkeep, with
+//! the same ids. One whose enqueue ended in an unknown way, and whose client was told so, is
+//! withdrawn by a rename to `outbox/<group>.withdrawn`: should the broker have the group all the
+//! same, it is cancelled, or the work of nobody's asking would be done beside that of the client's
+//! next try. Only where an idempotency key leads that next try to the group, it is owed again.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tracing::warn;
+
+use super::{Error, Meta};
+use crate::job::{GroupId, JobId, Payload};
+use crate::queue::{self, Broker, NewGroup, NewJob};
+use crate::storage::{self, Storage, manifest_key, withdrawn_key};
+
+/// A submission, whole.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    pub group: GroupId,
+    pub meta: Meta,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Key>,
+    pub created_at: Timestamp,
+    /// Not to be started before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eta: Option<Timestamp>,
+    /// In the order of their indexes.
+    pub jobs: Vec<Entry>,
+}
+
+/// An idempotency key, and what was submitted under it as a hash in hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Key {
+    pub name: String,
+    pub fingerprint: String,
+}
+
+/// A job of a submission.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    pub id: JobId,
+    pub queue: String,
+    pub priority: u8,
+    pub max_attempts: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<JobId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_of: Option<JobId>,
+    pub payload: Payload,
+}
+
+/// What stands in the outbox for a group.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Owed {
+    /// Its jobs are to be done.
+    Work(Manifest),
+    /// Its client was told that it may not have been taken.
+    Withdrawn(Manifest),
+}
+
+impl Manifest {
+    /// Has the broker enqueue again what it has lost.
+    ///
+    /// # Errors
+    /// When the store or the broker fails; it is still owed then.
+    pub async fn deliver(mut self, storage: &Storage, broker: &Broker) -> Result<(), Error> {
+        for job in &mut self.jobs {
+            if let Payload::ImageProcess(request) = &mut job.payload {
+                request.lost += 1;
+            }
+        }
+        self.write(storage).await?;
+        let mut outcome = self.enqueue(broker).await;
+        if matches!(outcome, Err(queue::Error::KeyTaken(_))) {
+            // Its client was given this group before the broker forgot the key.
+            self.key = None;
+            outcome = self.enqueue(broker).await;
+        }
+        Ok(outcome?)
+    }
+
+    async fn write(&self, storage: &Storage) -> storage::Result<()> {
+        let text = serde_json::to_vec(self).expect("a manifest always serialises");
+        storage.put(&manifest_key(self.group), text.into()).await
+    }
+
+    /// Has the broker enqueue it. What it has already is not enqueued again.
+    pub async fn enqueue(&self, broker: &Broker) -> queue::Result<()> {
+        let meta = serde_json::to_vec(&self.meta).expect("strings and numbers always serialise");
+        let now = Timestamp::now();
+        let delay = self.eta.and_then(|eta| Duration::try_from(eta.duration_since(now)).ok());
+        let jobs: Vec<NewJob> = (0..).zip(&self.jobs).map(|(index, job)| job.at(index, delay)).collect();
+        let key = self.key.as_ref().map(Key::to_queue);
+        broker.enqueue(&NewGroup { key, ..NewGroup::new(self.group, meta.into()) }, &jobs).await
+    }
+}
+
+impl Key {
+    fn to_queue(&self) -> queue::Key {
+        queue::Key { name: self.name.clone(), fingerprint: self.fingerprint.clone().into() }
+    }
+}
+
+impl Entry {
+    fn at(&self, index: u32, delay: Option<Duration>) -> NewJob {
+        NewJob {
+            id: self.id,
+            index,
+            kind: self.payload.kind().into(),
+            queue: self.queue.clone(),
+            class: self.payload.class(),
+            priority: self.priority,
+            delay,
+            max_attempts: self.max_attempts,
+            after: self.after,
+            retry_of: self.retry_of,
+            payload: serde_json::to_vec(&self.payload).expect("a payload always serialises").into(),
+        }
+    }
+}
+
+/// Writes the manifest down and enqueues it, to the end even where the caller is dropped meanwhile.
+///
+/// # Errors
+/// When the store fails or the broker refuses: nothing of the group is left then. When the broker is away: the
+/// submission is withdrawn.
+pub(super) async fn submit(storage: &Storage, broker: &Broker, manifest: Manifest) -> Result<(), Error> {
+    let (storage, broker) = (storage.clone(), broker.clone());
+    let submitted = tokio::spawn(async move {
+        let group = manifest.group;
+        if let Err(error) = manifest.write(&storage).await {
+            discard(&storage, group).await;
+            return Err(error.into());
+        }
+        let mut outcome = manifest.enqueue(&broker).await;
+        if matches!(outcome, Err(queue::Error::Unavailable(_))) {
+            // It may have been enqueued and only the reply been lost: asked again, the broker says so.
+            outcome = manifest.enqueue(&broker).await;
+        }
+        match &outcome {
+            Ok(()) => {}
+            Err(queue::Error::Full(_) | queue::Error::Invalid(_) | queue::Error::KeyTaken(_)) => {
+                discard(&storage, group).await;
+            }
+            Err(queue::Error::Unavailable(_) | queue::Error::Incompatible(_)) => withdraw(&storage, group).await,
+        }
+        if let (Err(_), Some(key)) = (&outcome, &manifest.key) {
+            // What this misses lapses; a key that is bound after all stays.
+            let _ = broker.unreserve(&key.name, group).await;
+        }
+        Ok(outcome?)
+    });
+    submitted.await.expect("submitting does not panic")
+}
+
+/// What is owed for a group, if anything is.
+///
+/// # Errors
+/// When the store fails or the manifest is not one of this version's.
+pub async fn read(storage: &Storage, group: GroupId) -> storage::Result<Option<Owed>> {
+    if let Some(text) = storage.read(&withdrawn_key(group)).await? {
+        return parse(group, &text).map(|manifest| Some(Owed::Withdrawn(manifest)));
+    }
+    match storage.read(&manifest_key(group)).await? {
+        Some(text) => parse(group, &text).map(|manifest| Some(Owed::Work(manifest))),
+        None => Ok(None),
+    }
+}
+
+fn parse(group: GroupId, text: &Bytes) -> storage::Result<Manifest> {
+    serde_json::from_slice(text)
+        .map_err(|error| storage::Error::Failed(format!("the manifest of group {group} cannot be read: {error}")))
+}
+
+/// Owes a withdrawn submission again.
+pub async fn reinstate(storage: &Storage, group: GroupId) -> storage::Result<()> {
+    storage.rename(&withdrawn_key(group), &manifest_key(group)).await.map(drop)
+}
+
+async fn withdraw(storage: &Storage, group: GroupId) {
+    if let Err(error) = storage.rename(&manifest_key(group), &withdrawn_key(group)).await {
+        warn!("group {group} was refused and may be worked on all the same: {error}");
+    }
+}
+
+pub(super) async fn discard(storage: &Storage, group: GroupId) {
+    let storage = storage.clone();
+    let removed = tokio::task::spawn_blocking(move || storage.remove_group(group)).await;
+    if let Err(error) = removed.expect("removing files does not panic") {
+        warn!("a refused upload stays behind: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::imaging::operation;
+    use crate::job::{ImageProcess, Source};
+
+    #[tokio::test]
+    async fn manifest_reads_back_as_it_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = Storage::local(folder.path()).unwrap();
+        let payload = Payload::ImageProcess(ImageProcess {
+            source: Source::Stored("uploads/x/0".into()),
+            image: "cat.jpg".into(),
+            operations: operation::defaults(),
+            peak: None,
+            lost: 0,
+        });
+        let (id, retry_of) = (JobId::new(), Some(JobId::new()));
+        let entry = Entry { id, queue: "default".into(), priority: 7, max_attempts: 2, after: None, retry_of, payload };
+        let manifest = Manifest {
+            group: GroupId::new(),
+            meta: Meta::default(),
+            key: Some(Key { name: "local:k".into(), fingerprint: "ab".into() }),
+            created_at: Timestamp::now(),
+            eta: Some(Timestamp::now()),
+            jobs: vec![entry],
+        };
+        let group = manifest.group;
+        assert_eq!(read(&storage, group).await.unwrap(), None);
+        manifest.write(&storage).await.unwrap();
+        assert_eq!(read(&storage, group).await.unwrap(), Some(Owed::Work(manifest.clone())));
+        withdraw(&storage, group).await;
+        assert_eq!(read(&storage, group).await.unwrap(), Some(Owed::Withdrawn(manifest)));
+        discard(&storage, group).await;
+        assert_eq!(read(&storage, group).await.unwrap(), None);
+    }
+}

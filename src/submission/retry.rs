@@ -1,0 +1,115 @@
+//! Trying finished work again: as a new group of copies, for a finished record never changes.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+
+use super::outbox::{Entry, Manifest};
+use super::{Error, Meta, Submitted, outbox};
+use crate::job::{GroupId, JobId, Payload, Source, State};
+use crate::queue::{self, Broker, Job};
+use crate::storage::{Storage, upload_key};
+
+/// Results read at a time.
+const PAGE: usize = 1_000;
+
+/// Tries the failed and cancelled jobs of a group again.
+///
+/// # Errors
+/// `Unknown` and `NotRetryable`; else as for a submission.
+pub async fn retry_group(storage: &Storage, broker: &Broker, id: GroupId) -> Result<Submitted, Error> {
+    if broker.group(id).await?.is_none() {
+        return Err(Error::Unknown(format!("group {id}")));
+    }
+    let mut ids = Vec::new();
+    let mut from = 0;
+    loop {
+        let results = broker.results(id, from, PAGE).await?;
+        let Some(last) = results.last() else { break };
+        from = last.index + 1;
+        ids.extend(results.iter().filter(|one| is_retryable(one.state)).map(|one| one.job));
+    }
+    if ids.is_empty() {
+        return Err(Error::NotRetryable(format!("group {id} has no failed or cancelled jobs")));
+    }
+    retry_jobs(storage, broker, &ids).await
+}
+
+/// Tries failed or cancelled jobs again, together in one group.
+///
+/// Each copy has an original of its own, so that neither group's end takes the other's away.
+///
+/// # Errors
+/// `Unknown`; `NotRetryable` for a job that is not finished or has succeeded, and for one whose original is no longer
+/// kept; else as for a submission.
+pub async fn retry_jobs(storage: &Storage, broker: &Broker, ids: &[JobId]) -> Result<Submitted, Error> {
+    let group = GroupId::new();
+    match copies(storage, broker, group, ids).await {
+        Ok(manifest) => {
+            let submitted = Submitted { group, images: manifest.jobs.len(), rejected: Vec::new() };
+            outbox::submit(storage, broker, manifest).await?;
+            Ok(submitted)
+        }
+        Err(error) => {
+            outbox::discard(storage, group).await;
+            Err(error)
+        }
+    }
+}
+
+async fn copies(storage: &Storage, broker: &Broker, group: GroupId, ids: &[JobId]) -> Result<Manifest, Error> {
+    let mut new_ids = HashMap::with_capacity(ids.len());
+    let mut finished = Vec::with_capacity(ids.len());
+    for &id in ids {
+        if new_ids.insert(id, JobId::new()).is_some() {
+            continue; // Named twice.
+        }
+        let job = broker.job(id).await?.ok_or_else(|| Error::Unknown(format!("job {id}")))?;
+        if !is_retryable(job.state) {
+            let detail = format!("job {id} is {}; only failed and cancelled ones are tried again", job.state);
+            return Err(Error::NotRetryable(detail));
+        }
+        finished.push(job);
+    }
+    // A job never comes before the one it waits for.
+    finished.sort_by_key(|job| (job.group, job.index));
+    let mut groups: Vec<GroupId> = finished.iter().map(|job| job.group).collect();
+    let mut jobs = Vec::with_capacity(finished.len());
+    for (index, job) in finished.into_iter().enumerate() {
+        let payload = own_source(storage, &job, &upload_key(group, index)).await?;
+        jobs.push(Entry {
+            id: new_ids[&job.id],
+            queue: job.queue,
+            priority: job.priority,
+            max_attempts: job.max_attempts,
+            // One that it waited for and that succeeded is not done again.
+            after: job.after.and_then(|after| new_ids.get(&after).copied()),
+            retry_of: Some(job.id),
+            payload,
+        });
+    }
+    groups.dedup();
+    let retry_of = if let [only] = groups[..] { Some(only) } else { None };
+    let meta = Meta { retry_of, ..Meta::default() };
+    Ok(Manifest { group, meta, key: None, created_at: Timestamp::now(), eta: None, jobs })
+}
+
+/// The job's payload, with its original stored a second time under `key`.
+async fn own_source(storage: &Storage, job: &Job, key: &str) -> Result<Payload, Error> {
+    let mut payload: Payload = serde_json::from_slice(&job.payload)
+        .map_err(|error| queue::Error::Incompatible(format!("job {} of kind `{}`: {error}", job.id, job.kind)))?;
+    if let Payload::ImageProcess(request) = &mut payload
+        && let Source::Stored(original) = &mut request.source
+    {
+        if !storage.copy(original, key).await? {
+            let detail = format!("the original of job {} is no longer kept (retention.originals)", job.id);
+            return Err(Error::NotRetryable(detail));
+        }
+        *original = key.into();
+    }
+    Ok(payload)
+}
+
+fn is_retryable(state: State) -> bool {
+    matches!(state, State::Failed | State::Cancelled)
+}

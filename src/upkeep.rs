@@ -1,0 +1,288 @@
+//! The upkeep of store and broker: what is owed is delivered, what is over its age goes.
+//!
+//! Both sweeps may be broken off at any point and run by several services at once: each step is
+//! durable, and the next sweep goes on from what it finds. What is kept of a group goes in one
+//! order, what is owed first, then files, then the record, so that nothing comes back to life.
+
+use std::time::{Duration, SystemTime};
+
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use jiff::Timestamp;
+use tracing::{info, warn};
+
+use crate::job::{GroupId, ImageResult, OutboxSweep, State, StorageSweep};
+use crate::queue::{self, Broker, Group, GroupResult, Reservation};
+use crate::storage::{self, Groups, Part, Storage, manifest_key, withdrawn_key};
+use crate::submission;
+use crate::submission::outbox::{self, Manifest, Owed};
+
+/// Originals that no record and no manifest knows are removed after this long: an upload was broken off.
+const ORPHAN_AGE: Duration = Duration::from_hours(24);
+/// Groups, or results of a group, looked at together.
+const PAGE: usize = 1_000;
+/// Questions to the broker under way at a time.
+const ASKED: usize = 16;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Storage(#[from] storage::Error),
+    #[error(transparent)]
+    Queue(#[from] queue::Error),
+}
+
+type Result<T> = std::result::Result<T, Error>;
+
+/// What a sweep of the outbox found to do, in groups.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Delivered {
+    /// Enqueued again: the broker did not have them.
+    pub enqueued: u64,
+    /// Ended, and so no longer owed.
+    pub ended: u64,
+    /// Refused to their clients, and now gone.
+    pub withdrawn: u64,
+}
+
+/// What a sweep of the store removed, in groups.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Swept {
+    pub records: u64,
+    pub originals: u64,
+    pub outputs: u64,
+    /// Uploads that were broken off.
+    pub orphans: u64,
+}
+
+/// Sees to whatever is in the outbox for longer than its age: enqueues again what the broker does not have, forgets
+/// what has ended, and takes back what was withdrawn.
+///
+/// # Errors
+/// When the store or the broker fails.
+pub async fn sweep_outbox(storage: &Storage, broker: &Broker, sweep: &OutboxSweep) -> Result<Delivered> {
+    let mut delivered = Delivered::default();
+    let mut lost = Vec::new();
+    let mut owed = storage.groups_older_than(Part::Outbox, SystemTime::now() - sweep.age)?;
+    loop {
+        let page;
+        (page, owed) = next_page(owed).await?;
+        if page.is_empty() {
+            break;
+        }
+        let asked = page.into_iter().map(|(id, _)| async move { Ok::<_, queue::Error>((id, broker.group(id).await?)) });
+        let mut asked = stream::iter(asked).buffered(ASKED);
+        while let Some((id, group)) = asked.try_next().await? {
+            match group {
+                Some(group) if group.sealed => see_to(storage, broker, &group, &mut delivered).await?,
+                _ => lost.push(id),
+            }
+        }
+    }
+    for id in lost {
+        deliver(storage, broker, id, &mut delivered).await?;
+    }
+    Ok(delivered)
+}
+
+/// A group of the outbox that the broker has.
+async fn see_to(storage: &Storage, broker: &Broker, group: &Group, delivered: &mut Delivered) -> Result<()> {
+    let id = group.id;
+    let ended = group.finished_at.is_some();
+    if !storage.has(&withdrawn_key(id)).await? {
+        if ended {
+            keep_winners(storage, broker, id).await?;
+            storage.remove(&manifest_key(id)).await?;
+            delivered.ended += 1;
+        }
+        return Ok(());
+    }
+    match read(storage, id).await {
+        Some(Owed::Withdrawn(manifest)) if is_answered(broker, &manifest).await? => {
+            outbox::reinstate(storage, id).await?;
+        }
+        Some(Owed::Withdrawn(_)) if ended => {
+            on_disk(storage, move |storage| storage.remove_group(id)).await?;
+            broker.remove_group(id).await?;
+            delivered.withdrawn += 1;
+        }
+        Some(Owed::Withdrawn(_)) => {
+            broker.cancel_group(id).await?;
+        }
+        Some(Owed::Work(_)) | None => {}
+    }
+    Ok(())
+}
+
+/// A group of the outbox that the broker does not have, or not whole.
+async fn deliver(storage: &Storage, broker: &Broker, id: GroupId, delivered: &mut Delivered) -> Result<()> {
+    // Read after the broker was asked: a record is removed only after its manifest, so this one is owed indeed.
+    match read(storage, id).await {
+        Some(Owed::Withdrawn(manifest)) => {
+            if is_answered(broker, &manifest).await? {
+                outbox::reinstate(storage, id).await?;
+            } else if broker.cancel_group(id).await?.is_none() {
+                on_disk(storage, move |storage| storage.remove_group(id)).await?;
+                delivered.withdrawn += 1;
+            }
+        }
+        Some(Owed::Work(manifest)) => match manifest.deliver(storage, broker).await {
+            Ok(()) => {
+                info!(group.id = %id, "enqueued group {id} again: the broker did not have it");
+                delivered.enqueued += 1;
+            }
+            Err(submission::Error::Queue(away @ queue::Error::Unavailable(_))) => return Err(away.into()),
+            // The others are still owed.
+            Err(error) => warn!("group {id} stays in the outbox: {error}"),
+        },
+        None => {}
+    }
+    Ok(())
+}
+
+/// What is owed for a group. A manifest that cannot be read stays, for people to look at.
+async fn read(storage: &Storage, group: GroupId) -> Option<Owed> {
+    outbox::read(storage, group).await.unwrap_or_else(|error| {
+        warn!("{error}");
+        None
+    })
+}
+
+/// Whether a withdrawn submission's client gets its group when it tries again, by an idempotency key.
+async fn is_answered(broker: &Broker, manifest: &Manifest) -> Result<bool> {
+    let Some(key) = &manifest.key else { return Ok(false) };
+    match broker.reserve(&key.name, manifest.group).await? {
+        Reservation::Known { group, .. } => Ok(group == manifest.group),
+        Reservation::Busy => Ok(false),
+        Reservation::Granted => {
+            broker.unreserve(&key.name, manifest.group).await?;
+            Ok(false)
+        }
+    }
+}
+
+/// Removes the outputs of runs that did not win: of workers that died before they could.
+async fn keep_winners(storage: &Storage, broker: &Broker, group: GroupId) -> Result<()> {
+    let mut from = 0;
+    loop {
+        let results = broker.results(group, from, PAGE).await?;
+        let Some(last) = results.last() else { return Ok(()) };
+        from = last.index + 1;
+        on_disk(storage, move |storage| {
+            results.iter().try_for_each(|one| storage.keep_run(group, one.job, winner(one)))
+        })
+        .await?;
+    }
+}
+
+fn winner(result: &GroupResult) -> Option<u32> {
+    let picture = || serde_json::from_slice::<ImageResult>(&result.result).ok();
+    (result.state == State::Succeeded).then(picture)?.map(|picture| picture.run)
+}
+
+/// Removes what is older than its retention, and uploads that were broken off.
+///
+/// # Errors
+/// When the store or the broker fails.
+pub async fn sweep_storage(storage: &Storage, broker: &Broker, sweep: &StorageSweep) -> Result<Swept> {
+    let StorageSweep { records, originals, outputs } = *sweep;
+    let records = if records.is_zero() { 0 } else { remove_records(storage, broker, records, outputs).await? };
+    let kept = (!originals.is_zero()).then_some(originals);
+    let uploads = remove_parts(storage, broker, Part::Uploads, kept, ORPHAN_AGE).await?;
+    let outputs = match outputs {
+        Duration::ZERO => Removed::default(),
+        outputs => remove_parts(storage, broker, Part::Outputs, Some(outputs), outputs).await?,
+    };
+    Ok(Swept {
+        records,
+        originals: uploads.finished,
+        orphans: uploads.strays,
+        outputs: outputs.finished + outputs.strays,
+    })
+}
+
+async fn remove_records(storage: &Storage, broker: &Broker, records: Duration, outputs: Duration) -> Result<u64> {
+    let outputs_go = !outputs.is_zero() && outputs <= records;
+    let mut removed = 0;
+    loop {
+        let before = removed;
+        for id in broker.finished_groups(records, PAGE).await? {
+            on_disk(storage, move |storage| {
+                storage.remove_owed(id)?;
+                // Nothing can name an original without its record; outputs stay at their address.
+                storage.remove_part(Part::Uploads, id)?;
+                if outputs_go { storage.remove_part(Part::Outputs, id) } else { Ok(()) }
+            })
+            .await?;
+            removed += u64::from(broker.remove_group(id).await?);
+        }
+        if removed == before {
+            return Ok(removed);
+        }
+    }
+}
+
+/// Groups whose part was removed.
+#[derive(Default)]
+struct Removed {
+    finished: u64,
+    strays: u64,
+}
+
+/// Removes a part of the groups that finished longer than `kept` ago, where that is limited; and what belongs to no
+/// group that is known or owed, after `stray`.
+async fn remove_parts(
+    storage: &Storage,
+    broker: &Broker,
+    part: Part,
+    kept: Option<Duration>,
+    stray: Duration,
+) -> Result<Removed> {
+    let (now, mut removed) = (SystemTime::now(), Removed::default());
+    // Nothing was finished before it was added to.
+    let mut groups = storage.groups_older_than(part, now - kept.unwrap_or(stray).min(stray))?;
+    loop {
+        let page;
+        (page, groups) = next_page(groups).await?;
+        if page.is_empty() {
+            return Ok(removed);
+        }
+        let asked = page
+            .into_iter()
+            .map(|(id, changed)| async move { Ok::<_, queue::Error>((id, changed, broker.group(id).await?)) });
+        let mut asked = stream::iter(asked).buffered(ASKED);
+        while let Some((id, changed, group)) = asked.try_next().await? {
+            let over = match group {
+                Some(Group { finished_at, .. }) => {
+                    let age = finished_at.and_then(|at| Duration::try_from(Timestamp::now().duration_since(at)).ok());
+                    age.zip(kept).is_some_and(|(age, kept)| age > kept)
+                }
+                None => changed < now - stray && !is_owed(storage, id).await?,
+            };
+            if over {
+                on_disk(storage, move |storage| storage.remove_part(part, id)).await?;
+                if group.is_some() { removed.finished += 1 } else { removed.strays += 1 }
+            }
+        }
+    }
+}
+
+async fn is_owed(storage: &Storage, group: GroupId) -> Result<bool> {
+    Ok(storage.has(&manifest_key(group)).await? || storage.has(&withdrawn_key(group)).await?)
+}
+
+/// The next groups of a list that may be longer than memory is wide.
+async fn next_page(mut groups: Groups) -> Result<(Vec<(GroupId, SystemTime)>, Groups)> {
+    let page = tokio::task::spawn_blocking(move || {
+        let page = groups.by_ref().take(PAGE).collect::<storage::Result<_>>();
+        page.map(|page| (page, groups))
+    });
+    Ok(page.await.expect("listing folders does not panic")?)
+}
+
+async fn on_disk(
+    storage: &Storage,
+    work: impl FnOnce(&Storage) -> storage::Result<()> + Send + 'static,
+) -> storage::Result<()> {
+    let storage = storage.clone();
+    tokio::task::spawn_blocking(move || work(&storage)).await.expect("removing files does not panic")
+}

@@ -1,0 +1,104 @@
+//! A worker's end of one child process.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child as Process, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::io::{AsyncWriteExt, BufReader};
+use tokio::net::unix::pipe;
+use tokio::sync::mpsc;
+use tracing::warn;
+
+use super::shift::Event;
+use super::wire::{self, Answer};
+
+/// What a program may need to start and to tell of a panic. Nothing else goes on: settings hold secrets.
+const ENVIRONMENT: [&str; 4] = ["LD_LIBRARY_PATH", "PATH", "RUST_BACKTRACE", "TMPDIR"];
+
+/// A child that is dropped is told so by its pipe's end, and ends.
+pub(super) struct Child {
+    process: Arc<Mutex<Process>>,
+    orders: mpsc::UnboundedSender<Vec<u8>>,
+    pub(super) pid: u32,
+}
+
+impl Child {
+    /// Starts `program compute`. What it says and how it ends goes to `events`, under `id`.
+    ///
+    /// # Errors
+    /// When the program cannot be started.
+    pub(super) fn start(
+        id: u64,
+        program: &Path,
+        (threads, niceness): (usize, i32),
+        events: mpsc::UnboundedSender<Event>,
+    ) -> io::Result<Self> {
+        let kept = ENVIRONMENT.iter().filter_map(|name| std::env::var_os(name).map(|value| (name, value)));
+        let mut process = Command::new(program)
+            .arg0("pixmill")
+            .args(["compute", "--threads", &threads.to_string(), "--niceness", &niceness.to_string()])
+            .env_clear()
+            .envs(kept)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let pid = process.id();
+        let input = OwnedFd::from(process.stdin.take().expect("it was asked for"));
+        let output = OwnedFd::from(process.stdout.take().expect("it was asked for"));
+        let (orders, pending) = mpsc::unbounded_channel();
+        tokio::spawn(write(pipe::Sender::from_owned_fd(input)?, pending));
+        let process = Arc::new(Mutex::new(process));
+        tokio::spawn(listen(id, pipe::Receiver::from_owned_fd(output)?, process.clone(), events));
+        Ok(Self { process, orders, pid })
+    }
+
+    /// Orders for one that has died come to nothing; its end is told as an event.
+    pub(super) fn send(&self, frame: Vec<u8>) {
+        let _ = self.orders.send(frame);
+    }
+
+    pub(super) fn kill(&self) {
+        // It fails only for one that is dead.
+        let _ = self.process.lock().unwrap_or_else(PoisonError::into_inner).kill();
+    }
+}
+
+async fn write(mut pipe: pipe::Sender, mut orders: mpsc::UnboundedReceiver<Vec<u8>>) {
+    while let Some(frame) = orders.recv().await {
+        if pipe.write_all(&frame).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Reads to the pipe's end, also after a kill: what it finished before counts.
+async fn listen(id: u64, pipe: pipe::Receiver, process: Arc<Mutex<Process>>, events: mpsc::UnboundedSender<Event>) {
+    let mut pipe = BufReader::new(pipe);
+    loop {
+        let event = match wire::receive(&mut pipe).await {
+            Ok(Some(Answer::Started { run })) => Event::Started { run },
+            Ok(Some(Answer::Ended { run, outcome })) => Event::Computed { run, outcome },
+            Ok(None) => break,
+            Err(error) => {
+                warn!("a computing process cannot be understood: {error}");
+                break;
+            }
+        };
+        let _ = events.send(event);
+    }
+    let reaped = tokio::task::spawn_blocking(move || {
+        let mut process = process.lock().unwrap_or_else(PoisonError::into_inner);
+        // It has closed its pipe; should it live on, nobody hears of what it does.
+        let _ = process.kill();
+        process.wait()
+    });
+    let how = match reaped.await {
+        Ok(Ok(status)) => status.to_string(),
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => error.to_string(),
+    };
+    let _ = events.send(Event::Died { child: id, how });
+}

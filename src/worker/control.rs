@@ -1,0 +1,238 @@
+//! A worker's desk: what it does at present and how many slots it has, for those who ask and those who order.
+//!
+//! Reports and commands are letters to the broker, which does not read them: a worker's mailbox is its session.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use super::Shutdown;
+use crate::job::{Class, GroupId, JobId};
+use crate::queue::{ClaimedJob, Lease};
+
+/// An order to one worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "lowercase")]
+pub enum Command {
+    /// Answers with its [`Report`].
+    Ping,
+    /// More slots of a class.
+    Grow { class: Class, by: usize },
+    /// Fewer slots of a class, at least one of cpu or of io.
+    Shrink { class: Class, by: usize },
+    /// As SIGTERM does; `cold`: as the second one.
+    Shutdown { cold: bool },
+}
+
+/// A command and where its answer goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Letter {
+    #[serde(flatten)]
+    pub command: Command,
+    /// The mailbox that the [`Report`] after the command goes to.
+    pub reply: String,
+}
+
+/// What a worker says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    pub session: String,
+    pub host: String,
+    pub pid: u32,
+    pub version: String,
+    pub started_at: Timestamp,
+    pub queues: Vec<String>,
+    pub cpu: Slots,
+    pub io: Slots,
+    /// Being computed or carried out.
+    pub active: Vec<ActiveJob>,
+    /// Claimed ahead of their turn.
+    pub reserved: Vec<JobId>,
+    pub totals: Totals,
+    /// No more claims: it finishes what it has.
+    pub stopping: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slots {
+    pub total: usize,
+    pub busy: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActiveJob {
+    pub job: JobId,
+    pub group: GroupId,
+    pub kind: String,
+    pub class: Class,
+    pub attempt: u32,
+    pub started_at: Timestamp,
+}
+
+impl Report {
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("strings and numbers always serialise")
+    }
+}
+
+/// Attempts since the worker started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    pub succeeded: u64,
+    pub failed: u64,
+    pub retried: u64,
+    pub cancelled: u64,
+    /// Their process died.
+    pub crashed: u64,
+    /// Their lease was lost.
+    pub lost: u64,
+}
+
+/// Shared by the parts of one worker. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Desk(Arc<Shared>);
+
+struct Shared {
+    session: String,
+    queues: Vec<String>,
+    started_at: Timestamp,
+    cpu: watch::Sender<usize>,
+    io: watch::Sender<usize>,
+    jobs: Mutex<Jobs>,
+    shutdown: Shutdown,
+}
+
+#[derive(Default)]
+struct Jobs {
+    reserved: HashSet<JobId>,
+    active: HashMap<JobId, (Lease, ActiveJob)>,
+    totals: Totals,
+    /// Jobs claimed so far.
+    claims: u64,
+}
+
+impl Desk {
+    /// `shutdown` is what a letter may order, too.
+    pub(super) fn new(session: String, queues: Vec<String>, (cpu, io): (usize, usize), shutdown: Shutdown) -> Self {
+        Self(Arc::new(Shared {
+            session,
+            queues,
+            started_at: Timestamp::now(),
+            cpu: watch::Sender::new(cpu),
+            io: watch::Sender::new(io),
+            jobs: Mutex::default(),
+            shutdown,
+        }))
+    }
+
+    /// The slots of a class, and word of their changes.
+    pub(super) fn slots(&self, class: Class) -> watch::Receiver<usize> {
+        self.sender(class).subscribe()
+    }
+
+    /// The worker's name, and its mailbox.
+    pub(super) fn session(&self) -> &str {
+        &self.0.session
+    }
+
+    pub(super) fn claimed(&self, job: &ClaimedJob) {
+        let mut jobs = self.jobs();
+        jobs.reserved.insert(job.lease.job);
+        jobs.claims += 1;
+    }
+
+    pub(super) fn claims(&self) -> u64 {
+        self.jobs().claims
+    }
+
+    pub(super) fn takes_from(&self, queue: &str) -> bool {
+        self.0.queues.iter().any(|taken| taken == queue)
+    }
+
+    /// Whether a job of either class would find a free slot.
+    pub(super) fn is_idle(&self) -> bool {
+        let Report { cpu, io, reserved, stopping, .. } = self.report();
+        !stopping && reserved.is_empty() && [cpu, io].iter().all(|slots| slots.busy < slots.total)
+    }
+
+    pub(super) fn started(&self, job: &ClaimedJob, class: Class) {
+        let mut jobs = self.jobs();
+        jobs.reserved.remove(&job.lease.job);
+        let active = ActiveJob {
+            job: job.lease.job,
+            group: job.group,
+            kind: job.kind.clone(),
+            class,
+            attempt: job.attempt,
+            started_at: Timestamp::now(),
+        };
+        jobs.active.insert(job.lease.job, (job.lease.clone(), active));
+    }
+
+    /// The worker is done with a lease, settled, lost or given back; a newer one on the same job stays.
+    pub(super) fn done(&self, lease: &Lease) {
+        let mut jobs = self.jobs();
+        jobs.reserved.remove(&lease.job);
+        if jobs.active.get(&lease.job).is_some_and(|(held, _)| held == lease) {
+            jobs.active.remove(&lease.job);
+        }
+    }
+
+    pub(super) fn count(&self, add: impl FnOnce(&mut Totals)) {
+        add(&mut self.jobs().totals);
+    }
+
+    /// Carries an order out.
+    pub(super) fn obey(&self, command: &Command) {
+        match *command {
+            Command::Ping => {}
+            Command::Grow { class, by } => self.sender(class).send_modify(|slots| *slots = (*slots + by).min(1024)),
+            Command::Shrink { class, by } => {
+                // A class that has none keeps none.
+                self.sender(class).send_modify(|slots| *slots = slots.saturating_sub(by).max(1).min(*slots));
+            }
+            Command::Shutdown { cold } => {
+                self.0.shutdown.warm.cancel();
+                if cold {
+                    self.0.shutdown.cold.cancel();
+                }
+            }
+        }
+    }
+
+    pub(super) fn report(&self) -> Report {
+        let jobs = self.jobs();
+        let busy = |class| jobs.active.values().filter(|(_, active)| active.class == class).count();
+        let slots = |class| Slots { total: *self.sender(class).borrow(), busy: busy(class) };
+        let mut active: Vec<ActiveJob> = jobs.active.values().map(|(_, active)| active.clone()).collect();
+        active.sort_by_key(|active| active.started_at);
+        Report {
+            session: self.0.session.clone(),
+            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            started_at: self.0.started_at,
+            queues: self.0.queues.clone(),
+            cpu: slots(Class::Cpu),
+            io: slots(Class::Io),
+            active,
+            reserved: jobs.reserved.iter().copied().collect(),
+            totals: jobs.totals,
+            stopping: self.0.shutdown.warm.is_cancelled(),
+        }
+    }
+
+    fn sender(&self, class: Class) -> &watch::Sender<usize> {
+        match class {
+            Class::Cpu => &self.0.cpu,
+            Class::Io => &self.0.io,
+        }
+    }
+
+    fn jobs(&self) -> MutexGuard<'_, Jobs> {
+        self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,137 @@
+//! Calls to the broker that settle and claim, several at a time where a round trip takes long.
+//!
+//! Each lane claims in a session of its own (`<session>.<lane>`) with its own sequence, and repeats a call until it is
+//! answered: the broker says the same again to a repeated settlement by its token, to a repeated claim by its number.
+
+use std::future::pending;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::future::{BoxFuture, FutureExt};
+use futures::stream::FuturesUnordered;
+use tokio::time::{Instant, sleep};
+use tracing::warn;
+
+use super::attempt::Ended;
+use crate::job::Class;
+use crate::queue::{self, Broker, Claim, ClaimRequest, Settled, Settlement};
+
+const LANES: usize = 8;
+/// A call that takes longer is slow: the next results do not wait for its answer.
+const SLOW: Duration = Duration::from_millis(1);
+/// Between two tries while the broker is away.
+pub(super) const RETRY_PAUSE: Duration = Duration::from_millis(500);
+
+pub(super) struct Lanes {
+    session: String,
+    all: [Lane; LANES],
+    calls: FuturesUnordered<BoxFuture<'static, Answered>>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Lane {
+    /// Of the claim to come.
+    sequence: u64,
+    call: Option<Call>,
+}
+
+#[derive(Clone, Copy)]
+struct Call {
+    since: Instant,
+    settles: bool,
+}
+
+/// What a lane claims.
+pub(super) struct Wanted {
+    pub(super) queues: Vec<String>,
+    pub(super) class: Class,
+    pub(super) limit: usize,
+}
+
+/// A call that has been answered.
+pub(super) struct Answered {
+    lane: usize,
+    pub(super) batch: Vec<Ended>,
+    /// In the order of `batch`.
+    pub(super) settled: Vec<Settled>,
+    /// What was claimed for, and what came.
+    pub(super) claim: Option<(ClaimRequest, Claim)>,
+}
+
+impl Lanes {
+    pub(super) fn new(session: &str) -> Self {
+        Self { session: session.into(), all: [Lane::default(); LANES], calls: FuturesUnordered::new() }
+    }
+
+    pub(super) fn is_free(&self) -> bool {
+        self.all.iter().any(|lane| lane.call.is_none())
+    }
+
+    /// When results need wait for no settlement that is under way; none while no lane is free.
+    pub(super) fn open_at(&self) -> Option<Instant> {
+        let last = self.all.iter().filter_map(|lane| lane.call).filter(|call| call.settles).map(|call| call.since);
+        self.is_free().then(|| last.max().map_or_else(Instant::now, |since| since + SLOW))
+    }
+
+    pub(super) fn are_settling(&self) -> bool {
+        self.all.iter().any(|lane| lane.call.is_some_and(|call| call.settles))
+    }
+
+    pub(super) fn are_idle(&self) -> bool {
+        self.calls.is_empty()
+    }
+
+    /// Settles `batch` and claims, in one round trip.
+    ///
+    /// # Panics
+    /// When no lane is free.
+    pub(super) fn send(&mut self, broker: &Broker, batch: Vec<Ended>, wanted: Option<Wanted>) {
+        let free = self.all.iter_mut().enumerate().find(|(_, lane)| lane.call.is_none());
+        let (number, lane) = free.expect("the caller has seen a free lane");
+        lane.call = Some(Call { since: Instant::now(), settles: !batch.is_empty() });
+        let request = wanted.map(|Wanted { queues, class, limit }| {
+            let session = format!("{}.{number}", self.session);
+            ClaimRequest { session, sequence: lane.sequence, queues, class, limit }
+        });
+        self.calls.push(call(broker.clone(), number, batch, request).boxed());
+    }
+
+    /// The next call to be answered.
+    pub(super) async fn answered(&mut self) -> Answered {
+        let Some(answered) = self.calls.next().await else { return pending().await };
+        let lane = &mut self.all[answered.lane];
+        lane.call = None;
+        // Counts on only now, so that a lost answer is repeated.
+        lane.sequence += u64::from(answered.claim.is_some());
+        answered
+    }
+}
+
+async fn call(broker: Broker, lane: usize, batch: Vec<Ended>, request: Option<ClaimRequest>) -> Answered {
+    let settlements: Vec<Settlement> = batch.iter().map(Ended::settlement).collect();
+    loop {
+        match once(&broker, &settlements, request.as_ref()).await {
+            Ok((settled, claim)) => return Answered { lane, batch, settled, claim: request.zip(claim) },
+            Err(queue::Error::Invalid(detail)) => {
+                // Repeating it cannot help; the leases run out and the jobs run again.
+                warn!("the broker refuses to settle {} jobs: {detail}", batch.len());
+                let settled = vec![Settled::LeaseLost; batch.len()];
+                return Answered { lane, batch, settled, claim: request.map(|request| (request, Claim::default())) };
+            }
+            Err(error) if batch.is_empty() => warn!("cannot claim jobs: {error}; trying again"),
+            Err(error) => warn!("cannot settle {} jobs: {error}; holding their results", batch.len()),
+        }
+        sleep(RETRY_PAUSE).await;
+    }
+}
+
+async fn once(
+    broker: &Broker,
+    settlements: &[Settlement],
+    request: Option<&ClaimRequest>,
+) -> queue::Result<(Vec<Settled>, Option<Claim>)> {
+    match request {
+        Some(request) if settlements.is_empty() => Ok((Vec::new(), Some(broker.claim(request).await?))),
+        _ => broker.settle(settlements, request).await,
+    }
+}

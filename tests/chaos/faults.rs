@@ -1,0 +1,258 @@
+//! The faults, a function each: it sets the stage, breaks something in the middle of the work, and mends it.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use futures::future::LocalBoxFuture;
+use jiff::{SignedDuration, Timestamp};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use crate::history::What;
+use crate::stage::{Handle, Kind, Stage};
+use crate::support::until;
+
+pub struct Fault {
+    pub name: &'static str,
+    pub brokers: &'static [Kind],
+    pub inject: for<'a> fn(&'a mut Stage) -> LocalBoxFuture<'a, ()>,
+}
+
+const BOTH: &[Kind] = &[Kind::Redis, Kind::Sqlite];
+const REDIS: &[Kind] = &[Kind::Redis];
+
+pub const FAULTS: &[Fault] = &[
+    Fault { name: "worker-killed", brokers: BOTH, inject: |stage| Box::pin(worker_killed(stage)) },
+    Fault { name: "child-killed", brokers: BOTH, inject: |stage| Box::pin(child_killed(stage)) },
+    Fault { name: "poison", brokers: BOTH, inject: |stage| Box::pin(poison(stage)) },
+    Fault { name: "worker-frozen", brokers: BOTH, inject: |stage| Box::pin(worker_frozen(stage)) },
+    Fault { name: "api-killed", brokers: BOTH, inject: |stage| Box::pin(api_killed(stage)) },
+    Fault { name: "long-jobs", brokers: BOTH, inject: |stage| Box::pin(long_jobs(stage)) },
+    Fault { name: "disk-full", brokers: BOTH, inject: |stage| Box::pin(disk_full(stage)) },
+    Fault { name: "clocks-apart", brokers: REDIS, inject: |stage| Box::pin(clocks_apart(stage)) },
+    Fault { name: "redis-killed", brokers: REDIS, inject: |stage| Box::pin(redis_killed(stage)) },
+    Fault { name: "redis-asleep", brokers: REDIS, inject: |stage| Box::pin(redis_asleep(stage)) },
+    Fault { name: "redis-full", brokers: REDIS, inject: |stage| Box::pin(redis_full(stage)) },
+    Fault { name: "redis-flushed", brokers: REDIS, inject: |stage| Box::pin(redis_flushed(stage)) },
+    Fault { name: "connections-cut", brokers: REDIS, inject: |stage| Box::pin(connections_cut(stage)) },
+    Fault { name: "scripts-flushed", brokers: REDIS, inject: |stage| Box::pin(scripts_flushed(stage)) },
+    Fault { name: "replies-lost", brokers: REDIS, inject: |stage| Box::pin(replies_lost(stage)) },
+];
+
+/// The API, two workers at work, a client that goes on uploading, and a group that another one follows.
+async fn two_workers(stage: &mut Stage) -> [Handle; 2] {
+    stage.api().await;
+    let workers = [stage.worker().await, stage.worker().await];
+    stage.enqueue_with_follow_up().await;
+    stage.upload();
+    stage.at_work(workers[0]).await;
+    stage.a_moment().await;
+    workers
+}
+
+async fn worker_killed(stage: &mut Stage) {
+    let [first, _] = two_workers(stage).await;
+    stage.at_work(first).await;
+    stage.inject(&[first]);
+    stage.kill(first);
+    stage.worker().await;
+    stage.recovered().await;
+}
+
+async fn child_killed(stage: &mut Stage) {
+    let [first, _] = two_workers(stage).await;
+    stage.at_work(first).await;
+    stage.inject(&[first]);
+    for child in stage.program(first).children() {
+        // One that is ending by itself may be gone.
+        let _ = kill_process(child, Signal::KILL);
+    }
+    stage.recovered().await;
+}
+
+/// A picture that takes its process down whenever it is computed. It must fail as that, and its neighbours must not.
+async fn poison(stage: &mut Stage) {
+    two_workers(stage).await;
+    stage.upload_long(4, 1).await;
+    let (group, victim) = stage.enqueue_long_job(8).await;
+    stage.terms.failing.insert(group.to_string(), "poison".into());
+    let mut killed = HashSet::new();
+    stage
+        .until_ended(group, |stage| {
+            for entry in stage.seen() {
+                if let What::Started { job, process: Some(process), .. } = entry.what
+                    && job == victim.to_string()
+                    && killed.insert(process)
+                {
+                    let _ = kill_process(Pid::from_raw(process).expect("a process's id"), Signal::KILL);
+                }
+            }
+        })
+        .await;
+}
+
+/// Its jobs go to another worker; what it brings when it wakes up must not count.
+async fn worker_frozen(stage: &mut Stage) {
+    let [first, _] = two_workers(stage).await;
+    stage.at_work(first).await;
+    stage.inject(&[first]);
+    stage.signal(first, Signal::STOP);
+    match stage.kind {
+        Kind::Redis => stage.recovered().await,
+        // Frozen in the middle of a write, it holds the file, and everybody waits for it.
+        Kind::Sqlite => stage.pass(2 * stage.pace.past_lease()).await,
+    }
+    stage.signal(first, Signal::CONT);
+    stage.recovered().await;
+}
+
+/// With its workers, where they live in it; and with an upload half received.
+async fn api_killed(stage: &mut Stage) {
+    let api = match stage.kind {
+        Kind::Redis => {
+            let api = stage.api().await;
+            stage.worker().await;
+            api
+        }
+        Kind::Sqlite => stage.service().await,
+    };
+    stage.enqueue_with_follow_up().await;
+    stage.upload();
+    stage.acknowledged().await;
+    stage.a_moment().await;
+    let mut half = TcpStream::connect(stage.client().address()).await.unwrap();
+    let head = "POST /api/upload HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\n\
+                Content-Length: 90000\r\n\r\n--b\r\nContent-Disposition: form-data; name=\"images\"; \
+                filename=\"a.png\"\r\n\r\n";
+    half.write_all(&[head.as_bytes(), &vec![0; 40_000]].concat()).await.unwrap();
+    stage.inject(&[api]);
+    stage.kill(api);
+    match stage.kind {
+        Kind::Redis => stage.api().await,
+        Kind::Sqlite => stage.service().await,
+    };
+    stage.recovered().await;
+}
+
+/// More pictures at a time than cores, each for many times the lease: heartbeats must not fall behind.
+async fn long_jobs(stage: &mut Stage) {
+    let (count, outputs) = stage.pace.long_jobs;
+    stage.configure("worker.cpu", &count.to_string());
+    stage.terms.no_repeats = true;
+    stage.service().await;
+    stage.upload_long(count, outputs).await;
+}
+
+async fn disk_full(stage: &mut Stage) {
+    stage.on_small_disk("48m");
+    // As often as it takes: the disk stays full for longer than the usual attempts.
+    stage.configure("queue.max_attempts", "100");
+    two_workers(stage).await;
+    stage.upload_long(8, 12).await;
+    stage.inject(&[]);
+    let filler = stage.disk().fill();
+    stage.refused().await;
+    // An output that cannot be written, or on SQLite not even that this is so, or that somebody takes the job.
+    stage.somebody_says(&["retried: job", "cannot settle", "cannot claim"]).await;
+    std::fs::remove_file(filler).unwrap();
+    stage.healed();
+    stage.recovered().await;
+}
+
+/// Two services with workers and sweepers on one broker, one of them an hour ahead, and a worker an hour behind.
+/// Nothing is broken: no lease may run out because of a clock.
+async fn clocks_apart(stage: &mut Stage) {
+    stage.terms.no_repeats = true;
+    stage.service().await;
+    stage.second_service(SignedDuration::from_hours(1)).await;
+    stage.worker_ahead(SignedDuration::from_hours(-1)).await;
+    stage.enqueue_with_follow_up().await;
+    stage.upload();
+    stage.pass(2 * stage.pace.past_lease()).await;
+}
+
+async fn redis_killed(stage: &mut Stage) {
+    two_workers(stage).await;
+    stage.inject(&[]);
+    stage.redis().down();
+    stage.refused().await;
+    stage.pass(stage.pace.past_lease()).await;
+    stage.redis().up();
+    stage.healed();
+    stage.recovered().await;
+}
+
+/// It holds its connections and says nothing, for longer than any call waits.
+async fn redis_asleep(stage: &mut Stage) {
+    two_workers(stage).await;
+    stage.inject(&[]);
+    stage.order(&format!("DEBUG SLEEP {}", stage.pace.sleep.as_secs())).await;
+    stage.healed();
+    stage.recovered().await;
+}
+
+/// New work is refused, what is there is drained.
+async fn redis_full(stage: &mut Stage) {
+    two_workers(stage).await;
+    stage.inject(&[]);
+    stage.order("CONFIG SET maxmemory 1").await;
+    stage.refused().await;
+    stage.drained().await;
+    stage.order("CONFIG SET maxmemory 0").await;
+    stage.healed();
+}
+
+/// As a failover to an empty replica would leave it. What is owed stands in the outbox; what was enqueued beside HTTP
+/// does not.
+async fn redis_flushed(stage: &mut Stage) {
+    stage.api().await;
+    let first = stage.worker().await;
+    stage.upload();
+    stage.acknowledged().await;
+    stage.at_work(first).await;
+    stage.a_moment().await;
+    stage.note_what_is_over().await;
+    stage.inject(&[]);
+    stage.order("FLUSHALL").await;
+    // What was settled just before is logged just after.
+    stage.terms.forgotten_at = Some(Timestamp::now() + SignedDuration::from_millis(500));
+    stage.recovered().await;
+}
+
+async fn connections_cut(stage: &mut Stage) {
+    two_workers(stage).await;
+    stage.inject(&[]);
+    for _ in 0..stage.pace.times {
+        stage.order("CLIENT KILL TYPE normal").await;
+        stage.a_moment().await;
+    }
+    stage.healed();
+    stage.recovered().await;
+}
+
+async fn scripts_flushed(stage: &mut Stage) {
+    two_workers(stage).await;
+    stage.inject(&[]);
+    for _ in 0..stage.pace.times {
+        stage.order("SCRIPT FLUSH").await;
+        stage.a_moment().await;
+    }
+    stage.healed();
+    stage.recovered().await;
+}
+
+/// Redis did what it was asked, and nobody heard of it.
+async fn replies_lost(stage: &mut Stage) {
+    stage.behind_proxy().await;
+    two_workers(stage).await;
+    stage.inject(&[]);
+    for _ in 0..2 * stage.pace.times {
+        let before = stage.proxy().lost();
+        stage.proxy().lose_next_reply();
+        until("a reply is lost", async || (stage.proxy().lost() > before).then_some(())).await;
+        stage.pass(Duration::from_millis(20)).await;
+    }
+    stage.healed();
+    stage.recovered().await;
+}

@@ -1,0 +1,87 @@
+//! A `pixmill` process whose log is a file; killed when dropped.
+
+use std::fs::OpenOptions;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use jiff::SignedDuration;
+use rustix::process::{Pid, Signal};
+
+use crate::history::{Entry, of_log};
+use crate::support::until;
+
+pub struct Program {
+    pub name: String,
+    log: PathBuf,
+    /// How far its clock is ahead.
+    skew: SignedDuration,
+    child: Child,
+}
+
+impl Program {
+    /// Starts it with its standard error appended to `logs/<name>.log`.
+    pub fn start(name: &str, logs: &Path, command: &mut Command, skew: SignedDuration) -> Self {
+        let log = logs.join(format!("{name}.log"));
+        let file = OpenOptions::new().create(true).append(true).open(&log).unwrap();
+        if !skew.is_zero() {
+            // Deadlines and intervals stay real: another machine's clock, not a leap of this one's.
+            command.env("LD_PRELOAD", libfaketime()).env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+            command.env("FAKETIME", format!("{:+}", skew.as_secs()));
+        }
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file).spawn().unwrap();
+        Self { name: name.into(), log, skew, child }
+    }
+
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap()).into_owned()
+    }
+
+    pub fn history(&self) -> Vec<Entry> {
+        of_log(&self.name, &self.log, self.skew)
+    }
+
+    pub async fn says(&self, words: &str) {
+        until(&format!("{} says `{words}`", self.name), async || self.log().contains(words).then_some(())).await;
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        rustix::process::kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// As a crash or the kernel's memory killer would.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub fn ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// The processes that it started.
+    pub fn children(&self) -> Vec<Pid> {
+        let parent = self.child.id().to_string();
+        let processes = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+        let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+        ids.filter(|id| {
+            // Behind the name, which may have spaces and brackets: state, parent, …
+            let about = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+            let behind = about.rsplit(')').next().unwrap_or_default();
+            behind.split_whitespace().nth(1) == Some(parent.as_str())
+        })
+        .filter_map(Pid::from_raw)
+        .collect()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn libfaketime() -> PathBuf {
+    let found = glob::glob("/usr/lib/*/faketime/libfaketime.so.1").unwrap().find_map(Result::ok);
+    found.expect("libfaketime is not installed: apt-get install faketime")
+}

@@ -1,0 +1,157 @@
+//! The processes that compute: killed, hung, worn out, and whatever breaks them.
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
+
+use super::{all_is_well, impatient, slow_group, talkative, underway};
+use crate::support::client::{id, images};
+use crate::support::pictures::plain_png;
+use crate::support::service::{Home, Process};
+use crate::support::until;
+
+fn signal(pid: i32, signal: Signal) {
+    // It may have ended by itself.
+    let _ = kill_process(Pid::from_raw(pid).unwrap(), signal);
+}
+
+/// What the kernel tells of a process.
+fn read(pid: i32, about: &str) -> String {
+    String::from_utf8_lossy(&std::fs::read(format!("/proc/{pid}/{about}")).unwrap()).into_owned()
+}
+
+/// Waits for the next picture after the first `before` to begin; its process.
+async fn begun(process: &Process, before: usize) -> i32 {
+    until("a picture is being computed", async || process.starts().get(before).map(|(_, pid)| *pid)).await
+}
+
+#[tokio::test]
+async fn pictures_outlive_the_process_that_computes_them() {
+    for home in [Home::sqlite(), Home::redis()] {
+        let home = talkative(home).set("queue.lease", "10m").set("queue.beat", "3m");
+        let service = home.serve();
+        let group = slow_group(&service, 10).await;
+        let mut killed = Vec::new();
+        for _ in 0..3 {
+            // What others share, not what a picture has for itself: those blame it, in the end.
+            let shared = until("a fresh process computes", async || {
+                let starts = service.process.starts();
+                let mut pids = starts.iter().map(|(_, pid)| *pid).filter(|pid| !killed.contains(pid));
+                let uses = |pid| starts.iter().filter(|(_, other)| *other == pid).count();
+                pids.find(|&pid| uses(pid) > 1)
+            })
+            .await;
+            signal(shared, Signal::KILL);
+            killed.push(shared);
+            assert_eq!(service.get("/healthz").await.status, 200);
+            assert_eq!(service.get("/readyz").await.status, 200);
+        }
+        let status = all_is_well(&home, &service, &group, 10).await;
+        let results = status["result"].as_array().unwrap();
+        assert!(results.iter().any(|entry| entry["attempts"].as_u64() > Some(1)), "nobody was killed at work");
+        assert!(results.iter().all(|entry| entry["attempts"].as_u64() <= Some(2)), "hit twice by one fault: {status}");
+        let log = service.process.log();
+        for entry in results {
+            let said = format!("succeeded: job {} ", entry["job_id"].as_str().unwrap());
+            assert_eq!(log.matches(&said).count(), 1, "{said}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn picture_that_kills_its_process_three_times_is_poison_and_its_neighbours_are_not() {
+    for home in [Home::sqlite(), Home::redis()] {
+        let home = talkative(home);
+        let service = home.serve();
+        let killer = slow_group(&service, 1).await;
+        for death in 0..3 {
+            let pid = begun(&service.process, death).await;
+            signal(pid, Signal::KILL);
+            let crashes = async || (service.process.log().matches("died (").count() > death).then_some(());
+            until("its process is missed", crashes).await;
+        }
+        let status = service.finished(&killer).await;
+        assert_eq!(status["result"][0]["error"]["code"], "poison", "{status}");
+        let form = images([("a.png", plain_png(9, 9)), ("b.png", plain_png(8, 8))]);
+        assert_eq!(service.done(form).await["succeeded"], 2);
+    }
+}
+
+#[tokio::test]
+async fn hung_picture_ends_at_the_hard_limit_and_what_waits_behind_it_goes_on() {
+    // The first picture hangs; the second is given to the same process, which does not take it.
+    let home = talkative(Home::sqlite()).set("worker.hard_time_limit", "2s").set("worker.soft_time_limit", "2s");
+    let service = home.serve();
+    let hung = slow_group(&service, 1).await;
+    let pid = begun(&service.process, 0).await;
+    signal(pid, Signal::STOP);
+    let behind = service.upload(images([("1.png", plain_png(9, 9))])).await;
+    let failed = service.finished(&hung).await;
+    let error = &failed["result"][0]["error"];
+    assert_eq!((&error["code"], &error["retryable"]), (&json!("time-limit"), &json!(false)), "{failed}");
+    assert!(error["detail"].as_str().unwrap().contains("worker.hard_time_limit (2s)"), "{failed}");
+    let done = service.finished(id(&behind)).await;
+    assert_eq!((&done["succeeded"], &done["result"][0]["attempts"]), (&json!(1), &json!(1)), "{done}");
+    assert!(!service.process.children().contains(&pid));
+}
+
+#[tokio::test]
+async fn worn_process_is_followed_by_a_fresh_one() {
+    let home = talkative(Home::sqlite()).set("worker.max_jobs_per_child", "3");
+    let service = home.serve();
+    let names: Vec<String> = (0..12).map(|i| format!("{i}.png")).collect();
+    let form = images(names.iter().map(|name| (name.as_str(), plain_png(40, 40))));
+    let status = service.done(form).await;
+    assert_eq!(status["succeeded"], 12);
+    assert!(status["result"].as_array().unwrap().iter().all(|entry| entry["attempts"] == 1), "{status}");
+    let starts = service.process.starts();
+    let mut pids: Vec<i32> = starts.iter().map(|(_, pid)| *pid).collect();
+    pids.sort_unstable();
+    pids.dedup();
+    assert_eq!((starts.len(), pids.len()), (12, 4), "{starts:?}");
+    let left = async || service.process.children().iter().all(|pid| !pids[..3].contains(pid)).then_some(());
+    until("the worn ones have ended", left).await;
+}
+
+#[tokio::test]
+async fn process_that_computes_knows_no_secret_and_ends_with_its_worker() {
+    let home = Home::redis();
+    let worker = home.worker().await;
+    let children = worker.children();
+    let [child] = children[..] else { panic!("one process computes: {children:?}") };
+    // It sees to that when it is done with its signals.
+    let victim = async || (read(child, "oom_score_adj").trim() == "500").then_some(());
+    until("the kernel prefers it to the API", victim).await;
+    for about in ["environ", "cmdline"] {
+        let text = read(child, about).to_lowercase();
+        assert!(!text.contains("redis") && !text.contains("pixmill__"), "{text}");
+    }
+    // A service manager's signal reaches every process.
+    signal(child, Signal::TERM);
+    signal(child, Signal::INT);
+    assert_eq!(worker.children(), children);
+    worker.kill();
+    let gone = async || (!std::path::Path::new(&format!("/proc/{child}")).exists()).then_some(());
+    until("it ends with its worker", gone).await;
+}
+
+#[tokio::test]
+async fn cancelled_picture_is_stopped_and_leaves_nothing() {
+    for home in [Home::sqlite(), Home::redis()] {
+        let home = impatient(talkative(home));
+        let service = home.serve();
+        let group = slow_group(&service, 6).await;
+        underway(&service, &group, 1).await;
+        home.broker().await.cancel_group(group.parse().unwrap()).await.unwrap();
+        let status = service.finished(&group).await;
+        assert_eq!(status["status"], "cancelled", "{status}");
+        let succeeded = status["succeeded"].as_u64().unwrap() as usize;
+        assert!(succeeded < 6, "{status}");
+        service.process.says("cancelled: job").await;
+        let outputs = async || {
+            let files = home.files("outputs").into_iter().filter(|path| path.is_file()).count();
+            (files == 5 * succeeded).then_some(())
+        };
+        until("only what succeeded is there", outputs).await;
+        assert_eq!(service.done(images([("a.png", plain_png(9, 9))])).await["succeeded"], 1);
+    }
+}

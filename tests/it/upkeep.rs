@@ -1,0 +1,323 @@
+//! The upkeep's sweeps over a real store and both brokers.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use pixmill::imaging::operation;
+use pixmill::job::{GroupId, ImageProcess, ImageResult, JobId, OutboxSweep, Payload, Source, State, StorageSweep};
+use pixmill::queue::{Key, NewGroup, Policy, Reservation, Settlement, Verdict};
+use pixmill::storage::{Storage, manifest_key, upload_key, withdrawn_key};
+use pixmill::submission::Meta;
+use pixmill::submission::outbox::{self, Entry, Manifest};
+use pixmill::upkeep::{self, Delivered, Swept};
+use tempfile::TempDir;
+
+use crate::broker::world::{HOUR, World};
+
+const NOW: OutboxSweep = OutboxSweep { age: Duration::ZERO };
+const DAY: Duration = Duration::from_hours(24);
+const FOR_EVER: StorageSweep =
+    StorageSweep { records: Duration::ZERO, originals: Duration::ZERO, outputs: Duration::ZERO };
+/// Less than anything takes.
+const AT_ONCE: Duration = Duration::from_nanos(1);
+
+/// A store and a broker.
+struct House {
+    world: World,
+    storage: Storage,
+    folder: TempDir,
+}
+
+impl House {
+    async fn both() -> [Self; 2] {
+        [World::sqlite(Policy::default()).await, World::redis(Policy::default()).await].map(|world| {
+            let folder = tempfile::tempdir().unwrap();
+            Self { world, storage: Storage::local(folder.path()).unwrap(), folder }
+        })
+    }
+
+    /// An upload of so many pictures, of which the broker has not heard.
+    async fn upload(&self, pictures: u32) -> Manifest {
+        let group = GroupId::new();
+        let mut jobs = Vec::new();
+        for index in 0..pictures as usize {
+            let key = upload_key(group, index);
+            self.storage.put(&key, Bytes::from_static(b"a picture")).await.unwrap();
+            let payload = Payload::ImageProcess(ImageProcess {
+                source: Source::Stored(key),
+                image: format!("{index}.png"),
+                operations: operation::defaults(),
+                peak: None,
+                lost: 0,
+            });
+            let (id, queue) = (JobId::new(), "cpu_intensive".into());
+            jobs.push(Entry { id, queue, priority: 5, max_attempts: 4, after: None, retry_of: None, payload });
+        }
+        let (meta, created_at) = (Meta::default(), Timestamp::now());
+        Manifest { group, meta, key: None, created_at, eta: None, jobs }
+    }
+
+    async fn write(&self, manifest: &Manifest) {
+        let text = serde_json::to_vec(manifest).unwrap();
+        self.storage.put(&manifest_key(manifest.group), text.into()).await.unwrap();
+    }
+
+    async fn withdraw(&self, group: GroupId) {
+        assert!(self.storage.rename(&manifest_key(group), &withdrawn_key(group)).await.unwrap());
+    }
+
+    /// An upload whose pictures are all done; each attempt's run but the winning second left something.
+    async fn done(&self, pictures: u32) -> Manifest {
+        let manifest = self.upload(pictures).await;
+        manifest.enqueue(&self.world.broker).await.unwrap();
+        for job in self.world.drain(&format!("worker-{}", manifest.group)).await {
+            for run in [1, 2] {
+                let run = self.storage.run_folder(job.group, job.lease.job, run);
+                fs::create_dir_all(&run).unwrap();
+                fs::write(run.join("0-resize.png"), "an output").unwrap();
+            }
+            let result = ImageResult {
+                success: true,
+                image: None,
+                attempts: 1,
+                run: 2,
+                duration_ms: None,
+                outputs: Vec::new(),
+                error: None,
+            };
+            let verdict = Verdict::Succeed { result: result.to_bytes() };
+            self.world.broker.settle(&[Settlement { lease: job.lease, verdict }], None).await.unwrap();
+        }
+        manifest
+    }
+
+    async fn deliver(&self) -> Delivered {
+        upkeep::sweep_outbox(&self.storage, &self.world.broker, &NOW).await.unwrap()
+    }
+
+    async fn sweep(&self, sweep: StorageSweep) -> Swept {
+        upkeep::sweep_storage(&self.storage, &self.world.broker, &sweep).await.unwrap()
+    }
+
+    fn has(&self, part: &str, group: GroupId) -> bool {
+        self.folder.path().join(part).join(group.to_string()).exists()
+    }
+
+    fn owes(&self, group: GroupId) -> bool {
+        [manifest_key(group), withdrawn_key(group)].iter().any(|key| self.folder.path().join(key).exists())
+    }
+
+    /// As if a part of a group had last been added to so long ago.
+    fn age(&self, part: &str, group: GroupId, age: Duration) {
+        aged(&self.folder.path().join(part).join(group.to_string()), age);
+    }
+}
+
+fn aged(folder: &Path, age: Duration) {
+    File::open(folder).unwrap().set_modified(SystemTime::now() - age).unwrap();
+}
+
+#[tokio::test]
+async fn group_that_the_broker_lost_is_enqueued_again_with_its_own_ids() {
+    for house in House::both().await {
+        let manifest = house.upload(3).await;
+        house.write(&manifest).await;
+        assert_eq!(house.deliver().await, Delivered { enqueued: 1, ..Delivered::default() });
+        let group = house.world.group(manifest.group).await;
+        assert_eq!((group.total, group.pending, group.sealed), (3, 3, true));
+        for entry in &manifest.jobs {
+            let job = house.world.broker.job(entry.id).await.unwrap().unwrap();
+            assert_eq!((job.group, job.state), (manifest.group, State::Waiting));
+            let Ok(Payload::ImageProcess(request)) = serde_json::from_slice(&job.payload) else { panic!("{job:?}") };
+            assert_eq!(request.run(1), 1_000_001, "no run of before shares its folder");
+        }
+        assert_eq!(house.deliver().await, Delivered::default(), "it is there, and not done");
+        assert!(house.owes(manifest.group));
+    }
+}
+
+#[tokio::test]
+async fn young_manifest_is_left_alone() {
+    for house in House::both().await {
+        let manifest = house.upload(1).await;
+        house.write(&manifest).await;
+        let sweep = OutboxSweep { age: HOUR };
+        let delivered = upkeep::sweep_outbox(&house.storage, &house.world.broker, &sweep).await.unwrap();
+        assert_eq!(delivered, Delivered::default());
+        assert!(house.world.broker.group(manifest.group).await.unwrap().is_none());
+    }
+}
+
+#[tokio::test]
+async fn ended_group_is_no_longer_owed_and_keeps_its_winners_only() {
+    for house in House::both().await {
+        let manifest = house.done(2).await;
+        house.write(&manifest).await;
+        assert_eq!(house.deliver().await, Delivered { ended: 1, ..Delivered::default() });
+        assert!(!house.owes(manifest.group));
+        for entry in &manifest.jobs {
+            let runs = [1, 2].map(|run| house.storage.run_folder(manifest.group, entry.id, run).exists());
+            assert_eq!(runs, [false, true]);
+        }
+        assert_eq!(house.deliver().await, Delivered::default());
+    }
+}
+
+#[tokio::test]
+async fn withdrawn_group_is_cancelled_and_then_erased() {
+    for house in House::both().await {
+        let (enqueued, unheard_of) = (house.upload(2).await, house.upload(1).await);
+        for manifest in [&enqueued, &unheard_of] {
+            house.write(manifest).await;
+            house.withdraw(manifest.group).await;
+        }
+        enqueued.enqueue(&house.world.broker).await.unwrap();
+        assert_eq!(house.deliver().await.withdrawn, 1);
+        assert!(!house.owes(unheard_of.group) && !house.has("uploads", unheard_of.group));
+        assert_eq!(house.world.group(enqueued.group).await.cancelled, 2);
+        assert_eq!(house.deliver().await.withdrawn, 1);
+        assert!(!house.owes(enqueued.group) && !house.has("uploads", enqueued.group));
+        assert!(house.world.broker.group(enqueued.group).await.unwrap().is_none());
+    }
+}
+
+#[tokio::test]
+async fn withdrawn_group_that_its_key_leads_to_is_done() {
+    for house in House::both().await {
+        let key = outbox::Key { name: "local:order-1".into(), fingerprint: "ab".into() };
+        let manifest = Manifest { key: Some(key), ..house.upload(1).await };
+        house.write(&manifest).await;
+        manifest.enqueue(&house.world.broker).await.unwrap();
+        house.withdraw(manifest.group).await;
+        assert_eq!(house.deliver().await, Delivered::default());
+        let group = house.world.group(manifest.group).await;
+        assert_eq!((group.pending, group.cancelling), (1, false));
+        assert!(house.storage.has(&manifest_key(manifest.group)).await.unwrap(), "owed again");
+    }
+}
+
+#[tokio::test]
+async fn withdrawn_group_that_the_broker_never_got_frees_its_key() {
+    for house in House::both().await {
+        let key = outbox::Key { name: "local:order-1".into(), fingerprint: "ab".into() };
+        let manifest = Manifest { key: Some(key), ..house.upload(1).await };
+        house.write(&manifest).await;
+        house.withdraw(manifest.group).await;
+        assert_eq!(house.deliver().await.withdrawn, 1);
+        let next = house.world.broker.reserve("local:order-1", GroupId::new()).await.unwrap();
+        assert_eq!(next, Reservation::Granted);
+    }
+}
+
+/// The client was given the lost group; that its key now leads to another one is no reason to drop it.
+#[tokio::test]
+async fn lost_group_is_enqueued_again_although_its_key_has_gone_to_another() {
+    for house in House::both().await {
+        let key = Key { name: "local:order-1".into(), fingerprint: Bytes::from_static(b"ab") };
+        let other = NewGroup { key: Some(key), ..NewGroup::new(GroupId::new(), Bytes::new()) };
+        house.world.broker.enqueue(&other, &[]).await.unwrap();
+        let key = outbox::Key { name: "local:order-1".into(), fingerprint: "ab".into() };
+        let manifest = Manifest { key: Some(key), ..house.upload(1).await };
+        house.write(&manifest).await;
+        assert_eq!(house.deliver().await.enqueued, 1);
+        assert_eq!(house.world.group(manifest.group).await.pending, 1);
+    }
+}
+
+#[tokio::test]
+async fn unreadable_manifest_does_not_keep_the_others_waiting() {
+    for house in House::both().await {
+        let (broken, manifest) = (GroupId::new(), house.upload(1).await);
+        house.storage.put(&manifest_key(broken), Bytes::from_static(b"{")).await.unwrap();
+        house.write(&manifest).await;
+        assert_eq!(house.deliver().await.enqueued, 1);
+        assert!(house.owes(broken));
+    }
+}
+
+#[tokio::test]
+async fn originals_go_when_their_time_has_come_and_outputs_stay() {
+    for house in House::both().await {
+        let (done, open) = (house.done(2).await, house.upload(1).await);
+        open.enqueue(&house.world.broker).await.unwrap();
+        let kept = house.sweep(StorageSweep { originals: HOUR, records: HOUR, outputs: HOUR }).await;
+        assert_eq!(kept, Swept::default());
+        let swept = house.sweep(StorageSweep { originals: AT_ONCE, ..FOR_EVER }).await;
+        assert_eq!(swept, Swept { originals: 1, ..Swept::default() });
+        assert!(!house.has("uploads", done.group) && house.has("outputs", done.group));
+        assert!(house.has("uploads", open.group), "its jobs still need them");
+        assert_eq!(house.world.group(done.group).await.succeeded, 2);
+    }
+}
+
+#[tokio::test]
+async fn outputs_go_when_their_time_has_come_with_or_without_a_record() {
+    for house in House::both().await {
+        let (known, forgotten) = (house.done(1).await, house.done(1).await);
+        assert!(house.world.broker.remove_group(forgotten.group).await.unwrap());
+        assert_eq!(house.sweep(StorageSweep { outputs: HOUR, ..FOR_EVER }).await, Swept::default());
+        assert_eq!(house.sweep(StorageSweep { outputs: AT_ONCE, ..FOR_EVER }).await.outputs, 2);
+        assert!(![known.group, forgotten.group].iter().any(|&group| house.has("outputs", group)));
+    }
+}
+
+#[tokio::test]
+async fn records_go_last_and_outputs_outlive_them() {
+    for house in House::both().await {
+        let manifest = house.done(2).await;
+        house.write(&manifest).await;
+        house.world.clock.advance(2 * HOUR);
+        let swept = house.sweep(StorageSweep { records: HOUR, ..FOR_EVER }).await;
+        assert_eq!(swept, Swept { records: 1, ..Swept::default() });
+        assert!(house.world.broker.group(manifest.group).await.unwrap().is_none());
+        assert!(!house.owes(manifest.group) && !house.has("uploads", manifest.group));
+        assert!(house.has("outputs", manifest.group), "they are kept for ever");
+        assert_eq!(house.deliver().await, Delivered::default(), "nothing comes back to life");
+
+        let next = house.done(1).await;
+        house.world.clock.advance(2 * HOUR);
+        house.sweep(StorageSweep { records: HOUR, outputs: HOUR, ..FOR_EVER }).await;
+        assert!(!house.has("outputs", next.group), "their time had come as well");
+    }
+}
+
+#[tokio::test]
+async fn upload_that_was_broken_off_goes_after_a_day() {
+    for house in House::both().await {
+        let [old, young, owed, open] =
+            [house.upload(1).await, house.upload(1).await, house.upload(1).await, house.upload(1).await];
+        house.write(&owed).await;
+        open.enqueue(&house.world.broker).await.unwrap();
+        for manifest in [&old, &owed, &open] {
+            house.age("uploads", manifest.group, DAY + HOUR);
+        }
+        assert_eq!(house.sweep(FOR_EVER).await, Swept { orphans: 1, ..Swept::default() });
+        assert!(!house.has("uploads", old.group));
+        assert!([young, owed, open].iter().all(|manifest| house.has("uploads", manifest.group)));
+    }
+}
+
+#[tokio::test]
+async fn sweep_goes_on_where_another_was_broken_off() {
+    for house in House::both().await {
+        // More than are looked at together.
+        let groups: Vec<NewGroup> = (0..1_100).map(|_| NewGroup::new(GroupId::new(), Bytes::new())).collect();
+        futures::future::join_all(
+            groups.iter().map(async |group| house.world.broker.enqueue(group, &[]).await.unwrap()),
+        )
+        .await;
+        // The other one came as far as the files of these.
+        for group in &groups[..10] {
+            house.storage.put(&upload_key(group.id, 0), Bytes::from_static(b"x")).await.unwrap();
+            house.storage.remove_part(pixmill::storage::Part::Uploads, group.id).unwrap();
+        }
+        house.world.broker.remove_group(groups[10].id).await.unwrap();
+        house.world.clock.advance(2 * HOUR);
+        let swept = house.sweep(StorageSweep { records: HOUR, ..FOR_EVER }).await;
+        assert_eq!(swept.records, 1_099);
+        assert_eq!(house.world.broker.finished_groups(Duration::ZERO, 10).await.unwrap(), []);
+    }
+}
