@@ -121,18 +121,8 @@ fn succeed() -> Verdict {
 }
 
 fn grouped(jobs: usize) -> (NewGroup, Vec<NewJob>) {
-    let job = |index| NewJob {
-        id: JobId::new(),
-        index: index as u32,
-        kind: "image.process".into(),
-        queue: QUEUE.into(),
-        class: Class::Cpu,
-        priority: 5,
-        delay: None,
-        max_attempts: 4,
-        after: None,
-        retry_of: None,
-        payload: Bytes::from_static(&[b'x'; PAYLOAD]),
-    };
+    let payload = Bytes::from_static(&[b'x'; PAYLOAD]);
+    let job =
+        |index| NewJob { index: index as u32, ..NewJob::new("image.process", QUEUE, Class::Cpu, payload.clone()) };
     (NewGroup::new(GroupId::new(), Bytes::new()), (0..jobs).map(job).collect())
 }

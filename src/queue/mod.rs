@@ -48,6 +48,25 @@ pub struct NewJob {
     pub payload: Bytes,
 }
 
+impl NewJob {
+    /// The first of its group, to be started at once, at the middle priority, with the attempts of a default policy.
+    pub fn new(kind: &str, queue: &str, class: Class, payload: Bytes) -> Self {
+        Self {
+            id: JobId::new(),
+            index: 0,
+            kind: kind.into(),
+            queue: queue.into(),
+            class,
+            priority: 5,
+            delay: None,
+            max_attempts: Policy::default().max_attempts,
+            after: None,
+            retry_of: None,
+            payload,
+        }
+    }
+}
+
 /// A group to be enqueued with its jobs.
 #[derive(Debug, Clone)]
 pub struct NewGroup {
@@ -427,15 +446,15 @@ impl Broker {
 
     /// Enqueues a group and its jobs, all of them or none, and seals it. Durable when it returns.
     ///
-    /// Long groups go in chunks and are sealed with the last one; when a later chunk is refused, the group is cancelled
-    /// as by [`cancel_group`](Self::cancel_group). Enqueueing a sealed group again changes nothing, an unsealed one is
-    /// completed: what it lacks is added.
+    /// Long groups go in chunks. The last one seals the group and binds its key; when a later one is refused, the group
+    /// is cancelled as by [`cancel_group`](Self::cancel_group). Enqueueing a sealed group again changes nothing, an
+    /// unsealed one is completed: what it lacks is added.
     ///
     /// # Errors
     /// `Full` when a queue's cap, the memory or the disk is used up.
     /// `Invalid` for a priority outside 1–10, a queue name that is no word, indexes that are not 0, 1, 2, …, or an
     /// `after` that is none of the group's jobs with a smaller index.
-    /// `KeyTaken` when the group's key is bound to another group; nothing is written then.
+    /// `KeyTaken` when the group's key is bound to another group.
     pub async fn enqueue(&self, group: &NewGroup, jobs: &[NewJob]) -> Result<()> {
         check::group(group, jobs)?;
         either!(self, broker => broker.enqueue(group, jobs).await)

@@ -110,18 +110,16 @@ impl Key {
 
 impl Entry {
     fn at(&self, index: u32, delay: Option<Duration>) -> NewJob {
+        let bytes = serde_json::to_vec(&self.payload).expect("a payload always serialises").into();
         NewJob {
             id: self.id,
             index,
-            kind: self.payload.kind().into(),
-            queue: self.queue.clone(),
-            class: self.payload.class(),
             priority: self.priority,
             delay,
             max_attempts: self.max_attempts,
             after: self.after,
             retry_of: self.retry_of,
-            payload: serde_json::to_vec(&self.payload).expect("a payload always serialises").into(),
+            ..NewJob::new(self.payload.kind(), &self.queue, self.payload.class(), bytes)
         }
     }
 }

@@ -90,7 +90,7 @@ impl RedisBroker {
             match self.enqueue_chunk(group, chunk, last).await {
                 Ok(()) if last => return Ok(()),
                 Ok(()) => enqueued += chunk.len(),
-                Err(refused @ Error::Full(_)) if enqueued > 0 => {
+                Err(refused @ (Error::Full(_) | Error::KeyTaken(_))) if enqueued > 0 => {
                     self.cancel_group(group.id).await?;
                     return Err(refused);
                 }

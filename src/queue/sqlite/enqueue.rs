@@ -14,15 +14,9 @@ use super::ledger::{Ledger, Standing, Tally, bytes, code};
 use super::writer::Outcome;
 use crate::job::{Class, State};
 
-/// Where a chunk stands in its group.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Part {
-    pub(super) first: bool,
-    pub(super) last: bool,
-}
-
 impl Ledger<'_> {
-    pub(super) fn enqueue(&self, group: &NewGroup, jobs: &[NewJob], part: Part) -> Outcome<()> {
+    /// Adds one chunk of a group's jobs; the last one is to `seal` it.
+    pub(super) fn enqueue(&self, group: &NewGroup, jobs: &[NewJob], seal: bool) -> Outcome<()> {
         let id = bytes(group.id);
         if let Some(holder) = self.other_holder(group)? {
             return Ok(Err(Error::KeyTaken(holder)));
@@ -46,11 +40,12 @@ impl Ledger<'_> {
         if sealed.is_none() {
             self.insert_group(group)?;
         }
-        if let (true, Some(key)) = (part.first, &group.key) {
-            self.bind(key, id)?;
-        }
         self.insert(id, &fresh)?;
-        if part.last {
+        if seal {
+            // Not before: a group that a later chunk's refusal cancels leaves its key free.
+            if let Some(key) = &group.key {
+                self.bind(key, id)?;
+            }
             self.seal(id)?;
         }
         Ok(Ok(()))

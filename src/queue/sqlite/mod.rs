@@ -33,7 +33,6 @@ use super::{
     NewJob, Policy, QueueDepth, Reservation, Result, Settled, Settlement, WorkerEntry,
 };
 use crate::job::{Class, GroupId, JobId, State};
-use enqueue::Part;
 use ledger::Ledger;
 use reads::Readers;
 pub(super) use schema::Synchronous;
@@ -99,15 +98,14 @@ impl SqliteBroker {
         disk::room(&self.shared.file, bytes as u64)?;
         let last = jobs.len().saturating_sub(1) / CHUNK;
         for number in 0..=last {
-            let part = Part { first: number == 0, last: number == last };
             let chunk = jobs.chunks(CHUNK).nth(number).unwrap_or_default().to_vec();
             let group = group.clone();
             let id = group.id;
-            let refused = match self.intake(move |ledger| ledger.enqueue(&group, &chunk, part)).await {
+            let refused = match self.intake(move |ledger| ledger.enqueue(&group, &chunk, number == last)).await {
                 Ok(()) => continue,
                 Err(refused) => refused,
             };
-            if matches!(refused, Error::Full(_)) && !part.first {
+            if matches!(refused, Error::Full(_) | Error::KeyTaken(_)) && number > 0 {
                 self.cancel_group(id).await?;
             }
             return Err(refused);

@@ -256,6 +256,44 @@ mod tests {
         noted.map(|_| Ok(()))
     }
 
+    fn held_writer(wait: std::sync::mpsc::Receiver<()>) -> impl FnMut(&Ledger<'_>) -> Outcome<()> {
+        let mut held = false;
+        move |ledger| {
+            // Holds the writer until the others have queued up behind it.
+            if !std::mem::replace(&mut held, true) {
+                wait.recv().expect("the test goes on");
+            }
+            note(ledger, "first")
+        }
+    }
+
+    #[tokio::test]
+    async fn draining_overtakes_new_work() {
+        let home = tempfile::tempdir().unwrap();
+        let broker =
+            SqliteBroker::open(&home.path().join("queue.db"), Policy::default(), Clock::default(), Synchronous::Off)
+                .unwrap();
+        let (gathered, wait) = std::sync::mpsc::channel::<()>();
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let noting = |what: &'static str| {
+            let order = Arc::clone(&order);
+            move |_: &Ledger<'_>| {
+                order.lock().unwrap().push(what);
+                Ok(Ok(()))
+            }
+        };
+
+        let first = broker.writer.run(Lane::Drain, held_writer(wait));
+        let flood = futures::future::join_all((0..20).map(|_| broker.writer.run(Lane::Intake, noting("new"))));
+        let beat = broker.writer.run(Lane::Drain, noting("beat"));
+        let go = async { gathered.send(()).expect("the writer waits") };
+        let (first, flood, beat, ()) = tokio::join!(first, flood, beat, go);
+
+        assert!(first.is_ok() && beat.is_ok() && flood.iter().all(Result::is_ok));
+        let order = order.lock().unwrap();
+        assert_eq!((order.len(), order[0]), (21, "beat"));
+    }
+
     #[tokio::test]
     async fn one_failing_command_does_not_fail_its_batch() {
         let home = tempfile::tempdir().unwrap();
@@ -263,14 +301,7 @@ mod tests {
             SqliteBroker::open(&home.path().join("queue.db"), Policy::default(), Clock::default(), Synchronous::Off)
                 .unwrap();
         let (gathered, wait) = std::sync::mpsc::channel::<()>();
-        let mut held = false;
-        // Holds the writer until the others have queued up behind it.
-        let first = broker.writer.run(Lane::Drain, move |ledger| {
-            if !std::mem::replace(&mut held, true) {
-                wait.recv().expect("the test goes on");
-            }
-            note(ledger, "first")
-        });
+        let first = broker.writer.run(Lane::Drain, held_writer(wait));
         let second = broker.writer.run(Lane::Drain, |ledger| note(ledger, "second"));
         // Its first statement must not stay when its second one fails.
         let failing = broker.writer.run(Lane::Drain, |ledger| {

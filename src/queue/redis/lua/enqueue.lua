@@ -62,7 +62,8 @@ if unknown then
       'then_job', cmsgpack.pack({ unpack(ARGV, 12, FIRST - 1) }))
   end
 end
-if bind then
+-- Not before: a group that a later chunk's refusal cancels leaves its key free.
+if bind and seal == '1' then
   local key = prefix .. 'i:' .. ARGV[7]
   redis.call('HSET', key, 'group', id, 'bound', 1, 'fingerprint', ARGV[8], 'lapses', now + ARGV[9])
   redis.call('PEXPIRE', key, ARGV[9])
