@@ -1,0 +1,89 @@
+//! What becomes of the pictures in a child process that dies: by itself, or by the worker's hand.
+
+use tracing::warn;
+
+use super::super::attempt::{Attempt, Picture, Stop};
+use super::{Phase, Place, Run, Shift};
+use crate::job::Failure;
+use crate::queue::Verdict;
+
+impl Shift {
+    pub(super) fn kill_overdue(&mut self) {
+        let limit = self.settings.hard_time_limit;
+        for run in self.runs.values_mut() {
+            if let Place::Child { id, overran, .. } = &mut run.place
+                && !*overran
+                && run.attempt.since.elapsed() >= limit
+            {
+                *overran = true;
+                let job = run.attempt.lease().job;
+                warn!(job.id = %job, "job {job} exceeds worker.hard_time_limit ({limit:?}): its process is killed");
+                self.crew.kill(*id);
+            }
+        }
+    }
+
+    pub(super) fn died(&mut self, child: u64, how: &str) {
+        let Some(killed) = self.crew.bury(child) else { return };
+        if matches!(self.phase, Phase::Working)
+            && let Err(error) = self.crew.stand_ready(self.cpu.slots())
+        {
+            warn!("cannot start a computing process: {error}");
+        }
+        let here = |run: &mut Run| matches!(run.place, Place::Child { id, .. } if id == child);
+        let mut lost: Vec<(u64, Run)> = self.runs.extract_if(|_, run| here(run)).collect();
+        if !killed {
+            warn!("a computing process died ({how}) with {} jobs", lost.len());
+        }
+        // The first one first, also where they wait again.
+        lost.sort_by_key(|(number, _)| *number);
+        let alone = lost.iter().filter(|(_, run)| matches!(run.place, Place::Child { begun: true, .. })).count() == 1;
+        let (mut released, mut crashed) = (Vec::new(), Vec::new());
+        for (_, Run { attempt, place }) in lost.into_iter().rev() {
+            self.leave_slot(&attempt);
+            match (attempt.stopped, place) {
+                (Some(Stop::LeaseLost), _) => self.lose(attempt),
+                // Its process never had it, so it is to blame for nothing: another takes it, under the same lease.
+                (_, Place::Child { begun: false, .. }) => self.waiting.push_front(attempt),
+                (_, Place::Child { overran: true, .. }) => {
+                    let limit = self.settings.hard_time_limit;
+                    let detail = format!("it took longer than worker.hard_time_limit ({limit:?})");
+                    self.conclude(attempt, Err(Failure::permanent("time-limit", detail)));
+                }
+                _ if killed => {
+                    released.push(attempt.lease().clone());
+                    self.give_up(attempt);
+                }
+                _ => {
+                    let failure = Failure::transient("crashed", format!("its process died: {how}"));
+                    crashed.push(attempt.end(Verdict::Crash { alone }, Some(failure)));
+                }
+            }
+        }
+        self.recovering += crashed.len();
+        for ended in crashed.into_iter().rev() {
+            self.settle(ended);
+        }
+        released.reverse();
+        self.release(released, None);
+    }
+
+    /// Leaves an attempt that is being given back, with what it wrote.
+    pub(super) fn give_up(&mut self, attempt: Attempt) {
+        self.intake(attempt.class).closed();
+        let Some(Picture { folder, .. }) = attempt.picture else { return };
+        let storage = self.storage.clone();
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = storage.remove_run(&folder) {
+                warn!("an attempt's outputs stay behind: {error}");
+            }
+        });
+    }
+
+    pub(super) fn leave_slot(&mut self, attempt: &Attempt) {
+        if let Some(picture) = &attempt.picture {
+            self.computing -= 1;
+            self.budget.give_back(picture.peak);
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! How a shift ends: it gives back what has not begun, finishes what runs, and at last gives that back as well.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::info;
+
+use super::super::attempt::Attempt;
+use super::{Phase, Place, Run, Shift};
+
+/// For telling the broker of results that are there when the grace period ends, however short that was.
+const LAST_WORD: Duration = Duration::from_secs(2);
+
+impl Shift {
+    /// Claims no more, gives back what has not begun, and lets the rest finish within the grace period.
+    pub(super) fn drain(&mut self) {
+        self.phase = Phase::Draining(Instant::now() + self.settings.shutdown_grace);
+        self.cpu.shut();
+        self.io.shut();
+        let waiting = self.waiting.len();
+        let running = self.cpu.open() + self.io.open() - waiting;
+        info!("stopping: {running} jobs are finished, {waiting} given back");
+        self.give_waiting_back();
+    }
+
+    /// Computes no more: what runs is given back as soon as its process is dead.
+    pub(super) fn end(&mut self) {
+        self.phase = Phase::Ending(Instant::now() + LAST_WORD);
+        self.cpu.shut();
+        self.io.shut();
+        self.crew.kill_all();
+        let tasks: Vec<Run> =
+            self.runs.extract_if(|_, run| matches!(run.place, Place::Task(_))).map(|(_, run)| run).collect();
+        let mut leases = Vec::new();
+        for Run { attempt, place } in tasks {
+            if let Place::Task(task) = place {
+                task.abort();
+            }
+            leases.push(attempt.lease().clone());
+            self.give_up(attempt);
+        }
+        self.release(leases, None);
+    }
+
+    pub(super) fn give_waiting_back(&mut self) {
+        let waiting: Vec<Attempt> = self.waiting.drain(..).collect();
+        for _ in &waiting {
+            self.cpu.closed();
+        }
+        self.release(waiting.into_iter().map(|attempt| attempt.job.lease).collect(), None);
+    }
+
+    /// Nothing runs, and the broker knows of everything; it may still be answering a claim.
+    pub(super) fn has_nothing_to_finish(&self) -> bool {
+        self.runs.is_empty()
+            && self.publishing == 0
+            && self.results.is_empty()
+            && !self.lanes.are_settling()
+            && self.releases.is_empty()
+    }
+}

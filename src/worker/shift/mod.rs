@@ -1,0 +1,257 @@
+//! What a worker does from its first claim to its last settlement: one loop over everything that happens.
+//!
+//! Here are its state and the loop; what it does at each event is told by subject: `calls` to the broker, `runs` from a
+//! claim to an end, `deaths` of child processes, and the `ending`.
+
+mod calls;
+mod deaths;
+mod ending;
+mod runs;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, sleep_until};
+use tracing::warn;
+
+use super::attempt::{Attempt, Ended, Picture, Stop, Yield};
+use super::budget::Budget;
+use super::control::Desk;
+use super::crew::Crew;
+use super::execute::Outcome;
+use super::heartbeat::Leases;
+use super::intake::Intake;
+use super::lanes::Lanes;
+use super::{Settings, Shutdown};
+use crate::job::{Class, Failure};
+use crate::metrics::Metrics;
+use crate::queue::{Broker, Lease};
+use crate::storage::Storage;
+
+/// What happens outside the loop.
+pub(super) enum Event {
+    /// A child has begun with a picture.
+    Started {
+        run: u64,
+    },
+    Computed {
+        run: u64,
+        outcome: Outcome,
+    },
+    Died {
+        child: u64,
+        how: String,
+    },
+    /// A picture's outputs are durable, or could not be made so.
+    Published(Box<Attempt>, Result<Yield, Failure>),
+    /// An io job has ended.
+    CarriedOut {
+        run: u64,
+        outcome: Result<Bytes, Failure>,
+    },
+    /// The heartbeat has learnt that an attempt is to end.
+    Stop(Lease, Stop),
+}
+
+/// An attempt that is being computed or carried out.
+struct Run {
+    attempt: Attempt,
+    place: Place,
+}
+
+enum Place {
+    Child {
+        id: u64,
+        /// It was ordered before that, but no thread had it.
+        begun: bool,
+        /// Killed for exceeding the hard time limit.
+        overran: bool,
+    },
+    Task(AbortHandle),
+}
+
+enum Phase {
+    Working,
+    /// Claims no more and finishes what runs, until then.
+    Draining(Instant),
+    /// Computes no more; tells the broker what there is to tell, until then.
+    Ending(Instant),
+}
+
+pub(super) struct Shift {
+    broker: Broker,
+    storage: Storage,
+    settings: Settings,
+    metrics: Metrics,
+    desk: Desk,
+    leases: Arc<Leases>,
+    events: mpsc::UnboundedReceiver<Event>,
+    /// Kept for those who report what happens.
+    reports: mpsc::UnboundedSender<Event>,
+    crew: Crew,
+    budget: Budget,
+    lanes: Lanes,
+    cpu: Intake,
+    io: Intake,
+    /// Pictures claimed ahead of their turn.
+    waiting: VecDeque<Attempt>,
+    runs: HashMap<u64, Run>,
+    next_run: u64,
+    /// Pictures being computed.
+    computing: usize,
+    /// Pictures whose process died and whose settlement is under way: their slots are kept for when they come back with
+    /// its answer.
+    recovering: usize,
+    /// Pictures whose outputs are being made durable.
+    publishing: usize,
+    results: VecDeque<Ended>,
+    /// When the first of `results` came.
+    gathering: Instant,
+    releases: JoinSet<Vec<Lease>>,
+    phase: Phase,
+}
+
+impl Shift {
+    /// Starts the first child.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub(super) fn new(
+        (broker, storage, settings, metrics): (Broker, Storage, Settings, Metrics),
+        session: &str,
+        desk: Desk,
+        leases: Arc<Leases>,
+        (reports, events): (mpsc::UnboundedSender<Event>, mpsc::UnboundedReceiver<Event>),
+    ) -> std::io::Result<Self> {
+        let Settings { program, niceness, max_jobs_per_child, .. } = &settings;
+        let mut crew = Crew::new(program.clone(), *niceness, *max_jobs_per_child, reports.clone());
+        crew.stand_ready(settings.cpu)?;
+        let intake = |class, ahead| Intake::new(class, settings.queues.clone(), desk.slots(class), ahead);
+        Ok(Self {
+            crew,
+            budget: Budget::new(settings.memory),
+            lanes: Lanes::new(session),
+            cpu: intake(Class::Cpu, settings.ahead),
+            io: intake(Class::Io, 0),
+            waiting: VecDeque::new(),
+            runs: HashMap::new(),
+            next_run: 0,
+            computing: 0,
+            recovering: 0,
+            publishing: 0,
+            results: VecDeque::new(),
+            gathering: Instant::now(),
+            releases: JoinSet::new(),
+            phase: Phase::Working,
+            broker,
+            storage,
+            settings,
+            metrics,
+            desk,
+            leases,
+            events,
+            reports,
+        })
+    }
+
+    /// Works until `shutdown`, and to the end of what that leaves to be done.
+    pub(super) async fn run(mut self, shutdown: &Shutdown) {
+        loop {
+            self.admit();
+            self.call();
+            let (draining, ending) = match self.phase {
+                Phase::Working => (None, None),
+                Phase::Draining(until) => (Some(until), None),
+                Phase::Ending(until) => (None, Some(until)),
+            };
+            if draining.is_some() && self.has_nothing_to_finish() {
+                self.end();
+                continue;
+            }
+            if ending.is_some() && self.has_nothing_to_finish() && self.lanes.are_idle() {
+                break;
+            }
+            let working = draining.is_none() && ending.is_none();
+            if working {
+                self.cpu.watch(&self.broker);
+                self.io.watch(&self.broker);
+            }
+            let next = self.next_time();
+            tokio::select! {
+                biased;
+                () = shutdown.cold.cancelled(), if ending.is_none() => self.end(),
+                () = shutdown.warm.cancelled(), if working => self.drain(),
+                () = sleep_until(draining.unwrap_or(next)), if draining.is_some_and(|until| until <= next) => {
+                    warn!("{} jobs did not end in time and are given back", self.runs.len());
+                    self.end();
+                }
+                () = sleep_until(ending.unwrap_or(next)), if ending.is_some_and(|until| until <= next) => break,
+                Some(event) = self.events.recv() => self.happened(event),
+                answered = self.lanes.answered() => self.answered(answered),
+                Some(released) = self.releases.join_next() => self.forget(&released.unwrap_or_default()),
+                () = self.cpu.stirred(), if working => {}
+                () = self.io.stirred(), if working => {}
+                () = sleep_until(next) => self.kill_overdue(),
+            }
+            self.metrics.jobs_in_flight.set((self.cpu.open() + self.io.open()) as i64);
+        }
+        let held = self.leases.snapshot();
+        if !held.is_empty() {
+            warn!("the broker was not told of {} jobs in time; they run again when their leases end", held.len());
+        }
+    }
+
+    /// When something is to be done although nothing happens.
+    fn next_time(&mut self) -> Instant {
+        let pause = if self.waiting.is_empty() { None } else { self.crew.pause() };
+        let limit = self.settings.hard_time_limit;
+        let overdue = self.runs.values().filter_map(|run| match run.place {
+            Place::Child { overran: false, .. } => Some(run.attempt.since + limit),
+            _ => None,
+        });
+        let claims = match self.phase {
+            Phase::Working if self.lanes.is_free() => [self.cpu.due(), self.io.due()],
+            _ => [None, None],
+        };
+        let times = overdue.chain(pause).chain(self.results_due()).chain(claims.into_iter().flatten());
+        times.min().unwrap_or_else(|| Instant::now() + Duration::from_hours(1))
+    }
+
+    fn happened(&mut self, event: Event) {
+        match event {
+            Event::Started { run } => self.started(run),
+            Event::Computed { run, outcome } => self.computed(run, outcome),
+            Event::Died { child, how } => self.died(child, &how),
+            Event::Published(attempt, outcome) => {
+                self.publishing -= 1;
+                self.conclude(*attempt, outcome);
+            }
+            Event::CarriedOut { run, outcome } => {
+                if let Some(run) = self.runs.remove(&run) {
+                    self.conclude(run.attempt, outcome.map(Yield::Result));
+                }
+            }
+            Event::Stop(lease, cause) => self.stop(&lease, cause),
+        }
+    }
+
+    fn intake(&mut self, class: Class) -> &mut Intake {
+        match class {
+            Class::Cpu => &mut self.cpu,
+            Class::Io => &mut self.io,
+        }
+    }
+
+    fn number(&mut self) -> u64 {
+        self.next_run += 1;
+        self.next_run
+    }
+}
+
+fn picture(attempt: &Attempt) -> &Picture {
+    attempt.picture.as_ref().expect("only pictures are computed")
+}

@@ -1,0 +1,214 @@
+//! A job's way through a shift: accepted, given memory and a slot, computed or carried out, published, concluded.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+use tracing::{debug, warn};
+
+use super::super::attempt::{Attempt, Ended, Picture, Stop, Yield};
+use super::super::execute::{Outcome, Spec};
+use super::super::io;
+use super::super::wire::{self, Order};
+use super::{Event, Phase, Place, Run, Shift, picture};
+use crate::job::{Class, Failure, Payload, Source};
+use crate::queue::{ClaimedJob, Lease, Settled, Verdict};
+use crate::storage;
+
+/// A job of a kind that this version does not know waits so long for another worker.
+const UNKNOWN_PAUSE: Duration = Duration::from_secs(5);
+
+impl Shift {
+    pub(super) fn accept(&mut self, job: ClaimedJob, class: Class) {
+        debug!(job.id = %job.lease.job, attempt = job.attempt, "claimed job {}", job.lease.job);
+        if let Some(older) = self.leases.hold(&job.lease) {
+            // It is lost, or the broker would not have given a new one.
+            self.stop(&older, Stop::LeaseLost);
+        }
+        self.desk.claimed(&job);
+        let payload = match serde_json::from_slice::<Payload>(&job.payload) {
+            Ok(payload) => payload,
+            Err(error) => {
+                let (id, kind) = (job.lease.job, &job.kind);
+                warn!(job.id = %id, "job {id} of kind `{kind}` is not for this version and is given back: {error}");
+                return self.release(vec![job.lease], Some(UNKNOWN_PAUSE));
+            }
+        };
+        self.intake(class).opened();
+        let attempt = Attempt { job, class, picture: None, since: Instant::now(), stopped: None };
+        match (class, payload) {
+            (Class::Cpu, Payload::ImageProcess(request)) => {
+                let source = match &request.source {
+                    Source::Stored(key) => self.storage.path(key),
+                    Source::File(path) => path.clone(),
+                };
+                read_ahead(source.clone());
+                let lease = attempt.lease();
+                let run = request.run(lease.run());
+                let folder = self.storage.run_folder(attempt.job.group, lease.job, run);
+                // Older versions did not say.
+                let peak = request.peak.unwrap_or(self.settings.limits.max_decoded_bytes);
+                let picture = Some(Picture { request, source, run, folder, peak });
+                // One whose process died has waited before; its turn is the next.
+                let before = |other: &Attempt| other.job.alone || !attempt.job.alone;
+                let place = self.waiting.iter().take_while(|other| before(other)).count();
+                self.waiting.insert(place, Attempt { picture, ..attempt });
+            }
+            (_, payload) => self.carry_out(attempt, payload),
+        }
+    }
+
+    fn carry_out(&mut self, attempt: Attempt, payload: Payload) {
+        let context = io::Context { broker: self.broker.clone(), storage: self.storage.clone() };
+        let limit = self.settings.soft_time_limit;
+        let work = tokio::spawn(async move { timeout(limit, io::carry_out(&payload, &context)).await });
+        let abort = work.abort_handle();
+        let (run, reports) = (self.number(), self.reports.clone());
+        tokio::spawn(async move {
+            let outcome = match work.await {
+                Ok(Ok(outcome)) => outcome,
+                Ok(Err(_)) => Err(Failure::permanent("time-limit", format!("it took longer than {limit:?}"))),
+                Err(error) if error.is_cancelled() => Err(Failure::transient("stopped", "the attempt was stopped")),
+                Err(error) => Err(Failure::permanent("internal", format!("the attempt panicked: {error}"))),
+            };
+            let _ = reports.send(Event::CarriedOut { run, outcome });
+        });
+        self.desk.started(&attempt.job, Class::Io);
+        self.runs.insert(run, Run { attempt, place: Place::Task(abort) });
+    }
+
+    /// Has pictures computed, in the order in which they came, while there are slots and memory.
+    pub(super) fn admit(&mut self) {
+        if !matches!(self.phase, Phase::Working) {
+            self.give_waiting_back();
+            return;
+        }
+        while self.computing + self.recovering < self.cpu.slots()
+            && let Some(peak) = self.waiting.front().map(|next| picture(next).peak)
+            && self.budget.take(peak)
+        {
+            let mut attempt = self.waiting.pop_front().expect("it was there");
+            let Some(child) = self.crew.place(attempt.job.alone, self.cpu.slots()) else {
+                self.budget.give_back(peak);
+                self.waiting.push_front(attempt);
+                return;
+            };
+            attempt.since = Instant::now();
+            self.computing += 1;
+            let run = self.number();
+            let Picture { request, source, folder, .. } = picture(&attempt);
+            let order = Order::Run {
+                run,
+                spec: Spec {
+                    source: source.clone(),
+                    operations: request.operations.clone(),
+                    folder: folder.clone(),
+                    limits: self.settings.limits.clone(),
+                    time_limit: self.settings.soft_time_limit,
+                },
+            };
+            match wire::frame(&order) {
+                Ok(frame) => self.crew.send(child, frame),
+                Err(error) => {
+                    let failure = Failure::permanent("storage", format!("{}: {error}", folder.display()));
+                    let _ = self.reports.send(Event::Computed { run, outcome: Err(failure) });
+                }
+            }
+            self.runs.insert(run, Run { attempt, place: Place::Child { id: child, begun: false, overran: false } });
+        }
+    }
+
+    pub(super) fn started(&mut self, run: u64) {
+        let Some(Run { attempt, place }) = self.runs.get_mut(&run) else { return };
+        if let Place::Child { id, begun, .. } = place {
+            *begun = true;
+            let pid = self.crew.heard(*id);
+            let (job, run) = (attempt.lease().job, attempt.run());
+            debug!(job.id = %job, run, child.pid = pid, "started job {job} in process {pid}");
+        }
+        attempt.since = Instant::now();
+        self.desk.started(&attempt.job, Class::Cpu);
+    }
+
+    pub(super) fn computed(&mut self, run: u64, outcome: Outcome) {
+        let Some(Run { attempt, place }) = self.runs.remove(&run) else { return };
+        if let Place::Child { id, .. } = place {
+            self.crew.finished(id);
+        }
+        self.leave_slot(&attempt);
+        match outcome {
+            Ok(outputs) => {
+                self.publishing += 1;
+                let (storage, reports) = (self.storage.clone(), self.reports.clone());
+                // The disk is waited for elsewhere; the slot is the next picture's.
+                tokio::task::spawn_blocking(move || {
+                    let published = storage.publish(&picture(&attempt).folder);
+                    let outcome = published
+                        .map(|()| Yield::Outputs(outputs))
+                        .map_err(|error| Failure::transient(storage_code(&error), error.to_string()));
+                    let _ = reports.send(Event::Published(Box::new(attempt), outcome));
+                });
+            }
+            Err(failure) => self.conclude(attempt, Err(failure)),
+        }
+    }
+
+    pub(super) fn conclude(&mut self, attempt: Attempt, outcome: Result<Yield, Failure>) {
+        if attempt.stopped == Some(Stop::LeaseLost) && outcome.is_err() {
+            return self.lose(attempt);
+        }
+        let ended = attempt.conclude(outcome, &self.settings.policy);
+        self.settle(ended);
+    }
+
+    pub(super) fn settle(&mut self, ended: Ended) {
+        if self.results.is_empty() {
+            self.gathering = Instant::now();
+        }
+        self.results.push_back(ended);
+    }
+
+    /// The broker has given the job to another attempt already: there is nothing to settle.
+    pub(super) fn lose(&mut self, attempt: Attempt) {
+        self.intake(attempt.class).closed();
+        self.close(attempt.end(Verdict::Cancel, None), Settled::LeaseLost);
+    }
+
+    pub(super) fn stop(&mut self, lease: &Lease, cause: Stop) {
+        if let Some(position) = self.waiting.iter().position(|attempt| attempt.lease() == lease) {
+            let attempt = self.waiting.remove(position).expect("it was there");
+            match cause {
+                Stop::Cancelled => self.settle(attempt.end(Verdict::Cancel, None)),
+                Stop::LeaseLost => self.lose(attempt),
+            }
+            return;
+        }
+        let Some((&number, run)) = self.runs.iter_mut().find(|(_, run)| run.attempt.lease() == lease) else { return };
+        if run.attempt.stopped.replace(cause).is_some() {
+            return;
+        }
+        match &run.place {
+            Place::Child { id, .. } => {
+                let frame = wire::frame(&Order::Stop { run: number }).expect("it holds no path");
+                self.crew.send(*id, frame);
+            }
+            Place::Task(task) => task.abort(),
+        }
+    }
+}
+
+/// Asks the kernel to read the source into its cache while it waits for a slot.
+fn read_ahead(source: std::path::PathBuf) {
+    tokio::task::spawn_blocking(move || {
+        if let Ok(file) = std::fs::File::open(source) {
+            // Advice: without it the picture is read when its turn comes.
+            let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::WillNeed);
+        }
+    });
+}
+
+fn storage_code(error: &storage::Error) -> &'static str {
+    match error {
+        storage::Error::Full(_) => "storage-full",
+        storage::Error::Failed(_) => "storage",
+    }
+}
