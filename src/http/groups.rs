@@ -1,6 +1,7 @@
 //! Groups and jobs: their status, one document for both; cancelling them and trying them again.
 
 use std::collections::HashMap;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::Json;
@@ -10,6 +11,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::{Problem, Services, UrlPath, problem};
@@ -24,7 +26,7 @@ const PAGE: usize = 1000;
 const SNAPSHOT_TRIES: usize = 8;
 
 /// Which page of a group's results.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub(super) struct Page {
     /// The index of the first picture shown.
     #[serde(default)]
@@ -32,7 +34,7 @@ pub(super) struct Page {
 }
 
 /// No parameter is known here: one that is ignored would be taken for granted.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NoQuery {}
 
@@ -45,97 +47,117 @@ fn query<T>(asked: Asked<T>) -> Result<T, Problem> {
     }
 }
 
+/// What has a status, can be cancelled and tried again: a group or a job, by its id.
+pub(super) trait Subject: FromStr + Copy + Send {
+    const NAME: &str;
+    /// What the request for its status may ask.
+    type Query: DeserializeOwned + Default + Send;
+
+    /// None where it is unknown.
+    fn status(
+        self,
+        services: &Services,
+        query: Self::Query,
+    ) -> impl Future<Output = Result<Option<Response>, Problem>> + Send;
+    /// Whether it is known.
+    fn cancel(self, broker: &Broker) -> impl Future<Output = queue::Result<bool>> + Send;
+    fn retry(self, services: &Services) -> impl Future<Output = Result<Submitted, submission::Error>> + Send;
+}
+
+impl Subject for GroupId {
+    const NAME: &str = "group";
+    type Query = Page;
+
+    async fn status(self, services: &Services, Page { from }: Page) -> Result<Option<Response>, Problem> {
+        if let Some(group) = services.broker.group(self).await? {
+            return Ok(Some(fresh(of_group(&services.broker, group, from).await?)));
+        }
+        // What the broker has lost is on its way back to it: its client has no cause for alarm.
+        match outbox::read(&services.storage, self).await? {
+            Some(Owed::Work(manifest)) => Ok(Some(fresh(of_manifest(&manifest)))),
+            _ => Ok(None),
+        }
+    }
+
+    async fn cancel(self, broker: &Broker) -> queue::Result<bool> {
+        broker.cancel_group(self).await.map(|ended| ended.is_some())
+    }
+
+    async fn retry(self, services: &Services) -> Result<Submitted, submission::Error> {
+        submission::retry_group(&services.storage, &services.broker, self).await
+    }
+}
+
+impl Subject for JobId {
+    const NAME: &str = "job";
+    type Query = NoQuery;
+
+    async fn status(self, services: &Services, _: NoQuery) -> Result<Option<Response>, Problem> {
+        Ok(services.broker.job(self).await?.map(|job| fresh(of_job(&job))))
+    }
+
+    async fn cancel(self, broker: &Broker) -> queue::Result<bool> {
+        broker.cancel_job(self).await.map(|state| state.is_some())
+    }
+
+    async fn retry(self, services: &Services) -> Result<Submitted, submission::Error> {
+        submission::retry_jobs(&services.storage, &services.broker, &[self]).await
+    }
+}
+
+fn unknown<S: Subject>(id: &str) -> Problem {
+    Problem::not_found(format!("There is no {} `{id}`.", S::NAME))
+}
+
+fn parsed<S: Subject>(id: &str) -> Result<S, Problem> {
+    id.parse().map_err(|_| unknown::<S>(id))
+}
+
 /// A group's or a job's.
 pub(super) async fn task_status(
     State(services): State<Arc<Services>>,
     UrlPath(id): UrlPath<String>,
     page: Asked<Page>,
 ) -> Result<Response, Problem> {
-    let Page { from } = query(page)?;
+    let page = query(page)?;
     let unknown = || Problem::not_found(format!("There is no task `{id}`."));
     let uuid: uuid::Uuid = id.parse().map_err(|_| unknown())?;
-    match of_known_group(&services, uuid.into(), from).await? {
+    match GroupId::from(uuid).status(&services, page).await? {
         Some(document) => Ok(document),
-        None => of_known_job(&services.broker, uuid.into()).await?.ok_or_else(unknown),
+        None => JobId::from(uuid).status(&services, NoQuery {}).await?.ok_or_else(unknown),
     }
 }
 
-pub(super) async fn group(
+pub(super) async fn status<S: Subject>(
     State(services): State<Arc<Services>>,
     UrlPath(id): UrlPath<String>,
-    page: Asked<Page>,
+    asked: Asked<S::Query>,
 ) -> Result<Response, Problem> {
-    let Page { from } = query(page)?;
-    let unknown = || no_group(&id);
-    let group = id.parse().map_err(|_| unknown())?;
-    of_known_group(&services, group, from).await?.ok_or_else(unknown)
-}
-
-pub(super) async fn job(
-    State(services): State<Arc<Services>>,
-    UrlPath(id): UrlPath<String>,
-    nothing: Asked<NoQuery>,
-) -> Result<Response, Problem> {
-    query(nothing)?;
-    let unknown = || no_job(&id);
-    let job = id.parse().map_err(|_| unknown())?;
-    of_known_job(&services.broker, job).await?.ok_or_else(unknown)
+    let asked = query(asked)?;
+    parsed::<S>(&id)?.status(&services, asked).await?.ok_or_else(|| unknown::<S>(&id))
 }
 
 /// Cancels what has not ended. Answers with the status, in which pictures that were at work may still be open.
-pub(super) async fn cancel_group(
+pub(super) async fn cancel<S: Subject>(
     State(services): State<Arc<Services>>,
     UrlPath(id): UrlPath<String>,
     nothing: Asked<NoQuery>,
 ) -> Result<Response, Problem> {
     query(nothing)?;
-    let unknown = || no_group(&id);
-    let group = id.parse().map_err(|_| unknown())?;
-    services.broker.cancel_group(group).await?.ok_or_else(unknown)?;
-    of_known_group(&services, group, 0).await?.ok_or_else(unknown)
+    let subject = parsed::<S>(&id)?;
+    let known = subject.cancel(&services.broker).await?;
+    let status = if known { subject.status(&services, S::Query::default()).await? } else { None };
+    status.ok_or_else(|| unknown::<S>(&id))
 }
 
-/// As [`cancel_group`], for one picture.
-pub(super) async fn cancel_job(
+/// Tries what has failed or was cancelled again, as a group of its own.
+pub(super) async fn retry<S: Subject>(
     State(services): State<Arc<Services>>,
     UrlPath(id): UrlPath<String>,
     nothing: Asked<NoQuery>,
 ) -> Result<Response, Problem> {
     query(nothing)?;
-    let unknown = || no_job(&id);
-    let job = id.parse().map_err(|_| unknown())?;
-    services.broker.cancel_job(job).await?.ok_or_else(unknown)?;
-    of_known_job(&services.broker, job).await?.ok_or_else(unknown)
-}
-
-/// Tries the failed and cancelled pictures again, as a group of their own.
-pub(super) async fn retry_group(
-    State(services): State<Arc<Services>>,
-    UrlPath(id): UrlPath<String>,
-    nothing: Asked<NoQuery>,
-) -> Result<Response, Problem> {
-    query(nothing)?;
-    let group = id.parse().map_err(|_| no_group(&id))?;
-    Ok(accepted(&submission::retry_group(&services.storage, &services.broker, group).await?))
-}
-
-/// As [`retry_group`], for one picture.
-pub(super) async fn retry_job(
-    State(services): State<Arc<Services>>,
-    UrlPath(id): UrlPath<String>,
-    nothing: Asked<NoQuery>,
-) -> Result<Response, Problem> {
-    query(nothing)?;
-    let job = id.parse().map_err(|_| no_job(&id))?;
-    Ok(accepted(&submission::retry_jobs(&services.storage, &services.broker, &[job]).await?))
-}
-
-fn no_group(id: &str) -> Problem {
-    Problem::not_found(format!("There is no group `{id}`."))
-}
-
-fn no_job(id: &str) -> Problem {
-    Problem::not_found(format!("There is no job `{id}`."))
+    Ok(accepted(&parsed::<S>(&id)?.retry(&services).await?))
 }
 
 /// The answer to a submission.
@@ -150,17 +172,6 @@ pub(super) fn accepted(submitted: &Submitted) -> Response {
         "links": links,
     });
     (StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(body)).into_response()
-}
-
-async fn of_known_group(services: &Services, id: GroupId, from: u32) -> Result<Option<Response>, Problem> {
-    if let Some(group) = services.broker.group(id).await? {
-        return Ok(Some(fresh(of_group(&services.broker, group, from).await?)));
-    }
-    // What the broker has lost is on its way back to it: its client has no cause for alarm.
-    match outbox::read(&services.storage, id).await? {
-        Some(Owed::Work(manifest)) => Ok(Some(fresh(of_manifest(&manifest)))),
-        _ => Ok(None),
-    }
 }
 
 fn of_manifest(manifest: &Manifest) -> Value {
@@ -178,10 +189,6 @@ fn with_meta(mut document: Value, meta: &Meta) -> Value {
         document["retry_of"] = json!(first);
     }
     document
-}
-
-async fn of_known_job(broker: &Broker, id: JobId) -> Result<Option<Response>, Problem> {
-    Ok(broker.job(id).await?.map(|job| fresh(of_job(&job))))
 }
 
 /// A document that changes from one look to the next.

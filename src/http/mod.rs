@@ -27,6 +27,7 @@ use tower_http::trace::TraceLayer;
 use tracing::info_span;
 
 use crate::config;
+use crate::job::{GroupId, JobId};
 use crate::metrics::{Metrics, RequestLabels, RouteLabels};
 use crate::queue::Broker;
 use crate::storage::Storage;
@@ -51,10 +52,10 @@ pub fn router(services: Services) -> Router {
     let guarded = Router::new()
         .route("/api/upload", post(uploads::upload))
         .route("/api/task_status/{id}", get(groups::task_status))
-        .route("/api/groups/{id}", get(groups::group).delete(groups::cancel_group))
-        .route("/api/groups/{id}/retry", post(groups::retry_group))
-        .route("/api/jobs/{id}", get(groups::job).delete(groups::cancel_job))
-        .route("/api/jobs/{id}/retry", post(groups::retry_job))
+        .route("/api/groups/{id}", get(groups::status::<GroupId>).delete(groups::cancel::<GroupId>))
+        .route("/api/groups/{id}/retry", post(groups::retry::<GroupId>))
+        .route("/api/jobs/{id}", get(groups::status::<JobId>).delete(groups::cancel::<JobId>))
+        .route("/api/jobs/{id}/retry", post(groups::retry::<JobId>))
         .route("/files/{group}/{job}/{run}/{file}", get(files::file))
         .route("/metrics", get(health::metrics))
         .route_layer(middleware::from_fn_with_state(services.clone(), access::guard));
