@@ -96,7 +96,8 @@ pub(super) async fn run(batch: &Batch, args: &Args, config: &Config, report: &mu
         limits: config.limits.imaging(),
         policy,
     };
-    let shutdown = Shutdown::default();
+    // Abandoned pictures go back to the journal: the next run begins with them, and needs not wait for their leases.
+    let shutdown = Shutdown { cold: batch.abandon.clone(), ..Shutdown::default() };
     let over = shutdown.warm.clone();
     let (broker, storage) = (journal.broker.clone(), journal.storage.clone());
     let mut worker = tokio::spawn(worker::run(broker, storage, settings, Metrics::default(), shutdown));
@@ -211,19 +212,9 @@ impl<'b> Journal<'b> {
             peak: header.map(estimate),
             lost: 0,
         });
-        NewJob {
-            id,
-            index: 0,
-            kind: payload.kind().into(),
-            queue: self.queue.clone(),
-            class: payload.class(),
-            priority: 5,
-            delay: None,
-            max_attempts: self.max_attempts,
-            after: None,
-            retry_of: None,
-            payload: serde_json::to_vec(&payload).expect("the path is UTF-8").into(),
-        }
+        let bytes = serde_json::to_vec(&payload).expect("the path is UTF-8").into();
+        let job = NewJob::new(payload.kind(), &self.queue, payload.class(), bytes);
+        NewJob { id, max_attempts: self.max_attempts, ..job }
     }
 
     /// Takes the results of what has ended since the last look.

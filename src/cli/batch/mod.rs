@@ -92,6 +92,8 @@ struct Batch {
     here: PathBuf,
     /// Cancelled by Ctrl-C: begin nothing more.
     stop: CancellationToken,
+    /// Cancelled by the second one: finish nothing more.
+    abandon: CancellationToken,
 }
 
 impl Batch {
@@ -114,6 +116,7 @@ async fn batch(args: Args, config: Config) -> Result<ExitCode> {
         out: args.out.clone(),
         here: std::env::current_dir().unwrap_or_default(),
         stop: CancellationToken::new(),
+        abandon: CancellationToken::new(),
     };
     if found.passed_over > 0 {
         eprintln!("passed over {} files that are not pictures by their names", found.passed_over);
@@ -126,13 +129,16 @@ async fn batch(args: Args, config: Config) -> Result<ExitCode> {
         return Err(Usage(format!("no pictures in {paths} (--out {out} is not looked into)")).into());
     }
     std::fs::create_dir_all(&args.out).with_context(|| format!("--out {} cannot be made", args.out.display()))?;
-    stop_on_signal(batch.stop.clone())?;
+    stop_on_signal([batch.stop.clone(), batch.abandon.clone()])?;
     let mut report = Report::new(batch.pictures.len() + found.unreadable.len(), args.json);
     for (name, said) in found.unreadable {
         report.ended(&name, Ending::Failed(Failure::permanent("source-unreadable", said)));
     }
     let ran = match &args.server {
-        Some(server) => remote::run(&batch, server, args.api_key.as_deref(), &mut report).await,
+        Some(server) => tokio::select! {
+            ran = remote::run(&batch, server, args.api_key.as_deref(), &mut report) => ran,
+            () = batch.abandon.cancelled() => Ok(()),
+        },
         None => local::run(&batch, &args, &config, &mut report).await,
     };
     // The summary stands even where the run broke off.
@@ -193,8 +199,8 @@ fn result_part(file: &Path) -> PathBuf {
     file.with_file_name(name)
 }
 
-/// The first signal lets the run end in order, the second ends it at once.
-fn stop_on_signal(stop: CancellationToken) -> Result<()> {
+/// Each signal takes the next step; one more than there are ends the process.
+fn stop_on_signal(steps: [CancellationToken; 2]) -> Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -204,11 +210,11 @@ fn stop_on_signal(stop: CancellationToken) -> Result<()> {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
-            if stop.is_cancelled() {
+            match steps.iter().find(|step| !step.is_cancelled()) {
+                Some(step) => step.cancel(),
                 // Nothing is lost: the journal is written at every instant.
-                std::process::exit(STOPPED.into());
+                None => std::process::exit(STOPPED.into()),
             }
-            stop.cancel();
         }
     });
     Ok(())
