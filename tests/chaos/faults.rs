@@ -187,7 +187,7 @@ async fn redis_killed(stage: &mut Stage) {
 async fn redis_asleep(stage: &mut Stage) {
     two_workers(stage).await;
     stage.inject(&[]);
-    stage.order(&format!("DEBUG SLEEP {}", stage.pace.sleep.as_secs())).await;
+    stage.redis().order(&format!("DEBUG SLEEP {}", stage.pace.sleep.as_secs())).await;
     stage.healed();
     stage.recovered().await;
 }
@@ -196,10 +196,10 @@ async fn redis_asleep(stage: &mut Stage) {
 async fn redis_full(stage: &mut Stage) {
     two_workers(stage).await;
     stage.inject(&[]);
-    stage.order("CONFIG SET maxmemory 1").await;
+    stage.redis().order("CONFIG SET maxmemory 1").await;
     stage.refused().await;
     stage.drained().await;
-    stage.order("CONFIG SET maxmemory 0").await;
+    stage.redis().order("CONFIG SET maxmemory 0").await;
     stage.healed();
 }
 
@@ -214,7 +214,7 @@ async fn redis_flushed(stage: &mut Stage) {
     stage.a_moment().await;
     stage.note_what_is_over().await;
     stage.inject(&[]);
-    stage.order("FLUSHALL").await;
+    stage.redis().order("FLUSHALL").await;
     // What was settled just before is logged just after.
     stage.terms.forgotten_at = Some(Timestamp::now() + SignedDuration::from_millis(500));
     stage.recovered().await;
@@ -224,7 +224,7 @@ async fn connections_cut(stage: &mut Stage) {
     two_workers(stage).await;
     stage.inject(&[]);
     for _ in 0..stage.pace.times {
-        stage.order("CLIENT KILL TYPE normal").await;
+        stage.redis().order("CLIENT KILL TYPE normal").await;
         stage.a_moment().await;
     }
     stage.healed();
@@ -235,7 +235,7 @@ async fn scripts_flushed(stage: &mut Stage) {
     two_workers(stage).await;
     stage.inject(&[]);
     for _ in 0..stage.pace.times {
-        stage.order("SCRIPT FLUSH").await;
+        stage.redis().order("SCRIPT FLUSH").await;
         stage.a_moment().await;
     }
     stage.healed();

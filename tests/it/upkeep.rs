@@ -8,14 +8,14 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use pixmill::imaging::operation;
 use pixmill::job::{GroupId, ImageProcess, ImageResult, JobId, OutboxSweep, Payload, Source, State, StorageSweep};
-use pixmill::queue::{Key, NewGroup, Policy, Reservation, Settlement, Verdict};
+use pixmill::queue::{Key, NewGroup, Reservation, Settlement, Verdict};
 use pixmill::storage::{Storage, manifest_key, upload_key, withdrawn_key};
 use pixmill::submission::Meta;
 use pixmill::submission::outbox::{self, Entry, Manifest};
 use pixmill::upkeep::{self, Delivered, Swept};
 use tempfile::TempDir;
 
-use crate::broker::world::{HOUR, World};
+use crate::broker::world::{HOUR, World, policy};
 
 const NOW: OutboxSweep = OutboxSweep { age: Duration::ZERO };
 const DAY: Duration = Duration::from_hours(24);
@@ -33,7 +33,7 @@ struct House {
 
 impl House {
     async fn both() -> [Self; 2] {
-        [World::sqlite(Policy::default()).await, World::redis(Policy::default()).await].map(|world| {
+        [World::sqlite(policy()).await, World::redis(policy()).await].map(|world| {
             let folder = tempfile::tempdir().unwrap();
             Self { world, storage: Storage::local(folder.path()).unwrap(), folder }
         })

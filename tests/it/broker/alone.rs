@@ -1,11 +1,9 @@
 use pixmill::job::State;
-use pixmill::queue::{Policy, Settled, Verdict, policy as numbers};
+use pixmill::queue::{Settled, Verdict, policy as numbers};
 
 use super::world::{QUEUE, World, fail, ids, ids_of, job, jobs, settlement, succeed};
 
-pub fn policy() -> Policy {
-    Policy::default()
-}
+pub use super::world::policy;
 
 const CRASH: Verdict = Verdict::Crash { alone: false };
 const CRASH_ALONE: Verdict = Verdict::Crash { alone: true };

@@ -1,5 +1,5 @@
 use pixmill::job::{GroupId, JobId, State};
-use pixmill::queue::{NewGroup, On, Policy, Settled, Verdict};
+use pixmill::queue::{NewGroup, On, Settled, Verdict};
 
 use super::world::{
     HOUR, QUEUE, World, after, ask, delayed, fail, grouped, ids, ids_of, in_queue, job, jobs, retry, settlement,
@@ -7,9 +7,7 @@ use super::world::{
 };
 use crate::support::until;
 
-pub fn policy() -> Policy {
-    Policy::default()
-}
+pub use super::world::policy;
 
 pub async fn job_that_waits_or_is_delayed_is_cancelled_at_once(world: World) {
     let (group, jobs) = world.enqueue(vec![job(), delayed(HOUR), job()]).await;

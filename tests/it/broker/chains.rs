@@ -9,7 +9,7 @@ use super::world::{
 };
 
 pub fn policy() -> Policy {
-    Policy { queue_cap: 3_000, ..Policy::default() }
+    Policy { queue_cap: 3_000, ..super::world::policy() }
 }
 
 /// `length` jobs, each after the one before.

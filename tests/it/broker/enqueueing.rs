@@ -6,7 +6,7 @@ use pixmill::queue::{Error, NewJob, Policy};
 use super::world::{HOUR, QUEUE, World, ask, delayed, grouped, ids, ids_of, in_queue, job, jobs, priority};
 
 pub fn policy() -> Policy {
-    Policy { queue_cap: 3_000, ..Policy::default() }
+    Policy { queue_cap: 3_000, ..super::world::policy() }
 }
 
 pub async fn group_is_counted_sealed_and_kept_with_its_meta(world: World) {

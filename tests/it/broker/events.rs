@@ -8,7 +8,7 @@ use super::world::{
 };
 
 pub fn policy() -> Policy {
-    Policy { events: 200, ..Policy::default() }
+    Policy { events: 200, ..super::world::policy() }
 }
 
 pub async fn life_of_a_job_is_told_in_order(world: World) {

@@ -7,7 +7,7 @@ use super::world::{
 };
 
 pub fn policy() -> Policy {
-    Policy { queue_cap: 3, ..Policy::default() }
+    Policy { queue_cap: 3, ..super::world::policy() }
 }
 
 async fn enqueue(world: &World, jobs: Vec<NewJob>, then: &Then) -> (NewGroup, Vec<NewJob>) {

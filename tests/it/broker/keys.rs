@@ -5,7 +5,7 @@ use pixmill::queue::{Error, Key, NewGroup, NewJob, Policy, Reservation};
 use super::world::{MINUTE, QUEUE, World, grouped, jobs};
 
 pub fn policy() -> Policy {
-    Policy { reservation: MINUTE * 10, key_memory: MINUTE * 60, queue_cap: 5, ..Policy::default() }
+    Policy { reservation: MINUTE * 10, key_memory: MINUTE * 60, queue_cap: 1_500, ..super::world::policy() }
 }
 
 fn keyed(name: &str, count: usize) -> (NewGroup, Vec<NewJob>) {
@@ -79,14 +79,31 @@ pub async fn key_of_another_group_refuses_the_whole_group(world: World) {
 }
 
 pub async fn refused_group_binds_nothing(world: World) {
-    let (group, many) = keyed("k", 6);
+    world.enqueue(jobs(1_500)).await;
+    let (group, one) = keyed("k", 1);
     assert_eq!(reserve(&world, "k", group.id).await, Reservation::Granted);
 
-    assert!(matches!(world.broker.enqueue(&group, &many).await, Err(Error::Full(_))));
+    assert!(matches!(world.broker.enqueue(&group, &one).await, Err(Error::Full(_))));
 
     assert_eq!(reserve(&world, "k", GroupId::new()).await, Reservation::Busy, "the reservation stands");
     world.broker.unreserve("k", group.id).await.unwrap();
     assert_eq!(reserve(&world, "k", GroupId::new()).await, Reservation::Granted);
+}
+
+/// It led the client's next try to a group that had been cancelled.
+pub async fn group_that_a_later_chunk_cancels_leaves_its_key_free(world: World) {
+    let (group, many) = keyed("k", 1_501);
+    assert_eq!(reserve(&world, "k", group.id).await, Reservation::Granted);
+
+    assert!(matches!(world.broker.enqueue(&group, &many).await, Err(Error::Full(_))));
+
+    world.broker.unreserve("k", group.id).await.unwrap();
+    let (next, fewer) = keyed("k", 1_200);
+    assert_eq!(reserve(&world, "k", next.id).await, Reservation::Granted);
+    world.broker.enqueue(&next, &fewer).await.unwrap();
+    assert_eq!(reserve(&world, "k", GroupId::new()).await, known(&next));
+    // Said again, it is still cancelled, and takes nobody's key.
+    assert!(matches!(world.broker.enqueue(&group, &many).await, Err(Error::KeyTaken(taken)) if taken == next.id));
 }
 
 pub async fn reservation_is_given_back_by_its_group_alone(world: World) {

@@ -1,21 +1,15 @@
-use std::time::Duration;
+use pixmill::queue::{Beat, Settled};
 
-use pixmill::queue::{Beat, Policy, Settled};
+use super::world::{HOUR, MINUTE, QUEUE, World, ids, ids_of, job, jobs, priority, retry, succeed};
 
-use super::world::{HOUR, QUEUE, World, ids, ids_of, job, jobs, priority, retry, succeed};
-
-pub fn policy() -> Policy {
-    Policy::default()
-}
-
-const SECOND: Duration = Duration::from_secs(1);
+pub use super::world::policy;
 
 pub async fn beat_renews_a_lease(world: World) {
     world.enqueue(jobs(1)).await;
     let claimed = world.claim("a", 1, 1).await;
 
     for _ in 0..3 {
-        world.clock.advance(world.policy.lease - SECOND);
+        world.clock.advance(world.policy.lease - MINUTE);
         assert_eq!(world.broker.beat(&[claimed[0].lease.clone()]).await.unwrap(), Beat::default());
         assert!(world.claim("b", 1, 0).await.is_empty());
     }
@@ -40,9 +34,9 @@ pub async fn beat_tells_lost_leases(world: World) {
 pub async fn expired_lease_returns_job_to_queue(world: World) {
     let (_, jobs) = world.enqueue(jobs(3)).await;
     let lost = world.claim("a", 1, 2).await;
-    world.clock.advance(world.policy.lease - SECOND);
+    world.clock.advance(world.policy.lease - MINUTE);
     assert_eq!(world.claim("b", 1, 1).await.len(), 1, "the third, which waited");
-    world.clock.advance(SECOND);
+    world.clock.advance(MINUTE);
 
     let recovered = world.claim("b", 2, 9).await;
 

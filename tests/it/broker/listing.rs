@@ -1,11 +1,9 @@
 use pixmill::job::{JobId, State};
-use pixmill::queue::{Index, NewJob, Policy, Verdict};
+use pixmill::queue::{Index, NewJob, Verdict};
 
 use super::world::{HOUR, MINUTE, World, after, delayed, fail, ids_of, job, jobs, retry, succeed};
 
-pub fn policy() -> Policy {
-    Policy::default()
-}
+pub use super::world::policy;
 
 async fn list(world: &World, index: Index, skip: usize, limit: usize) -> Vec<JobId> {
     let listed = world.broker.list(index, skip, limit).await.unwrap();

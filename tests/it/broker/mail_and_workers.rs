@@ -1,17 +1,11 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use pixmill::queue::{Error, MAIL_MEMORY, Policy};
+use pixmill::queue::{Error, MAIL_MEMORY};
 
-use super::world::World;
+use super::world::{LONG, MINUTE, World, soon};
 
-pub fn policy() -> Policy {
-    Policy::default()
-}
-
-/// Far beyond what a wake-up takes, far below the timeouts asked for.
-const SOON: Duration = Duration::from_secs(5);
-const LONG: Duration = Duration::from_secs(30);
+pub use super::world::policy;
 
 async fn collect(world: &World, mailbox: &str) -> Vec<Bytes> {
     world.broker.collect(mailbox, Duration::ZERO).await.unwrap()
@@ -25,23 +19,20 @@ pub async fn letters_are_collected_once_and_in_order(world: World) {
 
     assert_eq!(collect(&world, "box").await, [&b"first\0\xff"[..], b"", b"third"]);
     assert_eq!(collect(&world, "box").await, Vec::<Bytes>::new());
-    assert_eq!(world.broker.collect("other", LONG).await.unwrap(), ["elsewhere"]);
+    assert_eq!(soon(world.broker.collect("other", LONG)).await.unwrap(), ["elsewhere"]);
 }
 
 pub async fn collecting_waits_for_the_first_letter(world: World) {
     let idle = world.another().await;
-    let began = Instant::now();
     let waiting = tokio::spawn(async move { idle.collect("box", LONG).await });
 
     world.broker.post("box", b"letter").await.unwrap();
 
-    assert_eq!(waiting.await.unwrap().unwrap(), ["letter"]);
-    assert!(began.elapsed() < SOON);
+    assert_eq!(soon(waiting).await.unwrap().unwrap(), ["letter"]);
 }
 
 pub async fn letter_to_another_connection_wakes_its_collector(world: World) {
     let idle = world.another().await;
-    let began = Instant::now();
     let mut collecting = std::pin::pin!(idle.collect("box", LONG));
     // It waits by now, or would have answered.
     assert!(tokio::time::timeout(Duration::from_millis(150), &mut collecting).await.is_err());
@@ -50,17 +41,16 @@ pub async fn letter_to_another_connection_wakes_its_collector(world: World) {
 
     world.broker.post("box", b"this one").await.unwrap();
 
-    assert_eq!(collecting.await.unwrap(), ["this one"]);
-    assert!(began.elapsed() < SOON);
+    assert_eq!(soon(collecting).await.unwrap(), ["this one"]);
 }
 
 pub async fn empty_mailbox_answers_after_the_timeout(world: World) {
     let began = Instant::now();
 
-    let letters = world.broker.collect("box", Duration::from_millis(300)).await.unwrap();
+    let letters = soon(world.broker.collect("box", Duration::from_millis(300))).await.unwrap();
 
     assert_eq!(letters, Vec::<Bytes>::new());
-    assert!(began.elapsed() >= Duration::from_millis(300) && began.elapsed() < SOON, "{:?}", began.elapsed());
+    assert!(began.elapsed() >= Duration::from_millis(300), "{:?}", began.elapsed());
 }
 
 pub async fn racing_collectors_share_the_letters(world: World) {
@@ -94,7 +84,8 @@ pub async fn racing_collectors_share_the_letters(world: World) {
 }
 
 pub async fn full_mailbox_keeps_the_last_thousand(world: World) {
-    for numbers in (0..1_020_u32).collect::<Vec<_>>().chunks(60) {
+    // The first twenty are to go, in whatever order those that are posted together arrive.
+    for numbers in (0..1_020_u32).collect::<Vec<_>>().chunks(20) {
         let letters: Vec<_> = numbers.iter().map(|number| number.to_be_bytes()).collect();
         let posts = letters.iter().map(|letter| world.broker.post("box", letter));
         futures::future::try_join_all(posts).await.unwrap();
@@ -132,13 +123,12 @@ pub async fn silent_worker_is_no_longer_listed(world: World) {
         let workers = world.broker.workers().await.unwrap();
         workers.into_iter().map(|worker| worker.session).collect::<Vec<_>>()
     };
-    let second = Duration::from_secs(1);
     world.broker.report("a", b"").await.unwrap();
     world.broker.report("b", b"").await.unwrap();
-    world.clock.advance(world.policy.worker_memory() - second);
+    world.clock.advance(world.policy.worker_memory() - MINUTE);
     world.broker.report("b", b"").await.unwrap();
     assert_eq!(sessions().await, ["a", "b"]);
-    world.clock.advance(second);
+    world.clock.advance(MINUTE);
     assert_eq!(sessions().await, ["b"]);
 
     world.broker.report("a", b"back").await.unwrap();

@@ -163,6 +163,7 @@ conformance! {
         key_is_bound_without_a_reservation,
         key_of_another_group_refuses_the_whole_group,
         refused_group_binds_nothing,
+        group_that_a_later_chunk_cancels_leaves_its_key_free,
         reservation_is_given_back_by_its_group_alone,
         racing_reservations_are_granted_once,
         keys_of_the_wrong_length_are_refused;

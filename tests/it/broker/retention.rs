@@ -1,13 +1,11 @@
 use std::time::Duration;
 
 use pixmill::job::GroupId;
-use pixmill::queue::{Index, Policy, Settled};
+use pixmill::queue::{Index, Settled};
 
 use super::world::{HOUR, MINUTE, QUEUE, World, fail, ids, jobs, settlement, succeed};
 
-pub fn policy() -> Policy {
-    Policy::default()
-}
+pub use super::world::policy;
 
 pub async fn finished_groups_come_by_age_the_oldest_first(world: World) {
     let mut groups = Vec::new();

@@ -1,13 +1,11 @@
 use std::time::Duration;
 
 use pixmill::job::State;
-use pixmill::queue::{Lease, Policy, Settled};
+use pixmill::queue::{Lease, Settled};
 
 use super::world::{HOUR, QUEUE, World, ask, fail, ids, ids_of, job, jobs, retry, settlement, succeed};
 
-pub fn policy() -> Policy {
-    Policy::default()
-}
+pub use super::world::policy;
 
 pub async fn success_and_failure_are_terminal(world: World) {
     let (group, jobs) = world.enqueue(jobs(3)).await;

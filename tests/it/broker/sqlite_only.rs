@@ -3,8 +3,6 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,10 +11,10 @@ use pixmill::queue::{Broker, Clock, Error, Index, NewGroup, NewJob, Policy, Sett
 
 use crate::support::disk::SmallDisk;
 
-use super::world::{QUEUE, ask, grouped, ids, ids_of, job, jobs, settlement, succeed};
+use super::world::{QUEUE, ask, grouped, ids, ids_of, job, jobs, policy, settlement, succeed};
 
 fn open(file: &Path) -> Result<Broker, Error> {
-    Broker::open_sqlite(file, Policy::default())
+    Broker::open_sqlite(file, policy())
 }
 
 #[tokio::test]
@@ -113,38 +111,6 @@ async fn many_callers_share_commits_and_each_gets_its_answer() {
     assert_eq!(futures::future::join_all(claims).await.into_iter().sum::<usize>(), 300);
 }
 
-#[tokio::test]
-async fn heartbeat_overtakes_a_flood_of_new_work() {
-    const FLOOD: u64 = 10_000;
-    let home = tempfile::tempdir().unwrap();
-    let broker = open(&home.path().join("queue.db")).unwrap();
-    let (group, work) = grouped(jobs(1));
-    broker.enqueue(&group, &work).await.unwrap();
-    let claimed = broker.claim(&ask("a", 1, 1)).await.unwrap().jobs;
-    let begun = Arc::new(AtomicU64::new(0));
-    let mut flood = tokio::task::JoinSet::new();
-    for _ in 0..FLOOD {
-        let (broker, begun) = (broker.clone(), Arc::clone(&begun));
-        flood.spawn(async move {
-            let (group, jobs) = grouped(jobs(1));
-            begun.fetch_add(1, Ordering::Relaxed);
-            broker.enqueue(&group, &jobs).await.unwrap();
-        });
-    }
-    while begun.load(Ordering::Relaxed) < FLOOD {
-        tokio::task::yield_now().await;
-    }
-
-    let heart = broker.dedicated().await.unwrap();
-    let beat = heart.beat(&[claimed[0].lease.clone()]).await.unwrap();
-
-    let waiting = broker.depths().await.unwrap()[0].waiting;
-    assert!(waiting < FLOOD, "the heartbeat was the last to be answered");
-    assert!(beat.lost.is_empty());
-    flood.join_all().await;
-    assert_eq!(broker.depths().await.unwrap()[0].waiting, FLOOD);
-}
-
 /// Has a group of `file` look as if its cancel had been ordered by a process that died before it ended any job.
 fn order_cancel(file: &Path, group: GroupId) {
     let db = rusqlite::Connection::open(file).unwrap();
@@ -205,7 +171,7 @@ async fn claim_leases_nothing_of_a_group_whose_cancel_is_under_way() {
 #[tokio::test]
 async fn old_events_are_dropped() {
     let home = tempfile::tempdir().unwrap();
-    let policy = Policy { events: 80, ..Policy::default() };
+    let policy = Policy { events: 80, ..policy() };
     let broker = Broker::open_sqlite_unsynced(&home.path().join("queue.db"), policy, Clock::default()).unwrap();
     let mut groups = Vec::new();
     for _ in 0..300 {

@@ -11,11 +11,14 @@ use pixmill::queue::{
     Settled, Settlement, Then, Verdict,
 };
 
+use crate::support::PATIENCE;
 use crate::support::redis::RedisServer;
 
 pub const QUEUE: &str = "cpu_intensive";
 pub const MINUTE: Duration = Duration::from_mins(1);
 pub const HOUR: Duration = Duration::from_hours(1);
+/// For a wait that is to be ended by a wake-up.
+pub const LONG: Duration = Duration::from_mins(10);
 
 /// An event without its id and time.
 pub type Happened = (EventKind, GroupId, Option<JobId>);
@@ -138,20 +141,19 @@ impl Place {
     }
 }
 
+/// The default, with leases that no slow machine lets run out: only a clock that is moved does.
+pub fn policy() -> Policy {
+    Policy { lease: MINUTE * 10, ..Policy::default() }
+}
+
+/// What is woken is woken before this has passed, and waits for far longer.
+pub async fn soon<T>(woken: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, woken).await.expect("it is woken")
+}
+
 pub fn job() -> NewJob {
-    NewJob {
-        id: JobId::new(),
-        index: 0,
-        kind: "image.process".into(),
-        queue: QUEUE.into(),
-        class: Class::Cpu,
-        priority: 5,
-        delay: None,
-        max_attempts: 4,
-        after: None,
-        retry_of: None,
-        payload: Bytes::from_static(b"{\"kind\":\"image.process\",\"zero\":\"\\u0000\"}\0\xff"),
-    }
+    let payload = Bytes::from_static(b"{\"kind\":\"image.process\",\"zero\":\"\\u0000\"}\0\xff");
+    NewJob::new("image.process", QUEUE, Class::Cpu, payload)
 }
 
 pub fn priority(priority: u8) -> NewJob {

@@ -4,10 +4,13 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use rustix::process::Signal;
+use pixmill::queue::{Broker, Policy};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::{Desk, Running, json_lines, stderr};
+use crate::support::service::Process;
+use crate::support::until;
 
 /// Enough that a run is still at work when it is cut off.
 const MANY: usize = 60;
@@ -142,6 +145,32 @@ fn interrupted_run_drains_and_says_how_to_go_on() {
     let summary = json_lines(&output).pop().unwrap();
     assert_eq!(summary["already_done"], lines.len() as u64 - 1);
     assert_eq!(summary["done"], (MANY - lines.len() + 1) as u64);
+}
+
+#[tokio::test]
+async fn second_interrupt_gives_back_what_is_being_made() {
+    let desk = many();
+    let path = |name: &str| desk.path(name).to_str().unwrap().to_owned();
+    let line = ["batch", &path("in"), "--out", &path("out"), "--json"];
+    let first = Process::plain(&line);
+    // One that has become what it is to be: until then, the other waits for it.
+    let computes = |pid: &i32| {
+        std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with(b"pixmill\0compute"))
+    };
+    let child = until("a process computes", async || first.children().into_iter().find(computes)).await;
+    // Whatever it is at, it does not finish.
+    kill_process(Pid::from_raw(child).unwrap(), Signal::STOP).unwrap();
+    first.signal(Signal::INT);
+    first.says("Ctrl-C again ends at once").await;
+    first.signal(Signal::INT);
+    let (status, said, log) = first.ends().await;
+    assert_eq!(status.code(), Some(130), "{log}");
+    let summary: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+    assert_eq!(summary["stopped"], true);
+
+    let journal = Broker::open_sqlite(&desk.path("out/.pixmill/queue.db"), Policy::default()).unwrap();
+    let depths = journal.depths().await.unwrap();
+    assert!(depths[0].active == 0 && depths[0].waiting > 0, "nobody has to wait for a lease: {depths:?}");
 }
 
 #[test]

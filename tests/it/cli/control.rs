@@ -46,6 +46,24 @@ async fn purge_asks_first_and_spares_what_runs() {
 }
 
 #[tokio::test]
+async fn purge_does_what_the_person_at_the_terminal_says() {
+    for post in Post::both().await {
+        let (group, jobs) = grouped(vec![job(), delayed(HOUR)]);
+        post.broker.enqueue(&group, &jobs).await.unwrap();
+        let cancelled = async || post.broker.group(group.id).await.unwrap().unwrap().cancelled;
+        for answer in ["n", "", "yeah"] {
+            let said = post.run_at_a_terminal(&["control", "purge", QUEUE], answer);
+            assert!(said.text().contains("This will cancel 2 jobs in cpu_intensive. Go on? [y/N]"), "{}", said.text());
+            assert!(said.code() == Some(1) && said.text().contains("nothing was done"), "{}", said.text());
+            assert_eq!(cancelled().await, 0);
+        }
+        let said = post.run_at_a_terminal(&["control", "purge", QUEUE], "Yes");
+        assert!(said.code() == Some(0) && said.text().contains("2 jobs cancelled"), "{}", said.text());
+        assert_eq!(cancelled().await, 2);
+    }
+}
+
+#[tokio::test]
 async fn queue_must_be_known() {
     let post = Post::sqlite();
     for order in ["pause", "resume", "purge"] {
@@ -149,11 +167,12 @@ fn other_id() -> String {
 async fn orders_reach_one_worker_or_all() {
     for post in Post::both().await {
         let (first, second) = (post.obedient(report("aa11")).await, post.obedient(report("bb22")).await);
-        let said = post.run(&["control", "grow", "2", "--worker", "aa", "--json"]).await;
+        let told = async |line: &[&str]| post.run(&[line, &["--timeout", "60s"]].concat()).await;
+        let said = told(&["control", "grow", "2", "--worker", "aa", "--json"]).await;
         assert_eq!((said.code(), &said.json()[0]["cpu"]["total"]), (Some(0), &json!(6)), "{}", said.errors());
-        let said = post.run(&["control", "--json", "shrink", "1", "--class", "io"]).await;
+        let said = told(&["control", "--json", "shrink", "1", "--class", "io"]).await;
         assert_eq!(said.json().as_array().unwrap().len(), 2);
-        let said = post.run(&["control", "shutdown", "--cold", "--worker", "bb22"]).await;
+        let said = told(&["control", "shutdown", "--cold", "--worker", "bb22"]).await;
         assert_eq!(said.row("bb22")[3], "ends once 0 running jobs have ended");
 
         let grow = Command::Grow { class: Class::Cpu, by: 2 };
@@ -186,18 +205,20 @@ async fn asked(home: &Home, line: &[&str]) -> (Option<i32>, Value) {
 #[tokio::test]
 async fn worker_that_computes_is_pinged_grown_and_ended() {
     for home in [Home::sqlite(), Home::redis()] {
+        let home = home.set("queue.lease", "10m").set("queue.beat", "3m");
         let worker = home.worker().await;
         let session = until("the worker is listed", async || {
             let (_, workers) = asked(&home, &["inspect", "workers"]).await;
             workers[0]["session"].as_str().map(ToOwned::to_owned)
         })
         .await;
-        let (code, pinged) = asked(&home, &["inspect", "ping"]).await;
+        let (code, pinged) = asked(&home, &["inspect", "ping", "--timeout", "60s"]).await;
         assert_eq!((code, &pinged[0]["worker"], &pinged[0]["answered"]), (Some(0), &json!(session), &json!(true)));
-        let (code, grown) = asked(&home, &["control", "grow", "3"]).await;
+        let (code, grown) = asked(&home, &["control", "grow", "3", "--timeout", "60s"]).await;
         assert_eq!((code, &grown[0]["cpu"]["total"]), (Some(0), &json!(5)), "two by the settings, and three more");
 
-        let (code, stopping) = asked(&home, &["control", "shutdown", "--worker", &session[..20]]).await;
+        let (code, stopping) =
+            asked(&home, &["control", "shutdown", "--worker", &session[..20], "--timeout", "60s"]).await;
         assert_eq!((code, &stopping[0]["stopping"]), (Some(0), &json!(true)));
         let (status, _, log) = worker.ends().await;
         assert!(status.success(), "{log}");

@@ -17,16 +17,20 @@ use crate::broker::world::{HOUR, ask, delayed, fail, grouped, job, settlement};
 async fn ping_fails_for_a_silent_worker_and_names_it() {
     for post in Post::both().await {
         post.obedient(report("aa11")).await;
-        let said = post.run(&["inspect", "ping", "--json"]).await;
+        let said = post.run(&["inspect", "ping", "--json", "--timeout", "60s"]).await;
         assert_eq!((said.code(), &said.json()[0]["answered"]), (Some(0), &json!(true)), "{}", said.errors());
 
         post.reports(&report("bb22")).await;
-        let said = post.run(&["inspect", "ping", "--timeout", "2s"]).await;
+        let said = post.run(&["inspect", "ping", "--timeout", "5s"]).await;
         assert_eq!(said.code(), Some(1));
         assert!(said.row("aa11")[3].starts_with("answered in "), "{}", said.text());
-        assert!(said.row("bb22")[3].starts_with("SILENT for 2s"), "{}", said.text());
+        assert!(said.row("bb22")[3].starts_with("SILENT for 5s"), "{}", said.text());
         assert!(said.errors().contains("1 of 2 workers silent"), "{}", said.errors());
-        assert_eq!(post.run(&["inspect", "ping", "--worker", "aa"]).await.code(), Some(0), "the other one answers");
+        assert_eq!(
+            post.run(&["inspect", "ping", "--worker", "aa", "--timeout", "60s"]).await.code(),
+            Some(0),
+            "the other one answers"
+        );
     }
 }
 
@@ -68,28 +72,30 @@ async fn workers_say_what_they_work_on() {
         post.obedient(idle.clone()).await;
         // What a worker answers is newer than what it said with its last heartbeat.
         post.reports(&report(&busy.session)).await;
+        // All of them answer.
+        let asked = async |line: &[&str]| post.run(&[line, &["--timeout", "60s"]].concat()).await;
         let (active, reserved) = (&busy.active[0], busy.reserved[0].to_string());
 
-        let said = post.run(&["inspect", "active"]).await;
+        let said = asked(&["inspect", "active"]).await;
         let row = said.row(&active.job.to_string());
         assert_eq!(row[0], "0198f2ab5c1d", "as much of the session as tells the two apart");
         assert_eq!((row[2].as_str(), row[3].as_str(), &row[5]), ("image.process", "2", &active.group.to_string()));
         assert!(row[4].starts_with("2m "), "{row:?}");
-        let listed = post.run(&["inspect", "active", "--json"]).await.json();
+        let listed = asked(&["inspect", "active", "--json"]).await.json();
         assert_eq!(listed.as_array().unwrap().len(), 1);
         assert_eq!(
             (&listed[0]["worker"], &listed[0]["job"], &listed[0]["class"]),
             (&json!(busy.session), &json!(active.job), &json!("cpu"))
         );
 
-        assert_eq!(post.run(&["inspect", "reserved"]).await.row(&reserved), ["0198f2ab5c1d", &reserved]);
-        assert_eq!(post.run(&["inspect", "stats"]).await.row("0198f2ab5c1d")[1..3], ["12", "1"]);
+        assert_eq!(asked(&["inspect", "reserved"]).await.row(&reserved), ["0198f2ab5c1d", &reserved]);
+        assert_eq!(asked(&["inspect", "stats"]).await.row("0198f2ab5c1d")[1..3], ["12", "1"]);
 
-        let said = post.run(&["inspect", "workers"]).await;
+        let said = asked(&["inspect", "workers"]).await;
         let row = said.row(&busy.session);
         assert_eq!(row[1..8], ["mill-1", "4242", "0.1.0", "1/4", "0/100", "working", "3h 0m"]);
         assert_eq!(said.row(&idle.session)[6], "stopping");
-        let said = post.run(&["inspect", "workers", "--worker", "0198f2ab5c1e", "--json"]).await.json();
+        let said = asked(&["inspect", "workers", "--worker", "0198f2ab5c1e", "--json"]).await.json();
         assert_eq!((said.as_array().unwrap().len(), &said[0]["session"]), (1, &json!(idle.session)));
     }
 }

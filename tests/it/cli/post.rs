@@ -1,16 +1,18 @@
 //! What `inspect` and `control` meet: a queue of either kind, and workers that report and answer as they are told to.
 
-use std::process::Output;
+use std::io::Write;
+use std::process::{Command as Process, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use pixmill::job::JobId;
-use pixmill::queue::{Broker, Policy};
+use pixmill::queue::Broker;
 use pixmill::worker::control::{Command, Letter, Report, Slots, Totals};
 use serde_json::Value;
 
 use super::Desk;
+use crate::broker::world::policy;
 use crate::support::PATIENCE;
 use crate::support::redis::RedisServer;
 
@@ -29,24 +31,48 @@ impl Post {
 
     pub fn sqlite() -> Self {
         let desk = desk();
-        let broker = Broker::open_sqlite(&desk.path("data/queue.db"), Policy::default()).unwrap();
+        let broker = Broker::open_sqlite(&desk.path("data/queue.db"), policy()).unwrap();
         Self { desk, broker, redis: None }
     }
 
     async fn redis() -> Self {
         let (server, prefix) = (RedisServer::shared(), format!("test-{}", JobId::new()));
-        let broker = Broker::connect_redis(&server.url(), &prefix, Policy::default()).await.unwrap();
+        let broker = Broker::connect_redis(&server.url(), &prefix, policy()).await.unwrap();
         Self { desk: desk(), broker, redis: Some((server, prefix)) }
     }
 
     /// Runs the binary with the flags of this queue, while the workers here go on answering.
     pub async fn run(&self, line: &[&str]) -> Said {
+        let mut command = self.command(line);
+        Said(tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap())
+    }
+
+    /// As [`run`](Self::run), but by a person at a terminal, who answers what is asked.
+    pub fn run_at_a_terminal(&self, line: &[&str], answer: &str) -> Said {
+        let command = self.command(line);
+        let words = std::iter::once(command.get_program()).chain(command.get_args());
+        let words: Vec<String> = words.map(|word| format!("'{}'", word.to_str().unwrap())).collect();
+        let mut terminal = Process::new("script");
+        terminal.args(["--quiet", "--return", "--command", &words.join(" "), "/dev/null"]);
+        terminal.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        terminal.current_dir(command.get_current_dir().unwrap()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut terminal = terminal.spawn().expect("cannot run script: apt-get install bsdutils");
+        // Kept open: at its end the person would hang up.
+        let mut keys = terminal.stdin.take().unwrap();
+        writeln!(keys, "{answer}").unwrap();
+        let said = terminal.wait_with_output().unwrap();
+        drop(keys);
+        Said(said)
+    }
+
+    fn command(&self, line: &[&str]) -> Process {
         let mut command = self.desk.command(line);
-        command.args(["--data-dir", "data"]);
+        // A worker that has reported itself is listed for as long as a lease.
+        command.args(["--data-dir", "data"]).envs([("PIXMILL__QUEUE__LEASE", "10m"), ("PIXMILL__QUEUE__BEAT", "3m")]);
         if let Some((server, prefix)) = &self.redis {
             command.args(["--redis", &server.url()]).env("PIXMILL__BROKER__PREFIX", prefix);
         }
-        Said(tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap())
+        command
     }
 
     /// A worker reports itself; without more it does not answer.

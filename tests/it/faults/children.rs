@@ -3,8 +3,12 @@
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
-use super::{all_is_well, impatient, slow_group, talkative, underway};
+use super::{
+    all_is_well, attempts, gated_group, gated_group_of, impatient, patient, reaches, slow_operations, stands_at,
+    talkative,
+};
 use crate::support::client::{id, images};
+use crate::support::gate::Gate;
 use crate::support::pictures::plain_png;
 use crate::support::service::{Home, Process};
 use crate::support::until;
@@ -27,30 +31,31 @@ async fn begun(process: &Process, before: usize) -> i32 {
 #[tokio::test]
 async fn pictures_outlive_the_process_that_computes_them() {
     for home in [Home::sqlite(), Home::redis()] {
-        let home = talkative(home).set("queue.lease", "10m").set("queue.beat", "3m");
+        let home = patient(talkative(home));
         let service = home.serve();
-        let group = slow_group(&service, 10).await;
-        let mut killed = Vec::new();
-        for _ in 0..3 {
-            // What others share, not what a picture has for itself: those blame it, in the end.
-            let shared = until("a fresh process computes", async || {
-                let starts = service.process.starts();
-                let mut pids = starts.iter().map(|(_, pid)| *pid).filter(|pid| !killed.contains(pid));
-                let uses = |pid| starts.iter().filter(|(_, other)| *other == pid).count();
-                pids.find(|&pid| uses(pid) > 1)
-            })
-            .await;
+        let (group, mut gates) = gated_group(&home, &service, 12, 2..12).await;
+        let mut starts = 0;
+        for death in 0..3 {
+            // Two more are done, and the next two hang in the process that all share.
+            starts += 4;
+            let shared = begun(&service.process, starts - 1).await;
             signal(shared, Signal::KILL);
-            killed.push(shared);
             assert_eq!(service.get("/healthz").await.status, 200);
             assert_eq!(service.get("/readyz").await.status, 200);
+            // They begin again, each in a process of its own.
+            starts += 2;
+            begun(&service.process, starts - 1).await;
+            let pids: Vec<i32> = service.process.starts()[starts - 3..].iter().map(|(_, pid)| *pid).collect();
+            assert!(pids[0] == shared && pids[1] != shared && pids[1] != pids[2] && pids[2] != shared, "{pids:?}");
+            // With them, those that are done before the next ones hang.
+            let next = if death < 2 { 4 } else { 2 };
+            gates.drain(..next).for_each(Gate::open);
         }
-        let status = all_is_well(&home, &service, &group, 10).await;
-        let results = status["result"].as_array().unwrap();
-        assert!(results.iter().any(|entry| entry["attempts"].as_u64() > Some(1)), "nobody was killed at work");
-        assert!(results.iter().all(|entry| entry["attempts"].as_u64() <= Some(2)), "hit twice by one fault: {status}");
+        let status = all_is_well(&home, &service, &group, 12).await;
+        let hit_once = [1, 1, 2, 2, 1, 1, 2, 2, 1, 1, 2, 2];
+        assert_eq!(attempts(&status), hit_once, "{status}");
         let log = service.process.log();
-        for entry in results {
+        for entry in status["result"].as_array().unwrap() {
             let said = format!("succeeded: job {} ", entry["job_id"].as_str().unwrap());
             assert_eq!(log.matches(&said).count(), 1, "{said}");
         }
@@ -60,14 +65,12 @@ async fn pictures_outlive_the_process_that_computes_them() {
 #[tokio::test]
 async fn picture_that_kills_its_process_three_times_is_poison_and_its_neighbours_are_not() {
     for home in [Home::sqlite(), Home::redis()] {
-        let home = talkative(home);
+        let home = patient(talkative(home));
         let service = home.serve();
-        let killer = slow_group(&service, 1).await;
+        let (killer, _gates) = gated_group(&home, &service, 1, 0..1).await;
         for death in 0..3 {
             let pid = begun(&service.process, death).await;
             signal(pid, Signal::KILL);
-            let crashes = async || (service.process.log().matches("died (").count() > death).then_some(());
-            until("its process is missed", crashes).await;
         }
         let status = service.finished(&killer).await;
         assert_eq!(status["result"][0]["error"]["code"], "poison", "{status}");
@@ -81,7 +84,7 @@ async fn hung_picture_ends_at_the_hard_limit_and_what_waits_behind_it_goes_on() 
     // The first picture hangs; the second is given to the same process, which does not take it.
     let home = talkative(Home::sqlite()).set("worker.hard_time_limit", "2s").set("worker.soft_time_limit", "2s");
     let service = home.serve();
-    let hung = slow_group(&service, 1).await;
+    let (hung, _gates) = gated_group(&home, &service, 1, 0..1).await;
     let pid = begun(&service.process, 0).await;
     signal(pid, Signal::STOP);
     let behind = service.upload(images([("1.png", plain_png(9, 9))])).await;
@@ -139,17 +142,20 @@ async fn cancelled_picture_is_stopped_and_leaves_nothing() {
     for home in [Home::sqlite(), Home::redis()] {
         let home = impatient(talkative(home));
         let service = home.serve();
-        let group = slow_group(&service, 6).await;
-        underway(&service, &group, 1).await;
+        // The first one is done, two are at work, two more are held.
+        let (group, gates) = gated_group_of(&home, &service, 6, 1..3, &slow_operations()).await;
+        reaches(&service, &group, 1).await;
+        stands_at(&home, 4, 1).await;
         home.broker().await.cancel_group(group.parse().unwrap()).await.unwrap();
-        let status = service.finished(&group).await;
-        assert_eq!(status["status"], "cancelled", "{status}");
-        let succeeded = status["succeeded"].as_u64().unwrap() as usize;
-        assert!(succeeded < 6, "{status}");
+        // The worker has heard of it; the two have yet to be told, and then to be computed for a second.
         service.process.says("cancelled: job").await;
+        gates.into_iter().for_each(Gate::open);
+        let status = service.finished(&group).await;
+        let counts = json!([status["status"], status["succeeded"], status["cancelled"]]);
+        assert_eq!(counts, json!(["cancelled", 1, 5]), "{status}");
         let outputs = async || {
             let files = home.files("outputs").into_iter().filter(|path| path.is_file()).count();
-            (files == 5 * succeeded).then_some(())
+            (files == 5).then_some(())
         };
         until("only what succeeded is there", outputs).await;
         assert_eq!(service.done(images([("a.png", plain_png(9, 9))])).await["succeeded"], 1);

@@ -1,17 +1,16 @@
 //! Orders to a running worker, and jobs that it does not know.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use pixmill::job::{Class, GroupId, JobId, State};
 use pixmill::queue::{Broker, ClaimRequest, NewGroup, NewJob};
 use pixmill::worker::control::{Command, Letter, Report};
 
-use super::{slow_group, talkative};
+use super::{QUEUE, all_is_well, attempts, gated_group, patient, reaches, talkative};
 use crate::support::client::images;
+use crate::support::gate::Gate;
 use crate::support::pictures::plain_png;
 use crate::support::service::Home;
-use crate::support::until;
+use crate::support::{PATIENCE, until};
 
 /// The only worker's mailbox.
 async fn mailbox(broker: &Broker) -> String {
@@ -22,14 +21,14 @@ async fn ask(broker: &Broker, session: &str, command: Command) -> Report {
     let reply = format!("test-{}", JobId::new());
     let letter = Letter { command, reply: reply.clone() };
     broker.post(session, &serde_json::to_vec(&letter).unwrap()).await.unwrap();
-    let answers = broker.collect(&reply, Duration::from_secs(30)).await.unwrap();
+    let answers = broker.collect(&reply, PATIENCE).await.unwrap();
     serde_json::from_slice(answers.first().expect("an answer")).unwrap()
 }
 
 #[tokio::test]
 async fn worker_grows_shrinks_and_ends_by_letter() {
     for home in [Home::sqlite(), Home::redis()] {
-        let home = talkative(home).set("queue.lease", "900ms").set("queue.beat", "300ms");
+        let home = patient(home);
         let service = home.serve_with(&["--no-workers"]);
         let worker = home.worker().await;
         let broker = home.broker().await;
@@ -38,27 +37,34 @@ async fn worker_grows_shrinks_and_ends_by_letter() {
         assert_eq!((report.session.as_str(), report.cpu.total, report.io.total), (session.as_str(), 2, 100));
         let report = ask(&broker, &session, Command::Grow { class: Class::Cpu, by: 2 }).await;
         assert_eq!(report.cpu.total, 4);
-        let group = slow_group(&service, 8).await;
-        let busy = async || {
-            let report = ask(&broker, &session, Command::Ping).await;
-            (report.cpu.busy == 4).then_some(report)
+        let (group, mut gates) = gated_group(&home, &service, 8, 0..6).await;
+        let at_work = async |count: usize| {
+            let busy = async || {
+                let report = ask(&broker, &session, Command::Ping).await;
+                (report.cpu.busy == count).then_some(report)
+            };
+            until(&format!("{count} pictures are computed at a time"), busy).await
         };
-        let report = until("four pictures are computed at a time", busy).await;
+        let report = at_work(4).await;
         assert_eq!(report.active.len(), 4);
         assert!(report.active.iter().all(|active| active.group.to_string() == group && active.kind == "image.process"));
         let report = ask(&broker, &session, Command::Shrink { class: Class::Cpu, by: 9 }).await;
         assert_eq!(report.cpu.total, 1);
-        let fewer = async || (ask(&broker, &session, Command::Ping).await.cpu.busy <= 1).then_some(());
-        until("one at a time goes on", fewer).await;
+        gates.drain(..4).for_each(Gate::open);
+        reaches(&service, &group, 4).await;
+        // The next two hang as well: with the slots of before, both would be at work.
+        assert_eq!(at_work(1).await.active.len(), 1);
         let report = ask(&broker, &session, Command::Shutdown { cold: false }).await;
         assert!(report.stopping);
+        worker.says("stopping: ").await;
+        gates.into_iter().for_each(Gate::open);
         let (status, _, log) = worker.ends().await;
         assert!(status.success() && log.contains("given back"), "{status}: {log}");
-        assert!(broker.workers().await.unwrap().is_empty(), "it has signed off");
+        until("it has signed off", async || broker.workers().await.unwrap().is_empty().then_some(())).await;
+        assert_eq!(service.status(&group).await["done"], 5);
         let _next = home.worker().await;
-        let status = service.finished(&group).await;
-        assert_eq!(status["succeeded"], 8, "{status}");
-        assert!(status["result"].as_array().unwrap().iter().all(|entry| entry["attempts"] == 1), "{status}");
+        let status = all_is_well(&home, &service, &group, 8).await;
+        assert_eq!(attempts(&status), [1; 8], "{status}");
     }
 }
 
@@ -68,19 +74,8 @@ async fn job_of_an_unknown_kind_waits_for_a_worker_that_knows_it() {
         let home = talkative(home);
         let service = home.serve();
         let broker = home.broker().await;
-        let job = NewJob {
-            id: JobId::new(),
-            index: 0,
-            kind: "picture.dream".into(),
-            queue: "default".into(),
-            class: Class::Cpu,
-            priority: 5,
-            delay: None,
-            max_attempts: 1,
-            after: None,
-            retry_of: None,
-            payload: Bytes::from_static(br#"{"kind": "picture.dream", "of": "sheep"}"#),
-        };
+        let payload = br#"{"kind": "picture.dream", "of": "sheep"}"#;
+        let job = NewJob::new("picture.dream", QUEUE, Class::Cpu, Bytes::from_static(payload));
         broker.enqueue(&NewGroup::new(GroupId::new(), Bytes::new()), std::slice::from_ref(&job)).await.unwrap();
         service.process.says("picture.dream` is not for this version").await;
         let given_back = async || {
@@ -94,7 +89,7 @@ async fn job_of_an_unknown_kind_waits_for_a_worker_that_knows_it() {
         let mut sequence = 0;
         let claimed = async || {
             sequence += 1;
-            let queues = vec!["default".into()];
+            let queues = vec![QUEUE.into()];
             let request =
                 ClaimRequest { session: "next-version".into(), sequence, queues, class: Class::Cpu, limit: 1 };
             broker.claim(&request).await.unwrap().jobs.pop()

@@ -2,43 +2,52 @@
 
 use rustix::process::Signal;
 
-use super::{all_is_well, impatient, long_group, underway};
+use super::{all_is_well, attempts, gated_group, impatient, reaches, stands_at, talkative};
 use crate::support::client::images;
+use crate::support::gate::Gate;
 use crate::support::pictures::plain_png;
 use crate::support::service::Home;
 use crate::support::until;
 
 #[tokio::test]
 async fn killed_workers_lose_no_picture_on_redis() {
-    let home = impatient(Home::redis()).set("queue.max_stalls", "10");
+    let home = impatient(talkative(Home::redis())).set("queue.max_stalls", "10").set("worker.prefetch", "1");
     let service = home.serve_with(&["--no-workers"]);
     let (first, second) = (home.worker().await, home.worker().await);
-    let group = long_group(&service, 60).await;
-    underway(&service, &group, 5).await;
+    // Two slots and one job ahead each: with four that hang, every worker is killed at work. They come last: a worker
+    // that stands still has nothing else ahead.
+    let (group, gates) = gated_group(&home, &service, 16, 12..16).await;
+    reaches(&service, &group, 12).await;
+    stands_at(&home, 4, 0).await;
     first.kill();
-    underway(&service, &group, 15).await;
     let third = home.worker().await;
+    third.says("started job").await;
     second.kill();
-    underway(&service, &group, 25).await;
+    let fourth = home.worker().await;
+    fourth.says("started job").await;
     third.kill();
-    let _fourth = home.worker().await;
-    let status = all_is_well(&home, &service, &group, 60).await;
-    let results = status["result"].as_array().unwrap();
-    assert!(results.iter().any(|entry| entry["attempts"].as_u64() > Some(1)), "nobody was killed at work");
+    gates.into_iter().for_each(Gate::open);
+    let status = all_is_well(&home, &service, &group, 16).await;
+    let attempts = attempts(&status);
+    assert!(attempts.iter().enumerate().all(|(i, &tries)| (tries > 1) == (i >= 12)), "{status}");
 }
 
 #[tokio::test]
 async fn killed_service_goes_on_where_it_was_on_sqlite() {
-    let home = impatient(Home::sqlite()).set("queue.max_stalls", "10");
+    let home = impatient(talkative(Home::sqlite())).set("queue.max_stalls", "10").set("worker.cpu", "3");
     let service = home.serve();
-    let group = long_group(&service, 40).await;
-    underway(&service, &group, 8).await;
+    // Two of three slots come to a gate; the third does all the rest.
+    let (group, gates) = gated_group(&home, &service, 10, 3..5).await;
+    reaches(&service, &group, 8).await;
+    stands_at(&home, 2, 0).await;
     service.process.kill();
     let service = home.serve();
-    underway(&service, &group, 16).await;
+    until("the two begin again", async || (service.process.starts().len() == 2).then_some(())).await;
     service.process.kill();
     let service = home.serve();
-    all_is_well(&home, &service, &group, 40).await;
+    gates.into_iter().for_each(Gate::open);
+    let status = all_is_well(&home, &service, &group, 10).await;
+    assert_eq!(attempts(&status), [1, 1, 1, 3, 3, 1, 1, 1, 1, 1], "{status}");
     let depths = service.get("/metrics").await.text();
     for state in ["waiting", "delayed", "active"] {
         let line = format!(r#"pixmill_jobs{{queue="cpu_intensive",state="{state}"}} 0"#);
@@ -48,22 +57,26 @@ async fn killed_service_goes_on_where_it_was_on_sqlite() {
 
 #[tokio::test]
 async fn late_result_of_a_frozen_worker_changes_nothing() {
-    let home = impatient(Home::redis()).set("worker.cpu", "1").set("worker.prefetch", "1");
+    let home = impatient(talkative(Home::redis())).set("worker.cpu", "1").set("worker.prefetch", "1");
     let service = home.serve_with(&["--no-workers"]);
     let frozen = home.worker().await;
-    let group = long_group(&service, 30).await;
-    underway(&service, &group, 1).await;
+    let (group, mut gates) = gated_group(&home, &service, 6, 1..2).await;
+    until("it has come to the gate", async || (frozen.starts().len() == 2).then_some(())).await;
     frozen.signal(Signal::STOP);
+    let gate = gates.remove(0);
+    gate.let_others_pass();
     let _winner = home.worker().await;
-    let status = all_is_well(&home, &service, &group, 30).await;
-    let overtaken = status["result"].as_array().unwrap().iter().find(|entry| entry["attempts"] == 2).cloned();
-    let overtaken = overtaken.expect("the frozen worker held a picture, its second attempt won");
+    let status = all_is_well(&home, &service, &group, 6).await;
+    let overtaken = &status["result"][1];
+    assert_eq!(overtaken["attempts"], 2, "{status}");
+    // Its process has gone on: the late result waits for it.
+    gate.wake();
     frozen.signal(Signal::CONT);
-    frozen.says("lost").await;
+    frozen.says(&format!("lost: job {}", overtaken["job_id"].as_str().unwrap())).await;
     // It is awake and at work again, and what it brought late is gone.
     let form = images([("a.png", plain_png(9, 9))]);
     assert_eq!(service.done(form).await["succeeded"], 1);
     let loser = overtaken["paths"][0].as_str().unwrap().replacen("/files/", "outputs/", 1).replace("/2/", "/1/");
     until("the loser's outputs are gone", async || (!home.folder().join(&loser).exists()).then_some(())).await;
-    assert_eq!(all_is_well(&home, &service, &group, 30).await, status);
+    assert_eq!(all_is_well(&home, &service, &group, 6).await, status);
 }

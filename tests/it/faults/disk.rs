@@ -15,6 +15,8 @@ async fn upload_onto_a_full_disk_is_refused_and_leaves_nothing() {
     let disk = SmallDisk::mount("2m");
     let prefix = format!("test-{}", pixmill::job::JobId::new());
     let home = Home::at(disk.path()).using(&redis.url()).set("broker.prefix", &prefix);
+    // A sweep would make room again.
+    let home = home.set("retention.outbox_age", "1h");
     let service = home.serve();
     let done = service.done(images([("a.png", plain_png(30, 30))])).await;
     assert_eq!(done["status"], "completed", "{done}");

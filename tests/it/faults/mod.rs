@@ -4,20 +4,35 @@
 mod children;
 mod control;
 mod crashes;
+mod deafness;
 mod disk;
+mod lanes;
+mod memory;
 mod outbox;
 mod redis;
 mod shutdown;
 
+use std::ops::Range;
+
 use serde_json::{Value, json};
 
 use crate::support::client::{Client, images};
-use crate::support::pictures::large_photo;
+use crate::support::gate::Gate;
+use crate::support::pictures::plain_png;
 use crate::support::service::Home;
+use crate::support::until;
 
-/// Leases short enough to run out within a test.
+/// Where a picture's job goes by default.
+const QUEUE: &str = "cpu_intensive";
+
+/// Leases short enough to run out within a test, and so many heartbeats in each that no busy machine costs one.
 fn impatient(home: Home) -> Home {
-    home.set("queue.lease", "900ms").set("queue.beat", "300ms")
+    home.set("queue.lease", "3s").set("queue.beat", "500ms")
+}
+
+/// With leases of minutes: whoever waited for one to run out would not be done in time.
+fn patient(home: Home) -> Home {
+    home.set("queue.lease", "10m").set("queue.beat", "3m")
 }
 
 /// With the log that tells what ran where.
@@ -25,34 +40,67 @@ fn talkative(home: Home) -> Home {
     home.set("log.level", "info,pixmill::worker=debug").set("worker.niceness", "0")
 }
 
-/// A group that keeps two workers busy for a while; its id.
-async fn long_group(client: &Client, count: usize) -> String {
-    group_of(client, count, r#"[{"type": "resize", "width": 640, "height": 480}]"#.to_owned()).await
-}
-
-/// A group whose pictures each keep a core busy for about a second, in steps, however quick the build; its id.
-async fn slow_group(client: &Client, count: usize) -> String {
+/// Those of a picture that keeps a core busy for about a second, in steps, however quick the build.
+fn slow_operations() -> String {
     let quick = json!({"type": "resize", "width": 640, "height": 480});
     let slow = |i: usize| json!({"type": "resize", "width": 2000 - i, "height": 1500 - i, "format": "webp"});
-    let operations = std::iter::once(quick).chain((0..4).map(slow)).collect::<Value>();
-    group_of(client, count, operations.to_string()).await
+    std::iter::once(quick).chain((0..4).map(slow)).collect::<Value>().to_string()
 }
 
-async fn group_of(client: &Client, count: usize, operations: String) -> String {
-    let picture = large_photo();
-    let names: Vec<String> = (0..count).map(|i| format!("{i}.jpg")).collect();
-    let form = images(names.iter().map(|name| (name.as_str(), picture.clone())));
-    client.upload(form.text("operations", operations)).await["task_id"].as_str().unwrap().to_owned()
+fn names(count: usize) -> Vec<String> {
+    (0..count).map(|i| format!("{i}.jpg")).collect()
 }
 
-/// Waits until `count` pictures of a group have ended, and fewer than all.
-async fn underway(client: &Client, group: &str, count: u64) {
-    crate::support::until("some pictures are done", async || {
-        let status = client.status(group).await;
-        assert_eq!(status["status"], "processing", "too quick for this test: {status}");
-        (status["done"].as_u64().unwrap() >= count).then_some(())
+/// A group of small pictures, of which those at `gated` are done only once their gates are opened; its id, and the gates.
+///
+/// A worker stands still as soon as each of its slots has come to a gate, and what it has done by then is known.
+async fn gated_group(home: &Home, client: &Client, count: usize, gated: Range<usize>) -> (String, Vec<Gate>) {
+    let operations = json!([{"type": "resize", "width": 20, "height": 20, "format": "jpeg"}]);
+    gated_group_of(home, client, count, gated, &operations.to_string()).await
+}
+
+async fn gated_group_of(
+    home: &Home,
+    client: &Client,
+    count: usize,
+    gated: Range<usize>,
+    operations: &str,
+) -> (String, Vec<Gate>) {
+    let broker = home.broker().await;
+    // Nobody takes a picture before its gate stands.
+    broker.pause(QUEUE).await.unwrap();
+    let names = names(count);
+    let form = images(names.iter().map(|name| (name.as_str(), plain_png(40, 40))));
+    let accepted = client.upload(form.text("operations", operations.to_owned())).await;
+    let group = accepted["task_id"].as_str().unwrap().to_owned();
+    let uploads = home.folder().join("uploads").join(&group);
+    let gates = gated.map(|index| Gate::before(&uploads.join(index.to_string()))).collect();
+    broker.resume(QUEUE).await.unwrap();
+    (group, gates)
+}
+
+/// Waits until `count` pictures of a group have ended.
+async fn reaches(client: &Client, group: &str, count: u64) {
+    until(&format!("{count} pictures are done"), async || {
+        (client.status(group).await["done"].as_u64().unwrap() == count).then_some(())
     })
     .await;
+}
+
+/// Waits until workers hold `active` jobs, and `waiting` are left.
+async fn stands_at(home: &Home, active: u64, waiting: u64) {
+    let broker = home.broker().await;
+    until(&format!("{active} jobs are held, {waiting} wait"), async || {
+        let depths = broker.depths().await.unwrap();
+        let depth = depths.iter().find(|depth| depth.queue == QUEUE)?;
+        ((depth.active, depth.waiting) == (active, waiting)).then_some(())
+    })
+    .await;
+}
+
+/// How often each picture of an ended group was tried.
+fn attempts(status: &Value) -> Vec<u64> {
+    status["result"].as_array().unwrap().iter().map(|entry| entry["attempts"].as_u64().unwrap()).collect()
 }
 
 /// Every picture ended well, once, with its output there: no more and no fewer.

@@ -3,8 +3,9 @@
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::{all_is_well, impatient, slow_group, underway};
+use super::{all_is_well, gated_group, impatient, reaches};
 use crate::support::client::{Client, Halted, id, images};
+use crate::support::gate::Gate;
 use crate::support::pictures::plain_png;
 use crate::support::proxy::Proxy;
 use crate::support::redis::RedisServer;
@@ -41,10 +42,11 @@ async fn flushed_redis_gets_every_acknowledged_group_again() {
     let service = home.serve_with(&["--no-workers"]);
     let form = images([("a.png", plain_png(9, 9))]).text("options", r#"{"queue": "default"}"#);
     let waiting = service.upload(form).await;
-    let group = slow_group(&service, 6).await;
     let worker = home.worker().await;
-    underway(&service, &group, 1).await;
-    let () = redis::cmd("FLUSHALL").query_async(&mut redis.operator().await).await.unwrap();
+    let (group, gates) = gated_group(&home, &service, 6, 1..3).await;
+    reaches(&service, &group, 1).await;
+    redis.order("FLUSHALL").await;
+    gates.into_iter().for_each(Gate::open);
     // Never in between is the client told that there is no such group.
     let status = all_is_well(&home, &service, &group, 6).await;
     assert_eq!(status["cancelled"], 0);
@@ -83,7 +85,7 @@ async fn upload_killed_between_manifest_and_enqueue_is_done_after_a_restart() {
 async fn enqueue_whose_reply_is_lost_is_acknowledged_and_done_once() {
     let redis = RedisServer::start(&[]);
     let proxy = Proxy::before(redis.port()).await;
-    let home = Home::on(&format!("redis://127.0.0.1:{}/", proxy.port())).set("retention.outbox_age", "1h");
+    let home = Home::on(&proxy.redis_url()).set("retention.outbox_age", "1h");
     let service = home.serve_with(&["--no-workers"]);
     let halted = halted(&home, &service).await;
     proxy.lose_next_reply();
@@ -101,7 +103,7 @@ async fn enqueue_whose_reply_is_lost_is_acknowledged_and_done_once() {
 async fn upload_that_was_refused_although_it_was_enqueued_is_taken_back() {
     let redis = RedisServer::start(&[]);
     let proxy = Proxy::before(redis.port()).await;
-    let home = swept(Home::on(&format!("redis://127.0.0.1:{}/", proxy.port())));
+    let home = swept(Home::on(&proxy.redis_url()));
     let service = home.serve_with(&["--no-workers"]);
     let halted = halted(&home, &service).await;
     proxy.lose_replies(usize::MAX);

@@ -1,20 +1,20 @@
 //! Redis that is not there at the start, and one that goes away in the middle.
 
-use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{all_is_well, impatient, long_group, underway};
+use super::{all_is_well, attempts, gated_group, impatient, patient, reaches};
 use crate::support::client::images;
+use crate::support::gate::Gate;
 use crate::support::pictures::plain_png;
 use crate::support::redis::RedisServer;
 use crate::support::service::Home;
-use crate::support::until;
+use crate::support::{free_port, until};
 
 #[tokio::test]
 async fn start_without_redis_ends_and_names_the_url_without_its_password() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let home = Home::on(&format!("redis://:secret@127.0.0.1:{port}/0"));
     let started = Instant::now();
     for command in [&["serve", "--listen", "127.0.0.1:0"][..], &["worker"]].map(|command| home.start(command)) {
@@ -24,8 +24,7 @@ async fn start_without_redis_ends_and_names_the_url_without_its_password() {
         assert!(last.contains(&format!("127.0.0.1:{port}")) && last.contains("broker.redis"), "{last}");
         assert!(!log.contains("secret"), "{log}");
     }
-    let took = started.elapsed();
-    assert!((Duration::from_secs(9)..Duration::from_secs(20)).contains(&took), "{took:?}");
+    assert!(started.elapsed() > Duration::from_secs(9), "Redis and the service may start together");
 }
 
 #[tokio::test]
@@ -44,8 +43,8 @@ async fn uploads_are_refused_while_redis_is_away_and_taken_when_it_is_back() {
     let redis = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always"]);
     let home = impatient(Home::on(&redis.url())).set("queue.max_stalls", "10");
     let service = home.serve();
-    let group = long_group(&service, 30).await;
-    underway(&service, &group, 3).await;
+    let (group, gates) = gated_group(&home, &service, 10, 3..5).await;
+    reaches(&service, &group, 3).await;
     let before = home.files("uploads").len();
     redis.down();
 
@@ -59,26 +58,28 @@ async fn uploads_are_refused_while_redis_is_away_and_taken_when_it_is_back() {
     assert_eq!(service.get("/healthz").await.status, 200);
     assert_eq!(service.get("/metrics").await.status, 200);
     until("its original is gone", async || (home.files("uploads").len() == before).then_some(())).await;
+    gates.into_iter().for_each(Gate::open);
     service.process.says("holding their results").await;
 
     redis.up();
     until("the service is ready again", async || (service.get("/readyz").await.status == 200).then_some(())).await;
-    all_is_well(&home, &service, &group, 30).await;
+    all_is_well(&home, &service, &group, 10).await;
     assert_eq!(service.done(images([("b.png", plain_png(9, 9))])).await["succeeded"], 1);
 }
 
 #[tokio::test]
 async fn results_held_through_a_short_outage_count_as_they_are() {
     let redis = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always"]);
-    let home = Home::on(&redis.url());
+    let home = patient(Home::on(&redis.url()));
     let service = home.serve();
-    let group = long_group(&service, 20).await;
-    underway(&service, &group, 3).await;
+    let (group, gates) = gated_group(&home, &service, 10, 3..5).await;
+    reaches(&service, &group, 3).await;
     redis.down();
+    gates.into_iter().for_each(Gate::open);
     service.process.says("holding their results").await;
     redis.up();
-    let status = all_is_well(&home, &service, &group, 20).await;
-    assert!(status["result"].as_array().unwrap().iter().all(|entry| entry["attempts"] == 1), "{status}");
+    let status = all_is_well(&home, &service, &group, 10).await;
+    assert_eq!(attempts(&status), [1; 10], "{status}");
 }
 
 /// The API went on alone, took uploads, and nothing was ever done with them.

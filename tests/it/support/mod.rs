@@ -2,11 +2,14 @@
 
 pub mod client;
 pub mod disk;
+pub mod gate;
 pub mod pictures;
 pub mod proxy;
 pub mod redis;
 pub mod service;
 
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 /// Between two looks at something that is waited for.
@@ -32,4 +35,17 @@ pub async fn until_within<T>(patience: Duration, what: &str, mut look: impl Asyn
         assert!(Instant::now() < deadline, "waited too long: {what}");
         tokio::time::sleep(LOOK).await;
     }
+}
+
+/// A port of the loopback that nobody else gets: no test of this run, and no connection, whose own ports come from
+/// further up.
+pub fn free_port() -> u16 {
+    const PORTS: std::ops::Range<u16> = 10_000..32_000;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let begin = (std::process::id() * 97) as u16;
+    let mut next = std::iter::repeat_with(|| {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed).wrapping_add(begin);
+        PORTS.start + step % (PORTS.end - PORTS.start)
+    });
+    next.find(|&port| TcpListener::bind(("127.0.0.1", port)).is_ok()).expect("the iterator never ends")
 }

@@ -1,12 +1,13 @@
 //! A real redis-server on a free port of the loopback, in a folder of its own, gone when it is dropped.
 
-use rustix::process::{Pid, Signal};
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, Weak};
 
+use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
+
+use super::free_port;
 
 pub struct RedisServer {
     port: u16,
@@ -21,14 +22,15 @@ impl RedisServer {
         static SHARED: Mutex<Weak<RedisServer>> = Mutex::new(Weak::new());
         let mut shared = SHARED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         shared.upgrade().unwrap_or_else(|| {
-            let server = Arc::new(Self::start(&["--appendonly", "yes", "--appendfsync", "everysec"]));
+            // A file that is never synced: where the disk is slow, Redis would make everybody wait for it.
+            let server = Arc::new(Self::start(&["--appendonly", "yes", "--appendfsync", "no"]));
             *shared = Arc::downgrade(&server);
             server
         })
     }
 
     pub fn start(options: &[&str]) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let options = options.iter().map(ToString::to_string).collect();
         let server = Self { port, options, process: Mutex::new(None), home: tempfile::tempdir().unwrap() };
         server.up();
@@ -76,9 +78,19 @@ impl RedisServer {
         rustix::process::kill_process(id, signal).unwrap();
     }
 
-    /// An operator's connection.
+    /// An operator's connection, on which every order may take its time.
     pub async fn operator(&self) -> redis::aio::MultiplexedConnection {
-        redis::Client::open(self.url()).unwrap().get_multiplexed_async_connection().await.unwrap()
+        let patient = redis::AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
+        let client = redis::Client::open(self.url()).unwrap();
+        client.get_multiplexed_async_connection_with_config(&patient).await.unwrap()
+    }
+
+    /// Has an operator give an order, say `CONFIG SET maxmemory 1`.
+    pub async fn order(&self, order: &str) -> redis::Value {
+        let mut words = order.split(' ');
+        let mut command = redis::cmd(words.next().unwrap());
+        command.arg(words.collect::<Vec<_>>());
+        command.query_async(&mut self.operator().await).await.unwrap_or_else(|error| panic!("{order}: {error}"))
     }
 }
 

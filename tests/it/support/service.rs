@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use pixmill::queue::{Broker, Policy};
 use rustix::process::{Pid, Signal};
@@ -92,16 +93,17 @@ impl Home {
         Service { client: Client::new(url), process }
     }
 
-    /// Its queue, for what no client does.
+    /// Its queue, for what no client does. What is claimed through it is kept for the test's whole time.
     pub async fn broker(&self) -> Broker {
+        let policy = Policy { lease: Duration::from_hours(1), ..Policy::default() };
         let setting =
             |name: &str| self.settings.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
         match &self.redis {
             Some(url) => {
                 let prefix = setting("PIXMILL__BROKER__PREFIX").unwrap_or("pixmill");
-                Broker::connect_redis(url, prefix, Policy::default()).await.unwrap()
+                Broker::connect_redis(url, prefix, policy).await.unwrap()
             }
-            None => Broker::open_sqlite(&self.folder.join("queue.db"), Policy::default()).unwrap(),
+            None => Broker::open_sqlite(&self.folder.join("queue.db"), policy).unwrap(),
         }
     }
 
