@@ -74,9 +74,9 @@ async fn gated_group_of(
     let accepted = client.upload(form.text("operations", operations.to_owned())).await;
     let group = accepted["task_id"].as_str().unwrap().to_owned();
     let uploads = home.folder().join("uploads").join(&group);
-    let gates = gated.map(|index| Gate::before(&uploads.join(index.to_string()))).collect();
+    let standing = gated.map(|index| Gate::before(&uploads.join(index.to_string()))).collect();
     broker.resume(QUEUE).await.unwrap();
-    (group, gates)
+    (group, standing)
 }
 
 /// Waits until `count` pictures of a group have ended.
