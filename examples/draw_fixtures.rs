@@ -1,12 +1,12 @@
 //! Draws `tests/fixtures/`: run `cargo run --release --example draw_fixtures` to make them anew.
-//! The landscape is computed, so that it belongs to nobody.
+//! What it cannot write is `tests/fixtures/draw.py`'s. The landscape is computed, so that it belongs to nobody.
 
 use std::f64::consts::TAU;
 use std::fs;
 use std::path::Path;
 
 use image::{DynamicImage, GrayImage, ImageFormat, Rgb, RgbImage, Rgba, RgbaImage};
-use pixmill::imaging::{Limits, operation, process};
+use pixmill::imaging::{Limits, Options, operation, process};
 
 fn main() -> anyhow::Result<()> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
@@ -45,8 +45,8 @@ fn convert(source: &[u8], format: &str, quality: u8) -> anyhow::Result<Vec<u8>> 
     let limits = Limits::default();
     let json = format!(r#"[{{"type":"convert","format":"{format}","quality":{quality}}}]"#);
     let mut written = Vec::new();
-    process(source, &operation::parse(&json, &limits)?, &limits, &|| false, &mut |_, output| {
-        written = output.data;
+    process(source, &operation::parse(&json, &limits)?, &Options::new(&limits), &mut |_, made| {
+        written = made.picture().expect("a picture was asked for").data;
         Ok(())
     })?;
     Ok(written)

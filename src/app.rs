@@ -115,6 +115,7 @@ pub async fn run_worker(config: Config, shutdown: Shutdown) -> Result<()> {
 fn settings(config: &Config) -> Result<worker::Settings> {
     Ok(worker::Settings {
         program: worker::own_program().context("cannot find the program that computes pictures")?,
+        arguments: config.watermark.folders().arguments(),
         cpu: config.worker.slots(),
         io: config.worker.io,
         ahead: config.worker.ahead(),

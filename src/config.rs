@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
+use crate::assets::Folders;
 use crate::imaging;
 use crate::queue::Policy;
 
@@ -25,6 +26,7 @@ pub struct Config {
     pub worker: Worker,
     pub retention: Retention,
     pub limits: Limits,
+    pub watermark: Watermark,
     pub log: Log,
 }
 
@@ -142,6 +144,14 @@ pub struct Limits {
     pub max_request_bytes: u64,
     pub max_field_bytes: usize,
     pub min_free_disk: f64,
+}
+
+/// What watermarks may be made of, beside the bundled fonts.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Watermark {
+    pub fonts: PathBuf,
+    pub overlays: PathBuf,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -342,6 +352,13 @@ impl Worker {
             0 => self.slots(),
             prefetch => prefetch,
         }
+    }
+}
+
+impl Watermark {
+    pub fn folders(&self) -> Folders {
+        let given = |folder: &PathBuf| (!folder.as_os_str().is_empty()).then(|| folder.clone());
+        Folders { fonts: given(&self.fonts), overlays: given(&self.overlays) }
     }
 }
 

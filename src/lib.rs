@@ -19,7 +19,9 @@ pub mod storage;
 
 pub mod job;
 
-pub mod imaging;
-
 pub mod config;
 pub mod metrics;
+
+pub mod assets;
+
+pub mod imaging;

@@ -22,6 +22,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
+use crate::assets::Folders;
 use crate::config::{Config, Log, LogFormat, Override};
 use crate::worker::{Shutdown, compute};
 
@@ -63,6 +64,10 @@ enum Command {
         threads: usize,
         #[arg(long)]
         niceness: i32,
+        #[arg(long)]
+        fonts: Option<PathBuf>,
+        #[arg(long)]
+        overlays: Option<PathBuf>,
     },
 }
 
@@ -125,10 +130,18 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::Serve(serve)) => serve::run(&serve, file)?,
         Some(Command::Worker(worker)) => worker::run(&worker, file)?,
         Some(Command::Config(config)) => config::run(&config, file)?,
-        Some(Command::Compute { threads, niceness }) => compute(threads, niceness)?,
-        Some(Command::Process(args)) => return Ok(process::run(&args, &Config::load(file, Vec::new())?)),
+        Some(Command::Compute { threads, niceness, fonts, overlays }) => {
+            Folders { fonts, overlays }.provide()?;
+            compute(threads, niceness)?;
+        }
+        Some(Command::Process(args)) => {
+            let config = Config::load(file, Vec::new())?;
+            config.watermark.folders().provide()?;
+            return Ok(process::run(&args, &config));
+        }
         Some(Command::Batch(args)) => {
             let config = Config::load(file, Vec::new())?;
+            config.watermark.folders().provide()?;
             return Ok(tokio::runtime::Runtime::new()?.block_on(batch::run(args, config)));
         }
         Some(Command::Inspect(args)) => return inspect::run(&args, file),
@@ -140,6 +153,8 @@ fn run(cli: Cli) -> Result<ExitCode> {
 /// Runs a service on the async runtime until it ends or a signal ends it.
 fn run_service<F: Future<Output = Result<()>>>(config: &Config, service: impl FnOnce(Shutdown) -> F) -> Result<()> {
     start_log(&config.log)?;
+    // Requests that name a font or an overlay that is not there are refused at once.
+    config.watermark.folders().provide()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let shutdown = Shutdown::default();

@@ -15,7 +15,8 @@ use anyhow::{Context, Result};
 use super::exit::{self, Usage};
 use super::operations::Operations;
 use crate::config::Config;
-use crate::imaging::{self, Format, Limits, Output};
+use crate::imaging::operation::Action;
+use crate::imaging::{self, Format, Limits, Made, Options};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -23,11 +24,13 @@ Examples:
   pixmill process cat.jpg square.webp --resize 400x400 --fit cover --quality 75
   pixmill process cat.png signed.png --resize 1200x --watermark '© Ann' --position bottom-left
   pixmill process scan.tiff scan.png                 only converts
+  pixmill process cat.jpg --explain                  tells how the default three would be made
+  pixmill process cat.jpg - --info                   tells of the picture in JSON
   curl -s https://example.org/cat.jpg | pixmill process - - --thumbnail 150 > cat-150.jpg
 
 The order of operations counts: --resize 800x --watermark X writes on the small picture,
---watermark X --resize 800x shrinks the text along. The format is --format's, else the one of
-OUT's name (jpg, png, webp), else the source's.";
+--watermark X --resize 800x shrinks the text along. The format is --format's, else the one that the
+operations name, else the one of OUT's ending (jpg, png, webp, gif, bmp, tiff, avif, qoi), else the source's.";
 
 /// Process one picture, without a queue: pixmill process cat.jpg small.jpg --resize 800x600
 #[derive(Debug, clap::Args)]
@@ -36,9 +39,17 @@ pub(crate) struct Args {
     /// The picture; - reads standard input
     #[arg(value_name = "IN")]
     input: PathBuf,
-    /// Where the result goes; - writes to standard output. An existing file is replaced
-    #[arg(value_name = "OUT")]
-    output: PathBuf,
+    /// Where the result goes; - writes to standard output, as does leaving it out with --info. An existing file is
+    /// replaced
+    #[arg(value_name = "OUT", required_unless_present_any = ["info", "explain"])]
+    output: Option<PathBuf>,
+    /// Tell how the outputs would be made, and make none: what is decoded, what comes from what, how much memory it
+    /// takes. Without OUT, each operation is an output of its own, as in an upload
+    #[arg(long)]
+    explain: bool,
+    /// Take what there is of a file cut short, with a warning, instead of refusing it
+    #[arg(long)]
+    lenient: bool,
     #[command(flatten)]
     operations: Operations,
 }
@@ -50,47 +61,76 @@ pub(crate) fn run(args: &Args, config: &Config) -> ExitCode {
 
 fn process(args: &Args, limits: &Limits) -> Result<()> {
     let started = Instant::now();
-    let to_stdout = is_dash(&args.output);
-    let by_name = if to_stdout { None } else { format_of(&args.output) };
+    if args.explain && args.output.is_none() {
+        return explain(args, &args.operations.list(limits).map_err(Usage)?, limits);
+    }
+    let out = args.output.as_deref().unwrap_or(Path::new("-"));
+    let to_stdout = is_dash(out);
+    let by_name = if to_stdout { None } else { format_of(out) };
     let operation = args.operations.chain(by_name, limits).map_err(Usage)?;
-    if operation.save.format.is_none() && !to_stdout {
-        let name = args.output.display();
-        let said = format!("{name}: no format has this name; end it in .jpg, .png or .webp, or add --format");
+    let asks = matches!(operation.action, Action::Info(_));
+    if operation.save.format.is_none() && !to_stdout && !asks {
+        let name = out.display();
+        let endings: Vec<&str> = writable().map(Format::extension).collect();
+        let said =
+            format!("{name}: nothing is written under this ending; use one of {}, or add --format", endings.join(", "));
         return Err(Usage(said).into());
     }
-    if to_stdout && io::stdout().is_terminal() {
+    if args.explain {
+        return explain(args, &[operation], limits);
+    }
+    if to_stdout && !asks && io::stdout().is_terminal() {
         return Err(
             Usage("a picture does not belong on a terminal: redirect standard output, or name a file".into()).into()
         );
     }
     let source =
         read(&args.input, limits).with_context(|| format!("{} cannot be read", shown(&args.input, "stdin")))?;
-    let output = compute(&source, operation, limits).with_context(|| shown(&args.input, "stdin"))?;
-    let written =
-        if to_stdout { io::stdout().lock().write_all(&output.data) } else { write(&args.output, &output.data) };
-    written.with_context(|| format!("{} cannot be written", shown(&args.output, "stdout")))?;
+    let options = Options { lenient: args.lenient, ..Options::new(limits) };
+    let made = compute(&source, operation, &options).with_context(|| shown(&args.input, "stdin"))?;
+    let (data, told) = match made {
+        Made::Picture(output) => {
+            for warning in &output.warnings {
+                eprintln!("{}: {warning}", shown(&args.input, "stdin"));
+            }
+            let frames = output.animation.map(|animation| format!(", {} frames", animation.frames)).unwrap_or_default();
+            let told = format!("{}×{} {}{frames}", output.width, output.height, output.format.title());
+            (output.data, told)
+        }
+        Made::Info(info) => (format!("{}\n", serde_json::to_string_pretty(&info)?).into_bytes(), "JSON".to_owned()),
+    };
+    let written = if to_stdout { io::stdout().lock().write_all(&data) } else { write(out, &data) };
+    written.with_context(|| format!("{} cannot be written", shown(out, "stdout")))?;
+    if asks && to_stdout {
+        return Ok(());
+    }
     eprintln!(
-        "{} → {}: {}×{} {}, {} bytes (from {}), {} ms",
+        "{} → {}: {told}, {} bytes (from {}), {} ms",
         shown(&args.input, "stdin"),
-        shown(&args.output, "stdout"),
-        output.width,
-        output.height,
-        output.format.title(),
-        output.data.len(),
+        shown(out, "stdout"),
+        data.len(),
         source.len(),
         started.elapsed().as_millis()
     );
     Ok(())
 }
 
-fn compute(source: &[u8], operation: imaging::Operation, limits: &Limits) -> imaging::Result<Output> {
-    let mut made = None;
-    let mut keep = |_, output| {
-        made = Some(output);
+/// Prints the plan.
+fn explain(args: &Args, operations: &[imaging::Operation], limits: &Limits) -> Result<()> {
+    let source =
+        read(&args.input, limits).with_context(|| format!("{} cannot be read", shown(&args.input, "stdin")))?;
+    let told = imaging::explain(&source, operations, limits).with_context(|| shown(&args.input, "stdin"))?;
+    writeln!(io::stdout().lock(), "{told}").context("the plan cannot be written")
+}
+
+fn compute(source: &[u8], operation: imaging::Operation, options: &Options<'_>) -> imaging::Result<Made> {
+    let mut only = None;
+    let mut keep = |_, made| {
+        only = Some(made);
         Ok(())
     };
-    imaging::process(source, &[operation], limits, &|| false, &mut keep)?;
-    Ok(made.expect("one operation yields one output"))
+    imaging::process(source, &[operation], options, &mut keep)?;
+    Ok(only.expect("one operation yields one output"))
 }
 
 /// Reads no further than the limit, so that an endless stream ends.
@@ -122,13 +162,21 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     written.inspect_err(|_| drop(fs::remove_file(&beside)))
 }
 
+/// What a file of this name is written as.
 fn format_of(path: &Path) -> Option<Format> {
-    match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
-        "jpg" | "jpeg" | "jpe" | "jfif" => Some(Format::Jpeg),
-        "png" => Some(Format::Png),
-        "webp" => Some(Format::WebP),
-        _ => None,
-    }
+    let ending = path.extension()?.to_str()?.to_ascii_lowercase();
+    let usual = match ending.as_str() {
+        "jpeg" | "jpe" | "jfif" => "jpg",
+        "apng" => "png",
+        "tif" => "tiff",
+        "dib" => "bmp",
+        usual => usual,
+    };
+    writable().find(|format| format.extension() == usual)
+}
+
+fn writable() -> impl Iterator<Item = Format> {
+    Format::ALL.into_iter().filter(|format| format.is_writable())
 }
 
 fn is_dash(path: &Path) -> bool {

@@ -15,15 +15,13 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::{Problem, Services, UrlPath, problem};
-use crate::job::{GroupId, ImageResult, JobId, Payload, State as JobState};
+use crate::job::{GroupId, ImageResult, JobId, Output, Payload, State as JobState};
 use crate::queue::{self, Broker, Group, GroupResult, Job};
 use crate::submission::outbox::{self, Manifest, Owed};
 use crate::submission::{self, Meta, Submitted};
 
 /// Results in one document; `links.next` leads to more.
 const PAGE: usize = 1000;
-/// Reads of a group that changes while it is read.
-const SNAPSHOT_TRIES: usize = 8;
 
 /// Which page of a group's results.
 #[derive(Debug, Default, Deserialize)]
@@ -69,8 +67,9 @@ impl Subject for GroupId {
     type Query = Page;
 
     async fn status(self, services: &Services, Page { from }: Page) -> Result<Option<Response>, Problem> {
-        if let Some(group) = services.broker.group(self).await? {
-            return Ok(Some(fresh(of_group(&services.broker, group, from).await?)));
+        // One more, to know whether there is another page.
+        if let Some((group, results)) = services.broker.group_with_results(self, from, PAGE + 1).await? {
+            return Ok(Some(fresh(of_group(&services.broker, group, results).await?)));
         }
         // What the broker has lost is on its way back to it: its client has no cause for alarm.
         match outbox::read(&services.storage, self).await? {
@@ -238,8 +237,8 @@ impl Counts {
     }
 }
 
-async fn of_group(broker: &Broker, group: Group, from: u32) -> Result<Value, Problem> {
-    let (group, mut results) = at_one_instant(broker, group, from).await?;
+/// The document of a group with a page of its results, and one more where there is another page.
+async fn of_group(broker: &Broker, group: Group, mut results: Vec<GroupResult>) -> Result<Value, Problem> {
     let Group { total, pending, succeeded, failed, cancelled, .. } = group;
     // Before it is sealed, a group is open even when all jobs so far have ended.
     let open = if group.sealed { pending } else { pending.max(1) };
@@ -255,30 +254,6 @@ async fn of_group(broker: &Broker, group: Group, from: u32) -> Result<Value, Pro
     }
     let meta: Meta = serde_json::from_slice(&group.meta).unwrap_or_default();
     Ok(with_meta(document, &meta))
-}
-
-/// The group with a page of its results, and one more, to know whether there is another page.
-///
-/// Read again while pictures end in between, so that the counters count what stands in `result`.
-async fn at_one_instant(
-    broker: &Broker,
-    mut group: Group,
-    from: u32,
-) -> Result<(Group, Vec<GroupResult>), queue::Error> {
-    let mut tries = 0;
-    loop {
-        let results = broker.results(group.id, from, PAGE + 1).await?;
-        let ended = group.sealed && group.pending == 0;
-        // A group that never rests is shown with results that may be newer than its counters.
-        if ended || tries == SNAPSHOT_TRIES {
-            return Ok((group, results));
-        }
-        match broker.group(group.id).await? {
-            Some(now) if now != group => group = now,
-            _ => return Ok((group, results)),
-        }
-        tries += 1;
-    }
 }
 
 fn of_job(job: &Job) -> Value {
@@ -333,21 +308,35 @@ fn entry(group: GroupId, result: &GroupResult, names: &HashMap<JobId, String>) -
         return entry;
     }
     let path = |file: &str| format!("/files/{group}/{}/{}/{file}", result.job, known.run);
-    entry["paths"] = known.outputs.iter().map(|output| Value::from(path(&output.file))).collect();
-    entry["outputs"] = known
+    let (paths, outputs): (Vec<Value>, Vec<Value>) = known
         .outputs
         .iter()
-        .map(|output| {
-            json!({
-                "type": output.kind,
-                "path": path(&output.file),
-                "format": output.format,
-                "width": output.width,
-                "height": output.height,
-                "bytes": output.bytes,
-            })
+        .map(|output| match output {
+            Output::File(output) => {
+                let path = path(&output.file);
+                let mut told = json!({
+                    "type": output.kind,
+                    "path": path,
+                    "format": output.format,
+                    "width": output.width,
+                    "height": output.height,
+                    "bytes": output.bytes,
+                });
+                if let (Some(frames), Some(duration_ms)) = (output.frames, output.duration_ms) {
+                    told["frames"] = frames.into();
+                    told["duration_ms"] = duration_ms.into();
+                }
+                if !output.warnings.is_empty() {
+                    told["warnings"] = json!(output.warnings);
+                }
+                (path.into(), told)
+            }
+            // It has no file.
+            Output::Answer(answer) => (Value::Null, json!(answer)),
         })
-        .collect();
+        .unzip();
+    entry["paths"] = paths.into();
+    entry["outputs"] = outputs.into();
     entry
 }
 

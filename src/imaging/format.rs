@@ -12,10 +12,25 @@ pub enum Format {
     Gif,
     Bmp,
     Tiff,
+    Avif,
+    Jxl,
+    Ico,
+    Qoi,
 }
 
 impl Format {
-    pub const ALL: [Self; 6] = [Self::Jpeg, Self::Png, Self::WebP, Self::Gif, Self::Bmp, Self::Tiff];
+    pub const ALL: [Self; 10] = [
+        Self::Jpeg,
+        Self::Png,
+        Self::WebP,
+        Self::Gif,
+        Self::Bmp,
+        Self::Tiff,
+        Self::Avif,
+        Self::Jxl,
+        Self::Ico,
+        Self::Qoi,
+    ];
 
     /// The name used in requests, answers and messages.
     pub fn name(self) -> &'static str {
@@ -26,6 +41,10 @@ impl Format {
             Self::Gif => "gif",
             Self::Bmp => "bmp",
             Self::Tiff => "tiff",
+            Self::Avif => "avif",
+            Self::Jxl => "jxl",
+            Self::Ico => "ico",
+            Self::Qoi => "qoi",
         }
     }
 
@@ -38,6 +57,10 @@ impl Format {
             Self::Gif => "GIF",
             Self::Bmp => "BMP",
             Self::Tiff => "TIFF",
+            Self::Avif => "AVIF",
+            Self::Jxl => "JPEG XL",
+            Self::Ico => "ICO",
+            Self::Qoi => "QOI",
         }
     }
 
@@ -61,11 +84,45 @@ impl Format {
             Self::Gif => "image/gif",
             Self::Bmp => "image/bmp",
             Self::Tiff => "image/tiff",
+            Self::Avif => "image/avif",
+            Self::Jxl => "image/jxl",
+            Self::Ico => "image/vnd.microsoft.icon",
+            Self::Qoi => "image/qoi",
         }
     }
 
     /// Whether outputs can be written in this format.
     pub fn is_writable(self) -> bool {
-        matches!(self, Self::Jpeg | Self::Png | Self::WebP)
+        !matches!(self, Self::Jxl | Self::Ico)
+    }
+
+    /// Whether `quality` means something to it: how much is lost, or the number of colours.
+    pub(crate) fn has_quality(self) -> bool {
+        matches!(self, Self::Jpeg | Self::Png | Self::WebP | Self::Avif | Self::Gif)
+    }
+
+    /// Whether `quality` is a matter of looks alone, so that it can be searched for.
+    pub(crate) fn is_perceptual(self) -> bool {
+        matches!(self, Self::Jpeg | Self::WebP | Self::Avif)
+    }
+
+    /// Whether outputs can carry a colour profile.
+    pub(crate) fn holds_profiles(self) -> bool {
+        matches!(self, Self::Jpeg | Self::Png | Self::WebP | Self::Tiff)
+    }
+
+    /// Whether outputs can carry EXIF.
+    pub(crate) fn holds_exif(self) -> bool {
+        matches!(self, Self::Jpeg | Self::Png | Self::WebP | Self::Tiff | Self::Avif)
+    }
+
+    /// The most pixels on a side of an output.
+    pub(crate) fn max_side(self) -> u32 {
+        match self {
+            Self::WebP => 16_383,
+            Self::Jpeg => 65_500,
+            Self::Gif | Self::Avif => 65_535,
+            _ => u32::MAX >> 1,
+        }
     }
 }

@@ -49,8 +49,8 @@ impl Limits {
         let pixels = u64::from(header.width) * u64::from(header.height);
         let summed = pixels.saturating_mul(u64::from(header.frames));
         let side = header.width.max(header.height);
-        // No decoder here keeps more than four bytes a pixel of the finished picture.
-        let bytes = pixels.saturating_mul(4);
+        // Four channels.
+        let bytes = pixels.saturating_mul(if header.deep { 8 } else { 4 });
         let refuse = |code, what: &str, value: u64, name: &str, limit: u64| {
             Err(Error::new(code, format!("{what} {value} exceeds limits.{name} ({limit})")))
         };

@@ -4,12 +4,16 @@
 //! Redis: bytes come in, bytes go out, and every refusal carries a [`Code`] that says whose fault
 //! it was.
 
+mod animation;
 mod codec;
 mod error;
+mod explain;
 mod format;
+mod info;
 mod limits;
 pub mod operation;
 mod ops;
+mod overlay;
 mod pipeline;
 mod planar;
 mod raster;
@@ -18,14 +22,29 @@ mod tests;
 mod text;
 
 use std::io::{BufRead, Cursor, Seek};
+use std::time::Duration;
 
 pub use error::{Code, Error, Result};
+pub use explain::{Explanation, explain};
 pub use format::Format;
+pub use info::{Exif, Info, Place, Shade};
 pub use limits::Limits;
+use operation::Action;
 pub use operation::Operation;
+pub use overlay::Read as ReadOverlay;
 
-/// What a picture takes beside its pixels: tables, a thread's stack, glyphs.
-const OVERHEAD: u64 = 4 << 20;
+/// What a picture takes beside its pixels: tables, a thread's stack, glyphs, a profile that is unpacked.
+const OVERHEAD: u64 = 8 << 20;
+
+/// Makes fonts and overlays known to this process, before its first picture: each font's file stem and content, and how an
+/// overlay's bytes are had.
+///
+/// # Errors
+/// For what is no font, and when it was called before.
+pub fn provide(fonts: Vec<(String, Vec<u8>)>, overlays: Option<Box<ReadOverlay>>) -> Result<()> {
+    text::provide(fonts)?;
+    overlays.map_or(Ok(()), overlay::provide)
+}
 
 /// What a source's header says, read before any pixel is decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +54,25 @@ pub struct Header {
     pub width: u32,
     pub height: u32,
     pub frames: u32,
+    /// More than eight bits a channel.
+    pub deep: bool,
+}
+
+/// What a source is processed under.
+#[derive(Clone, Copy)]
+pub struct Options<'a> {
+    pub limits: &'a Limits,
+    /// Makes what there is of a file cut short, and says so in the outputs' warnings.
+    pub lenient: bool,
+    /// Asked between steps, and while reading; once it says so, the work ends with `time-limit`.
+    pub interrupted: &'a dyn Fn() -> bool,
+}
+
+impl<'a> Options<'a> {
+    /// Strict, and never interrupted.
+    pub fn new(limits: &'a Limits) -> Self {
+        Self { limits, lenient: false, interrupted: &|| false }
+    }
 }
 
 /// One finished picture.
@@ -43,8 +81,38 @@ pub struct Output {
     pub format: Format,
     pub width: u32,
     pub height: u32,
+    /// Unset for a single picture.
+    pub animation: Option<Animation>,
     /// The encoded file.
     pub data: Vec<u8>,
+    /// What a user should know of it, each beginning with a code, e.g. `truncated-image: …`.
+    pub warnings: Vec<String>,
+}
+
+/// What an animated output plays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Animation {
+    pub frames: u32,
+    /// Of one round.
+    pub duration: Duration,
+}
+
+/// What an operation yields.
+#[derive(Debug)]
+pub enum Made {
+    Picture(Output),
+    /// The answer to an `info`.
+    Info(Box<Info>),
+}
+
+impl Made {
+    /// The picture, unless it is an answer.
+    pub fn picture(self) -> Option<Output> {
+        match self {
+            Self::Picture(output) => Some(output),
+            Self::Info(_) => None,
+        }
+    }
 }
 
 /// Reads the header of a source and holds it against `limits`.
@@ -58,34 +126,47 @@ pub fn probe<R: BufRead + Seek>(reader: R, limits: &Limits) -> Result<Header> {
 
 /// The most memory that [`process`] takes for a source of this length and header, in bytes.
 ///
-/// `bytes + decoding × pixels of the source + making × pixels of the largest picture made + 4 MiB`, with bytes a pixel
-/// by format that no picture measured here exceeds; most stay far below.
+/// `bytes + decoding × pixels of the source + making × pixels of the largest picture made + 8 MiB`, and for AVIF and JPEG XL
+/// 16 MiB; and what a watermark takes beside the picture. The bytes a pixel are by format, and no picture measured here
+/// exceeds them; most stay far below. Animated outputs add what their writers keep, and their files; a resize in linear
+/// light its copies of 16 bits.
 pub fn estimate(bytes: u64, header: &Header, operations: &[Operation], limits: &Limits) -> u64 {
     let source = u64::from(header.width) * u64::from(header.height);
     // Whether it lies on its side is not in the header: both ways are looked at.
     let sizes = [(header.width, header.height), (header.height, header.width)];
     let made = sizes.into_iter().filter_map(|size| pipeline::largest_step(size, operations, limits)).max().unwrap_or(0);
-    let (decoding, making) = codec::bytes_a_pixel(header.format);
-    bytes + source * decoding + made * making + OVERHEAD
+    let (decoding, making) = codec::bytes_a_pixel(header);
+    let writing = |operation: &Operation| codec::encode::memory(&operation.save);
+    let (writing, searching) =
+        operations.iter().map(writing).fold((0, 0), |most, one| (most.0.max(one.0), most.1.max(one.1)));
+    let longest = u64::from(header.width.max(header.height)).max(2 * made.isqrt());
+    let marks = ops::watermark::memory(operations, made.max(source), longest);
+    let stills = source * decoding + made * making.max(writing) + searching + codec::overhead(header.format);
+    let is_linear = |action: &Action| matches!(action, Action::Resize(resize) if resize.linear);
+    let light = if operations.iter().flat_map(Operation::actions).any(is_linear) {
+        made.max(source) * codec::light_bytes_a_pixel(header)
+    } else {
+        0
+    };
+    let animated = sizes.into_iter().map(|size| pipeline::animated_memory(header, size, operations, limits)).max();
+    bytes + stills + marks + light + animated.unwrap_or(0) + OVERHEAD
 }
 
 /// Decodes `source` once and applies each operation to a copy of it, upright.
 ///
-/// `emit(i, output)` receives the output of operation `i` as soon as it is encoded, in any order;
-/// `interrupted` is asked between steps and ends the work with `time-limit`.
+/// `emit(i, made)` receives what comes of operation `i` as soon as it is made, in any order.
 ///
 /// # Errors
 /// As [`probe`], and what decoding, drawing (`missing-glyph`) or `emit` bring (`storage`).
 pub fn process(
     source: &[u8],
     operations: &[Operation],
-    limits: &Limits,
-    interrupted: &dyn Fn() -> bool,
-    emit: &mut dyn FnMut(usize, Output) -> std::io::Result<()>,
+    options: &Options<'_>,
+    emit: &mut dyn FnMut(usize, Made) -> std::io::Result<()>,
 ) -> Result<()> {
     // Decoders have boundaries of their own; this one is for the rest.
     codec::contained(
-        || make(source, operations, limits, interrupted, emit),
+        || make(source, operations, options, emit),
         |panic| Error::new(Code::DecoderFailure, format!("the picture could not be processed: {panic}")),
     )
 }
@@ -93,18 +174,33 @@ pub fn process(
 fn make(
     source: &[u8],
     operations: &[Operation],
-    limits: &Limits,
-    interrupted: &dyn Fn() -> bool,
-    emit: &mut dyn FnMut(usize, Output) -> std::io::Result<()>,
+    options: &Options<'_>,
+    emit: &mut dyn FnMut(usize, Made) -> std::io::Result<()>,
 ) -> Result<()> {
-    let facts = codec::inspect(Cursor::new(source), limits)?;
-    let plan = pipeline::Plan::new(&facts, operations, limits)?;
-    if operations.is_empty() {
+    let mut facts = codec::inspect(Cursor::new(source), options.limits)?;
+    if facts.header.format == Format::Tiff {
+        facts.exif = codec::encode::exif_of_tiff(source);
+    }
+    let mut plan = pipeline::Plan::new(&facts, operations, options.limits)?;
+    let animated = plan.take_animated(&facts, options.limits)?;
+    let mut run = pipeline::Run { options, warnings: Vec::new(), emit };
+    if !animated.outputs.is_empty() {
+        animation::run(source, &facts, animated, &mut run)?;
+        run.warnings.clear();
+    }
+    if plan.outputs.is_empty() {
         return Ok(());
     }
-    let mut run = pipeline::Run { limits, interrupted, emit };
-    if planar::run(source, &facts, &plan, &mut run)? {
+    let (srgb, own) = plan.by_colors(&facts);
+    outputs(source, &facts, &srgb, &mut run)?;
+    run.warnings.clear();
+    outputs(source, &facts.in_own_colors(), &own, &mut run)
+}
+
+/// One decode's outputs.
+fn outputs(source: &[u8], facts: &codec::Facts, plan: &pipeline::Plan<'_>, run: &mut pipeline::Run<'_>) -> Result<()> {
+    if plan.outputs.is_empty() || planar::run(source, facts, plan, run)? {
         return Ok(());
     }
-    pipeline::run(source, &facts, &plan, &mut run)
+    pipeline::run(source, facts, plan, run)
 }

@@ -1,6 +1,8 @@
-//! Decoded pictures: 8 bits a channel, interleaved, rows without padding, alpha not premultiplied.
+//! Decoded pictures: 8 or 16 bits a channel, interleaved, rows without padding, alpha not premultiplied.
 
 use std::borrow::Cow;
+
+use bytemuck::Pod;
 
 /// Pixels a side of the squares in which pictures are turned.
 const TILE: usize = 32;
@@ -23,17 +25,118 @@ impl Channels {
     }
 }
 
+/// One channel of one pixel: `u8`, or `u16` where the source has more than eight bits and an output can hold them.
+///
+/// What is done to pictures is written once, for both.
+pub(crate) trait Sample: Copy + Default + Ord + Pod + std::fmt::Debug + Send + Sync + 'static {
+    /// White, and full alpha.
+    const MAX: Self;
+
+    /// Of eight bits.
+    fn widen(eight: u8) -> Self;
+
+    /// To eight bits, rounded.
+    fn narrow(self) -> u8;
+
+    /// 0 to [`MAX`](Self::MAX) as a number.
+    fn number(self) -> u32;
+
+    /// Saturates at [`MAX`](Self::MAX).
+    fn from_number(number: u32) -> Self;
+
+    fn view(raster: &Raster<Self>) -> View<'_>;
+}
+
+impl Sample for u8 {
+    const MAX: Self = u8::MAX;
+
+    fn widen(eight: u8) -> Self {
+        eight
+    }
+
+    fn narrow(self) -> u8 {
+        self
+    }
+
+    fn number(self) -> u32 {
+        self.into()
+    }
+
+    fn from_number(number: u32) -> Self {
+        number.min(255) as u8
+    }
+
+    fn view(raster: &Raster<Self>) -> View<'_> {
+        View::Eight(raster)
+    }
+}
+
+impl Sample for u16 {
+    const MAX: Self = u16::MAX;
+
+    fn widen(eight: u8) -> Self {
+        u16::from(eight) * 257
+    }
+
+    fn narrow(self) -> u8 {
+        ((u32::from(self) + 128) / 257) as u8
+    }
+
+    fn number(self) -> u32 {
+        self.into()
+    }
+
+    fn from_number(number: u32) -> Self {
+        number.min(65_535) as u16
+    }
+
+    fn view(raster: &Raster<Self>) -> View<'_> {
+        View::Sixteen(raster)
+    }
+}
+
+/// A picture of either depth, for those who must know which.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum View<'a> {
+    Eight(&'a Raster<u8>),
+    Sixteen(&'a Raster<u16>),
+}
+
+impl<'a> View<'a> {
+    pub(crate) fn size(self) -> (u32, u32) {
+        match self {
+            Self::Eight(raster) => raster.size(),
+            Self::Sixteen(raster) => raster.size(),
+        }
+    }
+
+    pub(crate) fn is_gray(self) -> bool {
+        match self {
+            Self::Eight(raster) => raster.channels == Channels::Gray,
+            Self::Sixteen(raster) => raster.channels == Channels::Gray,
+        }
+    }
+
+    /// The picture with eight bits a channel.
+    pub(crate) fn eight(self) -> Cow<'a, Raster<u8>> {
+        match self {
+            Self::Eight(raster) => Cow::Borrowed(raster),
+            Self::Sixteen(raster) => Cow::Owned(raster.narrowed()),
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Raster {
+pub(crate) struct Raster<S = u8> {
     pub(crate) width: u32,
     pub(crate) height: u32,
     pub(crate) channels: Channels,
-    pub(crate) data: Vec<u8>,
+    pub(crate) data: Vec<S>,
 }
 
-impl Raster {
+impl<S: Sample> Raster<S> {
     /// A picture of one colour, given in `channels`' own order.
-    pub(crate) fn filled(width: u32, height: u32, channels: Channels, pixel: &[u8]) -> Self {
+    pub(crate) fn filled(width: u32, height: u32, channels: Channels, pixel: &[S]) -> Self {
         debug_assert_eq!(pixel.len(), channels.count());
         let data = pixel.repeat(width as usize * height as usize);
         Self { width, height, channels, data }
@@ -41,6 +144,16 @@ impl Raster {
 
     pub(crate) fn stride(&self) -> usize {
         self.width as usize * self.channels.count()
+    }
+
+    pub(crate) fn size(&self) -> (u32, u32) {
+        (self.width, self.height)
+    }
+
+    /// With eight bits a channel, rounded.
+    pub(crate) fn narrowed(&self) -> Raster<u8> {
+        let data = self.data.iter().map(|v| v.narrow()).collect();
+        Raster { width: self.width, height: self.height, channels: self.channels, data }
     }
 
     pub(crate) fn has_alpha(&self) -> bool {
@@ -56,9 +169,18 @@ impl Raster {
         Self { channels: Channels::Rgb, data, ..self }
     }
 
+    /// Every pixel with its alpha.
+    pub(crate) fn rgba(&self) -> Cow<'_, [[S; 4]]> {
+        match self.channels {
+            Channels::Gray => self.data.iter().map(|&v| [v, v, v, S::MAX]).collect(),
+            Channels::Rgb => self.data.chunks_exact(3).map(|p| [p[0], p[1], p[2], S::MAX]).collect(),
+            Channels::Rgba => Cow::Borrowed(self.data.as_chunks().0),
+        }
+    }
+
     /// Drops an alpha channel that hides nothing.
     pub(crate) fn without_idle_alpha(self) -> Self {
-        if !self.has_alpha() || self.data.chunks_exact(4).any(|pixel| pixel[3] != 255) {
+        if !self.has_alpha() || self.data.chunks_exact(4).any(|pixel| pixel[3] != S::MAX) {
             return self;
         }
         let data = self.data.chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]]).collect();
@@ -67,35 +189,81 @@ impl Raster {
 
     /// The picture over white, without alpha.
     pub(crate) fn over_white(&self) -> Cow<'_, Self> {
-        if !self.has_alpha() {
-            return Cow::Borrowed(self);
-        }
-        let over = |v: u8, a: u8| {
-            let (v, a) = (u32::from(v), u32::from(a));
-            ((v * a + 255 * (255 - a) + 127) / 255) as u8
+        if self.has_alpha() { Cow::Owned(self.laid_over([255; 3])) } else { Cow::Borrowed(self) }
+    }
+
+    /// The picture over a colour, without alpha.
+    pub(crate) fn over(self, background: [u8; 3]) -> Self {
+        if self.has_alpha() { self.laid_over(background) } else { self }
+    }
+
+    /// Of RGBA.
+    fn laid_over(&self, background: [u8; 3]) -> Self {
+        let max = u64::from(S::MAX.number());
+        let below = background.map(|v| u64::from(S::widen(v).number()));
+        let over = |v: S, below: u64, a: S| {
+            let (v, a) = (u64::from(v.number()), u64::from(a.number()));
+            S::from_number(((v * a + below * (max - a) + max / 2) / max) as u32)
         };
-        let data =
-            self.data.chunks_exact(4).flat_map(|p| [over(p[0], p[3]), over(p[1], p[3]), over(p[2], p[3])]).collect();
-        Cow::Owned(Self { width: self.width, height: self.height, channels: Channels::Rgb, data })
+        let pixels = self.data.as_chunks::<4>().0.iter();
+        let data = pixels.flat_map(|pixel| [0, 1, 2].map(|c| over(pixel[c], below[c], pixel[3]))).collect();
+        Self { width: self.width, height: self.height, channels: Channels::Rgb, data }
     }
 
     /// The upright picture, from one stored with an EXIF orientation of 1 to 8.
-    pub(crate) fn oriented(self, orientation: u8) -> Self {
-        if !(2..=8).contains(&orientation) {
-            return self;
-        }
-        match self.channels {
-            Channels::Gray => self.turned::<1>(orientation),
-            Channels::Rgb => self.turned::<3>(orientation),
-            Channels::Rgba => self.turned::<4>(orientation),
+    pub(crate) fn oriented(mut self, orientation: u8) -> Self {
+        match orientation {
+            2..=4 => {
+                self.mirror(orientation);
+                self
+            }
+            5..=8 => self.turned_by(orientation),
+            _ => self,
         }
     }
 
-    fn turned<const N: usize>(self, orientation: u8) -> Self {
+    /// As [`oriented`](Self::oriented), and a copy where nothing is to be turned.
+    pub(crate) fn turned_by(&self, orientation: u8) -> Self {
+        match (orientation, self.channels) {
+            (5..=8, Channels::Gray) => self.turned::<1>(orientation),
+            (5..=8, Channels::Rgb) => self.turned::<3>(orientation),
+            (5..=8, Channels::Rgba) => self.turned::<4>(orientation),
+            _ => self.clone().oriented(orientation),
+        }
+    }
+
+    /// The orientations 2 to 4, in place.
+    fn mirror(&mut self, orientation: u8) {
+        match self.channels {
+            _ if orientation == 4 => self.exchange_rows(),
+            Channels::Gray => self.reverse_pixels::<1>(orientation),
+            Channels::Rgb => self.reverse_pixels::<3>(orientation),
+            Channels::Rgba => self.reverse_pixels::<4>(orientation),
+        }
+    }
+
+    fn exchange_rows(&mut self) {
+        let (stride, half) = (self.stride(), self.height as usize / 2);
+        let (above, below) = self.data.split_at_mut(half * stride);
+        for (upper, lower) in above.chunks_exact_mut(stride).zip(below.rchunks_exact_mut(stride)) {
+            upper.swap_with_slice(lower);
+        }
+    }
+
+    /// Of each row, or of the whole picture, which turns it by half.
+    fn reverse_pixels<const N: usize>(&mut self, orientation: u8) {
+        let length = if orientation == 2 { self.width as usize } else { self.data.len() / N };
+        for pixels in self.data.as_chunks_mut::<N>().0.chunks_exact_mut(length) {
+            pixels.reverse();
+        }
+    }
+
+    /// The orientations 5 to 8, which lie on their sides.
+    fn turned<const N: usize>(&self, orientation: u8) -> Self {
         let (w, h) = (self.width as usize, self.height as usize);
-        let (width, height) = if orientation >= 5 { (h, w) } else { (w, h) };
+        let (width, height) = (h, w);
         let (source, _) = self.data.as_chunks::<N>();
-        let mut data = vec![0; self.data.len()];
+        let mut data = vec![S::default(); self.data.len()];
         let (target, _) = data.as_chunks_mut::<N>();
         // In tiles, because a column of the source touches a cache line in every row.
         for (band, rows) in target.chunks_mut(width * TILE).enumerate() {
@@ -104,9 +272,6 @@ impl Raster {
                     let y = band * TILE + i;
                     // The source index of the row's first pixel, and the step to the next one.
                     let (start, step): (usize, isize) = match orientation {
-                        2 => (y * w + w - 1, -1),
-                        3 => ((h - 1 - y) * w + w - 1, -1),
-                        4 => ((h - 1 - y) * w, 1),
                         5 => (y, w as isize),
                         6 => ((h - 1) * w + y, -(w as isize)),
                         7 => ((h - 1) * w + w - 1 - y, -(w as isize)),

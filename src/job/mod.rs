@@ -12,5 +12,5 @@ mod state;
 pub use failure::Failure;
 pub use id::{GroupId, JobId};
 pub use payload::{Class, ImageProcess, OutboxSweep, Payload, Source, StorageSweep};
-pub use result::{ImageResult, OutputFile};
+pub use result::{Answer, ImageResult, Output, OutputFile};
 pub use state::State;

@@ -24,6 +24,9 @@ pub struct ImageProcess {
     /// The client's name for the picture; shown, never used as a path.
     pub image: String,
     pub operations: Vec<Operation>,
+    /// Makes what there is of a file cut short, with a warning, instead of refusing it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lenient: bool,
     /// Bytes that computing it takes at the most, by estimate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak: Option<u64>,

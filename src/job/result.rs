@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Failure;
-use crate::imaging::Format;
+use crate::imaging::{Format, Info};
 
 /// What a finished picture leaves behind: the body of its entry in a status document.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -18,9 +18,27 @@ pub struct ImageResult {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<u64>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub outputs: Vec<OutputFile>,
+    pub outputs: Vec<Output>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
+}
+
+/// What one operation yielded; the one has a file and the other has not.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Output {
+    File(OutputFile),
+    Answer(Box<Answer>),
+}
+
+/// What was asked about a picture.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Answer {
+    /// The operation's type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    #[serde(flatten)]
+    pub info: Info,
 }
 
 /// One output file of the winning attempt.
@@ -34,7 +52,16 @@ pub struct OutputFile {
     pub format: Format,
     pub width: u32,
     pub height: u32,
+    /// Of an animation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frames: Option<u32>,
+    /// One round of an animation, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<u64>,
     pub bytes: u64,
+    /// What a user should know of it, each beginning with a code.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 impl ImageResult {

@@ -602,6 +602,17 @@ impl Broker {
         either!(self, broker => broker.group(id).await)
     }
 
+    /// A group, and its finished jobs as [`Broker::results`] gives them, as they stand at one instant: the counters count
+    /// what is in the list. Of a group of more than 1,000 jobs the list may be newer than the counters.
+    pub async fn group_with_results(
+        &self,
+        id: GroupId,
+        from: u32,
+        limit: usize,
+    ) -> Result<Option<(Group, Vec<GroupResult>)>> {
+        either!(self, broker => broker.group_with_results(id, from, limit).await)
+    }
+
     /// The finished jobs of a group by index, from `from` on, at most `limit`.
     pub async fn results(&self, id: GroupId, from: u32, limit: usize) -> Result<Vec<GroupResult>> {
         either!(self, broker => broker.results(id, from, limit).await)

@@ -42,6 +42,9 @@ pub struct Options {
     pub eta: Option<Timestamp>,
     /// Further attempts after the first.
     pub retries: Option<u32>,
+    /// Makes what there is of a file cut short, with a warning, instead of refusing it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lenient: bool,
 }
 
 impl Options {
@@ -283,6 +286,7 @@ impl Submission {
                 source: Source::Stored(accepted.key),
                 image: accepted.image,
                 operations: operations.to_vec(),
+                lenient: options.lenient,
                 peak: Some(imaging::estimate(accepted.bytes, &accepted.header, operations, &limits)),
                 lost: 0,
             });

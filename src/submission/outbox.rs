@@ -210,6 +210,7 @@ mod tests {
             source: Source::Stored("uploads/x/0".into()),
             image: "cat.jpg".into(),
             operations: operation::defaults(),
+            lenient: false,
             peak: None,
             lost: 0,
         });

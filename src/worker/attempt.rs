@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::job::{Class, Failure, ImageProcess, ImageResult, OutputFile};
+use crate::job::{Class, Failure, ImageProcess, ImageResult, Output};
 use crate::queue::{ClaimedJob, Lease, Policy, Settlement, Verdict, policy};
 
 /// A claimed job on its way to its verdict.
@@ -42,7 +42,7 @@ pub(super) enum Stop {
 /// What an attempt yields, or why it does not.
 #[derive(Debug)]
 pub(super) enum Yield {
-    Outputs(Vec<OutputFile>),
+    Outputs(Vec<Output>),
     /// An io job's own result.
     Result(Bytes),
 }

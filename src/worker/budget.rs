@@ -27,6 +27,11 @@ impl Budget {
         fits
     }
 
+    /// What the pictures that are computed now may take together.
+    pub(super) fn bound(&self) -> u64 {
+        self.limit.max(self.used)
+    }
+
     pub(super) fn give_back(&mut self, peak: u64) {
         self.used = self.used.saturating_sub(peak);
         self.holders -= 1;
@@ -78,7 +83,9 @@ mod tests {
         budget.give_back(40);
         assert!(budget.take(500), "alone");
         assert!(!budget.take(0), "beside a giant");
+        assert_eq!(budget.bound(), 500);
         budget.give_back(500);
+        assert_eq!(budget.bound(), 100);
         assert!(budget.take(100));
     }
 

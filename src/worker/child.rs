@@ -1,5 +1,6 @@
 //! A worker's end of one child process.
 
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
@@ -15,6 +16,11 @@ use tracing::warn;
 use super::shift::Event;
 use super::wire::{self, Answer};
 
+/// glibc's malloc hands large blocks back to the kernel at once and takes them anew, page by page, for the next picture.
+/// Kept instead, up to 128 MiB a thread, they spare a tenth of the default job's processor time and a third of an adjustment's.
+const ALLOCATOR: [(&str, &str); 2] =
+    [("MALLOC_MMAP_THRESHOLD_", "1073741824"), ("MALLOC_TRIM_THRESHOLD_", "134217728")];
+
 /// What a program may need to start and to tell of a panic. Nothing else goes on: settings hold secrets.
 const ENVIRONMENT: [&str; 4] = ["LD_LIBRARY_PATH", "PATH", "RUST_BACKTRACE", "TMPDIR"];
 
@@ -26,13 +32,13 @@ pub(super) struct Child {
 }
 
 impl Child {
-    /// Starts `program compute`. What it says and how it ends goes to `events`, under `id`.
+    /// Starts `program compute` with these arguments. What it says and how it ends goes to `events`, under `id`.
     ///
     /// # Errors
     /// When the program cannot be started.
     pub(super) fn start(
         id: u64,
-        program: &Path,
+        (program, arguments): (&Path, &[OsString]),
         (threads, niceness): (usize, i32),
         events: mpsc::UnboundedSender<Event>,
     ) -> io::Result<Self> {
@@ -40,8 +46,10 @@ impl Child {
         let mut process = Command::new(program)
             .arg0("pixmill")
             .args(["compute", "--threads", &threads.to_string(), "--niceness", &niceness.to_string()])
+            .args(arguments)
             .env_clear()
             .envs(kept)
+            .envs(ALLOCATOR)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use rayon::ThreadPoolBuilder;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::execute::{Spec, execute};
@@ -19,6 +20,11 @@ use super::wire::{self, Answer, Order};
 
 /// Above the API's and the worker's own 0: where memory runs out, the kernel takes the process that costs least.
 const OOM_SCORE: &str = "500";
+
+/// What this process takes beside its pictures: itself, and for each thread what the allocator keeps at hand, and the holes
+/// between.
+const BESIDE: u64 = 256 << 20;
+const BESIDE_A_THREAD: u64 = 256 << 20;
 
 type Flags = Arc<Mutex<HashMap<u64, Arc<AtomicBool>>>>;
 
@@ -44,7 +50,10 @@ pub fn compute(threads: usize, niceness: i32) -> Result<()> {
     let mut orders = BufReader::new(io::stdin().lock());
     while let Some(order) = wire::read(&mut orders).context("the worker's orders cannot be read")? {
         match order {
-            Order::Run { run, spec } => start(run, spec, &pool, &flags),
+            Order::Run { run, memory, spec } => {
+                bound(memory.saturating_add(BESIDE + BESIDE_A_THREAD * threads as u64));
+                start(run, spec, &pool, &flags);
+            }
             Order::Stop { run } => {
                 if let Some(flag) = locked(&flags).get(&run) {
                     flag.store(true, Ordering::Relaxed);
@@ -64,6 +73,13 @@ fn leave_signals_to_the_worker() -> io::Result<()> {
         drop(signal(kind)?);
     }
     Ok(())
+}
+
+/// Allocates no more from so many bytes on: a picture that takes far more than its estimate ends this process, not others.
+fn bound(bytes: u64) {
+    let limit = Rlimit { current: Some(bytes), ..getrlimit(Resource::Data) };
+    // It fails where the machine's own limit is lower.
+    let _ = setrlimit(Resource::Data, limit);
 }
 
 fn start(run: u64, spec: Spec, pool: &rayon::ThreadPool, flags: &Flags) {

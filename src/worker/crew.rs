@@ -2,6 +2,7 @@
 //! one for each picture that runs alone.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
+use super::Settings;
 use super::child::Child;
 use super::shift::Event;
 
@@ -19,6 +21,7 @@ const START: Duration = Duration::from_secs(1);
 
 pub(super) struct Crew {
     program: PathBuf,
+    arguments: Vec<OsString>,
     niceness: i32,
     /// Pictures a shared child takes; 0: no limit.
     most: u64,
@@ -42,8 +45,19 @@ struct Member {
 }
 
 impl Crew {
-    pub(super) fn new(program: PathBuf, niceness: i32, most: u64, events: mpsc::UnboundedSender<Event>) -> Self {
-        Self { program, niceness, most, events, next: 0, members: HashMap::new(), shared: None, pause: None }
+    pub(super) fn new(settings: &Settings, events: mpsc::UnboundedSender<Event>) -> Self {
+        let Settings { program, arguments, niceness, max_jobs_per_child, .. } = settings;
+        Self {
+            program: program.clone(),
+            arguments: arguments.clone(),
+            niceness: *niceness,
+            most: *max_jobs_per_child,
+            events,
+            next: 0,
+            members: HashMap::new(),
+            shared: None,
+            pause: None,
+        }
     }
 
     /// Starts the shared child where there is none, so that the next picture need not wait for it; for so many at a time.
@@ -147,7 +161,7 @@ impl Crew {
 
     fn start(&mut self, threads: usize) -> io::Result<u64> {
         let id = self.next;
-        let child = Child::start(id, &self.program, (threads, self.niceness), self.events.clone())?;
+        let child = Child::start(id, (&self.program, &self.arguments), (threads, self.niceness), self.events.clone())?;
         debug!(child.pid = child.pid, "started computing process {}", child.pid);
         self.next += 1;
         self.members.insert(

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::imaging::{self, Limits, Operation};
-use crate::job::{Failure, OutputFile};
+use crate::imaging::{self, Limits, Made, Operation, Options};
+use crate::job::{Answer, Failure, Output, OutputFile};
 
 /// What is to be computed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -17,14 +17,16 @@ pub(super) struct Spec {
     pub(super) operations: Vec<Operation>,
     /// Where the outputs go; made here.
     pub(super) folder: PathBuf,
+    /// Makes what there is of a file cut short.
+    pub(super) lenient: bool,
     pub(super) limits: Limits,
     pub(super) time_limit: Duration,
 }
 
 /// One entry an operation, in their order; or why there is none.
-pub(super) type Outcome = Result<Vec<OutputFile>, Failure>;
+pub(super) type Outcome = Result<Vec<Output>, Failure>;
 
-/// Reads the source, applies the operations, writes an output file for each.
+/// Reads the source, applies the operations, writes an output file for each that yields a picture.
 ///
 /// `stopped` is asked between steps; a panic is the job's failure, not the worker's.
 pub(super) fn execute(spec: &Spec, stopped: &dyn Fn() -> bool) -> Outcome {
@@ -40,23 +42,35 @@ fn compute(spec: &Spec, stopped: &dyn Fn() -> bool) -> Outcome {
     fs::create_dir_all(&spec.folder).map_err(|error| unwritable(&spec.folder, &error))?;
     let started = Instant::now();
     let interrupted = || stopped() || started.elapsed() > spec.time_limit;
-    let mut outputs: Vec<Option<OutputFile>> = vec![None; spec.operations.len()];
-    let mut emit = |i: usize, output: imaging::Output| {
+    let mut outputs: Vec<Option<Output>> = vec![None; spec.operations.len()];
+    let mut emit = |i: usize, made: Made| {
         let operation = &spec.operations[i];
+        let output = match made {
+            Made::Picture(output) => output,
+            Made::Info(info) => {
+                let answer = Answer { kind: operation.kind().into(), info: *info };
+                outputs[i] = Some(Output::Answer(Box::new(answer)));
+                return Ok(());
+            }
+        };
         let stem = operation.name().unwrap_or(operation.kind());
         let file = format!("{i}-{stem}.{}", output.format.extension());
         fs::write(spec.folder.join(&file), &output.data)?;
-        outputs[i] = Some(OutputFile {
+        outputs[i] = Some(Output::File(OutputFile {
             kind: operation.kind().into(),
             file,
             format: output.format,
             width: output.width,
             height: output.height,
+            frames: output.animation.map(|animation| animation.frames),
+            duration_ms: output.animation.map(|animation| animation.duration.as_millis() as u64),
             bytes: output.data.len() as u64,
-        });
+            warnings: output.warnings,
+        }));
         Ok(())
     };
-    imaging::process(&source, &spec.operations, &spec.limits, &interrupted, &mut emit)?;
+    let options = Options { limits: &spec.limits, lenient: spec.lenient, interrupted: &interrupted };
+    imaging::process(&source, &spec.operations, &options, &mut emit)?;
     outputs
         .into_iter()
         .collect::<Option<Vec<_>>>()

@@ -20,6 +20,7 @@ mod shift;
 mod watchdog;
 mod wire;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +45,8 @@ use shift::Shift;
 pub struct Settings {
     /// What computes pictures, started as `program compute`; see [`own_program`].
     pub program: PathBuf,
+    /// What else it is started with.
+    pub arguments: Vec<OsString>,
     /// Pictures computed at a time.
     pub cpu: usize,
     /// Jobs carried out at a time that wait for networks and disks.

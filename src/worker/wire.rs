@@ -15,8 +15,8 @@ const LONGEST: u32 = 16 << 20;
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "order", rename_all = "lowercase")]
 pub(super) enum Order {
-    /// Computes a picture; `run` names it in what follows.
-    Run { run: u64, spec: Spec },
+    /// Computes a picture; `run` names it in what follows. All together may take so many bytes.
+    Run { run: u64, memory: u64, spec: Spec },
     /// Raises the run's flag.
     Stop { run: u64 },
 }

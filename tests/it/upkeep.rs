@@ -50,6 +50,7 @@ impl House {
                 source: Source::Stored(key),
                 image: format!("{index}.png"),
                 operations: operation::defaults(),
+                lenient: false,
                 peak: None,
                 lost: 0,
             });

@@ -12,6 +12,7 @@ use futures::StreamExt;
 use reqwest::multipart::{Form, Part};
 use reqwest::{Body, Client, RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
+use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 use tokio_util::io::ReaderStream;
@@ -68,17 +69,10 @@ pub(super) struct Entry {
     #[serde(default)]
     pub(super) paths: Vec<Option<String>>,
     #[serde(default)]
-    pub(super) outputs: Vec<Output>,
+    /// As they are told: `info` has fields of its own.
+    pub(super) outputs: Vec<Value>,
     pub(super) duration_ms: Option<u64>,
     pub(super) error: Option<Reason>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct Output {
-    #[serde(rename = "type", default)]
-    pub(super) kind: String,
-    pub(super) width: Option<u32>,
-    pub(super) height: Option<u32>,
 }
 
 /// An error as the wire has it; a cancelled picture's is only a code.
@@ -128,13 +122,13 @@ impl Server {
     }
 
     /// Uploads the files, streamed from the disk, under the names beside them.
-    pub(super) async fn upload(&self, files: &[(&Path, String)], operations: &str) -> Result<Uploaded> {
+    pub(super) async fn upload(&self, files: &[(&Path, String)], operations: &str, lenient: bool) -> Result<Uploaded> {
         let url = self.base.join("api/upload")?;
         // The same for every try of this upload: one that went through without our hearing of it counts once.
         let key = Uuid::now_v7().to_string();
         let request = async || {
             let request = self.http.post(url.clone()).header("Idempotency-Key", &key);
-            Ok(request.multipart(form(files, operations).await?).timeout(Duration::from_mins(15)))
+            Ok(request.multipart(form(files, operations, lenient).await?).timeout(Duration::from_mins(15)))
         };
         let response = self.send(request).await?;
         let status = response.status();
@@ -222,8 +216,11 @@ impl Server {
     }
 }
 
-async fn form(files: &[(&Path, String)], operations: &str) -> Result<Form> {
+async fn form(files: &[(&Path, String)], operations: &str, lenient: bool) -> Result<Form> {
     let mut form = Form::new().percent_encode_noop().text("operations", operations.to_owned());
+    if lenient {
+        form = form.text("options", r#"{"lenient": true}"#);
+    }
     for (path, name) in files {
         let open = async {
             let file = tokio::fs::File::open(path).await?;

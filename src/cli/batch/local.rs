@@ -17,10 +17,10 @@ use uuid::Uuid;
 
 use super::report::{Ending, Made, Report};
 use super::sources::Picture;
-use super::{Args, Batch, result_path};
+use super::{Args, Batch, result_path, told};
 use crate::config::Config;
 use crate::imaging;
-use crate::job::{Failure, GroupId, ImageProcess, ImageResult, JobId, Payload, Source, State};
+use crate::job::{Failure, GroupId, ImageProcess, ImageResult, JobId, Output, Payload, Source, State};
 use crate::metrics::Metrics;
 use crate::queue::{Broker, Job, NewGroup, NewJob, Policy};
 use crate::storage::Storage;
@@ -69,7 +69,10 @@ pub(super) async fn run(batch: &Batch, args: &Args, config: &Config, report: &mu
     // A picture costs seconds, not minutes, to get back from a killed run; a kill is no picture's fault.
     let policy =
         Policy { lease: Duration::from_secs(6), beat: Duration::from_secs(1), max_stalls: 8, ..config.queue.policy() };
-    let operations = serde_json::to_string(&batch.operations)?;
+    let mut operations = serde_json::to_string(&batch.operations)?;
+    if batch.lenient {
+        operations.push_str(" lenient");
+    }
     let journal = Journal {
         batch,
         broker: Broker::open_sqlite(&folder.join("queue.db"), policy.clone())?,
@@ -83,6 +86,7 @@ pub(super) async fn run(batch: &Batch, args: &Args, config: &Config, report: &mu
     let slots = args.cpu.map_or_else(|| config.worker.slots(), usize::from);
     let settings = worker::Settings {
         program: worker::own_program().context("cannot find the program that computes pictures")?,
+        arguments: config.watermark.folders().arguments(),
         cpu: slots,
         io: 0,
         ahead: slots,
@@ -209,6 +213,7 @@ impl<'b> Journal<'b> {
             source: Source::File(picture.file.clone()),
             image: self.batch.name(picture),
             operations: self.batch.operations.clone(),
+            lenient: self.batch.lenient,
             peak: header.map(estimate),
             lost: 0,
         });
@@ -261,7 +266,14 @@ impl<'b> Journal<'b> {
     fn settle(&self, picture: &Picture, job: &Job, record: ImageResult) -> Result<Ending, (PathBuf, io::Error)> {
         let folder = self.storage.run_folder(job.group, job.id, record.run);
         let mut outputs = Vec::with_capacity(record.outputs.len());
-        for output in record.outputs {
+        for (i, output) in record.outputs.into_iter().enumerate() {
+            let output = match output {
+                Output::File(output) => output,
+                Output::Answer(answer) => {
+                    outputs.push(told(&self.batch.out, picture, i, &serde_json::json!(answer))?);
+                    continue;
+                }
+            };
             let path = result_path(&self.batch.out, picture, &output.file);
             let made = folder.join(&output.file);
             if made.exists() {
@@ -271,8 +283,16 @@ impl<'b> Journal<'b> {
                 // Deleted, or overwritten by other operations.
                 return Ok(Ending::Failed(Failure::transient("result-missing", format!("{} is gone", path.display()))));
             }
-            let (kind, width, height) = (output.kind, Some(output.width), Some(output.height));
-            outputs.push(Made { path, kind, width, height, bytes: output.bytes });
+            outputs.push(Made {
+                path,
+                kind: output.kind,
+                width: Some(output.width),
+                height: Some(output.height),
+                frames: output.frames,
+                duration_ms: output.duration_ms,
+                bytes: output.bytes,
+                warnings: output.warnings,
+            });
         }
         // With it go the leftovers of attempts that were killed.
         if let Some(folder) = folder.parent() {

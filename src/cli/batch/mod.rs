@@ -12,8 +12,10 @@ mod sources;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::{fs, io};
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::exit::{self, Usage};
@@ -21,7 +23,7 @@ use super::operations::Operations;
 use crate::config::Config;
 use crate::imaging::Operation;
 use crate::job::Failure;
-use report::{Counts, Ending, Report};
+use report::{Counts, Ending, Made, Report};
 use sources::Picture;
 
 /// After Ctrl-C, as shells and their scripts expect.
@@ -54,6 +56,7 @@ Exit code: 0 all good, 1 some pictures failed, 2 called wrongly, 130 stopped.";
 /// Process folders of pictures: pixmill batch photos/ --thumbnail 150
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Args {
     /// Pictures, folders (with all that is below them), or quoted globs
     #[arg(value_name = "PATH", required = true)]
@@ -73,6 +76,9 @@ pub(crate) struct Args {
     /// Do pictures again that failed in an earlier run
     #[arg(long, conflicts_with = "server")]
     retry_failed: bool,
+    /// Take what there is of files cut short, with a warning, instead of refusing them
+    #[arg(long)]
+    lenient: bool,
     /// Say what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
@@ -87,6 +93,8 @@ pub(crate) struct Args {
 struct Batch {
     pictures: Vec<Picture>,
     operations: Vec<Operation>,
+    /// Takes what there is of pictures cut short.
+    lenient: bool,
     out: PathBuf,
     /// The working directory, for names that people know.
     here: PathBuf,
@@ -113,6 +121,7 @@ async fn batch(args: Args, config: Config) -> Result<ExitCode> {
     let batch = Batch {
         pictures: found.pictures,
         operations,
+        lenient: args.lenient,
         out: args.out.clone(),
         here: std::env::current_dir().unwrap_or_default(),
         stop: CancellationToken::new(),
@@ -189,6 +198,16 @@ fn result_path(out: &Path, picture: &Picture, file: &str) -> PathBuf {
     name.push("-");
     name.push(file);
     out.join(&picture.target).with_file_name(name)
+}
+
+/// Writes what was asked about a picture beside its other results.
+fn told(out: &Path, picture: &Picture, i: usize, answer: &Value) -> Result<Made, (PathBuf, io::Error)> {
+    let kind = answer["type"].as_str().unwrap_or("info").to_owned();
+    let path = result_path(out, picture, &format!("{i}-{kind}.json"));
+    let text = format!("{answer:#}\n");
+    let written = fs::create_dir_all(path.parent().unwrap_or(&path)).and_then(|()| fs::write(&path, &text));
+    written.map_err(|error| (path.clone(), error))?;
+    Ok(Made { path, kind, bytes: text.len() as u64, ..Made::default() })
 }
 
 /// Where a result lies while it is fetched.

@@ -15,8 +15,9 @@ use url::Url;
 use super::client::{Entry, Rejected, Server, Uploaded};
 use super::report::{Ending, Made, Report};
 use super::sources::Picture;
-use super::{Batch, result_path, stem};
+use super::{Batch, result_path, stem, told};
 use crate::imaging::Format;
+use crate::imaging::operation::Action;
 use crate::job::Failure;
 
 /// Pictures in one upload: far below the server's limits, and few to repeat when one is cut off.
@@ -66,7 +67,7 @@ async fn process(batch: &Batch, server: &Server, group: &[&Picture], operations:
     if !sent.is_empty() {
         let files: Vec<(&Path, String)> =
             sent.iter().map(|&i| (group[i].file.as_path(), batch.name(group[i]))).collect();
-        match server.upload(&files, operations).await? {
+        match server.upload(&files, operations, batch.lenient).await? {
             Uploaded::Rejected(rejected) => refuse(&mut endings, &sent, rejected),
             Uploaded::TooLarge(said) => {
                 for &i in &sent {
@@ -115,7 +116,17 @@ async fn fetch(batch: &Batch, server: &Server, picture: &Picture, entry: Entry) 
         return Ending::Failed(entry.error.map_or_else(unknown, Failure::from));
     }
     let mut outputs = Vec::with_capacity(entry.paths.len());
-    for (path, output) in entry.paths.iter().flatten().zip(entry.outputs) {
+    for (i, (path, output)) in entry.paths.iter().zip(entry.outputs).enumerate() {
+        let Some(path) = path else {
+            match told(&batch.out, picture, i, &output) {
+                Ok(made) => outputs.push(made),
+                Err((path, error)) => {
+                    let detail = format!("{} cannot be made: {error}", path.display());
+                    return Ending::Failed(Failure::transient("storage", detail));
+                }
+            }
+            continue;
+        };
         let Some(file) = file_name(path) else {
             let detail = format!("the server names a result `{path}`, which is no file name");
             return Ending::Failed(Failure::permanent("download", detail));
@@ -127,7 +138,20 @@ async fn fetch(batch: &Batch, server: &Server, picture: &Picture, entry: Entry) 
         };
         match made {
             Ok(bytes) => {
-                outputs.push(Made { path: to, kind: output.kind, width: output.width, height: output.height, bytes });
+                let number = |name: &str| output[name].as_u64().and_then(|number| u32::try_from(number).ok());
+                let kind = output["type"].as_str().unwrap_or_default().to_owned();
+                let warnings = output["warnings"].as_array().map(Vec::as_slice).unwrap_or_default();
+                let warnings = warnings.iter().filter_map(|one| one.as_str().map(str::to_owned)).collect();
+                outputs.push(Made {
+                    path: to,
+                    kind,
+                    width: number("width"),
+                    height: number("height"),
+                    frames: number("frames"),
+                    duration_ms: output["duration_ms"].as_u64(),
+                    bytes,
+                    warnings,
+                });
             }
             Err(error) => return Ending::Failed(Failure::transient("download", format!("{error:#}"))),
         }
@@ -163,11 +187,15 @@ fn there(
     changed: SystemTime,
 ) -> Option<Made> {
     // Where no format is asked for, the source's decides, and only the server has looked at it.
-    let formats = operation.save.format.map_or_else(|| vec![Format::Jpeg, Format::Png, Format::WebP], |one| vec![one]);
-    formats.into_iter().find_map(|format| {
-        let path = result_path(&batch.out, picture, &format!("{i}-{}.{}", stem(operation), format.extension()));
+    let extensions = match (&operation.action, operation.save.format) {
+        (Action::Info(_), _) => vec!["json"],
+        (_, Some(format)) => vec![format.extension()],
+        (_, None) => [Format::Jpeg, Format::Png, Format::WebP].map(Format::extension).to_vec(),
+    };
+    extensions.into_iter().find_map(|extension| {
+        let path = result_path(&batch.out, picture, &format!("{i}-{}.{extension}", stem(operation)));
         let meta = fs::metadata(&path).ok().filter(|meta| meta.modified().is_ok_and(|at| at >= changed))?;
-        Some(Made { path, kind: operation.kind().into(), width: None, height: None, bytes: meta.len() })
+        Some(Made { path, kind: operation.kind().into(), bytes: meta.len(), ..Made::default() })
     })
 }
 

@@ -20,7 +20,7 @@ const KEPT_FAILURES: usize = 1_000;
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
 /// One result file where it is to stay.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub(super) struct Made {
     pub(super) path: PathBuf,
     #[serde(rename = "type")]
@@ -30,7 +30,14 @@ pub(super) struct Made {
     pub(super) width: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) height: Option<u32>,
+    /// Of an animation; so is the time of one round.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) frames: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) duration_ms: Option<u64>,
     pub(super) bytes: u64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) warnings: Vec<String>,
 }
 
 /// How a picture ended.
@@ -100,6 +107,10 @@ impl Report {
         let line = match ending {
             Ending::Done { outputs, duration_ms } => {
                 self.counts.done += 1;
+                // One for all: they are of the source.
+                if let Some(warning) = outputs.iter().flat_map(|made| &made.warnings).next() {
+                    self.bar.suspend(|| eprintln!("{name}: {warning}"));
+                }
                 json!({"image": name, "status": "done", "outputs": outputs, "duration_ms": duration_ms})
             }
             Ending::AlreadyDone { outputs } => {

@@ -1,14 +1,13 @@
 //! BMP, by `image`: all classic depths, RLE and bit fields. Only ever read.
 //! A negative height, which means rows from the top, is not an error.
 
-use std::io::{BufRead, Cursor, Seek};
+use std::io::{BufRead, Seek};
 
-use image::DynamicImage;
 use image::codecs::bmp::BmpDecoder;
 
 use super::reader::HeaderReader;
-use super::{Facts, from_image, image_error};
-use crate::imaging::raster::Raster;
+use super::watched::Watched;
+use super::{Decoded, Facts, Reading, image_error, read_image};
 use crate::imaging::{Format, Result};
 
 pub(super) fn inspect<R: BufRead + Seek>(reader: R) -> Result<Facts> {
@@ -26,9 +25,7 @@ pub(super) fn inspect<R: BufRead + Seek>(reader: R) -> Result<Facts> {
     Ok(Facts::new(Format::Bmp, width as u32, height.unsigned_abs(), 1))
 }
 
-pub(super) fn decode(source: &[u8]) -> Result<Raster> {
-    let picture = BmpDecoder::new(Cursor::new(source))
-        .and_then(DynamicImage::from_decoder)
-        .map_err(|error| image_error(Format::Bmp, &error))?;
-    Ok(from_image(picture))
+pub(super) fn decode(source: &[u8], reading: &Reading<'_>) -> Result<Decoded> {
+    let decoder = BmpDecoder::new(Watched::new(source, reading.interrupted));
+    read_image(decoder.map_err(|error| image_error(Format::Bmp, &error))?, Format::Bmp, reading)
 }

@@ -5,6 +5,16 @@ pub(super) fn orientation(exif: &[u8]) -> u8 {
     read(exif).unwrap_or(1)
 }
 
+/// The block itself, where four bytes tell how far behind them it begins, as ISO base media files have it.
+pub(super) fn behind_offset(bytes: &[u8]) -> Option<&[u8]> {
+    // Some writers leave the offset out.
+    if matches!(bytes, [b'M', b'M', 0, b'*', ..] | [b'I', b'I', b'*', 0, ..]) {
+        return Some(bytes);
+    }
+    let (offset, rest) = bytes.split_first_chunk()?;
+    rest.get(usize::try_from(u32::from_be_bytes(*offset)).ok()?..).filter(|block| !block.is_empty())
+}
+
 fn read(exif: &[u8]) -> Option<u8> {
     // PNG and WebP writers sometimes keep JPEG's prefix.
     let tiff = exif.strip_prefix(b"Exif\0\0").unwrap_or(exif);

@@ -3,15 +3,17 @@
 //! Frames are counted by walking over blocks without decoding them, up to the limit, so that a
 //! file of thousands of frames is refused for the price of a few seeks.
 
-use std::io::{BufRead, Cursor, Seek};
+use std::io::{BufRead, Seek};
 
-use image::DynamicImage;
 use image::codecs::gif::GifDecoder;
 
 use super::reader::HeaderReader;
-use super::{Facts, from_image, image_error};
-use crate::imaging::raster::Raster;
-use crate::imaging::{Code, Format, Limits, Result};
+use super::watched::Watched;
+use super::{Decoded, Facts, Reading, SPARE_PIXELS, image_error, read_image};
+use crate::imaging::{Code, Error, Format, Limits, Result};
+
+/// The extension that says how the next frame is shown.
+const CONTROL: u8 = 0xf9;
 
 pub(super) fn inspect<R: BufRead + Seek>(reader: R, limits: &Limits) -> Result<Facts> {
     let mut reader = HeaderReader::new(reader, Format::Gif);
@@ -19,14 +21,23 @@ pub(super) fn inspect<R: BufRead + Seek>(reader: R, limits: &Limits) -> Result<F
     let (width, height) = (u32::from(reader.le16()?), u32::from(reader.le16()?));
     let flags = reader.byte()?;
     reader.skip(2 + color_table_len(flags))?;
-    // Frames beyond the limit need not be counted, and a file cut short after its first frame is
-    // the decoder's to judge.
+    let canvas = u64::from(width) * u64::from(height);
+    // Frames beyond the limit need not be counted.
     let mut frames = 0;
     while frames <= limits.max_frames {
-        match next_frame(&mut reader) {
-            Ok(true) => frames += 1,
-            Err(error) if frames == 0 || error.code != Code::TruncatedImage => return Err(error),
-            Ok(false) | Err(_) => break,
+        let next = match next_frame(&mut reader, canvas, limits) {
+            // Of the first there must be some pixels.
+            Err(error) if error.code == Code::TruncatedImage && frames > 0 => Next::Cut,
+            next => next?,
+        };
+        match next {
+            Next::Frame => frames += 1,
+            // It counts: whoever reads it must judge.
+            Next::Cut => {
+                frames += 1;
+                break;
+            }
+            Next::End => break,
         }
     }
     if frames == 0 {
@@ -35,25 +46,52 @@ pub(super) fn inspect<R: BufRead + Seek>(reader: R, limits: &Limits) -> Result<F
     Ok(Facts::new(Format::Gif, width, height, frames))
 }
 
-/// Walks over blocks until one image is behind; false at the end of the file.
-fn next_frame<R: BufRead + Seek>(reader: &mut HeaderReader<R>) -> Result<bool> {
+enum Next {
+    Frame,
+    /// The file ends inside it.
+    Cut,
+    /// Of the file, be it told or just there.
+    End,
+}
+
+/// Walks over blocks until one image is behind.
+fn next_frame<R: BufRead + Seek>(reader: &mut HeaderReader<R>, canvas: u64, limits: &Limits) -> Result<Next> {
+    let mut is_announced = false;
     loop {
-        match reader.byte()? {
+        let block = match reader.byte() {
+            Err(error) if error.code == Code::TruncatedImage => {
+                return Ok(if is_announced { Next::Cut } else { Next::End });
+            }
+            block => block?,
+        };
+        match block {
             0x2c => {
-                reader.skip(8)?;
+                reader.skip(4)?;
+                // A frame may be larger than the canvas, and is decoded whole.
+                let pixels = u64::from(reader.le16()?) * u64::from(reader.le16()?);
+                if pixels > limits.max_pixels {
+                    let limit = limits.max_pixels;
+                    let detail = format!("the pixel count {pixels} of a frame exceeds limits.max_pixels ({limit})");
+                    return Err(Error::new(Code::TooManyPixels, detail));
+                }
+                if pixels > canvas.max(SPARE_PIXELS) {
+                    return Err(reader.corrupt("a frame is far larger than its canvas"));
+                }
                 let flags = reader.byte()?;
-                reader.skip(color_table_len(flags) + 1)?;
-                skip_sub_blocks(reader)?;
-                return Ok(true);
+                return match reader.skip(color_table_len(flags) + 1).and_then(|()| skip_sub_blocks(reader)) {
+                    Ok(()) => Ok(Next::Frame),
+                    Err(error) if error.code == Code::TruncatedImage => Ok(Next::Cut),
+                    Err(error) => Err(error),
+                };
             }
             0x21 => {
-                reader.byte()?;
+                is_announced |= reader.byte()? == CONTROL;
                 skip_sub_blocks(reader)?;
             }
-            // Decoders forgive stray zeros between blocks.
+            // Not the end: what stands between blocks is the decoder's to judge.
             0 => {}
             // 0x3b ends the file; anything else is as far as it can be read.
-            _ => return Ok(false),
+            _ => return Ok(Next::End),
         }
     }
 }
@@ -72,9 +110,7 @@ fn color_table_len(flags: u8) -> u64 {
 }
 
 /// The first frame on its canvas.
-pub(super) fn decode(source: &[u8]) -> Result<Raster> {
-    let picture = GifDecoder::new(Cursor::new(source))
-        .and_then(DynamicImage::from_decoder)
-        .map_err(|error| image_error(Format::Gif, &error))?;
-    Ok(from_image(picture))
+pub(super) fn decode(source: &[u8], reading: &Reading<'_>) -> Result<Decoded> {
+    let decoder = GifDecoder::new(Watched::new(source, reading.interrupted));
+    read_image(decoder.map_err(|error| image_error(Format::Gif, &error))?, Format::Gif, reading)
 }

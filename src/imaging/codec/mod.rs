@@ -1,41 +1,166 @@
 //! Codecs, a file per format, behind three functions: [`inspect`], [`decode`] and [`encode`].
 //!
 //! `inspect` reads what the header says and nothing more; [`Facts`] is all that later steps need
-//! to know about the source. `decode` yields upright 8-bit sRGB. Third-party decoders run behind
-//! a panic boundary: a hostile file can cost its own job, never the process.
+//! to know about the source. `decode` yields upright sRGB, of 16 bits where [`Reading`] asks for them. Third-party decoders
+//! run behind a panic boundary: a hostile file can cost its own job, never the process.
 
+pub(crate) mod animation;
+mod avif;
 mod bmp;
+pub(crate) mod encode;
 mod exif;
 mod gif;
 pub(crate) mod icc;
+mod ico;
 pub(crate) mod jpeg;
+mod jxl;
 mod png;
+mod qoi;
+pub(crate) mod quantize;
 mod reader;
 mod sniff;
 mod tiff;
+pub(crate) mod watched;
 mod webp;
 
 use std::any::Any;
-use std::io::{BufRead, Read, Seek, SeekFrom};
+use std::io::{BufRead, ErrorKind, Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::raster::Raster;
-use super::{Code, Error, Format, Header, Limits, Output, Result};
+use super::{Code, Error, Format, Header, Limits, Result};
+pub(crate) use encode::{Target, check_size, encode};
 use jpeg::JpegHeader;
+
+/// A part that a file stores, a GIF's frame or a TIFF's tile, may be larger than the whole picture up to so many pixels.
+const SPARE_PIXELS: u64 = 1 << 20;
+/// What JPEG puts before its EXIF block.
+const EXIF_PREFIX: &[u8] = b"Exif\0\0";
 
 /// What a header says, beyond the public [`Header`].
 pub(crate) struct Facts {
     pub(crate) header: Header,
     /// EXIF's, 1 to 8.
     pub(crate) orientation: u8,
+    /// The profile to convert from.
     pub(crate) icc: Option<Vec<u8>>,
+    /// The profile that stays with the pixels, in whose colours they then are.
+    pub(crate) kept_icc: Option<Vec<u8>>,
+    /// Without JPEG's prefix.
+    pub(crate) exif: Option<Vec<u8>>,
+    pub(crate) xmp: Option<Vec<u8>>,
     pub(crate) jpeg: Option<JpegHeader>,
+    tiff: Option<tiff::Tags>,
+}
+
+/// How a source is to be read.
+#[derive(Clone, Copy)]
+pub(crate) struct Reading<'a> {
+    /// 1, 2, 4 or 8: asks for a smaller picture where the codec makes one for less; others ignore it.
+    pub(crate) shrink: u8,
+    /// Keeps 16 bits a channel where the source has more than eight.
+    pub(crate) deep: bool,
+    /// Keeps the colours of an embedded RGB profile; grey and CMYK ones are converted all the same.
+    pub(crate) as_stored: bool,
+    /// Keeps what there is of a file cut short.
+    pub(crate) lenient: bool,
+    pub(crate) limits: &'a Limits,
+    /// Asked while reading; once it says so, decoding ends with `time-limit`.
+    pub(crate) interrupted: &'a dyn Fn() -> bool,
+}
+
+/// A decoded picture.
+pub(crate) struct Decoded {
+    pub(crate) picture: Picture,
+    /// The file ends early: the rest is grey, or transparent.
+    pub(crate) truncated: bool,
+}
+
+/// Of either depth.
+pub(crate) enum Picture {
+    Eight(Raster),
+    Sixteen(Raster<u16>),
+}
+
+impl Picture {
+    fn oriented(self, orientation: u8) -> Self {
+        match self {
+            Self::Eight(raster) => Self::Eight(raster.oriented(orientation)),
+            Self::Sixteen(raster) => Self::Sixteen(raster.oriented(orientation)),
+        }
+    }
+
+    fn size(&self) -> (u32, u32) {
+        match self {
+            Self::Eight(raster) => raster.size(),
+            Self::Sixteen(raster) => raster.size(),
+        }
+    }
+
+    /// Whether there are as many samples as the size says.
+    fn is_whole(&self) -> bool {
+        let (channels, samples) = match self {
+            Self::Eight(raster) => (raster.channels, raster.data.len()),
+            Self::Sixteen(raster) => (raster.channels, raster.data.len()),
+        };
+        let pixels = self.size().0 as usize * self.size().1 as usize;
+        pixels != 0 && samples == pixels * channels.count()
+    }
+
+    fn without_idle_alpha(self) -> Self {
+        match self {
+            Self::Eight(raster) => Self::Eight(raster.without_idle_alpha()),
+            Self::Sixteen(raster) => Self::Sixteen(raster.without_idle_alpha()),
+        }
+    }
+
+    /// In sRGB; in its own colours where that is asked for.
+    fn in_srgb(self, profile: Option<&[u8]>, reading: &Reading<'_>) -> Self {
+        if reading.as_stored && icc::is_rgb(profile) {
+            return self;
+        }
+        self.converted(|| icc::Space::of_profile(profile))
+    }
+
+    /// From a colour space; sRGB stays as it is.
+    fn converted(self, from: impl FnOnce() -> Option<icc::Space>) -> Self {
+        let Some(space) = from() else { return self };
+        match self {
+            Self::Eight(raster) => Self::Eight(space.to_srgb(raster)),
+            Self::Sixteen(raster) => Self::Sixteen(space.to_srgb(raster)),
+        }
+    }
+}
+
+impl From<Raster> for Picture {
+    fn from(raster: Raster) -> Self {
+        Self::Eight(raster)
+    }
+}
+
+impl From<Raster<u16>> for Picture {
+    fn from(raster: Raster<u16>) -> Self {
+        Self::Sixteen(raster)
+    }
+}
+
+impl<P: Into<Picture>> From<P> for Decoded {
+    /// A whole one.
+    fn from(picture: P) -> Self {
+        Self { picture: picture.into(), truncated: false }
+    }
 }
 
 impl Facts {
     fn new(format: Format, width: u32, height: u32, frames: u32) -> Self {
-        let header = Header { format, width, height, frames };
-        Self { header, orientation: 1, icc: None, jpeg: None }
+        let header = Header { format, width, height, frames, deep: false };
+        Self { header, orientation: 1, icc: None, kept_icc: None, exif: None, xmp: None, jpeg: None, tiff: None }
+    }
+
+    /// The same source, its pixels to stay in the colours of its profile.
+    pub(crate) fn in_own_colors(mut self) -> Self {
+        self.kept_icc = self.icc.take();
+        self
     }
 
     /// Width and height of the upright picture.
@@ -59,18 +184,26 @@ pub(crate) fn inspect<R: BufRead + Seek>(mut reader: R, limits: &Limits) -> Resu
     let mut prefix = Vec::with_capacity(sniff::PREFIX);
     reader.by_ref().take(sniff::PREFIX as u64).read_to_end(&mut prefix).map_err(unreadable)?;
     reader.rewind().map_err(unreadable)?;
-    let facts = match sniff::sniff(&prefix)? {
+    let mut facts = match sniff::sniff(&prefix)? {
         Format::Jpeg => jpeg::inspect(reader)?,
         Format::Png => png::inspect(reader)?,
         Format::WebP => webp::inspect(reader, limits)?,
         Format::Gif => gif::inspect(reader, limits)?,
         Format::Bmp => bmp::inspect(reader)?,
         Format::Tiff => tiff::inspect(reader)?,
+        Format::Avif => avif::inspect(reader, bytes)?,
+        Format::Jxl => jxl::inspect(reader, limits)?,
+        Format::Ico => ico::inspect(reader)?,
+        Format::Qoi => qoi::inspect(reader)?,
     };
     if facts.header.width == 0 || facts.header.height == 0 {
         return Err(reader::corrupt(facts.header.format, "a side of 0 pixels"));
     }
     limits.check(&facts.header)?;
+    // Some writers of PNG and WebP keep it.
+    if let Some(block) = facts.exif.take_if(|block| block.starts_with(EXIF_PREFIX)) {
+        facts.exif = Some(block[EXIF_PREFIX.len()..].to_vec());
+    }
     Ok(facts)
 }
 
@@ -78,52 +211,70 @@ pub(crate) fn inspect<R: BufRead + Seek>(mut reader: R, limits: &Limits) -> Resu
 /// is made of it.
 ///
 /// Decoding: the picture's four, and what the decoder keeps beside them (JPEG's coefficients, a turned copy), or TIFF's
-/// own samples of up to 128 bits. Making: what is read, resampled and encoded; with alpha, which only JPEG never has,
-/// also a copy into which it is multiplied, and WebP's planes.
-pub(crate) fn bytes_a_pixel(format: Format) -> (u64, u64) {
-    match format {
+/// own samples of up to 128 bits, AV1's planes and their references, JPEG XL's floats. Making: what is read, resampled
+/// and encoded; with alpha, which only JPEG never has, also a copy into which it is multiplied, and WebP's planes. Sixteen
+/// bits take twice as much.
+pub(crate) fn bytes_a_pixel(header: &Header) -> (u64, u64) {
+    let depth = if header.deep { 2 } else { 1 };
+    match header.format {
         Format::Jpeg => (10, 14),
-        Format::Tiff => (20, 24),
-        Format::Png | Format::WebP | Format::Gif | Format::Bmp => (10, 24),
+        Format::Tiff => (20 * depth, 24 * depth),
+        Format::Avif => (24 * depth, 24 * depth),
+        Format::Jxl => (jxl::BYTES_A_PIXEL + 8, 24 * depth),
+        Format::WebP => (16, 24),
+        _ => (10 * depth, 24 * depth),
+    }
+}
+
+/// What a resize in linear light takes beside, in bytes a pixel of what it reads: copies in 16 bits, with alpha one into
+/// which it is multiplied.
+pub(crate) fn light_bytes_a_pixel(header: &Header) -> u64 {
+    let depth = if header.deep { 2 } else { 1 };
+    if header.format == Format::Jpeg { 6 } else { 12 * depth }
+}
+
+/// What a decoder takes whatever the picture's size.
+pub(crate) fn overhead(format: Format) -> u64 {
+    match format {
+        Format::Avif | Format::Jxl => jxl::BYTES_AT_LEAST,
+        _ => 0,
     }
 }
 
 /// Decodes to an upright sRGB picture.
-///
-/// `shrink` (1, 2, 4 or 8) asks for a smaller picture where the codec makes one for less; others
-/// ignore it.
-pub(crate) fn decode(source: &[u8], facts: &Facts, shrink: u8, limits: &Limits) -> Result<Raster> {
+pub(crate) fn decode(source: &[u8], facts: &Facts, reading: &Reading<'_>) -> Result<Decoded> {
     let format = facts.header.format;
-    let raster = guarded(format, || {
-        let raster = match format {
-            Format::Jpeg => jpeg::decode(source, facts, shrink, limits),
-            Format::Png => png::decode(source, limits),
-            Format::WebP => webp::decode(source, facts),
-            Format::Gif => gif::decode(source),
-            Format::Bmp => bmp::decode(source),
-            Format::Tiff => tiff::decode(source, limits),
+    let decoded = guarded(format, || {
+        let Decoded { picture, truncated } = match format {
+            Format::Jpeg => jpeg::decode(source, facts, reading),
+            Format::Png => png::decode(source, reading),
+            Format::WebP => webp::decode(source, facts, reading),
+            Format::Gif => gif::decode(source, reading),
+            Format::Bmp => bmp::decode(source, reading),
+            Format::Tiff => tiff::decode(source, facts, reading),
+            Format::Avif => avif::decode(source, facts, reading),
+            Format::Jxl => jxl::decode(source, facts, reading),
+            Format::Ico => ico::decode(source, reading),
+            Format::Qoi => qoi::decode(source, reading),
         }?;
-        Ok(raster.oriented(facts.orientation))
+        Ok(Decoded { picture: picture.oriented(facts.orientation), truncated })
     })?;
-    if shrink == 1 && (raster.width, raster.height) != facts.upright_size() {
+    if reading.shrink == 1 && decoded.picture.size() != facts.upright_size() {
         return Err(reader::corrupt(format, "its header contradicts its picture"));
     }
-    let pixels = raster.width as usize * raster.height as usize;
-    if pixels == 0 || raster.data.len() != pixels * raster.channels.count() {
+    if !decoded.picture.is_whole() {
         return Err(Error::new(Code::DecoderFailure, format!("{}: the decoder broke its contract", format.title())));
     }
-    Ok(raster)
+    Ok(decoded)
 }
 
-/// Writes a picture in `format`.
-pub(crate) fn encode(raster: &Raster, format: Format, tables: &jpeg::Tables) -> Result<Output> {
-    let data = match format {
-        Format::Png => png::encode(raster),
-        Format::WebP => webp::encode(raster, tables.quality()),
-        Format::Jpeg => jpeg::encode(raster, tables),
-        other => Err(reader::unsupported(other, "it cannot be written")),
-    }?;
-    Ok(Output { format, width: raster.width, height: raster.height, data })
+/// As [`decode`], with eight bits, of a file that is whole.
+pub(crate) fn decode_eight(source: &[u8], facts: &Facts, shrink: u8, limits: &Limits) -> Result<Raster> {
+    let reading = Reading { shrink, deep: false, as_stored: false, lenient: false, limits, interrupted: &|| false };
+    decode(source, facts, &reading).map(|decoded| match decoded.picture {
+        Picture::Eight(raster) => raster,
+        Picture::Sixteen(raster) => raster.narrowed(),
+    })
 }
 
 /// Runs third-party code on hostile bytes; a panic in it blames the file.
@@ -151,45 +302,84 @@ fn image_error(format: Format, error: &image::ImageError) -> Error {
     match error {
         E::Unsupported(what) => reader::unsupported(format, what),
         E::Limits(what) => Error::new(Code::TooLarge, format!("{}: {what}", format.title())),
+        other if io_kind(other) == Some(ErrorKind::TimedOut) => reader::interrupted(),
         other if ends_early(other) => reader::truncated(format, "the file ends before its picture does"),
         other => reader::corrupt(format, other),
     }
 }
 
 fn ends_early(error: &(dyn std::error::Error + 'static)) -> bool {
+    io_kind(error) == Some(ErrorKind::UnexpectedEof)
+}
+
+/// Of the reader's error at the bottom of a decoder's.
+fn io_kind(error: &(dyn std::error::Error + 'static)) -> Option<ErrorKind> {
     let mut next = Some(error);
     while let Some(error) = next {
-        if let Some(io) = error.downcast_ref::<std::io::Error>()
-            && io.kind() == std::io::ErrorKind::UnexpectedEof
-        {
-            return true;
+        if let Some(io) = error.downcast_ref::<std::io::Error>() {
+            return Some(io.kind());
         }
         next = error.source();
     }
-    false
+    // Some keep no more of the reader's error than what it said.
+    match error.to_string() {
+        said if ["failed to fill whole buffer", "Unexpected End of File"].iter().any(|known| said.contains(known)) => {
+            Some(ErrorKind::UnexpectedEof)
+        }
+        said if said.contains(watched::OVER) => Some(ErrorKind::TimedOut),
+        _ => None,
+    }
 }
 
-/// The 8-bit raster of any of `image`'s pictures.
-fn from_image(picture: image::DynamicImage) -> Raster {
-    use super::raster::Channels;
-    use image::DynamicImage as D;
-    let (width, height) = (picture.width(), picture.height());
-    let (channels, data) = match picture {
-        D::ImageLuma8(pixels) => (Channels::Gray, pixels.into_raw()),
-        D::ImageRgb8(pixels) => (Channels::Rgb, pixels.into_raw()),
-        D::ImageRgba8(pixels) => (Channels::Rgba, pixels.into_raw()),
-        D::ImageLuma16(_) => (Channels::Gray, picture.into_luma8().into_raw()),
-        D::ImageRgb16(_) | D::ImageRgb32F(_) => (Channels::Rgb, picture.into_rgb8().into_raw()),
-        other => (Channels::Rgba, other.into_rgba8().into_raw()),
+/// What one of `image`'s decoders makes.
+fn read_image(decoder: impl image::ImageDecoder, format: Format, reading: &Reading<'_>) -> Result<Decoded> {
+    let (width, height) = decoder.dimensions();
+    let (colour, bytes) = (decoder.color_type(), decoder.total_bytes());
+    // Limits hold before: this is for a decoder that expands more than any that is used.
+    let most = reading.limits.max_decoded_bytes.saturating_mul(4);
+    if bytes > most {
+        return Err(Error::new(Code::TooLarge, format!("{}: {bytes} bytes decoded exceed {most}", format.title())));
+    }
+    // What is missing is transparent, or grey.
+    let mut data = vec![if colour.has_alpha() { 0 } else { 0x80 }; bytes as usize];
+    let truncated = match decoder.read_image(&mut data) {
+        Ok(()) => false,
+        Err(error) if reading.lenient && ends_early(&error) => true,
+        Err(error) => return Err(image_error(format, &error)),
     };
-    Raster { width, height, channels, data }.without_idle_alpha()
+    let picture = picture_of(width, height, colour, data, reading.deep)
+        .ok_or_else(|| reader::unsupported(format, format_args!("{colour:?} is not supported")))?;
+    Ok(Decoded { picture: picture.without_idle_alpha(), truncated })
 }
 
-/// The `ImageDecoder` limits that our own translate to.
-fn image_limits(limits: &Limits) -> image::Limits {
-    let mut translated = image::Limits::default();
-    translated.max_image_width = Some(limits.max_side);
-    translated.max_image_height = Some(limits.max_side);
-    translated.max_alloc = Some(limits.max_decoded_bytes);
-    translated
+/// From the bytes of one of `image`'s pictures.
+fn picture_of(width: u32, height: u32, colour: image::ColorType, data: Vec<u8>, deep: bool) -> Option<Picture> {
+    use super::raster::Channels;
+    use image::ColorType as C;
+    let channels = match colour {
+        C::L8 | C::L16 => Channels::Gray,
+        C::Rgb8 | C::Rgb16 | C::Rgb32F => Channels::Rgb,
+        C::La8 | C::La16 | C::Rgba8 | C::Rgba16 | C::Rgba32F => Channels::Rgba,
+        _ => return None,
+    };
+    let sixteen: Vec<u16> = match colour {
+        C::L8 | C::Rgb8 | C::Rgba8 => return Some(Raster { width, height, channels, data }.into()),
+        C::La8 => {
+            let data = data.as_chunks::<2>().0.iter().flat_map(|&[v, a]| [v, v, v, a]).collect();
+            return Some(Raster { width, height, channels, data }.into());
+        }
+        C::La16 => {
+            let words = data.as_chunks::<4>().0.iter();
+            let words = words.map(|&[v0, v1, a0, a1]| (u16::from_ne_bytes([v0, v1]), u16::from_ne_bytes([a0, a1])));
+            words.flat_map(|(v, a)| [v, v, v, a]).collect()
+        }
+        C::L16 | C::Rgb16 | C::Rgba16 => data.as_chunks::<2>().0.iter().map(|&word| u16::from_ne_bytes(word)).collect(),
+        _ => {
+            let values = data.as_chunks::<4>().0.iter().map(|&word| f32::from_ne_bytes(word));
+            values.map(|value| (value.clamp(0.0, 1.0) * 65_535.0 + 0.5) as u16).collect()
+        }
+    };
+    drop(data);
+    let raster = Raster { width, height, channels, data: sixteen };
+    Some(if deep { raster.into() } else { raster.narrowed().into() })
 }

@@ -1,21 +1,22 @@
-//! PNG, by the `png` crate, read and written; the default image of an APNG.
+//! PNG, by the `png` crate; the default image of an APNG.
 //!
-//! Sixteen bits become eight, palettes and tRNS become RGB and alpha. Text chunks are never
+//! Palettes and tRNS become RGB and alpha. Text chunks are never
 //! inflated, and a profile only up to a bound, because both are favourite places for bombs.
 
-use std::io::{BufRead, Cursor, Seek};
+use std::io::{BufRead, ErrorKind, Seek};
 
-use png::{BitDepth, ColorType, Compression, DecodingError, Transformations};
+use png::{BitDepth, ColorType, DecodingError, Transformations};
 
-use super::reader::{HeaderReader, corrupt, truncated};
-use super::{Facts, exif, icc};
-use crate::imaging::raster::{Channels, Raster};
-use crate::imaging::{Code, Error, Format, Limits, Result};
+use super::reader::{self, HeaderReader, corrupt, truncated};
+use super::watched::Watched;
+use super::{Decoded, Facts, Picture, Reading, exif, icc};
+use crate::imaging::raster::{Channels, Raster, Sample};
+use crate::imaging::{Code, Error, Format, Result};
 
 /// Memory for what is not pixels: an inflated profile, chunk buffers, a few rows.
-const SIDE_BYTES: usize = 4 << 20;
-/// EXIF blocks beyond this are not read.
-const MAX_EXIF_BYTES: u32 = 1 << 20;
+pub(super) const SIDE_BYTES: usize = 4 << 20;
+/// EXIF and XMP beyond this are not read.
+const MAX_METADATA_BYTES: u32 = 1 << 20;
 
 pub(super) fn inspect<R: BufRead + Seek>(reader: R) -> Result<Facts> {
     let mut reader = HeaderReader::new(reader, Format::Png);
@@ -25,21 +26,51 @@ pub(super) fn inspect<R: BufRead + Seek>(reader: R) -> Result<Facts> {
         return Err(reader.corrupt("it does not begin with IHDR"));
     }
     let mut facts = Facts::new(Format::Png, reader.be32()?, reader.be32()?, 1);
-    reader.skip(9)?;
+    facts.header.deep = reader.byte()? == 16;
+    reader.skip(8)?;
     // Chunks after the header are advice: where they are broken, the decoder decides.
-    let _ = read_advice(&mut reader, &mut facts);
+    let mut chunks = Chunks::default();
+    let _ = read_advice(&mut reader, &mut facts, &mut chunks);
+    if chunks.has_profile && !chunks.has_code_points {
+        facts.icc = reader.seek(0).ok().and_then(|()| profile(&mut reader));
+    }
     Ok(facts)
 }
 
-/// The EXIF orientation, which may stand before or behind the pixels.
-fn read_advice<R: BufRead + Seek>(reader: &mut HeaderReader<R>, facts: &mut Facts) -> Result<()> {
+/// What is there that says of which colours it is.
+#[derive(Default)]
+struct Chunks {
+    has_profile: bool,
+    has_code_points: bool,
+}
+
+/// The number of frames, EXIF and XMP; the latter may stand before or behind the pixels.
+fn read_advice<R: BufRead + Seek>(reader: &mut HeaderReader<R>, facts: &mut Facts, chunks: &mut Chunks) -> Result<()> {
+    let mut is_before_pixels = true;
     loop {
         let (length, kind) = (reader.be32()?, reader.bytes::<4>()?);
         match &kind {
             b"IEND" => return Ok(()),
-            b"eXIf" if length <= MAX_EXIF_BYTES => {
-                facts.orientation = exif::orientation(&reader.vec(length as usize)?);
-                return Ok(());
+            b"acTL" if length == 8 && is_before_pixels => {
+                facts.header.frames = reader.be32()?.max(1);
+                reader.skip(4)?;
+            }
+            b"iCCP" | b"cICP" if is_before_pixels => {
+                chunks.has_profile |= &kind == b"iCCP";
+                chunks.has_code_points |= &kind == b"cICP";
+                reader.skip(length.into())?;
+            }
+            b"IDAT" => {
+                is_before_pixels = false;
+                reader.skip(length.into())?;
+            }
+            b"eXIf" if length <= MAX_METADATA_BYTES => {
+                let block = reader.vec(length as usize)?;
+                facts.orientation = exif::orientation(&block);
+                facts.exif = Some(block);
+            }
+            b"iTXt" if length <= MAX_METADATA_BYTES && facts.xmp.is_none() => {
+                facts.xmp = xmp(&reader.vec(length as usize)?).map(<[u8]>::to_vec);
             }
             _ => reader.skip(length.into())?,
         }
@@ -47,62 +78,124 @@ fn read_advice<R: BufRead + Seek>(reader: &mut HeaderReader<R>, facts: &mut Fact
     }
 }
 
-/// The default image of an APNG; 16 bits become 8.
-pub(super) fn decode(source: &[u8], limits: &Limits) -> Result<Raster> {
+/// The packet in an `iTXt` chunk that is XMP's; a compressed one is not read.
+fn xmp(text: &[u8]) -> Option<&[u8]> {
+    // No compression, no language and no translated keyword.
+    text.strip_prefix(b"XML:com.adobe.xmp\0\0\0\0\0").filter(|packet| !packet.is_empty())
+}
+
+/// The profile, inflated up to a bound; none where it is broken.
+fn profile<R: BufRead + Seek>(reader: &mut HeaderReader<R>) -> Option<Vec<u8>> {
+    let inflated = super::guarded(Format::Png, || {
+        let mut decoder = png::Decoder::new_with_limits(reader.source(), png::Limits { bytes: SIDE_BYTES });
+        decoder.set_ignore_text_chunk(true);
+        let reader = decoder.read_info().map_err(|error| failed(&error))?;
+        Ok(reader.info().icc_profile.as_ref().map(|profile| profile.to_vec()))
+    });
+    inflated.ok().flatten()
+}
+
+/// The default image of an APNG.
+pub(super) fn decode(source: &[u8], reading: &Reading<'_>) -> Result<Decoded> {
+    let limit = reading.limits.max_decoded_bytes;
     let mut decoder = png::Decoder::new_with_limits(
-        Cursor::new(source),
-        png::Limits { bytes: SIDE_BYTES.min(limits.max_decoded_bytes as usize) },
+        Watched::new(source, reading.interrupted),
+        png::Limits { bytes: SIDE_BYTES.min(limit as usize) },
     );
-    decoder.set_transformations(Transformations::EXPAND | Transformations::STRIP_16);
+    let depth = if reading.deep { Transformations::IDENTITY } else { Transformations::STRIP_16 };
+    decoder.set_transformations(Transformations::EXPAND | depth);
     decoder.set_ignore_text_chunk(true);
     let mut reader = decoder.read_info().map_err(|error| failed(&error))?;
     let size = reader
         .output_buffer_size()
-        .filter(|&size| size as u64 <= limits.max_decoded_bytes)
+        .filter(|&size| size as u64 <= limit)
         .ok_or_else(|| Error::new(Code::TooLarge, "PNG: the decoded size exceeds limits.max_decoded_bytes"))?;
-    let mut data = vec![0; size];
-    let frame = reader.next_frame(&mut data).map_err(|error| failed(&error))?;
-    data.truncate(frame.buffer_size());
-    debug_assert_eq!(frame.bit_depth, BitDepth::Eight);
-    let (channels, data) = match frame.color_type {
+    let (colour, bits) = reader.output_color_type();
+    let (width, height) = reader.info().size();
+    // What is missing is transparent, or grey.
+    let clear = matches!(colour, ColorType::GrayscaleAlpha | ColorType::Rgba);
+    let mut data = vec![if clear { 0 } else { 0x80 }; size];
+    let truncated = match reader.next_frame(&mut data).map_err(|error| failed(&error)) {
+        Ok(frame) if (frame.width, frame.height) == (width, height) => false,
+        Ok(_) => return Err(corrupt(Format::Png, "its picture does not fill it")),
+        Err(error) if reading.lenient && error.code == Code::TruncatedImage => true,
+        Err(error) => return Err(error),
+    };
+    if let Some(key) = masked_key(reader.info()) {
+        hide(key, &mut data);
+    }
+    let picture = match bits {
+        BitDepth::Sixteen => {
+            let words = data.as_chunks::<2>().0.iter().map(|&word| u16::from_be_bytes(word)).collect();
+            Picture::Sixteen(raster_of(width, height, colour, words)?)
+        }
+        _ => Picture::Eight(raster_of(width, height, colour, data)?),
+    };
+    Ok(Decoded { picture: in_srgb(picture, reader.info(), reading), truncated })
+}
+
+/// The grey that `tRNS` makes transparent, in eight bits, where only some of its bits count: those of the picture's depth.
+/// The decoder compares all of them.
+pub(super) fn masked_key(info: &png::Info<'_>) -> Option<u8> {
+    let (ColorType::Grayscale, 1..=4, Some([key])) = (info.color_type, info.bit_depth as u8, info.trns.as_deref())
+    else {
+        return None;
+    };
+    let max = (1 << info.bit_depth as u8) - 1;
+    (*key > max).then_some((key & max) * (255 / max))
+}
+
+/// Makes a grey transparent in pixels of grey and alpha.
+pub(super) fn hide(key: u8, pixels: &mut [u8]) {
+    for [grey, alpha] in pixels.as_chunks_mut::<2>().0 {
+        if *grey == key {
+            *alpha = 0;
+        }
+    }
+}
+
+fn raster_of<S: Sample>(width: u32, height: u32, colour: ColorType, data: Vec<S>) -> Result<Raster<S>> {
+    let (channels, data) = match colour {
         ColorType::Grayscale => (Channels::Gray, data),
         ColorType::Rgb => (Channels::Rgb, data),
         ColorType::Rgba => (Channels::Rgba, data),
         ColorType::GrayscaleAlpha => {
-            let rgba = data.chunks_exact(2).flat_map(|p| [p[0], p[0], p[0], p[1]]).collect();
-            (Channels::Rgba, rgba)
+            (Channels::Rgba, data.as_chunks::<2>().0.iter().flat_map(|&[v, a]| [v, v, v, a]).collect())
         }
         ColorType::Indexed => return Err(corrupt(Format::Png, "its palette was not expanded")),
     };
-    let raster = Raster { width: frame.width, height: frame.height, channels, data };
-    let info = reader.info();
-    // An sRGB chunk outranks a profile.
-    let profile = if info.srgb.is_some() { None } else { info.icc_profile.as_deref() };
-    Ok(icc::to_srgb(raster, profile))
+    Ok(Raster { width, height, channels, data })
 }
 
-pub(super) fn encode(raster: &Raster) -> Result<Vec<u8>> {
-    let failed = |error: png::EncodingError| Error::new(Code::Storage, format!("writing PNG: {error}"));
-    let mut data = Vec::new();
-    let mut encoder = png::Encoder::new(&mut data, raster.width, raster.height);
-    encoder.set_color(match raster.channels {
-        Channels::Gray => ColorType::Grayscale,
-        Channels::Rgb => ColorType::Rgb,
-        Channels::Rgba => ColorType::Rgba,
+fn in_srgb(picture: Picture, info: &png::Info<'_>, reading: &Reading<'_>) -> Picture {
+    picture.converted(|| space(info, reading.as_stored))
+}
+
+/// The colours by the chunk of the highest rank: cICP, iCCP, sRGB, then gAMA with cHRM.
+pub(super) fn space(info: &png::Info<'_>, as_stored: bool) -> Option<icc::Space> {
+    if let Some(points) = info.coding_independent_code_points
+        && points.matrix_coefficients == 0
+        && points.is_video_full_range_image
+    {
+        return icc::Space::of_code_points(points.color_primaries, points.transfer_function);
+    }
+    if let Some(profile) = &info.icc_profile {
+        return if as_stored && icc::is_rgb(Some(profile)) { None } else { icc::Space::of_profile(Some(profile)) };
+    }
+    let (None, Some(gamma)) = (info.srgb, info.gama_chunk) else { return None };
+    let primaries = info.chrm_chunk.map(|chunk| {
+        let at = |(x, y): (png::ScaledFloat, png::ScaledFloat)| (x.into_value(), y.into_value());
+        [at(chunk.white), at(chunk.red), at(chunk.green), at(chunk.blue)]
     });
-    encoder.set_depth(BitDepth::Eight);
-    encoder.set_compression(Compression::Fast);
-    let mut writer = encoder.write_header().map_err(failed)?;
-    writer.write_image_data(&raster.data).map_err(failed)?;
-    writer.finish().map_err(failed)?;
-    Ok(data)
+    icc::Space::of_gamma(gamma.into_value(), primaries)
 }
 
-fn failed(error: &DecodingError) -> Error {
+pub(super) fn failed(error: &DecodingError) -> Error {
     match error {
-        DecodingError::IoError(io) if io.kind() == std::io::ErrorKind::UnexpectedEof => {
+        DecodingError::IoError(io) if io.kind() == ErrorKind::UnexpectedEof => {
             truncated(Format::Png, "the file ends before its picture does")
         }
+        DecodingError::IoError(io) if io.kind() == ErrorKind::TimedOut => reader::interrupted(),
         DecodingError::LimitsExceeded => Error::new(Code::TooLarge, "PNG: it needs too much memory"),
         other => corrupt(Format::Png, other),
     }

@@ -7,6 +7,9 @@ use std::io::{BufRead, ErrorKind, Seek, SeekFrom};
 
 use crate::imaging::{Code, Error, Format, Result};
 
+/// Boxes of a container that are looked at; no picture has as many.
+pub(super) const MAX_BOXES: u32 = 1000;
+
 /// Reads header fields; every short read is a `truncated-image`.
 pub(super) struct HeaderReader<R> {
     inner: R,
@@ -16,6 +19,11 @@ pub(super) struct HeaderReader<R> {
 impl<R: BufRead + Seek> HeaderReader<R> {
     pub(super) fn new(inner: R, format: Format) -> Self {
         Self { inner, format }
+    }
+
+    /// For a reader that parses by itself.
+    pub(super) fn source(&mut self) -> &mut R {
+        &mut self.inner
     }
 
     pub(super) fn bytes<const N: usize>(&mut self) -> Result<[u8; N]> {
@@ -84,4 +92,9 @@ pub(super) fn truncated(format: Format, what: impl std::fmt::Display) -> Error {
 
 pub(super) fn unsupported(format: Format, what: impl std::fmt::Display) -> Error {
     Error::new(Code::UnsupportedFormat, format!("{}: {what}", format.title()))
+}
+
+/// What a decoder says whose reader has failed because the time was over.
+pub(super) fn interrupted() -> Error {
+    Error::new(Code::TimeLimit, "the time for this picture is over")
 }

@@ -1,21 +1,18 @@
-//! WebP: read by `image` (pure Rust), written by libwebp. Of an animation, the first frame.
-//!
-//! libwebp is called in one small module at the end; hostile bytes never reach C.
+//! WebP: read by `image` (pure Rust). Of an animation, the first frame.
 
-use std::io::{BufRead, Cursor, Seek};
+use std::io::{BufRead, Seek};
 
-use image::DynamicImage;
 use image::codecs::webp::WebPDecoder;
 
-use super::reader::{HeaderReader, unsupported};
-use super::{Facts, exif, from_image, icc, image_error};
-use crate::imaging::raster::{Channels, Raster};
-use crate::imaging::{Code, Error, Format, Limits, Result};
+use super::reader::{self, HeaderReader};
+use super::watched::Watched;
+use super::{Decoded, Facts, Reading, exif, image_error, read_image};
+use crate::imaging::{Code, Format, Limits, Result};
 
-/// libwebp's own limit.
-const MAX_SIDE: u32 = 16_383;
-/// EXIF blocks and profiles beyond this are not read.
-const MAX_METADATA_BYTES: u32 = 4 << 20;
+/// Profiles beyond this are not read.
+const MAX_PROFILE_BYTES: u32 = 4 << 20;
+/// EXIF and XMP beyond this are not read.
+const MAX_METADATA_BYTES: u32 = 1 << 20;
 
 pub(super) fn inspect<R: BufRead + Seek>(reader: R, limits: &Limits) -> Result<Facts> {
     let mut reader = HeaderReader::new(reader, Format::WebP);
@@ -64,14 +61,18 @@ fn walk<R: BufRead + Seek>(
 ) -> Result<()> {
     while *frames <= max_frames {
         let (kind, length) = (reader.bytes::<4>()?, reader.le32()?);
+        let most = if &kind == b"ICCP" { MAX_PROFILE_BYTES } else { MAX_METADATA_BYTES };
         match &kind {
-            b"EXIF" | b"ICCP" if length <= MAX_METADATA_BYTES => {
+            b"EXIF" | b"ICCP" | b"XMP " if length <= most => {
                 let bytes = reader.vec(length as usize)?;
                 reader.skip(u64::from(length & 1))?;
-                if &kind == b"EXIF" {
-                    facts.orientation = exif::orientation(&bytes);
-                } else {
-                    facts.icc = Some(bytes);
+                match &kind {
+                    b"EXIF" => {
+                        facts.orientation = exif::orientation(&bytes);
+                        facts.exif = Some(bytes);
+                    }
+                    b"XMP " => facts.xmp = Some(bytes),
+                    _ => facts.icc = Some(bytes),
                 }
                 continue;
             }
@@ -89,77 +90,23 @@ fn padded(length: u32) -> u64 {
 }
 
 /// The first frame, if there are several.
-pub(super) fn decode(source: &[u8], facts: &Facts) -> Result<Raster> {
-    let picture = WebPDecoder::new(Cursor::new(source))
-        .and_then(DynamicImage::from_decoder)
-        .map_err(|error| image_error(Format::WebP, &error))?;
-    Ok(icc::to_srgb(from_image(picture), facts.icc.as_deref()))
-}
-
-/// Lossy, at libwebp's method 2: half of method 4's time for a few percent of bytes.
-pub(super) fn encode(raster: &Raster, quality: u8) -> Result<Vec<u8>> {
-    if raster.width.max(raster.height) > MAX_SIDE {
-        return Err(Error::new(
-            Code::OutputTooLarge,
-            format!("{}x{} exceeds WebP's {MAX_SIDE} pixels a side", raster.width, raster.height),
-        ));
-    }
-    let colour;
-    let raster = if raster.channels == Channels::Gray {
-        colour = raster.clone().into_colour();
-        &colour
-    } else {
-        raster
-    };
-    ffi::encode(raster, f32::from(quality))
-        .ok_or_else(|| unsupported(Format::WebP, "libwebp could not write the picture"))
-}
-
-/// The one place that talks to libwebp.
-mod ffi {
-    use std::ptr;
-
-    use libwebp_sys::{
-        WebPConfig, WebPEncode, WebPMemoryWrite, WebPMemoryWriter, WebPMemoryWriterClear, WebPMemoryWriterInit,
-        WebPPicture, WebPPictureFree, WebPPictureImportRGB, WebPPictureImportRGBA,
-    };
-
-    use crate::imaging::raster::{Channels, Raster};
-
-    /// `None` where libwebp refuses, e.g. for lack of memory. The raster is RGB or RGBA.
-    pub(super) fn encode(raster: &Raster, quality: f32) -> Option<Vec<u8>> {
-        let (width, height) = (i32::try_from(raster.width).ok()?, i32::try_from(raster.height).ok()?);
-        let stride = i32::try_from(raster.stride()).ok()?;
-        assert_eq!(raster.data.len(), raster.stride() * raster.height as usize, "a raster is full");
-        let import = match raster.channels {
-            Channels::Rgb => WebPPictureImportRGB,
-            Channels::Rgba => WebPPictureImportRGBA,
-            Channels::Gray => return None,
-        };
-        let mut config = WebPConfig::new().ok()?;
-        config.quality = quality;
-        config.method = 2;
-        let mut picture = WebPPicture::new().ok()?;
-        picture.width = width;
-        picture.height = height;
-        // SAFETY: `writer` is initialised before use and cleared after it; `picture` was
-        // initialised by `new` and is freed on every path; the raster's buffer holds
-        // `stride * height` bytes (asserted above) and outlives the import, which copies it;
-        // `custom_ptr` points to `writer`, which outlives `WebPEncode`; `mem` and `size` describe
-        // one allocation that is read before it is cleared.
-        unsafe {
-            let mut writer = std::mem::MaybeUninit::<WebPMemoryWriter>::uninit();
-            WebPMemoryWriterInit(writer.as_mut_ptr());
-            let mut writer = writer.assume_init();
-            picture.writer = Some(WebPMemoryWrite);
-            picture.custom_ptr = ptr::from_mut(&mut writer).cast();
-            let written = import(&raw mut picture, raster.data.as_ptr(), stride) != 0
-                && WebPEncode(&raw const config, &raw mut picture) != 0;
-            let data = (written && !writer.mem.is_null())
-                .then(|| std::slice::from_raw_parts(writer.mem, writer.size).to_vec());
-            WebPPictureFree(&raw mut picture);
-            WebPMemoryWriterClear(&raw mut writer);
-            data
+pub(super) fn decode(source: &[u8], facts: &Facts, reading: &Reading<'_>) -> Result<Decoded> {
+    let decoder = WebPDecoder::new(Watched::new(source, reading.interrupted));
+    let read = decoder
+        .map_err(|error| image_error(Format::WebP, &error))
+        .and_then(|decoder| read_image(decoder, Format::WebP, reading));
+    let Decoded { picture, truncated } = read.map_err(|error| match error.code {
+        // The decoder does not look for the end before it stumbles over what is missing.
+        Code::CorruptImage if is_cut(source) => {
+            reader::truncated(Format::WebP, "the file ends before its picture does")
         }
-    }
+        _ => error,
+    })?;
+    Ok(Decoded { picture: picture.in_srgb(facts.icc.as_deref(), reading), truncated })
+}
+
+/// Whether a file is shorter than it says; the padding of its last chunk often is missing.
+pub(super) fn is_cut(source: &[u8]) -> bool {
+    let told = source.get(4..).and_then(|rest| rest.first_chunk()).map_or(0, |bytes| u32::from_le_bytes(*bytes));
+    (source.len() as u64) + 1 < u64::from(told) + 8
 }

@@ -3,7 +3,11 @@
 //! Rounds to the nearest pixel and never below one. Results may still be too large: [`check`]
 //! holds them against the limits before any memory is taken.
 
-use crate::imaging::operation::{Filter, Fit, Resize, Thumbnail};
+use super::frame;
+use crate::imaging::operation::{
+    Action, Aspect, Crop, CropArea, Filter, Fit, Gravity, Pad, PadArea, Resize, Thumbnail,
+};
+use crate::imaging::pipeline::Entry;
 use crate::imaging::{Code, Error, Limits, Result};
 
 /// A resize with every size known.
@@ -18,6 +22,17 @@ pub(crate) struct Placement {
     /// A larger canvas around it.
     pub(crate) canvas: Option<Canvas>,
     pub(crate) filter: Filter,
+    /// Whether light is averaged, not the values of its curve.
+    pub(crate) linear: bool,
+}
+
+/// A part of a picture, in whole pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Area {
+    pub(crate) left: u32,
+    pub(crate) top: u32,
+    pub(crate) width: u32,
+    pub(crate) height: u32,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -34,14 +49,35 @@ impl Placement {
         self.canvas.as_ref().map_or(self.scaled, |canvas| canvas.size)
     }
 
-    /// Whether all of the picture is used and nothing is added.
+    /// Whether all of the picture is used and nothing is added, and a picture made on the way, or decoded at a reduced
+    /// scale, may serve instead: not where pixels are to be the source's own.
     pub(crate) fn is_plain(&self) -> bool {
-        self.canvas.is_none() && self.whole
+        self.canvas.is_none() && self.whole && !self.linear && self.filter != Filter::Nearest
     }
 
     /// Whether it changes nothing about a picture of `size`.
     pub(crate) fn is_idle(&self, size: (u32, u32)) -> bool {
-        self.is_plain() && self.scaled == size
+        self.canvas.is_none() && self.whole && self.scaled == size
+    }
+}
+
+impl Canvas {
+    /// A picture of `size` in a canvas at least as large.
+    fn around(size: (u32, u32), canvas: (u32, u32), gravity: Gravity, background: Option<[u8; 4]>) -> Self {
+        let room = |whole: u32, part: u32| f64::from(whole - part);
+        let (x, y) = match gravity {
+            Gravity::Smart => (0.5, 0.5),
+            Gravity::Anchor(anchor) => anchor.fractions(),
+            Gravity::Focus { x, y } => (x, y),
+        };
+        let offset = ((room(canvas.0, size.0) * x).round() as u32, (room(canvas.1, size.1) * y).round() as u32);
+        Self { size: canvas, offset, background }
+    }
+}
+
+impl Area {
+    pub(crate) fn size(&self) -> (u32, u32) {
+        (self.width, self.height)
     }
 }
 
@@ -60,7 +96,14 @@ pub(crate) fn resize(resize: &Resize, size: (u32, u32)) -> Placement {
         let factor = if resize.enlarge { factor } else { factor.min(1.0) };
         (side(w * factor), side(h * factor))
     };
-    let mut placement = Placement { crop: whole(size), whole: true, scaled: size, canvas: None, filter: resize.filter };
+    let mut placement = Placement {
+        crop: whole(size),
+        whole: true,
+        scaled: size,
+        canvas: None,
+        filter: resize.filter,
+        linear: resize.linear,
+    };
     match fit {
         Fit::Fill if resize.enlarge => placement.scaled = (side(box_w), side(box_h)),
         Fit::Fill => placement.scaled = (side(box_w.min(w)), side(box_h.min(h))),
@@ -71,19 +114,14 @@ pub(crate) fn resize(resize: &Resize, size: (u32, u32)) -> Placement {
             let canvas = (side(box_w), side(box_h));
             placement.scaled.0 = placement.scaled.0.min(canvas.0);
             placement.scaled.1 = placement.scaled.1.min(canvas.1);
-            let (x, y) = resize.gravity.fractions();
-            let offset = (
-                (f64::from(canvas.0 - placement.scaled.0) * x).round() as u32,
-                (f64::from(canvas.1 - placement.scaled.1) * y).round() as u32,
-            );
-            placement.canvas = Some(Canvas { size: canvas, offset, background: resize.background });
+            placement.canvas = Some(Canvas::around(placement.scaled, canvas, resize.gravity, resize.background));
         }
         Fit::Cover => {
             let factor = if resize.enlarge { outside } else { outside.min(1.0) };
             let (target_w, target_h) = (box_w.min(w * factor).max(1.0), box_h.min(h * factor).max(1.0));
             let (crop_w, crop_h) = ((target_w / factor).min(w), (target_h / factor).min(h));
-            let (x, y) = resize.gravity.fractions();
-            placement.crop = [(w - crop_w) * x, (h - crop_h) * y, crop_w, crop_h];
+            let (left, top) = resize.gravity.corner((w, h), (crop_w, crop_h));
+            placement.crop = [left, top, crop_w, crop_h];
             placement.whole = crop_w >= w && crop_h >= h;
             placement.scaled = (side(target_w), side(target_h));
         }
@@ -91,24 +129,105 @@ pub(crate) fn resize(resize: &Resize, size: (u32, u32)) -> Placement {
     placement
 }
 
-/// How `size` becomes a thumbnail: inside the box, never enlarged.
+/// How `size` becomes a thumbnail.
 pub(crate) fn thumbnail(thumbnail: &Thumbnail, size: (u32, u32)) -> Placement {
-    let [width, height] = thumbnail.size;
-    let mut fitted = Resize::fill(width, height);
-    fitted.fit = Fit::Inside;
-    fitted.enlarge = false;
-    resize(&fitted, size)
+    resize(&thumbnail.as_resize(), size)
+}
+
+/// The part of a picture of `size` that `crop` names, as far as it lies inside.
+///
+/// # Errors
+/// `invalid-operation` where none of it does.
+pub(crate) fn crop(entry: Entry, crop: &Crop, size: (u32, u32)) -> Result<Area> {
+    let (width, height) = match crop.area {
+        CropArea::Box { left, top, width, height } => {
+            if left >= size.0 || top >= size.1 {
+                let (w, h) = size;
+                let detail = format!("{entry}: a box from {left},{top} lies outside of a picture of {w}x{h}");
+                return Err(Error::new(Code::InvalidOperation, detail));
+            }
+            return Ok(Area { left, top, width: width.min(size.0 - left), height: height.min(size.1 - top) });
+        }
+        CropArea::Size { width, height } => (width.min(size.0), height.min(size.1)),
+        CropArea::Aspect { aspect } => largest_within(aspect, size),
+    };
+    let part = (f64::from(width), f64::from(height));
+    let (left, top) = crop.gravity.corner((f64::from(size.0), f64::from(size.1)), part);
+    Ok(Area { left: left.round() as u32, top: top.round() as u32, width, height })
+}
+
+/// The canvas that `pad` puts around a picture of `size`.
+pub(crate) fn pad(pad: &Pad, size: (u32, u32)) -> Canvas {
+    let canvas = match pad.area {
+        PadArea::Sides { top, right, bottom, left } => {
+            let wide = |side: u32, before: u32, after: u32| side.saturating_add(before).saturating_add(after);
+            let canvas = (wide(size.0, left, right), wide(size.1, top, bottom));
+            return Canvas { size: canvas, offset: (left, top), background: pad.background };
+        }
+        PadArea::Box { aspect: Some(aspect), .. } => smallest_around(aspect, size),
+        PadArea::Box { width, height, .. } => (width.unwrap_or(0).max(size.0), height.unwrap_or(0).max(size.1)),
+    };
+    Canvas::around(size, canvas, Gravity::Anchor(pad.gravity), pad.background)
+}
+
+/// The size that holds all of a picture of `size` when it is turned by that many degrees.
+pub(crate) fn turned(size: (u32, u32), degrees: f32) -> (u32, u32) {
+    let (sin, cos) = f64::from(degrees).to_radians().sin_cos();
+    let (w, h) = (f64::from(size.0), f64::from(size.1));
+    // What lies beyond a whole pixel by less than a hundredth is rounding.
+    let whole = |length: f64| side((length - 0.01).ceil());
+    (whole((w * cos).abs() + (h * sin).abs()), whole((w * sin).abs() + (h * cos).abs()))
+}
+
+/// The most that `action` makes of a picture of which only the largest possible size is known, and whether it makes
+/// exactly that.
+pub(crate) fn most(action: &Action, size: (u32, u32), limits: &Limits) -> ((u32, u32), bool) {
+    let resized = |wanted: &Resize| {
+        let limit = limits.max_output_side;
+        let (Some(width), Some(height)) = (wanted.width, wanted.height) else {
+            return ((wanted.width.unwrap_or(limit), wanted.height.unwrap_or(limit)), false);
+        };
+        match wanted.fit {
+            Fit::Contain => ((width, height), true),
+            Fit::Fill | Fit::Cover if wanted.enlarge => ((width, height), true),
+            Fit::Inside if wanted.enlarge => ((width, height), false),
+            Fit::Outside if wanted.enlarge => ((limit, limit), false),
+            Fit::Outside => (size, false),
+            Fit::Fill | Fit::Cover | Fit::Inside => ((width.min(size.0), height.min(size.1)), false),
+        }
+    };
+    match action {
+        Action::Resize(wanted) => resized(wanted),
+        Action::Thumbnail(wanted) => resized(&wanted.as_resize()),
+        Action::Crop(Crop { area: CropArea::Box { width, height, .. } | CropArea::Size { width, height }, .. }) => {
+            ((size.0.min(*width), size.1.min(*height)), false)
+        }
+        Action::Pad(wanted) => (pad(wanted, size).size, false),
+        Action::Rotate(wanted) => (turned(size, wanted.angle), false),
+        Action::Round(wanted) => (frame::rounded(size, wanted), false),
+        _ => (size, false),
+    }
+}
+
+fn largest_within(aspect: Aspect, size: (u32, u32)) -> (u32, u32) {
+    let (w, h) = (f64::from(size.0), f64::from(size.1));
+    (side(w.min(h * aspect.ratio())), side(h.min(w / aspect.ratio())))
+}
+
+fn smallest_around(aspect: Aspect, size: (u32, u32)) -> (u32, u32) {
+    let (w, h) = (f64::from(size.0), f64::from(size.1));
+    (side(w.max(h * aspect.ratio())), side(h.max(w / aspect.ratio())))
 }
 
 /// Holds an output's size against the limits.
 ///
 /// # Errors
 /// `output-too-large`, naming the limit.
-pub(crate) fn check(path: &str, size: (u32, u32), limits: &Limits) -> Result<()> {
+pub(crate) fn check(entry: Entry, size: (u32, u32), limits: &Limits) -> Result<()> {
     let (width, height) = size;
     let pixels = u64::from(width) * u64::from(height);
     let refuse = |name: &str, limit: u64| {
-        let detail = format!("{path}: {width}x{height} exceeds limits.{name} ({limit})");
+        let detail = format!("{entry}: {width}x{height} exceeds limits.{name} ({limit})");
         Err(Error::new(Code::OutputTooLarge, detail))
     };
     if width.max(height) > limits.max_output_side {
@@ -132,22 +251,21 @@ fn side(length: f64) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::imaging::operation::Anchor;
 
     fn fit(fit: Fit, enlarge: bool) -> Placement {
-        let wanted = Resize { fit, enlarge, gravity: Anchor::Center, ..Resize::fill(200, 200) };
+        let wanted = Resize { fit, enlarge, gravity: Gravity::CENTER, ..Resize::fill(200, 200) };
         resize(&wanted, (400, 100))
     }
 
     #[test]
     fn thumbnail_never_enlarges() {
-        assert_eq!(thumbnail(&Thumbnail { size: [150, 150] }, (75, 105)).scaled, (75, 105));
-        assert_eq!(thumbnail(&Thumbnail { size: [150, 150] }, (2725, 2225)).scaled, (150, 122));
+        assert_eq!(thumbnail(&Thumbnail::inside(150, 150), (75, 105)).scaled, (75, 105));
+        assert_eq!(thumbnail(&Thumbnail::inside(150, 150), (2725, 2225)).scaled, (150, 122));
     }
 
     #[test]
     fn thumbnail_keeps_one_pixel_of_a_thin_line() {
-        assert_eq!(thumbnail(&Thumbnail { size: [150, 150] }, (20_000, 1)).scaled, (150, 1));
+        assert_eq!(thumbnail(&Thumbnail::inside(150, 150), (20_000, 1)).scaled, (150, 1));
     }
 
     #[test]
@@ -176,7 +294,7 @@ mod tests {
     fn enormous_aspect_is_refused_by_name() {
         let wanted = Resize { height: None, ..Resize::fill(16_384, 1) };
         let size = resize(&wanted, (1, 20_000)).size();
-        let error = check("operations[0]", size, &Limits::default()).unwrap_err();
+        let error = check(Entry::default(), size, &Limits::default()).unwrap_err();
         assert_eq!(error.code, Code::OutputTooLarge);
         assert!(error.detail.contains("limits.max_output_side (16384)"), "{error}");
     }

@@ -1,33 +1,44 @@
 //! Resampling by `fast_image_resize` (Lanczos3 unless asked otherwise), and the canvas of `contain`.
 //!
-//! Works in the encoded, gamma-curved samples as everyday tools do.
+//! Works in the encoded, gamma-curved samples as everyday tools do, or on request in linear light.
 
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 
-use super::geometry::{Canvas, Placement};
+use super::geometry::Placement;
+use super::{frame, linear};
 use crate::imaging::operation::Filter;
-use crate::imaging::raster::{Channels, Raster};
+use crate::imaging::raster::{Channels, Raster, Sample};
 use crate::imaging::{Code, Error, Result};
 
 /// The part of `source` that `placement` names, at its size, on its canvas.
 ///
-/// Alpha is premultiplied while resampling, so that the colour of transparent pixels does not
-/// bleed into their neighbours.
-pub(crate) fn resize(source: &Raster, placement: &Placement, resizer: &mut Resizer) -> Result<Raster> {
-    let broken = |what: String| Error::new(Code::DecoderFailure, format!("resizing: {what}"));
-    let (width, height) = placement.scaled;
-    let mut data = vec![0; width as usize * height as usize * source.channels.count()];
-    let source_view = ImageRef::new(source.width, source.height, &source.data, kind(source.channels))
-        .map_err(|error| broken(error.to_string()))?;
-    let mut target = Image::from_slice_u8(width, height, &mut data, kind(source.channels))
-        .map_err(|error| broken(error.to_string()))?;
-    resizer.resize(&source_view, &mut target, &options(placement)).map_err(|error| broken(error.to_string()))?;
-    let scaled = Raster { width, height, channels: source.channels, data };
+/// Alpha is premultiplied while resampling, so that the colour of transparent pixels does not bleed into their
+/// neighbours.
+pub(crate) fn resize<S: Sample>(source: &Raster<S>, placement: &Placement, resizer: &mut Resizer) -> Result<Raster<S>> {
+    let scaled = if placement.linear {
+        linear::to_curve(&scale(&linear::to_light(source), placement, resizer)?)
+    } else {
+        scale(source, placement, resizer)?
+    };
     Ok(match &placement.canvas {
-        Some(canvas) => place(scaled, canvas),
+        Some(canvas) => frame::extend(scaled, canvas),
         None => scaled,
     })
+}
+
+fn scale<S: Sample>(source: &Raster<S>, placement: &Placement, resizer: &mut Resizer) -> Result<Raster<S>> {
+    let broken = |what: String| Error::new(Code::DecoderFailure, format!("resizing: {what}"));
+    let (width, height) = placement.scaled;
+    let mut data = vec![S::default(); width as usize * height as usize * source.channels.count()];
+    let source_view =
+        ImageRef::new(source.width, source.height, bytemuck::cast_slice(&source.data), kind::<S>(source.channels))
+            .map_err(|error| broken(error.to_string()))?;
+    let mut target =
+        Image::from_slice_u8(width, height, bytemuck::cast_slice_mut(&mut data), kind::<S>(source.channels))
+            .map_err(|error| broken(error.to_string()))?;
+    resizer.resize(&source_view, &mut target, &options(placement)).map_err(|error| broken(error.to_string()))?;
+    Ok(Raster { width, height, channels: source.channels, data })
 }
 
 /// The resampler's options for a placement.
@@ -42,38 +53,15 @@ pub(crate) fn options(placement: &Placement) -> ResizeOptions {
     ResizeOptions::new().resize_alg(algorithm).crop(left, top, width, height)
 }
 
-fn kind(channels: Channels) -> PixelType {
-    match channels {
-        Channels::Gray => PixelType::U8,
-        Channels::Rgb => PixelType::U8x3,
-        Channels::Rgba => PixelType::U8x4,
+fn kind<S: Sample>(channels: Channels) -> PixelType {
+    match (channels, size_of::<S>()) {
+        (Channels::Gray, 1) => PixelType::U8,
+        (Channels::Rgb, 1) => PixelType::U8x3,
+        (Channels::Rgba, 1) => PixelType::U8x4,
+        (Channels::Gray, _) => PixelType::U16,
+        (Channels::Rgb, _) => PixelType::U16x3,
+        (Channels::Rgba, _) => PixelType::U16x4,
     }
-}
-
-fn place(picture: Raster, canvas: &Canvas) -> Raster {
-    let (width, height) = canvas.size;
-    let unset = if picture.has_alpha() { [0; 4] } else { [255; 4] };
-    let [r, g, b, a] = canvas.background.unwrap_or(unset);
-    // A background with alpha or colour needs channels to hold it.
-    let picture = match picture.channels {
-        Channels::Gray if (r, a) == (g, 255) && g == b => picture,
-        Channels::Gray | Channels::Rgb if a != 255 => with_alpha(&picture.into_colour()),
-        _ => picture.into_colour(),
-    };
-    let pixel = [r, g, b, a];
-    let mut filled = Raster::filled(width, height, picture.channels, &pixel[..picture.channels.count()]);
-    let (bytes, stride) = (picture.stride(), filled.stride());
-    let left = canvas.offset.0 as usize * picture.channels.count();
-    let rows = filled.data.chunks_exact_mut(stride).skip(canvas.offset.1 as usize);
-    for (row, line) in rows.zip(picture.data.chunks_exact(bytes)) {
-        row[left..left + bytes].copy_from_slice(line);
-    }
-    filled
-}
-
-fn with_alpha(picture: &Raster) -> Raster {
-    let data = picture.data.chunks_exact(3).flat_map(|p| [p[0], p[1], p[2], 255]).collect();
-    Raster { width: picture.width, height: picture.height, channels: Channels::Rgba, data }
 }
 
 #[cfg(test)]

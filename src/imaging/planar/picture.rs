@@ -7,17 +7,22 @@ use fast_image_resize::images::{CroppedImage, Image, ImageRef};
 use fast_image_resize::{PixelType, Resizer};
 use libjpeg_turbo_rs::RawImage;
 
+use crate::imaging::codec::jpeg::coefficients::{Coefficients, Component};
 use crate::imaging::ops::geometry::Placement;
 use crate::imaging::ops::resize;
-use crate::imaging::ops::watermark::{Mark, mix, scaled};
+use crate::imaging::ops::watermark::{Layer, Mark, Strip, mix, scaled};
 use crate::imaging::raster::{Channels, Raster};
 use crate::imaging::{Code, Error, Result};
+
+use super::marked::Region;
 
 /// A picture as a JPEG stores it: luma, and two chroma planes of fewer samples.
 #[derive(Debug, Clone)]
 pub(super) struct Planes {
     width: u32,
     height: u32,
+    /// How many pixels a side share one luma sample: 1, or more in a picture decoded at a reduced scale.
+    shrink: u8,
     /// How many luma samples share one of chroma, along x and y.
     sampling: (u8, u8),
     /// Y, Cb and Cr.
@@ -30,6 +35,8 @@ struct Plane {
     height: u32,
     /// Samples from one row to the next; the decoder pads rows to whole blocks.
     stride: u32,
+    /// Where the picture begins, in samples: within the first one, if that stood at its far edge before it was turned.
+    origin: (f64, f64),
     data: Vec<u8>,
 }
 
@@ -45,6 +52,7 @@ impl Planes {
                 width: width.div_ceil(h),
                 height: height.div_ceil(v),
                 stride: u32::try_from(stride).ok()?,
+                origin: (0.0, 0.0),
                 data,
             };
             let enough =
@@ -54,7 +62,39 @@ impl Planes {
             }
             planes.push(plane);
         }
-        Some(Self { width, height, sampling, channels: planes.try_into().ok()? })
+        Some(Self { width, height, shrink: 1, sampling, channels: planes.try_into().ok()? })
+    }
+
+    /// At 1/`shrink` (1, 2, 4 or 8) of the size. `None` unless there are luma and two chroma components.
+    pub(super) fn of(coefficients: &Coefficients, shrink: u8) -> Option<Self> {
+        let Coefficients { width, height, .. } = *coefficients;
+        let [luma, cb, cr] = coefficients.components.as_slice() else { return None };
+        let sampling = (luma.h as u8, luma.v as u8);
+        let plane = |component: &Component, (h, v): (u8, u8)| {
+            let size = 8 / u32::from(shrink);
+            Plane {
+                width: width.div_ceil(u32::from(shrink) * u32::from(h)),
+                height: height.div_ceil(u32::from(shrink) * u32::from(v)),
+                stride: component.across as u32 * size,
+                origin: (0.0, 0.0),
+                data: component.samples(size as usize),
+            }
+        };
+        let channels = [plane(luma, (1, 1)), plane(cb, sampling), plane(cr, sampling)];
+        Some(Self { width, height, shrink, sampling, channels })
+    }
+
+    /// The samples of some of its MCUs; their pixels beyond the picture's `size` are not its.
+    pub(super) fn part(coefficients: &Coefficients, mcus: &Region, size: (u32, u32)) -> Option<Self> {
+        let [luma, ..] = coefficients.components.as_slice() else { return None };
+        let sampling = (luma.h as u8, luma.v as u8);
+        let planes = coefficients.components.iter().map(|component| {
+            let (blocks, count) = mcus.blocks(component.h, component.v);
+            let (width, height) = (8 * count.0 as u32, 8 * count.1 as u32);
+            Plane { width, height, stride: width, origin: (0.0, 0.0), data: component.part(blocks, count) }
+        });
+        let channels = planes.collect::<Vec<_>>().try_into().ok()?;
+        Some(Self { width: size.0, height: size.1, shrink: 1, sampling, channels })
     }
 
     pub(super) fn size(&self) -> (u32, u32) {
@@ -72,6 +112,34 @@ impl Planes {
 
     pub(super) fn samples(&self) -> [&[u8]; 3] {
         self.channels.each_ref().map(|plane| &plane.data[..])
+    }
+
+    /// A block's samples, of the plane of this channel.
+    pub(super) fn block(&self, channel: usize, x: usize, y: usize) -> [u8; 64] {
+        let plane = &self.channels[channel];
+        let mut samples = [0; 64];
+        for (i, row) in samples.chunks_exact_mut(8).enumerate() {
+            let start = (8 * y + i) * plane.stride as usize + 8 * x;
+            row.copy_from_slice(&plane.data[start..start + 8]);
+        }
+        samples
+    }
+
+    /// With what stands beyond the picture's edges like what is inside, so that it costs nothing and shows nowhere.
+    pub(super) fn extended(mut self) -> Self {
+        for (i, plane) in self.channels.iter_mut().enumerate() {
+            let (h, v) = if i == 0 { (1, 1) } else { self.sampling };
+            let (width, height) = (self.width.div_ceil(h.into()) as usize, self.height.div_ceil(v.into()) as usize);
+            let stride = plane.stride as usize;
+            for row in plane.data.chunks_exact_mut(stride).take(height) {
+                let (inside, beyond) = row.split_at_mut(width);
+                beyond.fill(inside[width - 1]);
+            }
+            for y in height..plane.height as usize {
+                plane.data.copy_within((height - 1) * stride..height * stride, y * stride);
+            }
+        }
+        self
     }
 
     /// Whether it is 4:2:0.
@@ -94,7 +162,7 @@ impl Planes {
     pub(super) fn resized(&self, placement: &Placement, resizer: &mut Resizer) -> Result<Self> {
         let (width, height) = placement.scaled;
         let channels = self.resampled(placement, (2, 2), resizer)?;
-        Ok(Self { width, height, sampling: (2, 2), channels })
+        Ok(Self { width, height, shrink: 1, sampling: (2, 2), channels })
     }
 
     /// Resampled, and converted to RGB.
@@ -114,15 +182,16 @@ impl Planes {
         let crop = if placement.whole { full } else { placement.crop };
         // A chroma sample stands in the middle of the luma samples that share it, so that chroma
         // scales as luma does. An odd side leaves the last sample half outside.
-        let along = |[start, length]: [f64; 2], side: u32, from: u8, to: u8, limit: u32| {
+        let along = |[start, length]: [f64; 2], origin: f64, side: u32, from: u8, to: u8, limit: u32| {
             let samples = side.div_ceil(to.into());
             let covered = f64::from(samples) * f64::from(to) / f64::from(side);
-            let (start, length) = (start / f64::from(from), length / f64::from(from) * covered);
+            let from = f64::from(from) * f64::from(self.shrink);
+            let (start, length) = (start / from + origin, length / from * covered);
             (samples, start, length.min(f64::from(limit) - start))
         };
         let mut scale = |plane: &Plane, from: (u8, u8), to: (u8, u8)| {
-            let (w, left, crop_w) = along([crop[0], crop[2]], width, from.0, to.0, plane.width);
-            let (h, top, crop_h) = along([crop[1], crop[3]], height, from.1, to.1, plane.height);
+            let (w, left, crop_w) = along([crop[0], crop[2]], plane.origin.0, width, from.0, to.0, plane.width);
+            let (h, top, crop_h) = along([crop[1], crop[3]], plane.origin.1, height, from.1, to.1, plane.height);
             let part = Placement { crop: [left, top, crop_w, crop_h], scaled: (w, h), canvas: None, ..*placement };
             plane.scaled(&part, resizer)
         };
@@ -130,40 +199,89 @@ impl Planes {
         Ok([scale(y, (1, 1), (1, 1))?, scale(cb, self.sampling, target)?, scale(cr, self.sampling, target)?])
     }
 
-    /// The upright picture; its sides must be multiples of the sampling, or chroma would shift.
+    /// The upright picture.
     pub(super) fn oriented(self, orientation: u8) -> Self {
         let turned = orientation >= 5;
+        let unit = |factor: u8| f64::from(factor) * f64::from(self.shrink);
         let (h, v) = self.sampling;
-        let channels = self.channels.map(|plane| plane.packed().oriented(orientation));
-        let [Plane { width, height, .. }, ..] = channels;
-        Self { width, height, sampling: if turned { (v, h) } else { (h, v) }, channels }
+        let mut first = true;
+        let channels = self.channels.map(|plane| {
+            let (h, v) = if std::mem::take(&mut first) { (1, 1) } else { (h, v) };
+            let covered = (f64::from(self.width) / unit(h), f64::from(self.height) / unit(v));
+            plane.packed().oriented(orientation, covered)
+        });
+        let (width, height) = if turned { (self.height, self.width) } else { (self.width, self.height) };
+        Self { width, height, sampling: if turned { (v, h) } else { (h, v) }, channels, ..self }
     }
 
-    /// Blends the mark in, as `watermark::draw` does in RGB. The picture is 4:2:0.
-    pub(super) fn draw(&mut self, mark: &Mark) {
-        debug_assert_eq!(self.sampling, (2, 2));
-        let [luma, cb, cr] = ycbcr(mark.color);
-        let (left, top) = (mark.x as usize, mark.y as usize);
-        let columns = mark.mask.width.min(self.width.saturating_sub(mark.x)) as usize;
-        // The sums of coverage over each chroma sample's four pixels.
-        let chroma_left = left / 2;
-        let chroma_columns = (left + columns).div_ceil(2) - chroma_left;
-        let mut sums = vec![0_u16; chroma_columns];
-        let rows = mark.mask.height.min(self.height.saturating_sub(mark.y)) as usize;
-        let stride = self.channels[0].stride as usize;
-        for (i, coverage) in mark.mask.rows().take(rows).enumerate() {
-            let y = top + i;
-            let row = &mut self.channels[0].data[y * stride + left..][..columns];
-            for (x, (sample, &coverage)) in row.iter_mut().zip(coverage).enumerate() {
-                let alpha = scaled(mark.alpha, coverage);
-                *sample = mix(*sample, luma, alpha);
-                sums[((left + x) >> 1) - chroma_left] += u16::from(alpha);
-            }
-            if y % 2 == 1 || i + 1 == rows {
-                for (plane, value) in [(1, cb), (2, cr)] {
-                    self.channels[plane].blend(chroma_left, y / 2, &sums, value);
+    /// Blends the mark in, as `watermark::draw` does in RGB.
+    ///
+    /// # Errors
+    /// What `go_on` says; it is asked at each place.
+    pub(super) fn draw(&mut self, mark: &Mark, go_on: &dyn Fn() -> Result<()>) -> Result<()> {
+        let size = self.size();
+        let mut sums = vec![[0; 3]; self.channels[1].width as usize];
+        match mark.layer() {
+            Layer::Plain { mask, color, alpha } => {
+                let color = ycbcr(color);
+                for at in mark.places(size) {
+                    go_on()?;
+                    self.blend(mark.strips(at, size), &mut sums, |strip| {
+                        let row = mask.row(strip.row)[strip.columns.clone()].iter();
+                        row.map(move |&coverage| (color, scaled(alpha, coverage)))
+                    });
                 }
-                sums.fill(0);
+            }
+            Layer::Picture { raster, alpha } => {
+                // Converted once for all places.
+                let pixels = raster.data.as_chunks::<4>().0.iter();
+                let layer: Vec<_> = pixels.map(|&[r, g, b, a]| (ycbcr([r, g, b]), scaled(alpha, a))).collect();
+                for at in mark.places(size) {
+                    go_on()?;
+                    self.blend(mark.strips(at, size), &mut sums, |strip| {
+                        layer[strip.row * raster.width as usize..][strip.columns.clone()].iter().copied()
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Blends strips of colours and their alpha in; chroma takes the mean of the pixels that share a sample.
+    ///
+    /// `sums` are, over each chroma sample's pixels, those of alpha, and of both colours weighted by it; 0 before and after.
+    fn blend<R: Iterator<Item = ([u8; 3], u8)>>(
+        &mut self,
+        strips: impl Iterator<Item = Strip>,
+        sums: &mut [[u32; 3]],
+        ink: impl Fn(&Strip) -> R,
+    ) {
+        let (h, v) = (usize::from(self.sampling.0), usize::from(self.sampling.1));
+        let full = 255 * (h * v) as u32;
+        let stride = self.channels[0].stride as usize;
+        let mut strips = strips.peekable();
+        // The first of the sums that may be more than 0, and the first after them.
+        let (mut first, mut end) = (usize::MAX, 0);
+        while let Some(strip) = strips.next() {
+            let (x, y) = (strip.x, strip.y);
+            let row = &mut self.channels[0].data[y * stride + x..][..strip.columns.len()];
+            for (x, (sample, ([luma, cb, cr], alpha))) in (x..).zip(row.iter_mut().zip(ink(&strip))) {
+                *sample = mix(*sample, luma, alpha);
+                let alpha = u32::from(alpha);
+                for (sum, value) in sums[x / h].iter_mut().zip([1, u32::from(cb), u32::from(cr)]) {
+                    *sum += alpha * value;
+                }
+            }
+            first = first.min(x / h);
+            end = end.max((x + strip.columns.len()).div_ceil(h));
+            if strips.peek().is_none_or(|next| next.y / v != y / v) {
+                let sums = &mut sums[first..end];
+                for channel in [1, 2] {
+                    let sums = sums.iter().map(|sum| (sum[0], sum[channel]));
+                    self.channels[channel].blend(first, y / v, sums, full);
+                }
+                sums.fill([0; 3]);
+                (first, end) = (usize::MAX, 0);
             }
         }
     }
@@ -197,7 +315,7 @@ impl Plane {
         let mut target =
             Image::from_slice_u8(width, height, &mut data, PixelType::U8).map_err(|error| broken(error.to_string()))?;
         resizer.resize(&source, &mut target, &resize::options(placement)).map_err(|error| broken(error.to_string()))?;
-        Ok(Self { width, height, stride: width, data })
+        Ok(Self { width, height, stride: width, origin: (0.0, 0.0), data })
     }
 
     /// Every `h` × `v` samples become one; those beyond the edges count as their neighbours.
@@ -220,21 +338,32 @@ impl Plane {
                 data.extend((2 * pairs..upper.len()).map(|x| sum(x).div_ceil(2) as u8));
             }
         }
-        Self { width, height, stride: width, data }
+        Self { width, height, stride: width, origin: (0.0, 0.0), data }
     }
 
-    fn oriented(self, orientation: u8) -> Self {
+    /// `covered`: how many of its samples the picture takes, along x and y.
+    fn oriented(self, orientation: u8, covered: (f64, f64)) -> Self {
         let Self { width, height, data, .. } = self;
+        // What the last samples have too much comes first where a side is reversed.
+        let (over_x, over_y) = (f64::from(width) - covered.0, f64::from(height) - covered.1);
+        let origin = match orientation {
+            2 => (over_x, 0.0),
+            3 => (over_x, over_y),
+            4 => (0.0, over_y),
+            6 => (over_y, 0.0),
+            7 => (over_y, over_x),
+            8 => (0.0, over_x),
+            _ => (0.0, 0.0),
+        };
         let turned = Raster { width, height, channels: Channels::Gray, data }.oriented(orientation);
-        Self { width: turned.width, height: turned.height, stride: turned.width, data: turned.data }
+        Self { width: turned.width, height: turned.height, stride: turned.width, origin, data: turned.data }
     }
 
-    /// Blends `value` into a row, by sums of four alphas.
-    fn blend(&mut self, left: usize, y: usize, sums: &[u16], value: u8) {
+    /// Blends a row in, by sums of alphas, of which `full` hides what was there, and of the values weighted by them.
+    fn blend(&mut self, left: usize, y: usize, sums: impl Iterator<Item = (u32, u32)>, full: u32) {
         let start = y * self.stride as usize + left;
-        for (sample, &sum) in self.data[start..].iter_mut().zip(sums) {
-            let (below, sum) = (u32::from(*sample), u32::from(sum));
-            *sample = ((u32::from(value) * sum + below * (1020 - sum) + 510) / 1020) as u8;
+        for (sample, (alpha, weighted)) in self.data[start..].iter_mut().zip(sums) {
+            *sample = ((weighted + u32::from(*sample) * (full - alpha) + full / 2) / full) as u8;
         }
     }
 }

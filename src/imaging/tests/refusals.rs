@@ -6,7 +6,7 @@ use image::ImageFormat;
 
 use super::samples;
 use super::*;
-use crate::imaging::Code;
+use crate::imaging::{Code, Header};
 
 fn refused(source: &[u8]) -> Error {
     run(source, &[thumbnail(16).into()]).expect_err("it must be refused")
@@ -19,8 +19,10 @@ fn what_is_no_picture_is_refused_by_name() {
         (b"hello, world", Code::UnsupportedFormat, "not a picture"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", Code::UnsupportedFormat, "SVG"),
         (b"%PDF-1.7", Code::UnsupportedFormat, "PDF"),
-        (b"\0\0\0\x1cftypavif\0\0\0\0", Code::UnsupportedFormat, "AVIF is not supported yet"),
-        (b"\xff\x0a\0\0", Code::UnsupportedFormat, "JPEG XL"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", Code::UnsupportedFormat, "HEIC is not supported: save it as JPEG"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n", Code::UnsupportedFormat, "JPEG 2000"),
+        (b"\0\0\0\x14ftypavif\0\0\0\0avif", Code::CorruptImage, "AVIF"),
+        (b"\xff\x0a\0\0", Code::TruncatedImage, "JPEG XL"),
         (b"\xff\xd8", Code::TruncatedImage, "ends"),
         (b"\x89PNG\r\n\x1a\n", Code::TruncatedImage, "ends"),
     ] {
@@ -53,6 +55,10 @@ fn limits_are_checked_from_the_header() {
     assert_eq!(limit(Limits { max_side: 99, ..Limits::default() }).code, Code::TooLarge);
     assert_eq!(limit(Limits { max_file_bytes: 99, ..Limits::default() }).code, Code::TooLarge);
     assert_eq!(limit(Limits { max_decoded_bytes: 99, ..Limits::default() }).code, Code::TooLarge);
+    let limits = Limits { max_decoded_bytes: 799, ..Limits::default() };
+    let header = Header { format: Format::Png, width: 10, height: 10, frames: 1, deep: false };
+    limits.check(&header).unwrap();
+    assert_eq!(limits.check(&Header { deep: true, ..header }).unwrap_err().code, Code::TooLarge, "16 bits a channel");
 }
 
 #[test]
@@ -68,7 +74,9 @@ fn outputs_are_checked_before_decoding() {
 fn time_limit_ends_the_work() {
     let source = samples::jpeg(&samples::quarters(20, 20), 90);
     let operations = [fill(10, 10).into()];
-    let error = process(&source, &operations, &Limits::default(), &|| true, &mut |_, _| Ok(())).unwrap_err();
+    let limits = Limits::default();
+    let options = Options { interrupted: &|| true, ..Options::new(&limits) };
+    let error = process(&source, &operations, &options, &mut |_, _| Ok(())).unwrap_err();
     assert_eq!(error.code, Code::TimeLimit);
 }
 
@@ -77,7 +85,7 @@ fn failing_store_is_named() {
     let source = samples::jpeg(&samples::quarters(20, 20), 90);
     let operations = [fill(10, 10).into()];
     let mut full = |_, _| Err(std::io::Error::other("disk full"));
-    let error = process(&source, &operations, &Limits::default(), &|| false, &mut full).unwrap_err();
+    let error = process(&source, &operations, &Options::new(&Limits::default()), &mut full).unwrap_err();
     assert_eq!(error.code, Code::Storage);
     assert!(error.detail.contains("disk full"), "{error}");
 }
@@ -124,7 +132,7 @@ fn mutated_files_are_read_or_blamed() {
                 let bound = if next(2) == 0 { mutated.len().min(700) } else { mutated.len() };
                 mutated[next(bound)] = next(256) as u8;
             }
-            if let Err(error) = process(&mutated, &operations, &limits, &|| false, &mut |_, _| Ok(())) {
+            if let Err(error) = process(&mutated, &operations, &Options::new(&limits), &mut |_, _| Ok(())) {
                 let ours = [Code::DecoderFailure, Code::InvalidOperation, Code::Storage];
                 assert!(!ours.contains(&error.code), "{error}");
             }

@@ -61,6 +61,25 @@ pub(crate) fn file(picture: &Raster, format: ImageFormat) -> Vec<u8> {
     bytes
 }
 
+/// An animation, each frame of one colour.
+pub(crate) fn gif(width: u32, height: u32, frames: u8) -> Vec<u8> {
+    let frame =
+        |i: u8| image::Frame::new(image::RgbaImage::from_pixel(width, height, image::Rgba([70 * i, 9, 9, 255])));
+    let mut bytes = Vec::new();
+    image::codecs::gif::GifEncoder::new(&mut bytes).encode_frames((0..frames).map(frame)).unwrap();
+    bytes
+}
+
+pub(crate) fn jpeg_with_profile(picture: &Raster, profile: &[u8]) -> Vec<u8> {
+    let mut bytes = jpeg(picture, 90);
+    let mut segment = vec![0xff, 0xe2];
+    segment.extend((profile.len() as u16 + 16).to_be_bytes());
+    segment.extend(b"ICC_PROFILE\0\x01\x01");
+    segment.extend(profile);
+    bytes.splice(2..2, segment);
+    bytes
+}
+
 /// An EXIF block that says nothing but the orientation.
 pub(crate) fn exif(orientation: u8) -> Vec<u8> {
     let mut block = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0".to_vec();
@@ -72,7 +91,8 @@ pub(crate) fn exif(orientation: u8) -> Vec<u8> {
 /// A JPEG with an EXIF orientation.
 pub(crate) fn turned_jpeg(picture: &Raster, orientation: u8) -> Vec<u8> {
     let block = exif(orientation);
-    let mut bytes = jpeg(picture, 95);
+    // From 95 on chroma would not be halved.
+    let mut bytes = jpeg(picture, 94);
     let mut segment = vec![0xff, 0xe1];
     segment.extend((block.len() as u16 + 8).to_be_bytes());
     segment.extend(b"Exif\0\0");
@@ -90,4 +110,47 @@ pub(crate) fn as_stored(picture: &Raster, orientation: u8) -> Raster {
         own => own,
     };
     picture.clone().oriented(inverse)
+}
+
+/// A GIF of frames of 12×9 that differ.
+pub(crate) fn animation(frames: u8) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = image::codecs::gif::GifEncoder::new(&mut bytes);
+    let frame =
+        |shade: u8| image::Frame::new(image::RgbaImage::from_pixel(12, 9, image::Rgba([shade * 40, 90, 9, 255])));
+    encoder.encode_frames((0..frames).map(frame)).unwrap();
+    drop(encoder);
+    bytes
+}
+
+/// A TIFF of one strip, with the directory first: each tag with its type (3: two bytes, 4: four) and its values.
+pub(crate) fn tiff(tags: &[(u16, u16, &[u32])], strip: &[u8]) -> Vec<u8> {
+    let size = |kind: u16| if kind == 3 { 2 } else { 4 };
+    let start = 8 + 2 + 12 * (tags.len() as u32 + 2) + 4;
+    let behind: u32 =
+        tags.iter().map(|(_, kind, values)| size(*kind) * values.len() as u32).filter(|&all| all > 4).sum();
+    let (offset, length) = ([start + behind], [strip.len() as u32]);
+    let mut tags = tags.to_vec();
+    tags.extend([(273, 4, &offset[..]), (279, 4, &length[..])]);
+    tags.sort_unstable_by_key(|(tag, ..)| *tag);
+    let mut file = b"II*\0\x08\0\0\0".to_vec();
+    let mut values_behind = Vec::new();
+    file.extend((tags.len() as u16).to_le_bytes());
+    for (tag, kind, values) in tags {
+        let mut stored: Vec<u8> =
+            values.iter().flat_map(|value| value.to_le_bytes()[..size(kind) as usize].to_vec()).collect();
+        if stored.len() > 4 {
+            let place = start + values_behind.len() as u32;
+            values_behind.extend(stored);
+            stored = place.to_le_bytes().to_vec();
+        }
+        stored.resize(4, 0);
+        file.extend([tag.to_le_bytes(), kind.to_le_bytes()].concat());
+        file.extend((values.len() as u32).to_le_bytes());
+        file.extend(stored);
+    }
+    file.extend([0; 4]);
+    file.extend(values_behind);
+    file.extend(strip);
+    file
 }

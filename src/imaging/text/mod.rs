@@ -1,216 +1,384 @@
-//! Text, drawn with the bundled fonts into coverage masks.
+//! Text, from characters to ink: shaped, fitted, drawn, outlined and shadowed.
 //!
-//! Each character is taken from the first font that has it: Noto Sans (Latin, Greek, Cyrillic),
-//! then Droid Sans Fallback (Chinese, Japanese and symbols), then Nanum Square (Korean). There is
-//! no shaping: characters stand side by side with kerning. Where no font has a character the text
-//! is refused, because a row of boxes helps nobody.
+//! [`fonts`] says which font has a character, [`shaping`] makes glyphs of a line, [`layout`] sets
+//! lines below each other in ems, [`mask`] turns outlines into coverage. [`drawn`] puts them
+//! together, and remembers what it drew last: thousands of pictures get the same mark. Where no
+//! font has a character the text is refused, because a row of boxes helps nobody.
 
 mod fonts;
+mod layout;
+mod mask;
+mod shaping;
+#[cfg(test)]
+mod tests;
 
-use ab_glyph::{Font, FontRef, GlyphId, OutlinedGlyph, PxScale, point};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Code, Error, Result};
-use fonts::FONTS;
+use harfrust::font::glyph::outline::PathElement;
+
+pub(crate) use fonts::{Library, library, provide};
+pub(crate) use mask::Mask;
+pub(crate) use shaping::is_blank;
+
+use super::Result;
+use super::operation::{Align, Shadow, Text, Weight};
+use super::raster::{Channels, Raster};
+use layout::{Layout, mapped};
 
 /// Below this a text is only a smudge; it is cut rather than made smaller.
 const MIN_SIZE: f32 = 1.0;
+/// The share of an em by which bold outlines grow on every side, where a font has no bold face.
+const BOLDER: f32 = 0.018;
+/// Growing small outlines is done on an enlarged drawing of at most so many pixels.
+const ENLARGED: u64 = 2 << 20;
+/// Drawings that are remembered, and the pixels that each of them may have.
+const REMEMBERED: usize = 8;
+const REMEMBERED_PIXELS: u64 = 1 << 18;
 
-/// How much ink covers each pixel, cut to the ink's bounds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Mask {
-    pub(crate) width: u32,
-    pub(crate) height: u32,
-    coverage: Vec<u8>,
+/// How large a text is drawn, in pixels.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Scale {
+    /// The em's.
+    pub(crate) size: f32,
+    /// The widest that a line may become before it is broken.
+    pub(crate) wrap: Option<f32>,
+    /// Degrees, clockwise.
+    pub(crate) angle: f32,
+    /// Where short lines stand beside long ones.
+    pub(crate) align: Align,
 }
 
-impl Mask {
-    pub(crate) fn rows(&self) -> impl Iterator<Item = &[u8]> {
-        self.coverage.chunks_exact(self.width.max(1) as usize)
+/// A text as it looks.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Drawn {
+    pub(crate) ink: Ink,
+    /// Width and height of the text before it was turned.
+    pub(crate) upright: (f32, f32),
+    /// What it took of the room.
+    taken: (u32, u32),
+}
+
+/// What is laid over a picture, cut to what shows of it.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Ink {
+    /// To be drawn in one colour.
+    Plain(Mask),
+    /// With colours of its own.
+    Picture(Raster),
+}
+
+impl Drawn {
+    /// A picture in place of a text; `upright` is its size before it was turned.
+    pub(crate) fn picture(raster: Raster, upright: (f32, f32)) -> Self {
+        Self { taken: raster.size(), ink: Ink::Picture(raster), upright }
+    }
+}
+
+impl Ink {
+    pub(crate) fn size(&self) -> (u32, u32) {
+        match self {
+            Self::Plain(mask) => (mask.width, mask.height),
+            Self::Picture(raster) => raster.size(),
+        }
     }
 }
 
 /// Refuses a text that cannot be drawn.
 ///
 /// # Errors
-/// `missing-glyph`, naming every character that no font has.
-pub(crate) fn check(text: &str) -> Result<()> {
-    let mut missing: Vec<char> = text.chars().filter(|&c| !is_invisible(c) && find(c).is_none()).collect();
-    if missing.is_empty() {
+/// `missing-glyph`, naming every character that no font has; `invalid-operation` for a font that is not there.
+pub(crate) fn check(text: &Text, library: &Library) -> Result<()> {
+    if library.memory.knows(text) {
         return Ok(());
     }
-    missing.sort_unstable();
-    missing.dedup();
-    let names: Vec<String> =
-        missing.iter().take(8).map(|&c| format!("{} (U+{:04X})", c.escape_debug(), u32::from(c))).collect();
-    Err(Error::new(Code::MissingGlyph, format!("no font has {}", names.join(", "))))
+    if let Some(name) = &text.font {
+        library.check(name)?;
+    }
+    Layout::new(text, Align::Left, None, library).map(drop)
 }
 
-/// Draws `text` at `size` pixels an em, or smaller where it would not fit into `room`.
+/// Draws `text`, smaller where it would not fit into `room`.
 ///
 /// # Errors
 /// As [`check`].
-pub(crate) fn fitted(text: &str, size: f32, room: (u32, u32)) -> Result<Mask> {
-    check(text)?;
-    let mut size = size.max(MIN_SIZE);
+pub(crate) fn drawn(text: &Text, scale: &Scale, room: (u32, u32), library: &Library) -> Result<Arc<Drawn>> {
+    let fits = |taken: (u32, u32)| taken.0 <= room.0 && taken.1 <= room.1;
+    if let Some(drawn) = library.memory.recall(text, scale).filter(|drawn| fits(drawn.taken)) {
+        return Ok(drawn);
+    }
+    let mut size = scale.size.max(MIN_SIZE);
+    let wrap = |size: f32| scale.wrap.map(|wrap| wrap / size);
+    let mut layout = Layout::new(text, scale.align, wrap(size), library)?;
+    let turn = Turn::new(scale.angle);
+    let extent = |layout: &Layout, turn: &Turn| layout.extent(turn).unwrap_or([0.0; 4]);
     loop {
-        let line = Layout::new(text, size);
-        let (width, height) = line.size();
-        if size <= MIN_SIZE || (width <= room.0 && height <= room.1) {
-            return Ok(line.draw(room));
+        let effects = Effects::new(text, size / scale.size.max(MIN_SIZE));
+        let canvas = Canvas::new(extent(&layout, &turn), size, &effects, layout.is_emboldened());
+        let (width, height) = (canvas.width as f32, canvas.height as f32);
+        let mut ratio = (room.0 as f32 / width).min(room.1 as f32 / height);
+        if let Some(wrap) = scale.wrap {
+            // A word that is too long for a line of its own.
+            ratio = ratio.min(wrap / (layout.width * size).max(1.0));
         }
-        let ratio = (room.0 as f32 / width as f32).min(room.1 as f32 / height as f32);
-        // Rounding to pixels can keep the ratio at 1; the size must fall all the same.
-        size = (size * ratio.min(0.97)).max(MIN_SIZE);
+        if ratio < 1.0 && size > MIN_SIZE {
+            // Rounding to pixels can keep the ratio at 1; the size must fall all the same.
+            ratio = ratio.min(0.97);
+            if scale.wrap.is_some() {
+                // Smaller text has fewer lines: a few steps find the size at which they fit.
+                ratio = ratio.max(0.9);
+            }
+            size = (size * ratio).max(MIN_SIZE);
+            if scale.wrap.is_some() {
+                layout = Layout::new(text, scale.align, wrap(size), library)?;
+            }
+            continue;
+        }
+        let taken = (canvas.width, canvas.height);
+        let [left, top, right, bottom] = extent(&layout, &Turn::new(0.0));
+        let drawn = Arc::new(Drawn {
+            ink: canvas.cut(room).ink(&layout, &turn, size, text, &effects),
+            upright: ((right - left) * size, (bottom - top) * size),
+            taken,
+        });
+        if (size - scale.size).abs() < f32::EPSILON {
+            library.memory.keep(text, scale, &drawn);
+        }
+        return Ok(drawn);
     }
 }
 
-fn find(c: char) -> Option<(usize, GlyphId)> {
-    FONTS.iter().enumerate().find_map(|(i, font)| {
-        let id = font.glyph_id(c);
-        (id.0 != 0).then_some((i, id))
-    })
+/// Of an angle in degrees; exactly, where that can be.
+pub(crate) fn sin_cos(degrees: f32) -> (f64, f64) {
+    match degrees.rem_euclid(360.0) {
+        0.0 => (0.0, 1.0),
+        90.0 => (1.0, 0.0),
+        180.0 => (0.0, -1.0),
+        270.0 => (-1.0, 0.0),
+        other => f64::from(other).to_radians().sin_cos(),
+    }
 }
 
-/// Characters that are not meant to show: spaces, joiners, direction marks, variation selectors.
-fn is_invisible(c: char) -> bool {
-    c.is_whitespace() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}')
+/// Bytes that drawing a text takes at the most, on a picture of so many pixels.
+pub(crate) fn memory(text: &Text, size: f32, angle: f32, pixels: u64) -> u64 {
+    let effects = Effects::new(text, 1.0);
+    let reach =
+        effects.shadow.as_ref().map_or(0.0, |cast| cast.x.abs().max(cast.y.abs()) as f32 + 3.0 * cast.deviation);
+    let around = 2.0 * (effects.outline + reach);
+    let width = text.text.chars().count() as f32 * size * 1.5 + around;
+    // Turned, and in lines of any length, it is no larger than the square of its length.
+    let level = angle == 0.0 && !text.text.contains('\n') && text.max_width.is_none();
+    let height = if level { 3.0 * size + around } else { width };
+    let area = ((width * height) as u64).min(pixels);
+    if effects.is_none() && text.weight == Weight::Regular {
+        // The coverage, and a glyph's in finer steps.
+        return area * 5;
+    }
+    // Coverage of the letters, the outline and the shadow, distances, and the coloured whole; or small, enlarged.
+    area * 13 + (16 * area).min(ENLARGED) * 7
 }
 
-/// Placed outlines and the bounds of their ink.
-struct Layout {
-    glyphs: Vec<OutlinedGlyph>,
-    left: f32,
-    top: f32,
-    right: f32,
-    bottom: f32,
+/// What the last texts looked like, the latest first; each as large as it was asked for.
+#[derive(Default)]
+struct Memory(Mutex<Vec<(Text, Scale, Arc<Drawn>)>>);
+
+impl Memory {
+    fn knows(&self, text: &Text) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|(of, ..)| of == text)
+    }
+
+    fn recall(&self, text: &Text, scale: &Scale) -> Option<Arc<Drawn>> {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = last.iter().position(|(of, at, _)| of == text && at == scale)?;
+        last[..=found].rotate_right(1);
+        Some(last[0].2.clone())
+    }
+
+    fn keep(&self, text: &Text, scale: &Scale, drawn: &Arc<Drawn>) {
+        if u64::from(drawn.taken.0) * u64::from(drawn.taken.1) > REMEMBERED_PIXELS {
+            return;
+        }
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.truncate(REMEMBERED - 1);
+        last.insert(0, (text.clone(), *scale, drawn.clone()));
+    }
+}
+
+/// A rotation about the origin, y downwards.
+struct Turn {
+    sin: f32,
+    cos: f32,
+}
+
+impl Turn {
+    fn new(degrees: f32) -> Self {
+        let (sin, cos) = sin_cos(degrees);
+        Self { sin: sin as f32, cos: cos as f32 }
+    }
+
+    fn apply(&self, x: f32, y: f32) -> (f32, f32) {
+        (x * self.cos - y * self.sin, x * self.sin + y * self.cos)
+    }
 }
 
 impl Layout {
-    fn new(text: &str, size: f32) -> Self {
-        let mut layout = Self { glyphs: Vec::new(), left: f32::MAX, top: f32::MAX, right: f32::MIN, bottom: f32::MIN };
-        // One line's height fits all fonts: what the first one asks for.
-        let line_height = size * {
-            let font = &FONTS[0];
-            let unit = font.units_per_em().unwrap_or(1000.0);
-            (font.height_unscaled() + font.line_gap_unscaled()) / unit
+    /// Each glyph's path, turned and at this many pixels an em.
+    fn paths(&self, turn: &Turn, size: f32) -> impl Iterator<Item = (Vec<PathElement>, bool)> {
+        self.glyphs.iter().map(move |glyph| {
+            let outline = self.outline(glyph);
+            let place = |x: f32, y: f32| {
+                let (x, y) = turn.apply(glyph.x + x, glyph.y - y);
+                (x * size, y * size)
+            };
+            (outline.path.iter().map(|&element| mapped(element, place)).collect(), outline.embolden)
+        })
+    }
+
+    /// The box around all outlines, in ems: left, top, right and bottom; none where there is no ink.
+    fn extent(&self, turn: &Turn) -> Option<[f32; 4]> {
+        let boxes = self.paths(turn, 1.0).filter_map(|(path, _)| mask::bounds(&path));
+        boxes.reduce(|a, b| [a[0].min(b[0]), a[1].min(b[1]), a[2].max(b[2]), a[3].max(b[3])])
+    }
+}
+
+/// The outline's width and the shadow, in pixels.
+struct Effects {
+    outline: f32,
+    shadow: Option<Cast>,
+}
+
+struct Cast {
+    x: i32,
+    y: i32,
+    deviation: f32,
+}
+
+impl Effects {
+    /// `factor` is how much smaller than asked for everything is.
+    fn new(text: &Text, factor: f32) -> Self {
+        let cast = |shadow: &Shadow| Cast {
+            x: (shadow.x * factor).round() as i32,
+            y: (shadow.y * factor).round() as i32,
+            // As in CSS, the blur is the width of the soft edge.
+            deviation: shadow.blur * factor / 2.0,
         };
-        for (i, line) in text.lines().enumerate() {
-            layout.line(line, size, i as f32 * line_height);
-        }
-        layout
-    }
-
-    fn line(&mut self, line: &str, size: f32, baseline: f32) {
-        let mut x = 0.0;
-        let mut previous: Option<(usize, GlyphId)> = None;
-        for c in line.chars() {
-            let spaced = || c.is_whitespace().then(|| find(' ')).flatten();
-            let Some((index, id)) = find(c).or_else(spaced) else { continue };
-            let font = &FONTS[index];
-            let em = size / font.units_per_em().unwrap_or(1000.0);
-            if let Some((last, before)) = previous
-                && last == index
-            {
-                x += font.kern_unscaled(before, id) * em;
-            }
-            // PxScale counts from ascent to descent, `size` is the em.
-            let scale = PxScale::from(font.height_unscaled() * em);
-            if let Some(glyph) = font.outline_glyph(id.with_scale_and_position(scale, point(x, baseline))) {
-                let bounds = glyph.px_bounds();
-                self.left = self.left.min(bounds.min.x);
-                self.top = self.top.min(bounds.min.y);
-                self.right = self.right.max(bounds.max.x);
-                self.bottom = self.bottom.max(bounds.max.y);
-                self.glyphs.push(glyph);
-            }
-            x += font.h_advance_unscaled(id) * em;
-            previous = Some((index, id));
+        Self {
+            outline: text.outline.as_ref().map_or(0.0, |outline| outline.width * factor),
+            shadow: text.shadow.as_ref().map(cast),
         }
     }
 
-    fn size(&self) -> (u32, u32) {
-        if self.glyphs.is_empty() {
-            return (0, 0);
-        }
-        ((self.right - self.left) as u32, (self.bottom - self.top) as u32)
-    }
-
-    /// The mask, cut to the ink and to `room`.
-    fn draw(&self, room: (u32, u32)) -> Mask {
-        let (width, height) = self.size();
-        let (width, height) = (width.min(room.0), height.min(room.1));
-        let mut coverage = vec![0; width as usize * height as usize];
-        for glyph in &self.glyphs {
-            let bounds = glyph.px_bounds();
-            let (left, top) = ((bounds.min.x - self.left) as u32, (bounds.min.y - self.top) as u32);
-            glyph.draw(|x, y, ink| {
-                let (x, y) = (left + x, top + y);
-                if x < width && y < height {
-                    // Neighbours may touch; the stronger ink counts.
-                    let pixel = &mut coverage[y as usize * width as usize + x as usize];
-                    *pixel = (*pixel).max((ink * 255.0 + 0.5) as u8);
-                }
-            });
-        }
-        Mask { width, height, coverage }.trimmed()
+    fn is_none(&self) -> bool {
+        self.outline == 0.0 && self.shadow.is_none()
     }
 }
 
-impl Mask {
-    /// Outline bounds are whole pixels around the ink; the outermost may hold none of it.
-    fn trimmed(self) -> Self {
-        let inked = |row: &[u8]| row.iter().any(|&v| v != 0);
-        let rows: Vec<&[u8]> = self.rows().collect();
-        let Some(top) = rows.iter().position(|row| inked(row)) else {
-            return Self { width: 0, height: 0, coverage: Vec::new() };
+/// The pixels that a text takes.
+struct Canvas {
+    left: i32,
+    top: i32,
+    width: u32,
+    height: u32,
+}
+
+impl Canvas {
+    fn new(extent: [f32; 4], size: f32, effects: &Effects, emboldened: bool) -> Self {
+        let [left, top, right, bottom] = extent.map(|v| v * size);
+        let [left, top, right, bottom] = [left.floor(), top.floor(), right.ceil(), bottom.ceil()].map(|v| v as i32);
+        if right <= left || bottom <= top {
+            return Self { left, top, width: 0, height: 0 };
+        }
+        let bold = if emboldened { (BOLDER * size).ceil() as i32 } else { 0 };
+        let grown = effects.outline.ceil() as i32 + bold;
+        let (mut before, mut behind) = ((grown, grown), (grown, grown));
+        if let Some(Cast { x, y, deviation }) = effects.shadow {
+            let reach = grown + (3.0 * deviation).ceil() as i32;
+            before = (before.0.max(reach - x), before.1.max(reach - y));
+            behind = (behind.0.max(reach + x), behind.1.max(reach + y));
+        }
+        Self {
+            left: left - before.0,
+            top: top - before.1,
+            width: (right - left + before.0 + behind.0) as u32,
+            height: (bottom - top + before.1 + behind.1) as u32,
+        }
+    }
+
+    /// No larger than the room, so that what is cut off takes no memory.
+    fn cut(self, room: (u32, u32)) -> Self {
+        Self { width: self.width.min(room.0), height: self.height.min(room.1), ..self }
+    }
+
+    fn ink(&self, layout: &Layout, turn: &Turn, size: f32, text: &Text, effects: &Effects) -> Ink {
+        if effects.is_none() && !layout.is_emboldened() {
+            return Ink::Plain(self.draw(layout.paths(turn, size).map(|(path, _)| path), 1).trimmed());
+        }
+        let area = (u64::from(self.width) * u64::from(self.height)).max(1);
+        let scale = [4, 2].into_iter().find(|scale| area * scale * scale <= ENLARGED).unwrap_or(1) as u32;
+        let zoom = scale as f32;
+        let paths = |embolden: bool| {
+            let of_kind = move |(path, bold)| (bold == embolden).then_some(path);
+            layout.paths(turn, size * zoom).filter_map(of_kind)
         };
-        let bottom = rows.iter().rposition(|row| inked(row)).unwrap_or(top);
-        let column = |x: usize| rows.iter().any(|row| row[x] != 0);
-        let columns = 0..self.width as usize;
-        let left = columns.clone().find(|&x| column(x)).unwrap_or(0);
-        let right = columns.rev().find(|&x| column(x)).unwrap_or(left);
-        let coverage: Vec<u8> = rows[top..=bottom].iter().flat_map(|row| row[left..=right].iter().copied()).collect();
-        Self { width: (right - left + 1) as u32, height: (bottom - top + 1) as u32, coverage }
+        let mut letters = self.draw(paths(false), scale);
+        if layout.is_emboldened() {
+            letters.merge(&self.draw(paths(true), scale).grown(BOLDER * size * zoom));
+        }
+        if effects.is_none() {
+            return Ink::Plain(letters.reduced(scale).trimmed());
+        }
+        let outlined = (effects.outline > 0.0).then(|| letters.grown(effects.outline * zoom).reduced(scale));
+        let letters = letters.reduced(scale);
+        let shadow = effects.shadow.as_ref().map(|cast| {
+            let solid = outlined.as_ref().unwrap_or(&letters);
+            solid.moved(cast.x, cast.y).blurred(cast.deviation)
+        });
+        let nothing = [0; 4];
+        let layers = [
+            (Some(&letters), text.color),
+            (outlined.as_ref(), text.outline.as_ref().map_or(nothing, |outline| outline.color)),
+            (shadow.as_ref(), text.shadow.as_ref().map_or(nothing, |shadow| shadow.color)),
+        ];
+        Ink::Picture(composed(&letters, layers))
+    }
+
+    /// Draws the paths, `scale` times as large.
+    fn draw(&self, paths: impl Iterator<Item = Vec<PathElement>>, scale: u32) -> Mask {
+        let mut mask = Mask::empty(self.width * scale, self.height * scale);
+        let (left, top) = ((self.left * scale as i32) as f32, (self.top * scale as i32) as f32);
+        for path in paths {
+            let path: Vec<PathElement> = path.into_iter().map(|e| mapped(e, |x, y| (x - left, y - top))).collect();
+            mask.fill(&path);
+        }
+        mask
     }
 }
 
-fn parse(data: &'static [u8]) -> FontRef<'static> {
-    FontRef::try_from_slice(data).expect("a bundled font is a font")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn size_is_the_em() {
-        // A Chinese character fills nearly all of its em square.
-        let mask = fitted("国", 100.0, (1000, 1000)).unwrap();
-        assert!((80..=100).contains(&mask.width) && (80..=105).contains(&mask.height), "{mask:?}");
-    }
-
-    #[test]
-    fn fonts_cover_latin_cyrillic_greek_and_cjk() {
-        for text in ["Ünï ©2024", "Привет", "Ελλάδα", "我的网站", "ウェブ", "한국어"] {
-            assert_eq!(check(text), Ok(()), "{text}");
+/// The layers in their colours, upper ones first: each shows only where those above leave room, so that a see-through
+/// letter is not darkened by its own shadow.
+fn composed(size: &Mask, layers: [(Option<&Mask>, [u8; 4]); 3]) -> Raster {
+    let pixels = size.coverage.len();
+    let mut data = vec![0; pixels * 4];
+    for (i, pixel) in data.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+        // Coverage so far, and colours weighted by what shows of them, in 255ths of 255.
+        let (mut covered, mut alpha, mut sums) = (0_u32, 0, [0; 3]);
+        for (mask, [r, g, b, a]) in layers {
+            let Some(mask) = mask else { continue };
+            let ink = u32::from(mask.coverage[i]).saturating_sub(covered);
+            covered += ink;
+            let weight = ink * u32::from(a);
+            alpha += weight;
+            for (sum, color) in sums.iter_mut().zip([r, g, b]) {
+                *sum += weight * u32::from(color);
+            }
+        }
+        if alpha > 0 {
+            let [r, g, b] = sums.map(|sum| ((sum + alpha / 2) / alpha) as u8);
+            *pixel = [r, g, b, ((alpha + 127) / 255) as u8];
         }
     }
-
-    #[test]
-    fn joiners_and_selectors_need_no_glyph() {
-        let plain = fitted("ab", 36.0, (100, 100)).unwrap();
-        assert_eq!(fitted("a\u{200d}b\u{fe0f}", 36.0, (100, 100)).unwrap(), plain);
-    }
-
-    #[test]
-    fn spaces_alone_draw_nothing() {
-        assert_eq!(fitted(" ", 36.0, (10, 10)).unwrap().width, 0);
-    }
-
-    #[test]
-    fn lines_stand_below_each_other() {
-        let one = fitted("A", 40.0, (1000, 1000)).unwrap();
-        let two = fitted("A\nA", 40.0, (1000, 1000)).unwrap();
-        assert!(two.height > 2 * one.height && two.width == one.width);
-    }
+    let raster = Raster { width: size.width, height: size.height, channels: Channels::Rgba, data };
+    let rows = raster.data.as_chunks::<4>().0.chunks_exact(raster.width.max(1) as usize);
+    let [left, top, right, bottom] = mask::ink_box(raster.width, rows.clone(), |pixel| pixel[3] != 0);
+    let data = rows.take(bottom).skip(top).flat_map(|row| row[left..right].as_flattened()).copied().collect();
+    Raster { width: (right - left) as u32, height: (bottom - top) as u32, channels: Channels::Rgba, data }
 }

@@ -222,6 +222,15 @@ impl RedisBroker {
         reads::group(&self.link, &self.prefix, id).await
     }
 
+    pub async fn group_with_results(
+        &self,
+        id: GroupId,
+        from: u32,
+        limit: usize,
+    ) -> Result<Option<(Group, Vec<GroupResult>)>> {
+        reads::group_with_results(&self.link, &self.prefix, id, from, limit).await
+    }
+
     pub async fn results(&self, id: GroupId, from: u32, limit: usize) -> Result<Vec<GroupResult>> {
         reads::results(&self.link, &self.prefix, id, from, limit).await
     }

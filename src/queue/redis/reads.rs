@@ -1,6 +1,7 @@
 //! Status reads: plain commands, none of which holds Redis up for long.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::str::FromStr;
 
 use bytes::Bytes;
@@ -13,13 +14,66 @@ use crate::job::{GroupId, JobId, State};
 
 /// Results asked for in one command.
 const PAGE: u32 = 1_000;
+/// Results asked for before it is known how large their group is.
+const FEW: u32 = 64;
+/// What a group is read from.
+const GROUP: [&str; 13] = [
+    "total",
+    "pending",
+    "succeeded",
+    "failed",
+    "cancelled",
+    "sealed",
+    "meta",
+    "created",
+    "finished",
+    "cancelling",
+    "then",
+    "fired",
+    "length",
+];
 
 pub(super) async fn group(link: &Link, prefix: &str, id: GroupId) -> Result<Option<Group>> {
-    let mut read = redis::cmd("HMGET");
-    read.arg(format!("{prefix}g:{id}"));
-    read.arg(&["total", "pending", "succeeded", "failed", "cancelled", "sealed", "meta", "created", "finished"]);
-    read.arg(&["cancelling", "then", "fired"]);
-    let fields: Vec<Option<Vec<u8>>> = parsed(link.one(read).await?)?;
+    let read = redis::cmd("HMGET").arg(format!("{prefix}g:{id}")).arg(&GROUP).to_owned();
+    standing(id, &parsed::<Vec<_>>(link.one(read).await?)?)
+}
+
+/// One command reads both, so that they are of one instant; of more than [`PAGE`] jobs, only the first results are.
+pub(super) async fn group_with_results(
+    link: &Link,
+    prefix: &str,
+    id: GroupId,
+    from: u32,
+    limit: usize,
+) -> Result<Option<(Group, Vec<GroupResult>)>> {
+    let mut asked = FEW;
+    loop {
+        let page = from..from.saturating_add(asked);
+        let mut read = redis::cmd("HMGET");
+        read.arg(format!("{prefix}g:{id}")).arg(&GROUP);
+        for index in page.clone() {
+            read.arg(format!("r:{index}"));
+        }
+        let mut fields: Vec<Option<Vec<u8>>> = parsed(link.one(read).await?)?;
+        let found = fields.split_off(GROUP.len());
+        let Some(group) = standing(id, &fields)? else { return Ok(None) };
+        let length = fields[12].as_deref().map_or(Ok(group.total), |length| number(Some(length)))?;
+        let mut results = entries(page.clone(), found)?;
+        let all = page.end >= length || results.len() >= limit;
+        if !all && asked < PAGE {
+            asked = PAGE;
+            continue;
+        }
+        if !all {
+            results.append(&mut self::results(link, prefix, id, page.end, limit - results.len()).await?);
+        }
+        results.truncate(limit);
+        return Ok(Some((group, results)));
+    }
+}
+
+/// The group that `fields`, in the order of [`GROUP`], tell of.
+fn standing(id: GroupId, fields: &[Option<Vec<u8>>]) -> Result<Option<Group>> {
     if fields.first().is_none_or(Option::is_none) {
         return Ok(None);
     }
@@ -61,15 +115,15 @@ pub(super) async fn results(
         for index in page.clone() {
             read.arg(format!("r:{index}"));
         }
-        let found: Vec<Option<Vec<u8>>> = parsed(link.one(read).await?)?;
-        for (index, entry) in page.zip(found) {
-            if let Some(entry) = entry {
-                results.push(result(index, &entry.into())?);
-            }
-        }
+        results.append(&mut entries(page, parsed(link.one(read).await?)?)?);
     }
     results.truncate(limit);
     Ok(results)
+}
+
+/// Those of `page` that are there.
+fn entries(page: Range<u32>, found: Vec<Option<Vec<u8>>>) -> Result<Vec<GroupResult>> {
+    page.zip(found).filter_map(|(index, entry)| Some(result(index, &entry?.into()))).collect()
 }
 
 /// `<s, f or c><job id><result>`.

@@ -1,7 +1,7 @@
 //! The queue in a SQLite file: durable, without a server, shared by the processes of one machine.
 //!
 //! One thread per process writes, in transactions that gather what arrived while the last one reached the disk
-//! (`synchronous=FULL`); status is read beside it from the WAL. The tables are in `schema.sql`; the transitions are made
+//! (`synchronous=FULL`, but for renewals of leases); status is read beside it from the WAL. The tables are in `schema.sql`; the transitions are made
 //! of the moves in `ledger`. The file may not lie on a network disk.
 
 mod cancel;
@@ -71,7 +71,7 @@ impl SqliteBroker {
             work: Notify::new(),
             mail: Notify::new(),
         });
-        let writer = Arc::new(Writer::start(db, Arc::clone(&shared))?);
+        let writer = Arc::new(Writer::start(db, synchronous, Arc::clone(&shared))?);
         Ok(Self { shared, writer })
     }
 
@@ -134,7 +134,7 @@ impl SqliteBroker {
 
     pub async fn beat(&self, leases: &[Lease]) -> Result<Beat> {
         let leases = leases.to_vec();
-        self.drain(move |ledger| ledger.beat(&leases)).await
+        self.writer.run(Lane::Beat, move |ledger| ledger.beat(&leases).map(Ok)).await
     }
 
     pub async fn release(&self, leases: &[Lease], after: Option<Duration>) -> Result<()> {
@@ -236,6 +236,20 @@ impl SqliteBroker {
 
     pub async fn group(&self, id: GroupId) -> Result<Option<Group>> {
         reads::read(&self.shared, move |db| reads::group(db, id)).await
+    }
+
+    pub async fn group_with_results(
+        &self,
+        id: GroupId,
+        from: u32,
+        limit: usize,
+    ) -> Result<Option<(Group, Vec<GroupResult>)>> {
+        reads::read(&self.shared, move |db| {
+            let instant = db.unchecked_transaction()?;
+            let Some(group) = reads::group(&instant, id)? else { return Ok(None) };
+            Ok(Some((group, reads::results(&instant, id, from, limit)?)))
+        })
+        .await
     }
 
     pub async fn results(&self, id: GroupId, from: u32, limit: usize) -> Result<Vec<GroupResult>> {

@@ -1,5 +1,4 @@
-//! Status reads, each one statement on a connection that only reads: they see the last commit and never wait for the
-//! writer.
+//! Status reads, on a connection that only reads: they see the last commit and never wait for the writer.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

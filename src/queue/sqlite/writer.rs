@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use super::super::{Error, Result};
 use super::Shared;
 use super::ledger::Ledger;
+use super::schema::Synchronous;
 
 /// A batch ends at this many commands, or when they have run this long.
 const BATCH: usize = 256;
@@ -25,7 +26,10 @@ pub(super) type Outcome<T> = rusqlite::Result<Result<T>>;
 /// How soon a command comes to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lane {
-    /// Before any of the others.
+    /// Renewals of leases, before all else. They do not wait for the disk, however long it takes: a power cut, which alone
+    /// undoes them, ends the work they stand for as well.
+    Beat,
+    /// Before new work.
     Drain,
     /// New work; one of these runs in every batch, at the least.
     Intake,
@@ -44,20 +48,21 @@ struct Queued {
 
 #[derive(Default)]
 struct Lanes {
+    beats: VecDeque<Box<dyn Command>>,
     drain: VecDeque<Box<dyn Command>>,
     intake: VecDeque<Box<dyn Command>>,
     closed: bool,
 }
 
 impl Writer {
-    pub(super) fn start(db: Connection, shared: Arc<Shared>) -> Result<Self> {
+    pub(super) fn start(db: Connection, synchronous: Synchronous, shared: Arc<Shared>) -> Result<Self> {
         let queued = Arc::new(Queued::default());
         let commands = Arc::clone(&queued);
         thread::Builder::new()
             .name("queue-writer".into())
             .spawn(move || {
                 let end = CloseOnDrop(&commands);
-                work(db, end.0, &shared);
+                work(db, synchronous, end.0, &shared);
             })
             .map_err(|error| Error::Unavailable(format!("cannot start the queue's writer: {error}")))?;
         Ok(Self { queued })
@@ -102,6 +107,7 @@ impl Queued {
         let mut lanes = self.lanes();
         match lane {
             _ if lanes.closed => return,
+            Lane::Beat => lanes.beats.push_back(command),
             Lane::Drain => lanes.drain.push_back(command),
             Lane::Intake => lanes.intake.push_back(command),
         }
@@ -126,8 +132,10 @@ impl Queued {
 
 impl Lanes {
     fn next(&mut self) -> Option<(Lane, Box<dyn Command>)> {
-        let drain = self.drain.pop_front().map(|command| (Lane::Drain, command));
-        drain.or_else(|| self.intake.pop_front().map(|command| (Lane::Intake, command)))
+        let beat = self.beats.pop_front().map(|command| (Lane::Beat, command));
+        let drain = || self.drain.pop_front().map(|command| (Lane::Drain, command));
+        let intake = || self.intake.pop_front().map(|command| (Lane::Intake, command));
+        beat.or_else(drain).or_else(intake)
     }
 }
 
@@ -160,10 +168,11 @@ where
     }
 }
 
-fn work(mut db: Connection, queued: &Queued, shared: &Shared) {
+fn work(mut db: Connection, synchronous: Synchronous, queued: &Queued, shared: &Shared) {
     while let Some((lane, first)) = queued.wait() {
         let mut batch = vec![first];
-        let committed = commit(&mut db, &mut batch, Some((lane, queued)), shared);
+        let awaited = wait_for_disk(&db, synchronous, lane != Lane::Beat);
+        let committed = awaited.and_then(|()| commit(&mut db, &mut batch, Some((lane, queued)), shared));
         let disk_full = matches!(&committed, Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull));
         if committed.is_ok() || batch.len() == 1 && !disk_full {
             answer(batch, &committed, shared);
@@ -179,6 +188,14 @@ fn work(mut db: Connection, queued: &Queued, shared: &Shared) {
             let committed = commit(&mut db, &mut alone, None, shared);
             answer(alone, &committed, shared);
         }
+    }
+}
+
+/// Whether commits from here on wait until they are on disk.
+fn wait_for_disk(db: &Connection, synchronous: Synchronous, wait: bool) -> rusqlite::Result<()> {
+    match synchronous {
+        Synchronous::Full => db.pragma_update(None, "synchronous", if wait { "FULL" } else { "NORMAL" }),
+        Synchronous::Off => Ok(()),
     }
 }
 
@@ -206,6 +223,7 @@ fn commit(
         loop {
             let used_up = batch.len() >= BATCH || began.elapsed() >= BATCH_TIME;
             let next = match used_up {
+                _ if first == Lane::Beat => queued.lanes().beats.pop_front().map(|command| (Lane::Beat, command)),
                 false => queued.lanes().next(),
                 true if took_in => None,
                 true => queued.lanes().intake.pop_front().map(|command| (Lane::Intake, command)),
@@ -248,7 +266,7 @@ pub(super) fn unavailable(file: &Path, error: &rusqlite::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::queue::sqlite::{SqliteBroker, Synchronous};
+    use crate::queue::sqlite::SqliteBroker;
     use crate::queue::{Clock, Policy};
 
     fn note(ledger: &Ledger<'_>, session: &str) -> Outcome<()> {
@@ -292,6 +310,19 @@ mod tests {
         assert!(first.is_ok() && beat.is_ok() && flood.iter().all(Result::is_ok));
         let order = order.lock().unwrap();
         assert_eq!((order.len(), order[0]), (21, "beat"));
+    }
+
+    #[tokio::test]
+    async fn all_but_beats_wait_for_the_disk() {
+        let home = tempfile::tempdir().unwrap();
+        let broker =
+            SqliteBroker::open(&home.path().join("queue.db"), Policy::default(), Clock::default(), Synchronous::Full)
+                .unwrap();
+        let level =
+            |ledger: &Ledger<'_>| ledger.db.pragma_query_value(None, "synchronous", |row| row.get::<_, i64>(0)).map(Ok);
+        for (lane, full) in [(Lane::Drain, true), (Lane::Beat, false), (Lane::Intake, true), (Lane::Beat, false)] {
+            assert_eq!(broker.writer.run(lane, level).await.unwrap(), if full { 2 } else { 1 }, "{lane:?}");
+        }
     }
 
     #[tokio::test]

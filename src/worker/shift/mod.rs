@@ -127,8 +127,7 @@ impl Shift {
         leases: Arc<Leases>,
         (reports, events): (mpsc::UnboundedSender<Event>, mpsc::UnboundedReceiver<Event>),
     ) -> std::io::Result<Self> {
-        let Settings { program, niceness, max_jobs_per_child, .. } = &settings;
-        let mut crew = Crew::new(program.clone(), *niceness, *max_jobs_per_child, reports.clone());
+        let mut crew = Crew::new(&settings, reports.clone());
         crew.stand_ready(settings.cpu)?;
         let intake = |class, ahead| Intake::new(class, settings.queues.clone(), desk.slots(class), ahead);
         Ok(Self {

@@ -98,10 +98,12 @@ impl Shift {
             let Picture { request, source, folder, .. } = picture(&attempt);
             let order = Order::Run {
                 run,
+                memory: self.budget.bound(),
                 spec: Spec {
                     source: source.clone(),
                     operations: request.operations.clone(),
                     folder: folder.clone(),
+                    lenient: request.lenient,
                     limits: self.settings.limits.clone(),
                     time_limit: self.settings.soft_time_limit,
                 },

@@ -86,7 +86,8 @@ conformance! {
         repeated_retry_is_committed_long_after,
         settling_claims_in_the_same_call,
         answers_stand_in_the_order_of_settlements,
-        results_come_by_index_in_pages;
+        results_come_by_index_in_pages,
+        counters_count_the_results_that_are_read_with_them;
     leases:
         beat_renews_a_lease,
         beat_tells_lost_leases,

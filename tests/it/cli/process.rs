@@ -19,6 +19,42 @@ fn operations_are_chained_into_one_output_in_the_format_of_its_name() {
 }
 
 #[test]
+fn every_ending_that_is_written_names_its_format() {
+    let desk = Desk::new();
+    desk.put("photo.jpg", "photo.jpg");
+    for (ending, title) in [
+        ("gif", "GIF"),
+        ("avif", "AVIF"),
+        ("tiff", "TIFF"),
+        ("TIF", "TIFF"),
+        ("bmp", "BMP"),
+        ("dib", "BMP"),
+        ("qoi", "QOI"),
+        ("apng", "PNG"),
+        ("jpeg", "JPEG"),
+    ] {
+        let output = desk.run(&["process", "photo.jpg", &format!("out.{ending}"), "--thumbnail", "20"]);
+        assert!(stderr(&output).contains(&format!("20×15 {title},")), "{ending}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn info_is_told_on_standard_output() {
+    let desk = Desk::new();
+    desk.put("photo.jpg", "photo.jpg");
+    for line in [&["process", "photo.jpg", "--info"][..], &["process", "photo.jpg", "-", "--info", "--colors", "2"]] {
+        let output = desk.run(line);
+        assert!(output.status.success(), "{}", stderr(&output));
+        let info: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!((&info["format"], &info["width"]), (&"jpeg".into(), &1200.into()), "{info}");
+    }
+    assert!(desk.run(&["process", "photo.jpg", "photo.json", "--info"]).status.success());
+    assert!(desk.run(&["process", "photo.jpg", "answer.png", "--info"]).status.success());
+    assert!(std::fs::read_to_string(desk.path("photo.json")).unwrap().contains("\"thumbhash\""));
+    assert_eq!(desk.run(&["process", "photo.jpg", "--flip"]).status.code(), Some(2), "a picture needs a place");
+}
+
+#[test]
 fn standard_input_goes_to_standard_output() {
     let desk = Desk::new();
     let mut child = desk.command(&["process", "-", "-", "--resize", "60x40", "--format", "png"]);
@@ -66,4 +102,19 @@ fn wrong_calls_end_with_2_and_say_what_to_write() {
         assert_eq!(output.status.code(), Some(2), "{line:?}");
         assert!(stderr(&output).contains(said), "{line:?}: {}", stderr(&output));
     }
+}
+
+#[test]
+fn explain_tells_the_plan_and_makes_nothing() {
+    let desk = Desk::new();
+    desk.put("photo.jpg", "photo.jpg");
+    let output = desk.run(&["process", "photo.jpg", "--explain", "--thumbnail", "50", "--watermark", "a"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(told.contains("path         coefficients") && told.contains("  1  watermark"), "{told}");
+    let output = desk.run(&["process", "photo.jpg", "out.png", "--explain", "--thumbnail", "50"]);
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(told.contains("  0  thumbnail") && told.contains("png; from what is decoded"), "{told}");
+    assert_eq!(std::fs::read_dir(desk.path("")).unwrap().count(), 1, "it made something");
+    assert!(!desk.run(&["process", "photo.jpg", "--thumbnail", "50"]).status.success(), "without OUT");
 }

@@ -63,3 +63,21 @@ fn all_rejected_pictures_fail_by_name() {
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("failed: in/text.jpg: unsupported-format:"), "{}", stderr(&output));
 }
+
+#[test]
+fn answers_are_written_beside_the_pictures_here_and_from_a_server() {
+    let desk = Desk::new();
+    desk.put("photo.jpg", "in/cat.jpg");
+    let (_server, url) = server(&desk);
+    for (out, rest) in [("local", &[][..]), ("remote", &["--server", &url])] {
+        let line = [&["batch", "in", "--out", out, "--info", "--thumbnail", "50"][..], rest].concat();
+        for _ in 0..2 {
+            let output = desk.run(&line);
+            assert!(output.status.success(), "{out}: {}", stderr(&output));
+        }
+        let told = std::fs::read(desk.path(&format!("{out}/cat-0-info.json"))).unwrap();
+        let info: serde_json::Value = serde_json::from_slice(&told).unwrap();
+        assert_eq!((&info["type"], &info["width"]), (&"info".into(), &1200.into()), "{out}");
+        assert!(desk.path(&format!("{out}/cat-1-thumbnail.jpg")).exists(), "{out}");
+    }
+}

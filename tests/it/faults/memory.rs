@@ -1,11 +1,13 @@
 //! `worker.memory`: pictures are computed at a time only as far as their estimates fit.
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{all_is_well, attempts, gated_group, patient, reaches, stands_at, talkative};
 use crate::broker::world::ask;
+use crate::support::client::{id, images};
 use crate::support::gate::Gate;
+use crate::support::pictures::{liar, plain_png};
 use crate::support::service::{Home, Process};
 use crate::support::until;
 
@@ -60,6 +62,17 @@ async fn picture_above_the_whole_memory_is_computed_alone() {
         let status = all_is_well(&home, &service, &group, 6).await;
         assert_eq!(attempts(&status), [1; 6], "{status}");
     }
+}
+
+/// What is allocated beyond the estimates ends the process that asks for it. A WebP's codes can take 350 times its length.
+#[tokio::test]
+async fn picture_that_takes_far_more_than_its_estimate_ends_only_its_own_process() {
+    let home = talkative(Home::sqlite()).set("worker.memory", "1").set("worker.cpu", "1");
+    let service = home.serve();
+    let form = images([("liar.webp", liar()), ("a.png", plain_png(9, 9))]);
+    let status = service.finished(id(&service.upload(form).await)).await;
+    assert_eq!((&status["succeeded"], &status["failed"]), (&json!(1), &json!(1)), "{status}");
+    assert_eq!(status["result"][0]["error"]["code"], "poison", "{status}");
 }
 
 /// Memory that a dead process had is there again, or the worker would stand still for ever.

@@ -39,6 +39,23 @@ async fn formats_names_and_pipelines_are_honoured() {
 }
 
 #[tokio::test]
+async fn info_is_an_answer_without_a_file() {
+    let home = Home::sqlite();
+    let service = home.serve();
+    let operations = json!([{"type": "info", "colors": 3}, {"type": "thumbnail", "size": [50, 50]}]);
+    let status = service.done(asking(&operations, "cat.jpg", photo())).await;
+    let result = &status["result"][0];
+    assert_eq!((&result["paths"][0], &result["outputs"][0]["path"]), (&Value::Null, &Value::Null), "{status}");
+    let info = &result["outputs"][0];
+    assert_eq!((&info["type"], &info["format"]), (&json!("info"), &json!("jpeg")));
+    assert_eq!((&info["width"], &info["height"], &info["frames"]), (&json!(1200), &json!(900), &json!(1)));
+    assert_eq!(info["blurhash"].as_str().map(str::len), Some(28));
+    assert!(info["colors"][0]["color"].as_str().is_some_and(|color| color.starts_with('#')), "{info}");
+    let thumbnail = service.file(&result["paths"][1]).await;
+    assert_eq!(decoded(&thumbnail).dimensions(), (50, 38));
+}
+
+#[tokio::test]
 async fn lower_quality_makes_a_smaller_file() {
     let home = Home::sqlite();
     let service = home.serve();

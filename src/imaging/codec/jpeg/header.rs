@@ -12,6 +12,8 @@ use crate::imaging::{Format, Result};
 
 /// Profiles beyond this are not collected.
 const MAX_ICC_BYTES: usize = 4 << 20;
+/// They are numbered with a byte.
+const MAX_ICC_CHUNKS: usize = 255;
 const MAX_EXIF_SEGMENTS: usize = 16;
 
 /// What a JPEG says before its first scan.
@@ -58,12 +60,17 @@ impl JpegHeader {
     /// Quantisation table of a component, in row-major order.
     pub(crate) fn table(&self, component: usize) -> Option<[u16; 64]> {
         let stored = self.quant_tables[usize::from(self.components.get(component)?.table & 3)]?;
-        let mut natural = [0; 64];
-        for (zigzag, &value) in stored.iter().enumerate() {
-            natural[usize::from(NATURAL_ORDER[zigzag])] = value;
-        }
-        Some(natural)
+        Some(natural(&stored))
     }
+}
+
+/// A table in row-major order, from one in zigzag order.
+pub(super) fn natural(zigzag: &[u16; 64]) -> [u16; 64] {
+    let mut table = [0; 64];
+    for (step, place) in zigzag.iter().zip(NATURAL_ORDER) {
+        table[usize::from(place)] = *step;
+    }
+    table
 }
 
 pub(crate) fn inspect<R: BufRead + Seek>(reader: R) -> Result<Facts> {
@@ -97,9 +104,17 @@ pub(crate) fn inspect<R: BufRead + Seek>(reader: R) -> Result<Facts> {
                 let body = reader.vec(length.into())?;
                 if let Some(block) = body.strip_prefix(b"Exif\0\0") {
                     exif_segments += 1;
+                    if facts.exif.is_none() {
+                        facts.exif = Some(block.to_vec());
+                    }
                     // The first block that knows it decides.
                     if facts.orientation == 1 {
                         facts.orientation = exif::orientation(block);
+                    }
+                } else if let Some(packet) = body.strip_prefix(b"http://ns.adobe.com/xap/1.0/\0") {
+                    exif_segments += 1;
+                    if facts.xmp.is_none() {
+                        facts.xmp = Some(packet.to_vec());
                     }
                 }
             }
@@ -186,9 +201,9 @@ fn quant_tables(mut body: &[u8], header: &mut JpegHeader) {
 }
 
 fn icc_chunk(body: &[u8], chunks: &mut Vec<(u8, Vec<u8>)>) {
-    let collected: usize = chunks.iter().map(|(_, data)| data.len()).sum();
     if let Some([number, _count, data @ ..]) = body.strip_prefix(b"ICC_PROFILE\0")
-        && collected + data.len() <= MAX_ICC_BYTES
+        && chunks.len() < MAX_ICC_CHUNKS
+        && chunks.iter().map(|(_, data)| data.len()).sum::<usize>() + data.len() <= MAX_ICC_BYTES
     {
         chunks.push((*number, data.to_vec()));
     }
@@ -198,6 +213,36 @@ fn assembled(mut chunks: Vec<(u8, Vec<u8>)>) -> Option<Vec<u8>> {
     chunks.sort_by_key(|(number, _)| *number);
     let in_sequence = chunks.iter().zip(1..).all(|((number, _), expected)| *number == expected);
     (in_sequence && !chunks.is_empty()).then(|| chunks.into_iter().flat_map(|(_, data)| data).collect())
+}
+
+/// How far a file consists of whole segments and the data between them.
+pub(super) struct Extent {
+    pub(super) end: usize,
+    /// Whether the marker stands there that ends a file.
+    pub(super) is_ended: bool,
+}
+
+/// Walks over a file's segments up to its end marker, or to where it is cut short.
+pub(super) fn extent(source: &[u8]) -> Extent {
+    let mut at = 2;
+    loop {
+        let rest = source.get(at..).unwrap_or_default();
+        let is_marker = |pair: &[u8]| pair[0] == 0xff && !matches!(pair[1], 0 | 0xff);
+        let Some(step) = rest.windows(2).position(is_marker) else {
+            return Extent { end: source.len(), is_ended: false };
+        };
+        let (start, marker) = (at + step, rest[step + 1]);
+        at = match (marker, rest.get(step + 2..step + 4)) {
+            (0xd9, _) => return Extent { end: start, is_ended: true },
+            // Markers without a body.
+            (0x01 | 0xd0..=0xd8, _) => start + 2,
+            (_, Some(&[high, low])) => start + 2 + usize::from(u16::from_be_bytes([high, low])),
+            _ => source.len() + 1,
+        };
+        if at > source.len() {
+            return Extent { end: start, is_ended: false };
+        }
+    }
 }
 
 /// The row-major index of each zigzag position.
@@ -233,3 +278,28 @@ pub(super) const STANDARD_CHROMA: [u8; 64] = [
     99, 99, 99, 99, 99, 99, 99, 99,
     99, 99, 99, 99, 99, 99, 99, 99,
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_beyond_what_a_byte_numbers_are_not_collected() {
+        // Empty ones never reach the limit of bytes: 200,000 of them took the probe ten seconds.
+        let mut chunks = Vec::new();
+        for _ in 0..1000 {
+            icc_chunk(b"ICC_PROFILE\0\x01\x01", &mut chunks);
+        }
+        assert_eq!(chunks.len(), MAX_ICC_CHUNKS);
+    }
+
+    #[test]
+    fn extent_ends_with_the_last_whole_segment() {
+        // A comment, a scan with a stuffed byte and a restart, and the end.
+        let file = b"\xff\xd8\xff\xfe\0\x04\xff\xd9\xff\xda\0\x03\x01\x07\xff\0\x07\xff\xd0\x07\xff\xd9";
+        for (cut, end) in [(22, 20), (21, 21), (20, 20), (13, 13), (12, 8), (10, 8), (9, 9), (8, 8), (7, 2), (2, 2)] {
+            let Extent { end: found, is_ended } = extent(&file[..cut]);
+            assert_eq!((found, is_ended), (end, cut == 22), "cut at {cut}");
+        }
+    }
+}

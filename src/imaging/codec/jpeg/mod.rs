@@ -2,8 +2,9 @@
 //!
 //! The guard: limits on parsing (scans above all), frames with four subsampled components go to
 //! zune (they panic otherwise), decoding is strict, and only what libjpeg-turbo-rs is known to be
-//! too strict about is tried again with zune. Truncated files are refused, not filled with grey.
+//! too strict about is tried again with zune. Truncated files are refused, or filled with grey where that is asked for.
 
+pub(crate) mod coefficients;
 mod header;
 
 use libjpeg_turbo_rs::{DecodeLimits, Decoder, Encoder, JpegError, PixelFormat, ScalingFactor, Subsampling};
@@ -11,13 +12,16 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use super::reader::{corrupt, truncated, unsupported};
-use super::{Facts, icc};
+use super::encode::Coding;
+use super::reader::{self, corrupt, truncated, unsupported};
+use super::{Decoded, Facts, Picture, Reading, icc};
+use crate::imaging::operation::Chroma;
 use crate::imaging::raster::{Channels, Raster};
 use crate::imaging::{Code, Error, Format, Limits, Result};
 
 pub(crate) use header::JpegHeader;
 pub(super) use header::inspect;
+use header::{Extent, extent, natural};
 
 /// More than any real progression has, and few enough to end promptly.
 const MAX_SCANS: usize = 100;
@@ -40,16 +44,12 @@ pub(crate) struct Kept {
 
 /// Where nothing else is asked for.
 pub(crate) const DEFAULT_QUALITY: u8 = 82;
+/// From here on chroma is kept whole where nothing else is asked for.
+pub(crate) const FULL_CHROMA_QUALITY: u8 = 95;
+/// From this effort on Huffman tables are made for the picture.
+pub(crate) const OPTIMISED_EFFORT: u8 = 5;
 
 impl Tables {
-    /// The quality for a format that knows no tables.
-    pub(crate) fn quality(&self) -> u8 {
-        match self {
-            Self::Quality(quality) => *quality,
-            Self::Kept(_) => DEFAULT_QUALITY,
-        }
-    }
-
     /// The source's own tables, if an encoder can write with them; its sampling turns with it.
     pub(crate) fn kept(header: &JpegHeader, orientation: u8) -> Option<Self> {
         let luma = header.table(0)?;
@@ -85,39 +85,73 @@ impl Tables {
             return None;
         }
         (1..=100).find(|&quality| {
-            let scale = u32::from(libjpeg_turbo_rs::quality_scaling(quality) as u16);
-            let scaled = |base: &[u8; 64], table: &[u16; 64]| {
-                base.iter()
-                    .zip(table)
-                    .all(|(&base, &value)| ((u32::from(base) * scale + 50) / 100).clamp(1, 255) == u32::from(value))
-            };
-            scaled(&header::STANDARD_LUMA, &kept.luma) && scaled(&header::STANDARD_CHROMA, &kept.chroma)
+            let [luma, chroma] = standard_tables(quality).map(|table| natural(&table));
+            luma == kept.luma && chroma == kept.chroma
         })
     }
 }
 
+/// The standard tables for luma and chroma at a quality, in zigzag order.
+pub(crate) fn standard_tables(quality: u8) -> [[u16; 64]; 2] {
+    let scale = u32::from(libjpeg_turbo_rs::quality_scaling(quality) as u16);
+    [&header::STANDARD_LUMA, &header::STANDARD_CHROMA].map(|base| {
+        header::NATURAL_ORDER.map(|place| {
+            let step = u32::from(base[usize::from(place)]);
+            ((step * scale + 50) / 100).clamp(1, 255) as u16
+        })
+    })
+}
+
 /// Decodes at 1/`shrink` of the size.
-pub(super) fn decode(source: &[u8], facts: &Facts, shrink: u8, limits: &Limits) -> Result<Raster> {
+pub(super) fn decode(source: &[u8], facts: &Facts, reading: &Reading<'_>) -> Result<Decoded> {
     let Some(header) = &facts.jpeg else {
         return Err(corrupt(Format::Jpeg, "no header was read"));
     };
+    if (reading.interrupted)() {
+        return Err(reader::interrupted());
+    }
+    // Its decoder takes what is missing for zeros, and says nothing.
+    let mut cut_short = header.arithmetic && !extent(source).is_ended;
+    if cut_short && !reading.lenient {
+        return Err(truncated(Format::Jpeg, "the data ends before the picture does"));
+    }
     let subsampled = header.components.iter().any(|c| (c.h, c.v) != (1, 1));
     let raster = if header.components.len() == 4 && subsampled {
-        with_zune(source, facts, limits)?
+        with_zune(source, facts, reading.limits)?
     } else {
-        match with_turbo(source, facts, shrink, limits) {
-            Err(Strictness::Perhaps(error)) => with_zune(source, facts, limits).map_err(|_| error)?,
+        match with_turbo(source, facts, reading, false) {
+            Err(Strictness::Perhaps(error)) => with_zune(source, facts, reading.limits).map_err(|_| error)?,
+            Err(Strictness::No(error)) if reading.lenient && error.code == Code::TruncatedImage => {
+                cut_short = true;
+                with_turbo(&ended(source), facts, reading, true).map_err(Strictness::into_error)?
+            }
             Err(Strictness::No(error)) => return Err(error),
             Ok(raster) => raster,
         }
     };
-    Ok(icc::to_srgb(raster, facts.icc.as_deref()))
+    let picture = Picture::from(raster).in_srgb(facts.icc.as_deref(), reading);
+    Ok(Decoded { picture, truncated: cut_short })
+}
+
+/// A file that was cut short, up to its last whole segment and with the marker that ends one: progressive ones are not
+/// read without.
+fn ended(source: &[u8]) -> Vec<u8> {
+    let Extent { end, .. } = extent(source);
+    [&source[..end], &[0xff, 0xd9]].concat()
 }
 
 /// Whether a failure may be due to libjpeg-turbo-rs being stricter than other decoders.
 enum Strictness {
     Perhaps(Error),
     No(Error),
+}
+
+impl Strictness {
+    fn into_error(self) -> Error {
+        match self {
+            Self::Perhaps(error) | Self::No(error) => error,
+        }
+    }
 }
 
 /// The parser's limits; everything libjpeg-turbo-rs decodes goes through them.
@@ -137,10 +171,17 @@ pub(crate) fn decoder<'a>(source: &'a [u8], limits: &Limits) -> std::result::Res
     Ok(decoder)
 }
 
-fn with_turbo(source: &[u8], facts: &Facts, shrink: u8, limits: &Limits) -> std::result::Result<Raster, Strictness> {
-    let mut decoder = decoder(source, limits).map_err(judged)?;
-    if shrink > 1 {
-        decoder.set_scale(ScalingFactor::try_new(1, shrink.into()).map_err(judged)?);
+fn with_turbo(
+    source: &[u8],
+    facts: &Facts,
+    reading: &Reading<'_>,
+    lenient: bool,
+) -> std::result::Result<Raster, Strictness> {
+    let mut decoder = decoder(source, reading.limits).map_err(judged)?;
+    // What is missing becomes grey.
+    decoder.set_lenient(lenient);
+    if reading.shrink > 1 {
+        decoder.set_scale(ScalingFactor::try_new(1, reading.shrink.into()).map_err(judged)?);
     }
     let components = decoder.header().components.len();
     decoder.set_output_format(match components {
@@ -234,24 +275,34 @@ fn cmyk_of_ycck(pixels: &mut [u8]) {
     }
 }
 
-/// 4:2:0 with the standard Huffman tables, unless `tables` says otherwise. Alpha must be gone.
+/// 4:2:0 with the standard Huffman tables, unless `tables` says otherwise. What alpha there is goes over white.
+#[cfg(test)]
 pub(crate) fn encode(raster: &Raster, tables: &Tables) -> Result<Vec<u8>> {
-    let raster = raster.over_white();
-    if raster.width.max(raster.height) > 65_500 {
-        return Err(Error::new(Code::OutputTooLarge, "JPEG holds at most 65500 pixels a side"));
+    let mut coding = Coding::default();
+    match tables {
+        Tables::Quality(quality) => coding.quality = Some(*quality),
+        Tables::Kept(kept) => coding.kept = Some(kept.clone()),
     }
+    encode_as(raster, &coding)
+}
+
+/// What alpha there is goes over white.
+pub(crate) fn encode_as(raster: &Raster, coding: &Coding) -> Result<Vec<u8>> {
+    let raster = raster.over_white();
     let format = match raster.channels {
         Channels::Gray => PixelFormat::Grayscale,
         _ => PixelFormat::Rgb,
     };
     let encoder = Encoder::new(&raster.data, raster.width as usize, raster.height as usize, format);
-    let encoder = match tables {
+    let encoder = match coding.tables() {
         Tables::Quality(quality) => {
-            let sampling = match raster.channels {
-                Channels::Gray => Subsampling::S444,
+            let sampling = match (raster.channels, coding.chroma) {
+                (Channels::Gray, _) | (_, Some(Chroma::Full)) => Subsampling::S444,
+                (_, Some(Chroma::Half)) => Subsampling::S422,
+                (_, None) if quality >= FULL_CHROMA_QUALITY => Subsampling::S444,
                 _ => Subsampling::S420,
             };
-            encoder.quality(*quality).subsampling(sampling)
+            encoder.quality(quality).subsampling(sampling)
         }
         Tables::Kept(kept) => encoder
             .quant_table(0, kept.luma)
@@ -259,5 +310,10 @@ pub(crate) fn encode(raster: &Raster, tables: &Tables) -> Result<Vec<u8>> {
             .force_baseline(true)
             .subsampling(kept.sampling),
     };
-    encoder.encode().map_err(|error| Error::new(Code::DecoderFailure, format!("writing JPEG: {error}")))
+    let optimised = coding.progressive || coding.effort >= OPTIMISED_EFFORT;
+    encoder
+        .progressive(coding.progressive)
+        .optimize_huffman(optimised)
+        .encode()
+        .map_err(|error| Error::new(Code::DecoderFailure, format!("writing JPEG: {error}")))
 }

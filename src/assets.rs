@@ -1,0 +1,139 @@
+//! The folders in which an operator keeps fonts and overlays for watermarks.
+//!
+//! Fonts are read once, when a process starts; an overlay when a picture asks for it.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::imaging;
+
+/// What ends the name of a font's file.
+const FONTS: [&str; 4] = ["ttf", "otf", "ttc", "otc"];
+/// Bytes that the fonts of a folder may have in all: every process that draws holds them.
+const MAX_FONTS: u64 = 256 << 20;
+/// Bytes of an overlay's file.
+const MAX_OVERLAY: u64 = 16 << 20;
+/// Names that an error lists.
+const LISTED: usize = 20;
+
+/// Where the fonts and overlays are, where there are any.
+#[derive(Debug, Clone, Default)]
+pub struct Folders {
+    pub fonts: Option<PathBuf>,
+    pub overlays: Option<PathBuf>,
+}
+
+impl Folders {
+    /// As flags of `pixmill compute`.
+    pub fn arguments(&self) -> Vec<OsString> {
+        let folders = [("--fonts", &self.fonts), ("--overlays", &self.overlays)];
+        let given = folders.into_iter().filter_map(|(flag, folder)| Some([flag.into(), folder.clone()?.into()]));
+        given.flatten().collect()
+    }
+
+    /// Makes them known to this process, before its first picture.
+    ///
+    /// # Errors
+    /// For a folder that cannot be read, and a font in it that is none.
+    pub fn provide(self) -> Result<()> {
+        let fonts = match &self.fonts {
+            Some(folder) => read_fonts(folder)
+                .with_context(|| format!("cannot read fonts from {} (watermark.fonts)", folder.display()))?,
+            None => Vec::new(),
+        };
+        let overlays = self.overlays.map(|folder| {
+            list(&folder)
+                .with_context(|| format!("cannot read overlays from {} (watermark.overlays)", folder.display()))?;
+            let read: Box<imaging::ReadOverlay> = Box::new(move |name| read_overlay(&folder, name));
+            anyhow::Ok(read)
+        });
+        imaging::provide(fonts, overlays.transpose()?)
+            .map_err(|error| anyhow::anyhow!("watermark.fonts: {}", error.detail))
+    }
+}
+
+/// The folder's fonts by their file stems, in the order of their names.
+fn read_fonts(folder: &Path) -> Result<Vec<(String, Vec<u8>)>> {
+    let mut fonts = Vec::new();
+    let mut bytes = 0;
+    for name in list(folder)? {
+        let path = folder.join(&name);
+        let ending = path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
+        if !ending.is_some_and(|ending| FONTS.contains(&ending.as_str())) {
+            continue;
+        }
+        bytes += fs::metadata(&path)?.len();
+        anyhow::ensure!(bytes <= MAX_FONTS, "the fonts have more than {MAX_FONTS} bytes");
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        fonts.push((stem, fs::read(&path).with_context(|| name)?));
+    }
+    Ok(fonts)
+}
+
+/// `name` is a bare file name: imaging has seen to that.
+fn read_overlay(folder: &Path, name: &str) -> io::Result<Vec<u8>> {
+    let path = folder.join(name);
+    let there = fs::metadata(&path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => io::Error::new(error.kind(), absent(folder)),
+        _ => error,
+    })?;
+    if !there.is_file() {
+        return Err(io::Error::other("is not a file"));
+    }
+    if there.len() > MAX_OVERLAY {
+        return Err(io::Error::other(format!("{} bytes exceed the limit of {MAX_OVERLAY}", there.len())));
+    }
+    fs::read(path)
+}
+
+fn absent(folder: &Path) -> String {
+    let mut names = list(folder).unwrap_or_default();
+    if names.is_empty() {
+        return "is not there; watermark.overlays is empty".into();
+    }
+    let more = if names.len() > LISTED { ", …" } else { "" };
+    names.truncate(LISTED);
+    format!("is not there; there are {}{more}", names.join(", "))
+}
+
+/// The names of a folder's files, in order, hidden ones left out.
+fn list(folder: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if !name.starts_with('.') {
+            names.push(name);
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fonts_are_read_by_stem_and_all_else_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["b.TTF", "a.otf", "readme.txt", ".hidden.ttf"] {
+            fs::write(folder.path().join(name), name).unwrap();
+        }
+        let stems: Vec<String> = read_fonts(folder.path()).unwrap().into_iter().map(|(stem, _)| stem).collect();
+        assert_eq!(stems, ["a", "b"]);
+    }
+
+    #[test]
+    fn missing_overlay_is_answered_with_those_that_there_are() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("logo.png"), "x").unwrap();
+        assert_eq!(read_overlay(folder.path(), "logo.png").unwrap(), b"x");
+        let said = read_overlay(folder.path(), "log.png").unwrap_err().to_string();
+        assert!(said.contains("there are logo.png"), "{said}");
+        assert!(read_overlay(folder.path(), ".").is_err());
+    }
+}
