@@ -36,6 +36,9 @@ pub use overlay::Read as ReadOverlay;
 /// What a picture takes beside its pixels: tables, a thread's stack, glyphs, a profile that is unpacked.
 const OVERHEAD: u64 = 8 << 20;
 
+/// What the resampler's weights take, in bytes a pixel along a side of what it reads.
+const WEIGHTS: u64 = 400;
+
 /// Makes fonts and overlays known to this process, before its first picture: each font's file stem and content, and how an
 /// overlay's bytes are had.
 ///
@@ -126,8 +129,8 @@ pub fn probe<R: BufRead + Seek>(reader: R, limits: &Limits) -> Result<Header> {
 
 /// The most memory that [`process`] takes for a source of this length and header, in bytes.
 ///
-/// `bytes + decoding × pixels of the source + making × pixels of the largest picture made + 8 MiB`, and for AVIF and JPEG XL
-/// 16 MiB; and what a watermark takes beside the picture. The bytes a pixel are by format, and no picture measured here
+/// `bytes + decoding × pixels of the source + making × pixels of the largest picture made + 400 × (width + height) + 8 MiB`,
+/// and for AVIF, JPEG XL and WebP 16 MiB; and what a watermark takes beside the picture. The bytes a pixel are by format, and no picture measured here
 /// exceeds them; most stay far below. Animated outputs add what their writers keep, and their files; a resize in linear
 /// light its copies of 16 bits.
 pub fn estimate(bytes: u64, header: &Header, operations: &[Operation], limits: &Limits) -> u64 {
@@ -141,7 +144,8 @@ pub fn estimate(bytes: u64, header: &Header, operations: &[Operation], limits: &
         operations.iter().map(writing).fold((0, 0), |most, one| (most.0.max(one.0), most.1.max(one.1)));
     let longest = u64::from(header.width.max(header.height)).max(2 * made.isqrt());
     let marks = ops::watermark::memory(operations, made.max(source), longest);
-    let stills = source * decoding + made * making.max(writing) + searching + codec::overhead(header.format);
+    let weights = (u64::from(header.width) + u64::from(header.height)) * WEIGHTS;
+    let stills = source * decoding + made * making.max(writing) + searching + weights + codec::overhead(header.format);
     let is_linear = |action: &Action| matches!(action, Action::Resize(resize) if resize.linear);
     let light = if operations.iter().flat_map(Operation::actions).any(is_linear) {
         made.max(source) * codec::light_bytes_a_pixel(header)

@@ -237,6 +237,7 @@ pub(crate) fn light_bytes_a_pixel(header: &Header) -> u64 {
 pub(crate) fn overhead(format: Format) -> u64 {
     match format {
         Format::Avif | Format::Jxl => jxl::BYTES_AT_LEAST,
+        Format::WebP => webp::BYTES_AT_LEAST,
         _ => 0,
     }
 }

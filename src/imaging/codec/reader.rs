@@ -64,6 +64,10 @@ impl<R: BufRead + Seek> HeaderReader<R> {
         self.inner.seek_relative(len).map_err(|error| self.failed(&error))
     }
 
+    pub(super) fn position(&mut self) -> Result<u64> {
+        self.inner.stream_position().map_err(|error| self.failed(&error))
+    }
+
     pub(super) fn seek(&mut self, position: u64) -> Result<()> {
         self.inner.seek(SeekFrom::Start(position)).map(|_| ()).map_err(|error| self.failed(&error))
     }

@@ -11,6 +11,8 @@ use crate::imaging::{Code, Format, Limits, Result};
 
 /// Profiles beyond this are not read.
 const MAX_PROFILE_BYTES: u32 = 4 << 20;
+/// VP8's parts tell their lengths in 24 bits, and the decoder has room for one before it finds that it is not there.
+pub(super) const BYTES_AT_LEAST: u64 = 16 << 20;
 /// EXIF and XMP beyond this are not read.
 const MAX_METADATA_BYTES: u32 = 1 << 20;
 
@@ -18,6 +20,29 @@ pub(super) fn inspect<R: BufRead + Seek>(reader: R, limits: &Limits) -> Result<F
     let mut reader = HeaderReader::new(reader, Format::WebP);
     reader.skip(12)?;
     let (kind, length) = (reader.bytes::<4>()?, reader.le32()?);
+    if &kind != b"VP8X" {
+        let (width, height) = bitstream(&mut reader, kind)?.ok_or_else(|| reader.corrupt("it holds no picture"))?;
+        return Ok(Facts::new(Format::WebP, width, height, 1));
+    }
+    let flags = reader.byte()?;
+    reader.skip(3)?;
+    let (width, height) = (side(&mut reader)?, side(&mut reader)?);
+    reader.skip(padded(length).saturating_sub(10))?;
+    let mut facts = Facts::new(Format::WebP, width, height, 1);
+    let mut frames = 0;
+    match walk(&mut reader, &mut facts, &mut frames, limits.max_frames) {
+        // Like a GIF's frames: a file cut short is the decoder's to judge.
+        Err(error) if error.code == Code::TruncatedImage => {}
+        walked => walked?,
+    }
+    if flags & 0x02 != 0 {
+        facts.header.frames = frames.max(1);
+    }
+    Ok(facts)
+}
+
+/// The size that a frame's own data tell, from the beginning of a `VP8 ` or `VP8L` chunk's content.
+fn bitstream<R: BufRead + Seek>(reader: &mut HeaderReader<R>, kind: [u8; 4]) -> Result<Option<(u32, u32)>> {
     match &kind {
         b"VP8 " => {
             reader.skip(3)?;
@@ -25,32 +50,23 @@ pub(super) fn inspect<R: BufRead + Seek>(reader: R, limits: &Limits) -> Result<F
                 return Err(reader.corrupt("its frame does not begin as VP8 does"));
             }
             let (width, height) = (reader.le16()? & 0x3fff, reader.le16()? & 0x3fff);
-            Ok(Facts::new(Format::WebP, width.into(), height.into(), 1))
+            Ok(Some((width.into(), height.into())))
         }
         b"VP8L" => {
             if reader.byte()? != 0x2f {
                 return Err(reader.corrupt("its frame does not begin as VP8L does"));
             }
             let bits = reader.le32()?;
-            Ok(Facts::new(Format::WebP, (bits & 0x3fff) + 1, (bits >> 14 & 0x3fff) + 1, 1))
+            Ok(Some(((bits & 0x3fff) + 1, (bits >> 14 & 0x3fff) + 1)))
         }
-        b"VP8X" => {
-            let flags = reader.byte()?;
-            reader.skip(3)?;
-            let side = |b: [u8; 3]| u32::from_le_bytes([b[0], b[1], b[2], 0]) + 1;
-            let (width, height) = (side(reader.bytes()?), side(reader.bytes()?));
-            reader.skip(padded(length).saturating_sub(10))?;
-            let mut facts = Facts::new(Format::WebP, width, height, 1);
-            let mut frames = 0;
-            // Like a GIF's frames: a file cut short is the decoder's to judge.
-            let _ = walk(&mut reader, &mut facts, &mut frames, limits.max_frames);
-            if flags & 0x02 != 0 {
-                facts.header.frames = frames.max(1);
-            }
-            Ok(facts)
-        }
-        _ => Err(reader.corrupt("it holds no picture")),
+        _ => Ok(None),
     }
+}
+
+/// 24 bits hold a side less one.
+fn side<R: BufRead + Seek>(reader: &mut HeaderReader<R>) -> Result<u32> {
+    let [a, b, c] = reader.bytes()?;
+    Ok(u32::from_le_bytes([a, b, c, 0]) + 1)
 }
 
 fn walk<R: BufRead + Seek>(
@@ -59,13 +75,14 @@ fn walk<R: BufRead + Seek>(
     frames: &mut u32,
     max_frames: u32,
 ) -> Result<()> {
+    let canvas = (facts.header.width, facts.header.height);
     while *frames <= max_frames {
         let (kind, length) = (reader.bytes::<4>()?, reader.le32()?);
+        let next = reader.position()? + padded(length);
         let most = if &kind == b"ICCP" { MAX_PROFILE_BYTES } else { MAX_METADATA_BYTES };
         match &kind {
             b"EXIF" | b"ICCP" | b"XMP " if length <= most => {
                 let bytes = reader.vec(length as usize)?;
-                reader.skip(u64::from(length & 1))?;
                 match &kind {
                     b"EXIF" => {
                         facts.orientation = exif::orientation(&bytes);
@@ -74,14 +91,42 @@ fn walk<R: BufRead + Seek>(
                     b"XMP " => facts.xmp = Some(bytes),
                     _ => facts.icc = Some(bytes),
                 }
-                continue;
             }
-            b"ANMF" => *frames += 1,
-            _ => {}
+            b"ANMF" => {
+                *frames += 1;
+                frame(reader)?;
+            }
+            _ => fits(reader, kind, canvas)?,
         }
-        reader.skip(padded(length))?;
+        let read = reader.position()?;
+        reader.skip(next.checked_sub(read).ok_or_else(|| reader.corrupt("a chunk ends inside its frame"))?)?;
     }
     Ok(())
+}
+
+/// One frame of an animation, from the beginning of its chunk's content.
+fn frame<R: BufRead + Seek>(reader: &mut HeaderReader<R>) -> Result<()> {
+    reader.skip(6)?;
+    let size = (side(reader)?, side(reader)?);
+    reader.skip(4)?;
+    let (mut kind, length) = (reader.bytes::<4>()?, reader.le32()?);
+    if &kind == b"ALPH" {
+        reader.skip(padded(length))?;
+        kind = reader.bytes()?;
+        reader.skip(4)?;
+    }
+    fits(reader, kind, size)
+}
+
+/// A frame is decoded at the size that its own data tell, and compared with its place only then.
+fn fits<R: BufRead + Seek>(reader: &mut HeaderReader<R>, kind: [u8; 4], place: (u32, u32)) -> Result<()> {
+    match bitstream(reader, kind)? {
+        Some(size) if size != place => {
+            Err(reader
+                .corrupt(&format!("a frame's data are {}×{} and its place {}×{}", size.0, size.1, place.0, place.1)))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Chunks are padded to even lengths.

@@ -14,6 +14,9 @@ pub(crate) const LUMA: [f32; 3] = [0.299, 0.587, 0.114];
 /// Sepia as the W3C's filter effects define it.
 const SEPIA: [[f32; 3]; 3] = [[0.393, 0.769, 0.189], [0.349, 0.686, 0.168], [0.272, 0.534, 0.131]];
 
+/// Pixels that are mixed at a time.
+const BLOCK: usize = 64;
+
 pub(crate) fn brightness<S: Sample>(picture: Raster<S>, factor: f32) -> Raster<S> {
     curve(picture, |v| v * factor)
 }
@@ -156,13 +159,27 @@ fn mix<S: Sample>(mut picture: Raster<S>, rows: [[f32; 3]; 3]) -> Raster<S> {
     picture
 }
 
+/// In blocks whose channels are taken apart first: pixels of three values do not fit registers, rows of one channel do.
 #[inline(always)]
 fn mixed<S: Sample, const N: usize>(data: &mut [S], rows: &[[f32; 3]; 3]) {
-    for pixel in data.as_chunks_mut::<N>().0 {
-        let [r, g, b] = [pixel[0], pixel[1], pixel[2]].map(|v| v.number() as f32);
-        for (value, row) in pixel.iter_mut().zip(rows) {
-            let sum = row[0] * r + row[1] * g + row[2] * b + 0.5;
-            *value = S::from_number(sum.max(0.0) as u32);
+    let mut planes = [[0.0; BLOCK]; 3];
+    let mut made = [S::default(); BLOCK];
+    for pixels in data.as_chunks_mut::<N>().0.chunks_mut(BLOCK) {
+        for (channel, plane) in planes.iter_mut().enumerate() {
+            for (value, pixel) in plane.iter_mut().zip(&*pixels) {
+                *value = pixel[channel].number() as f32;
+            }
+        }
+        let [reds, greens, blues] = &planes;
+        for (channel, row) in rows.iter().enumerate() {
+            for (value, ((r, g), b)) in made.iter_mut().zip(reds.iter().zip(greens).zip(blues)) {
+                let sum = row[0] * r + row[1] * g + row[2] * b + 0.5;
+                // Through i32, which registers convert to; u32 they do not.
+                *value = S::from_number((sum.max(0.0) as i32) as u32);
+            }
+            for (pixel, &value) in pixels.iter_mut().zip(&made) {
+                pixel[channel] = value;
+            }
         }
     }
 }
