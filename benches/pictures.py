@@ -18,6 +18,7 @@ import pathlib
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont, ImageOps
@@ -44,11 +45,16 @@ def opened(data, size=None):
         # Pillow's own reduced decode, which thumbnail() asks for by itself.
         picture.draft("RGB", size)
     picture.load()
-    return picture
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
 
 
 def small(picture):
     return picture.resize((800, 600), Image.LANCZOS)
+
+
+def scaled(data, kind, **options):
+    """What PHOTO is at 800×600, in another format."""
+    return saved(small(opened(data)), kind, **options)
 
 
 def thumbnail(picture):
@@ -78,6 +84,14 @@ def main_job(data):
 
 SEPIA = (0.393, 0.769, 0.189, 0, 0.349, 0.686, 0.168, 0, 0.272, 0.534, 0.131, 0)
 
+# What PHOTO is written as for the cases that begin with "from".
+SOURCES = {"png": {}, "webp": {"quality": 82}, "avif": {"quality": 60}, "gif": {}, "tiff": {}, "bmp": {}}
+
+
+def resized(kind, quality=None):
+    return {"type": "resize", "width": 800, "height": 600, "format": kind, "quality": quality}
+
+
 # Name, operations (each at quality 75 unless it has one), Pillow's way.
 CASES = [
     ("main", [{"type": "resize", "width": 800, "height": 600}, {"type": "thumbnail", "size": [150, 150]},
@@ -86,10 +100,12 @@ CASES = [
     ("thumbnail", {"type": "thumbnail", "size": [150, 150]}, own_thumbnail),
     ("watermark", {"type": "watermark", "text": "MySite"}, lambda d: jpeg(marked(opened(d)))),
     ("convert", {"type": "convert", "format": "jpeg"}, lambda d: jpeg(opened(d))),
-    ("to png", {"type": "resize", "width": 800, "height": 600, "format": "png", "quality": None},
-     lambda d: saved(small(opened(d)), "PNG")),
-    ("to webp", {"type": "resize", "width": 800, "height": 600, "format": "webp", "quality": 82},
-     lambda d: saved(small(opened(d)), "WEBP", quality=82)),
+    ("to png", resized("png"), lambda d: scaled(d, "PNG")),
+    ("to webp", resized("webp", 82), lambda d: scaled(d, "WEBP", quality=82)),
+    ("to avif", resized("avif", 60), lambda d: scaled(d, "AVIF", quality=60, max_threads=1)),
+    ("to gif", resized("gif"), lambda d: scaled(d, "GIF")),
+    ("to tiff", resized("tiff"), lambda d: scaled(d, "TIFF", compression="tiff_adobe_deflate")),
+    *((f"from {kind}", resized("jpeg", 75), lambda d: jpeg(small(opened(d)))) for kind in SOURCES),
     ("cover", {"type": "resize", "width": 600, "height": 600, "fit": "cover"},
      lambda d: jpeg(ImageOps.fit(opened(d), (600, 600), Image.LANCZOS))),
     ("crop", {"type": "crop", "left": 500, "top": 400, "width": 1200, "height": 1000},
@@ -148,12 +164,16 @@ def main():
     arguments.add_argument("--only", nargs="*")
     arguments.add_argument("--json", action="store_true")
     asked = arguments.parse_args()
-    data = pathlib.Path(asked.photo).read_bytes()
+    folder = tempfile.TemporaryDirectory()
+    sources = {}
+    for kind, options in SOURCES.items():
+        path = sources[f"from {kind}"] = f"{folder.name}/photo.{kind}"
+        Image.open(asked.photo).save(path, **options)
     # As a worker has its children do (src/worker/child.rs).
     ours = Asked(asked.ours, "--bench", MALLOC_MMAP_THRESHOLD_="1073741824", MALLOC_TRIM_THRESHOLD_="134217728")
     sharps = Asked("node", HERE / "pictures.js") if os.environ.get("SHARP_DIR") else None
 
-    def pillows(way):
+    def pillows(way, data):
         started = time.perf_counter()
         size = way(data)
         return (time.perf_counter() - started) * 1000, size
@@ -164,10 +184,12 @@ def main():
     for name, wanted, way in CASES:
         if asked.only and name not in asked.only:
             continue
+        photo = sources.get(name, asked.photo)
+        data = pathlib.Path(photo).read_bytes()
         ways = {
-            "ours": lambda: ours.ask(asked.photo, operations(wanted)),
-            "pillow": lambda: pillows(way),
-            "sharp": lambda: sharps.ask(asked.photo, name) if sharps else (None, ""),
+            "ours": lambda: ours.ask(photo, operations(wanted)),
+            "pillow": lambda: pillows(way, data),
+            "sharp": lambda: sharps.ask(photo, name) if sharps else (None, ""),
         }
         times, sizes = {key: [] for key in ways}, {}
         for run in range(asked.runs + 1):
