@@ -24,6 +24,7 @@ use tracing_subscriber::fmt::format::FmtSpan;
 
 use crate::assets::Folders;
 use crate::config::{Config, Log, LogFormat, Override};
+use crate::http;
 use crate::worker::{Shutdown, compute};
 
 /// Resize, watermark and convert pictures, from a job queue that loses none.
@@ -57,6 +58,8 @@ enum Command {
     Control(control::Args),
     /// Show or check the settings.
     Config(config::Config),
+    /// Print the HTTP API's description in OpenAPI 3.1, as the server gives it at /openapi.json.
+    Openapi,
     /// What a worker starts to have pictures computed.
     #[command(hide = true)]
     Compute {
@@ -130,6 +133,10 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::Serve(serve)) => serve::run(&serve, file)?,
         Some(Command::Worker(worker)) => worker::run(&worker, file)?,
         Some(Command::Config(config)) => config::run(&config, file)?,
+        Some(Command::Openapi) => {
+            let config = Config::load(file, Vec::new())?;
+            println!("{:#}", http::openapi(&config.limits, &config.queue));
+        }
         Some(Command::Compute { threads, niceness, fonts, overlays }) => {
             Folders { fonts, overlays }.provide()?;
             compute(threads, niceness)?;

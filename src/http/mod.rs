@@ -8,6 +8,7 @@ mod files;
 mod groups;
 mod health;
 mod linger;
+mod openapi;
 mod problem;
 mod uploads;
 
@@ -33,6 +34,7 @@ use crate::queue::Broker;
 use crate::storage::Storage;
 
 pub use access::Access;
+pub use openapi::document as openapi;
 use problem::{Problem, UrlPath};
 
 /// What the handlers work with.
@@ -59,7 +61,10 @@ pub fn router(services: Services) -> Router {
         .route("/files/{group}/{job}/{run}/{file}", get(files::file))
         .route("/metrics", get(health::metrics))
         .route_layer(middleware::from_fn_with_state(services.clone(), access::guard));
-    let open = Router::new().route("/healthz", get(health::alive)).route("/readyz", get(health::ready));
+    let open = Router::new()
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/openapi.json", get(openapi::openapi));
     guarded
         .merge(open)
         .fallback(problem::no_such_route)

@@ -17,7 +17,7 @@ use crate::imaging::{Operation, operation};
 use crate::submission::{Options, Submission};
 
 /// With the caller's name before it, a key stays within what the broker takes.
-const MOST_KEY_CHARS: usize = 200;
+pub(super) const MOST_KEY_CHARS: usize = 200;
 
 pub(super) async fn upload(
     State(services): State<Arc<Services>>,

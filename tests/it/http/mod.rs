@@ -6,6 +6,7 @@ mod contract;
 mod files;
 mod forms;
 mod keys;
+mod openapi;
 mod operations;
 mod pictures;
 mod retries;
