@@ -10,6 +10,7 @@
 //! | `g:<id>` | HASH of the group: its counters, `m:<n>` for the ids of its nth chunk, `r:<index>` for each job that ended |
 //! | `delayed`, `lease` | ZSET of ids by the time they are due (held ones: never), or their lease runs out |
 //! | `dead`, `finished` | ZSET of failed jobs, and of finished groups, by the time of their end |
+//! | `groups` | ZSET of groups by the time they were enqueued |
 //! | `cancels` | HASH of groups whose cancel has not reached all their jobs: the next chunk |
 //! | `queues` | HASH of depths, `<queue>:<class>:<state>`, and of paused queues, `<queue>::paused` |
 //! | `wake:<queue>:<class>` | LIST of at most one token |
@@ -24,6 +25,7 @@
 mod control;
 mod events;
 mod link;
+mod listing;
 mod mail;
 mod reads;
 mod script;
@@ -215,7 +217,7 @@ impl RedisBroker {
 
     pub async fn wait(&self, queues: &[String], class: Class, timeout: Duration) -> Result<()> {
         let tokens = queues.iter().map(|queue| format!("{}wake:{queue}:{}", self.prefix, class.as_str()));
-        self.waiters.wait(&self.link, tokens, timeout).await
+        self.waiters.pop(&self.link, tokens, timeout).await
     }
 
     pub async fn group(&self, id: GroupId) -> Result<Option<Group>> {
@@ -249,6 +251,14 @@ impl RedisBroker {
 
     pub async fn events(&self, after: Option<&str>, limit: usize) -> Result<Vec<Event>> {
         events::read(&self.link, &self.prefix, after, limit).await
+    }
+
+    pub async fn last_event(&self) -> Result<Option<String>> {
+        events::last(&self.link, &self.prefix).await
+    }
+
+    pub async fn await_event(&self, after: Option<&str>, timeout: Duration) -> Result<()> {
+        self.waiters.wait(&self.link, events::next(&self.prefix, after, timeout)?, timeout).await
     }
 
     pub async fn reconnect(&self) {

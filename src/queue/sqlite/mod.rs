@@ -11,6 +11,7 @@ mod enqueue;
 mod events;
 mod keys;
 mod ledger;
+mod listing;
 mod mail;
 mod reads;
 mod schema;
@@ -29,8 +30,8 @@ use tokio::sync::Notify;
 
 use super::clock::millis;
 use super::{
-    Beat, CHUNK, Claim, ClaimRequest, Clock, Error, Event, Group, GroupResult, Index, Job, Lease, Listed, NewGroup,
-    NewJob, Policy, QueueDepth, Reservation, Result, Settled, Settlement, WorkerEntry,
+    Beat, CHUNK, Claim, ClaimRequest, Clock, Error, Event, Group, GroupResult, Index, Job, JobFilter, Lease, Listed,
+    NewGroup, NewJob, Page, Period, Place, Policy, QueueDepth, Reservation, Result, Settled, Settlement, WorkerEntry,
 };
 use crate::job::{Class, GroupId, JobId, State};
 use ledger::Ledger;
@@ -58,6 +59,8 @@ struct Shared {
     work: Notify,
     /// Told by the writer when a letter was posted.
     mail: Notify,
+    /// Told by the writer when a commit had something happen.
+    events: Notify,
 }
 
 impl SqliteBroker {
@@ -70,6 +73,7 @@ impl SqliteBroker {
             readers: Readers::default(),
             work: Notify::new(),
             mail: Notify::new(),
+            events: Notify::new(),
         });
         let writer = Arc::new(Writer::start(db, synchronous, Arc::clone(&shared))?);
         Ok(Self { shared, writer })
@@ -204,6 +208,23 @@ impl SqliteBroker {
     pub async fn events(&self, after: Option<&str>, limit: usize) -> Result<Vec<Event>> {
         let after = after.map(events::Place::parse).transpose()?;
         reads::read(&self.shared, move |db| events::events(db, after, limit)).await
+    }
+
+    pub async fn last_event(&self) -> Result<Option<String>> {
+        reads::read(&self.shared, events::last).await
+    }
+
+    pub async fn await_event(&self, after: Option<&str>, timeout: Duration) -> Result<()> {
+        wait::await_event(&self.shared, after.map(events::Place::parse).transpose()?, timeout).await
+    }
+
+    pub async fn groups(&self, submitted: Period, below: Option<Place>, limit: usize) -> Result<Page<Group>> {
+        reads::read(&self.shared, move |db| listing::groups(db, submitted, below, limit)).await
+    }
+
+    pub async fn jobs(&self, filter: &JobFilter, below: Option<Place>, limit: usize) -> Result<Page<Job>> {
+        let filter = filter.clone();
+        reads::read(&self.shared, move |db| listing::jobs(db, &filter, below, limit)).await
     }
 
     pub async fn report(&self, session: &str, report: &[u8]) -> Result<()> {

@@ -15,6 +15,7 @@ mod follow_ups;
 mod keys;
 mod leases;
 mod listing;
+mod lists;
 mod mail_and_workers;
 mod queues;
 mod random;
@@ -187,6 +188,19 @@ conformance! {
         events_come_in_pages,
         old_events_are_forgotten,
         ids_of_no_event_are_refused;
+    lists:
+        groups_are_listed_the_newest_first,
+        groups_of_one_instant_come_once,
+        groups_and_jobs_are_of_a_period,
+        jobs_are_listed_the_newest_group_and_its_last_job_first,
+        pages_give_each_job_once_while_others_come,
+        jobs_are_listed_by_state,
+        jobs_are_listed_by_queue_kind_and_group,
+        long_group_is_listed_in_pages,
+        call_looks_at_so_many_and_the_next_goes_on,
+        removed_groups_and_follow_ups_are_known_to_the_lists,
+        last_event_is_the_one_that_nothing_follows,
+        wait_for_an_event_is_ended_by_the_next_one;
     mail_and_workers:
         letters_are_collected_once_and_in_order,
         collecting_waits_for_the_first_letter,
