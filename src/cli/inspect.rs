@@ -17,6 +17,7 @@ use super::roster::{self, Worker};
 use super::table::{count, show, span, table};
 use crate::app;
 use crate::config::Config;
+use crate::job::Failure;
 use crate::queue::{Broker, Index, Job, Listed, QueueDepth};
 use crate::worker::control::{Command, Slots, Totals};
 
@@ -117,7 +118,7 @@ async fn inspect(args: &Args, broker: &Broker) -> Result<ExitCode> {
         What::Stats => stats(broker, &workers).await?,
         What::Queues => {
             let depths = broker.depths().await?;
-            (depths.iter().map(depth).collect(), queues(&depths))
+            (json!(depths), queues(&depths))
         }
         What::Workers => present(&workers),
     };
@@ -213,7 +214,7 @@ async fn stats(broker: &Broker, workers: &[Worker]) -> Result<(Value, String)> {
     let events_since = first.first().map(|event| event.at);
     let document = json!({
         "workers": workers.iter().map(|worker| labelled(worker.session(), worker.report.totals)).collect::<Value>(),
-        "queues": depths.iter().map(depth).collect::<Value>(),
+        "queues": depths,
         "events_since": events_since,
     });
     let short = roster::short(workers);
@@ -238,18 +239,9 @@ fn queues(depths: &[QueueDepth]) -> String {
     table(["queue", "waiting", "delayed", "active", "state"], rows.collect())
 }
 
-fn depth(depth: &QueueDepth) -> Value {
-    let QueueDepth { queue, waiting, delayed, active, paused } = depth;
-    json!({"queue": queue, "waiting": waiting, "delayed": delayed, "active": active, "paused": paused})
-}
-
 fn present(workers: &[Worker]) -> (Value, String) {
     let now = Timestamp::now();
-    let document = workers.iter().map(|worker| {
-        let mut document = json!(worker.report);
-        document["seen_at"] = json!(worker.seen_at);
-        document
-    });
+    let document = workers.iter().map(Worker::document);
     let rows = workers.iter().map(|worker| {
         let report = &worker.report;
         let [cpu, io] = [report.cpu, report.io].map(|Slots { total, busy }| format!("{busy}/{total}"));
@@ -281,9 +273,7 @@ fn described(job: &Job, instant: &str, at: Timestamp) -> Value {
 
 /// What the last attempt failed with: `null` before the first.
 fn error(job: &Job) -> Value {
-    let result: Value =
-        job.result.as_deref().and_then(|result| serde_json::from_slice(result).ok()).unwrap_or_default();
-    result.get("error").cloned().unwrap_or(result)
+    json!(job.result.as_deref().and_then(Failure::told_by))
 }
 
 fn why(job: &Job) -> String {

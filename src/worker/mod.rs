@@ -16,6 +16,7 @@ mod heartbeat;
 mod intake;
 mod io;
 mod lanes;
+pub mod roster;
 mod shift;
 mod watchdog;
 mod wire;
