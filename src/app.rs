@@ -5,13 +5,14 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
 use crate::config::{self, Config};
-use crate::http::{self, Access, Services};
+use crate::http::{self, Access, Feed, Services};
 use crate::metrics::Metrics;
 use crate::queue::{self, Broker};
 use crate::scheduler;
@@ -66,6 +67,8 @@ impl App {
             queue: config.queue.clone(),
             access: Access::new(&config.auth.keys),
             metrics: metrics.clone(),
+            feed: Feed::new(broker.clone(), shutdown.warm.clone()),
+            started_at: Timestamp::now(),
         };
         let scheduler = tokio::spawn(scheduler::run(broker.clone(), config.clone()));
         let mut worker =

@@ -63,6 +63,7 @@ pub struct Metrics {
     /// 1 while this process' worker leaves work lying.
     pub deaf_workers: Gauge,
     pub disk_free: Gauge<f64, AtomicU64>,
+    pub event_streams: Gauge,
 }
 
 impl Default for Metrics {
@@ -82,6 +83,7 @@ impl Default for Metrics {
             dead_letters: Gauge::default(),
             deaf_workers: Gauge::default(),
             disk_free: Gauge::default(),
+            event_streams: Gauge::default(),
         }
     }
 }
@@ -118,6 +120,7 @@ impl Metrics {
             self.deaf_workers.clone(),
         );
         registry.register("disk_free_ratio", "Share of the store's disk that is free", self.disk_free.clone());
+        registry.register("event_streams", "Clients that listen to events at present", self.event_streams.clone());
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).expect("a String takes everything");
         text

@@ -67,15 +67,7 @@ impl Subject for GroupId {
     type Query = Page;
 
     async fn status(self, services: &Services, Page { from }: Page) -> Result<Option<Response>, Problem> {
-        // One more, to know whether there is another page.
-        if let Some((group, results)) = services.broker.group_with_results(self, from, PAGE + 1).await? {
-            return Ok(Some(fresh(of_group(&services.broker, group, results).await?)));
-        }
-        // What the broker has lost is on its way back to it: its client has no cause for alarm.
-        match outbox::read(&services.storage, self).await? {
-            Some(Owed::Work(manifest)) => Ok(Some(fresh(of_manifest(&manifest)))),
-            _ => Ok(None),
-        }
+        Ok(document(services, self, from).await?.map(fresh))
     }
 
     async fn cancel(self, broker: &Broker) -> queue::Result<bool> {
@@ -104,11 +96,61 @@ impl Subject for JobId {
     }
 }
 
-fn unknown<S: Subject>(id: &str) -> Problem {
+/// A group's status with its results from an index on; none where it is unknown.
+pub(super) async fn document(services: &Services, id: GroupId, from: u32) -> Result<Option<Value>, Problem> {
+    // One more, to know whether there is another page.
+    if let Some((group, results)) = services.broker.group_with_results(id, from, PAGE + 1).await? {
+        return of_group(&services.broker, group, results).await.map(Some);
+    }
+    // What the broker has lost is on its way back to it: its client has no cause for alarm.
+    match outbox::read(&services.storage, id).await? {
+        Some(Owed::Work(manifest)) => Ok(Some(of_manifest(&manifest))),
+        _ => Ok(None),
+    }
+}
+
+/// A group by its counters alone.
+pub(super) struct Standing {
+    pub(super) document: Value,
+    pub(super) finished: bool,
+    pub(super) meta: Meta,
+}
+
+impl Standing {
+    pub(super) fn of(group: &Group) -> Self {
+        let counts = Counts::of(group);
+        let mut document = counts.document(&group.id, group.created_at, group.finished_at);
+        document["links"] = links(group.id);
+        let meta = serde_json::from_slice(&group.meta).unwrap_or_default();
+        Self { document, finished: counts.open == 0, meta }
+    }
+
+    /// None has begun.
+    fn of_manifest(manifest: &Manifest) -> Self {
+        let total = manifest.jobs.len() as u32;
+        let counts = Counts { total, open: total, succeeded: 0, failed: 0, cancelled: 0 };
+        let mut document = counts.document(&manifest.group, manifest.created_at, None);
+        document["links"] = links(manifest.group);
+        Self { document, finished: false, meta: manifest.meta.clone() }
+    }
+}
+
+/// Where a group stands; none where it is unknown.
+pub(super) async fn standing(services: &Services, id: GroupId) -> Result<Option<Standing>, Problem> {
+    if let Some(group) = services.broker.group(id).await? {
+        return Ok(Some(Standing::of(&group)));
+    }
+    match outbox::read(&services.storage, id).await? {
+        Some(Owed::Work(manifest)) => Ok(Some(Standing::of_manifest(&manifest))),
+        _ => Ok(None),
+    }
+}
+
+pub(super) fn unknown<S: Subject>(id: &str) -> Problem {
     Problem::not_found(format!("There is no {} `{id}`.", S::NAME))
 }
 
-fn parsed<S: Subject>(id: &str) -> Result<S, Problem> {
+pub(super) fn parsed<S: Subject>(id: &str) -> Result<S, Problem> {
     id.parse().map_err(|_| unknown::<S>(id))
 }
 
@@ -174,12 +216,19 @@ pub(super) fn accepted(submitted: &Submitted) -> Response {
 }
 
 fn of_manifest(manifest: &Manifest) -> Value {
-    let total = manifest.jobs.len() as u32;
-    let counts = Counts { total, open: total, succeeded: 0, failed: 0, cancelled: 0 };
-    let mut document = counts.document(&manifest.group, manifest.created_at, None);
-    document["result"] = json!([]);
-    document["links"] = links(manifest.group);
-    with_meta(document, &manifest.meta)
+    let Standing { document, meta, .. } = Standing::of_manifest(manifest);
+    with_meta(with_results(document, json!([])), &meta)
+}
+
+/// `links` and what follows them stand last.
+fn with_results(mut document: Value, results: Value) -> Value {
+    let links = document["links"].take();
+    document["result"] = results;
+    if let Value::Object(fields) = &mut document {
+        fields.shift_remove("links");
+    }
+    document["links"] = links;
+    document
 }
 
 fn with_meta(mut document: Value, meta: &Meta) -> Value {
@@ -191,13 +240,20 @@ fn with_meta(mut document: Value, meta: &Meta) -> Value {
 }
 
 /// A document that changes from one look to the next.
-fn fresh(document: Value) -> Response {
+pub(super) fn fresh(document: Value) -> Response {
     ([(header::CACHE_CONTROL, "no-store")], Json(document)).into_response()
 }
 
 pub(super) fn links(group: GroupId) -> Value {
-    json!({"self": format!("/api/task_status/{group}")})
+    json!({"self": format!("/api/task_status/{group}"), "events": format!("/api/groups/{group}/events")})
 }
+
+pub(super) fn job_links(job: &Job) -> Value {
+    json!({"self": format!("/api/task_status/{}", job.id), "group": format!("/api/task_status/{}", job.group)})
+}
+
+/// What a `status` may be.
+pub(super) const STATUSES: [&str; 4] = ["processing", "completed", "failed", "cancelled"];
 
 /// How many jobs stand where.
 #[derive(Clone, Copy)]
@@ -210,6 +266,12 @@ struct Counts {
 }
 
 impl Counts {
+    fn of(group: &Group) -> Self {
+        let Group { total, pending, succeeded, failed, cancelled, sealed, .. } = *group;
+        // Before it is sealed, a group is open even when all jobs so far have ended.
+        Self { total, open: if sealed { pending } else { pending.max(1) }, succeeded, failed, cancelled }
+    }
+
     /// Any open job: `processing`; else any cancelled: `cancelled`; else none succeeded: `failed`; else `completed`.
     fn status(self) -> &'static str {
         match self {
@@ -239,20 +301,14 @@ impl Counts {
 
 /// The document of a group with a page of its results, and one more where there is another page.
 async fn of_group(broker: &Broker, group: Group, mut results: Vec<GroupResult>) -> Result<Value, Problem> {
-    let Group { total, pending, succeeded, failed, cancelled, .. } = group;
-    // Before it is sealed, a group is open even when all jobs so far have ended.
-    let open = if group.sealed { pending } else { pending.max(1) };
-    let counts = Counts { total, open, succeeded, failed, cancelled };
-    let mut document = counts.document(&group.id, group.created_at, group.finished_at);
+    let Standing { document, meta, .. } = Standing::of(&group);
     let next =
         (results.len() > PAGE).then(|| results.truncate(PAGE)).and_then(|()| results.last()).map(|last| last.index + 1);
     let names = names_of_unnamed(broker, &results).await?;
-    document["result"] = results.iter().map(|result| entry(group.id, result, &names)).collect();
-    document["links"] = links(group.id);
+    let mut document = with_results(document, results.iter().map(|result| entry(group.id, result, &names)).collect());
     if let Some(next) = next {
         document["links"]["next"] = format!("/api/task_status/{}?from={next}", group.id).into();
     }
-    let meta: Meta = serde_json::from_slice(&group.meta).unwrap_or_default();
     Ok(with_meta(document, &meta))
 }
 
@@ -280,8 +336,7 @@ fn of_job(job: &Job) -> Value {
     } else {
         json!([])
     };
-    document["links"] =
-        json!({"self": format!("/api/task_status/{}", job.id), "group": format!("/api/task_status/{}", job.group)});
+    document["links"] = job_links(job);
     if let Some(first) = job.retry_of {
         document["retry_of"] = json!(first);
     }
@@ -352,7 +407,7 @@ async fn names_of_unnamed(broker: &Broker, results: &[GroupResult]) -> Result<Ha
     Ok(names)
 }
 
-fn image_of(job: &Job) -> Option<String> {
+pub(super) fn image_of(job: &Job) -> Option<String> {
     match serde_json::from_slice(&job.payload).ok()? {
         Payload::ImageProcess(request) => Some(request.image),
         Payload::StorageSweep(_) | Payload::OutboxSweep(_) => None,

@@ -4,13 +4,19 @@
 //! `application/problem+json` document.
 
 mod access;
+mod events;
 mod files;
 mod groups;
 mod health;
 mod linger;
+mod lists;
 mod openapi;
 mod problem;
+mod query;
+mod queues;
+mod stats;
 mod uploads;
+mod workers;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -20,7 +26,8 @@ use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
+use jiff::Timestamp;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -34,6 +41,7 @@ use crate::queue::Broker;
 use crate::storage::Storage;
 
 pub use access::Access;
+pub use events::Feed;
 pub use openapi::document as openapi;
 use problem::{Problem, UrlPath};
 
@@ -45,6 +53,8 @@ pub struct Services {
     pub queue: config::Queue,
     pub access: Access,
     pub metrics: Metrics,
+    pub feed: Feed,
+    pub started_at: Timestamp,
 }
 
 type Shared = State<Arc<Services>>;
@@ -58,6 +68,19 @@ pub fn router(services: Services) -> Router {
         .route("/api/groups/{id}/retry", post(groups::retry::<GroupId>))
         .route("/api/jobs/{id}", get(groups::status::<JobId>).delete(groups::cancel::<JobId>))
         .route("/api/jobs/{id}/retry", post(groups::retry::<JobId>))
+        .route("/api/groups", get(lists::groups))
+        .route("/api/groups/{id}/events", get(events::of_group))
+        .route("/api/jobs", get(lists::jobs))
+        .route("/api/queues", get(queues::queues))
+        .route("/api/queues/{queue}/pause", post(queues::pause))
+        .route("/api/queues/{queue}/resume", post(queues::resume))
+        .route("/api/queues/{queue}/jobs", delete(queues::purge))
+        .route("/api/workers", get(workers::workers))
+        .route("/api/workers/{session}/shutdown", post(workers::shutdown))
+        .route("/api/workers/{session}/grow", post(workers::grow))
+        .route("/api/workers/{session}/shrink", post(workers::shrink))
+        .route("/api/events", get(events::of_everything))
+        .route("/api/stats", get(stats::stats))
         .route("/files/{group}/{job}/{run}/{file}", get(files::file))
         .route("/metrics", get(health::metrics))
         .route_layer(middleware::from_fn_with_state(services.clone(), access::guard));

@@ -3,6 +3,8 @@
 //! A path, a parameter or a field that answers have and this has not is found by `tests/it/http/openapi.rs`, which
 //! holds a real service's answers and methods against it.
 
+mod watching;
+
 use axum::Json;
 use axum::extract::State;
 use serde_json::{Map, Value, json};
@@ -27,9 +29,9 @@ pub fn document(limits: &config::Limits, queue: &config::Queue) -> Value {
                 `application/problem+json` document whose `code` stays the same; unknown parameters and fields are \
                 errors.",
         },
-        "paths": paths(limits),
+        "paths": joined(paths(limits), watching::paths()),
         "components": {
-            "schemas": schemas(limits, queue),
+            "schemas": joined(schemas(limits, queue), watching::schemas()),
             "responses": responses(),
             "parameters": parameters(),
             "securitySchemes": {
@@ -44,6 +46,8 @@ pub fn document(limits: &config::Limits, queue: &config::Queue) -> Value {
         "tags": [
             {"name": "pictures", "description": "What front ends use."},
             {"name": "work", "description": "Groups and jobs by their ids."},
+            {"name": "watching", "description": "Lists, numbers and live events."},
+            {"name": "steering", "description": "Orders to queues and workers."},
             {"name": "operations", "description": "What operators' tools ask."},
         ],
     })
@@ -316,8 +320,6 @@ fn responses() -> Value {
 fn schemas(limits: &config::Limits, queue: &config::Queue) -> Value {
     let written: Vec<&str> = Format::ALL.iter().filter(|format| format.is_writable()).map(|one| one.name()).collect();
     let read: Vec<&str> = Format::ALL.iter().map(|format| format.name()).collect();
-    let count = |about: &str| json!({"type": "integer", "minimum": 0, "description": about});
-    let text = |about: &str| json!({"type": "string", "description": about});
     let color = json!({"type": "string", "pattern": "^#[0-9a-f]{6}$"});
     json!({
         "Operations": operation::schema(&limits.imaging()),
@@ -367,6 +369,7 @@ fn schemas(limits: &config::Limits, queue: &config::Queue) -> Value {
             "properties": {
                 "self": text("The status."),
                 "next": text("More results."),
+                "events": text("A group's live events."),
                 "group": text("A job's group."),
             },
             "additionalProperties": false,
@@ -505,6 +508,25 @@ fn schemas(limits: &config::Limits, queue: &config::Queue) -> Value {
     })
 }
 
+/// Both parts of an object; a path that is in both has the methods of both.
+fn joined(mut one: Value, other: Map<String, Value>) -> Value {
+    for (name, described) in other {
+        match (&mut one[name.as_str()], described) {
+            (Value::Object(known), Value::Object(more)) => known.extend(more),
+            (unknown, described) => *unknown = described,
+        }
+    }
+    one
+}
+
+fn count(about: &str) -> Value {
+    json!({"type": "integer", "minimum": 0, "description": about})
+}
+
+fn text(about: &str) -> Value {
+    json!({"type": "string", "description": about})
+}
+
 fn content(schema: &str) -> Value {
     json!({"application/json": {"schema": reference(schema)}})
 }
@@ -517,6 +539,7 @@ fn parameter(name: &str) -> Value {
     json!({"$ref": format!("#/components/parameters/{name}")})
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "it is made in place")]
 fn in_path(name: &str, about: &str, schema: Value) -> Value {
     json!({"name": name, "in": "path", "required": true, "description": about, "schema": schema})
 }

@@ -3,12 +3,15 @@
 mod access;
 mod cancelling;
 mod contract;
+mod events;
 mod files;
 mod forms;
 mod keys;
+mod lists;
 mod openapi;
 mod operations;
 mod pictures;
 mod retries;
 mod routing;
+mod steering;
 mod telemetry;

@@ -8,6 +8,8 @@ use crate::cli::Desk;
 use crate::support::client::{Answer, Client, id, images};
 use crate::support::pictures::{photo, plain_png, truncated};
 use crate::support::service::Home;
+use crate::support::stream::Stream;
+use crate::support::until;
 
 const METHODS: [&str; 7] = ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"];
 
@@ -46,6 +48,30 @@ async fn every_answer_has_the_form_that_is_described() {
     described.holds("get", "/api/jobs/{job}", &service.get(&format!("/api/jobs/{job}")).await);
     described.holds("delete", "/api/jobs/{job}", &service.send("DELETE", &format!("/api/jobs/{job}")).await);
     described.holds("post", "/api/jobs/{job}/retry", &service.send("POST", &format!("/api/jobs/{job}/retry")).await);
+    for path in ["/api/jobs", "/api/groups", "/api/queues", "/api/workers", "/api/stats"] {
+        described.holds("get", path, &service.get(path).await);
+    }
+    described.holds("get", "/api/jobs", &service.get("/api/jobs?state=lost").await);
+    let stream = format!("/api/groups/{group}/events");
+    described.holds("get", "/api/groups/{group}/events", &service.get(&stream).await);
+    let session = until("the worker is listed", async || {
+        Some(service.get("/api/workers").await.json()["workers"][0]["session"].as_str()?.to_owned())
+    })
+    .await;
+    for (method, path, described_path) in [
+        ("POST", "/api/queues/critical/pause".to_owned(), "/api/queues/{queue}/pause"),
+        ("POST", "/api/queues/critical/resume".to_owned(), "/api/queues/{queue}/resume"),
+        ("DELETE", "/api/queues/critical/jobs".to_owned(), "/api/queues/{queue}/jobs"),
+        ("POST", format!("/api/workers/{session}/grow"), "/api/workers/{session}/grow"),
+        ("POST", format!("/api/workers/{session}/shrink"), "/api/workers/{session}/shrink"),
+        ("POST", "/api/workers/nobody/shutdown".to_owned(), "/api/workers/{session}/shutdown"),
+    ] {
+        described.holds(&method.to_lowercase(), described_path, &service.send(method, &path).await);
+    }
+    let mut events = Stream::open(&service, "/api/events").await;
+    described.fits("Stats", &events.next().await.unwrap().data);
+    service.upload(images([("b.jpg", photo())])).await;
+    described.fits("Event", &events.next().await.unwrap().data);
     let output = document["result"][0]["paths"][0].as_str().unwrap();
     described.holds("get", "/files/{group}/{job}/{run}/{file}", &service.get(output).await);
     for path in ["/healthz", "/readyz", "/openapi.json", "/metrics"] {
@@ -72,7 +98,8 @@ async fn every_method_of_every_path_is_described() {
         let path = path.split('/').map(|part| if part.starts_with('{') { "1" } else { part }).collect::<Vec<_>>();
         let mut taken = BTreeSet::new();
         for method in METHODS {
-            if service.send(method, &path.join("/")).await.status != 405 {
+            // The head alone: a stream's body does not end.
+            if service.request(method, &path.join("/")).send().await.unwrap().status() != 405 {
                 taken.insert(method.to_owned());
             }
         }
@@ -143,12 +170,19 @@ impl Described {
         let content = &response["content"][&media_type];
         assert!(content.is_object(), "{what} as {media_type} is not described");
         let Some(schema) = content["schema"]["$ref"].as_str() else { return };
+        self.valid(schema, &answer.json(), &what);
+    }
+
+    fn fits(&self, schema: &str, document: &Value) {
+        self.valid(&format!("#/components/schemas/{schema}"), document, schema);
+    }
+
+    fn valid(&self, reference: &str, body: &Value, what: &str) {
         // JSON Pointers into the document itself.
-        let schema = json!({"$ref": schema, "components": self.document["components"]});
+        let schema = json!({"$ref": reference, "components": self.document["components"]});
         let validator = jsonschema::draft202012::new(&schema).unwrap();
-        let body = answer.json();
         let faults: Vec<String> =
-            validator.iter_errors(&body).map(|fault| format!("{}: {fault}", fault.instance_path())).collect();
+            validator.iter_errors(body).map(|fault| format!("{}: {fault}", fault.instance_path())).collect();
         assert!(faults.is_empty(), "{what}: {faults:#?} in {body:#}");
     }
 }

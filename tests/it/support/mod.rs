@@ -7,6 +7,7 @@ pub mod pictures;
 pub mod proxy;
 pub mod redis;
 pub mod service;
+pub mod stream;
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU16, Ordering};
