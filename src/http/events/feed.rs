@@ -52,6 +52,8 @@ pub(super) struct Subscription {
     pub(super) since: Option<String>,
     news: broadcast::Receiver<News>,
     closing: CancellationToken,
+    /// The broker could not be asked the last time.
+    shaken: bool,
     _reader: Arc<Reader>,
 }
 
@@ -85,7 +87,7 @@ impl Feed {
         let news = reader.news.subscribe();
         // Asked once more: a reader that was there already may have told of the events in between.
         let since = shared.broker.last_event().await?;
-        Ok(Subscription { since, news, closing: shared.closing.clone(), _reader: reader })
+        Ok(Subscription { since, news, closing: shared.closing.clone(), shaken: false, _reader: reader })
     }
 }
 
@@ -103,9 +105,16 @@ impl Subscription {
         }
     }
 
-    /// Waits before another try; whether the service goes on.
-    pub(super) async fn pause(&self) -> bool {
+    /// After something failed: waits before another try; whether the service goes on.
+    pub(super) async fn pause(&mut self) -> bool {
+        self.shaken = true;
         tokio::time::timeout(AGAIN, self.closing.cancelled()).await.is_err()
+    }
+
+    /// Whether another try is worth its line in the log.
+    pub(super) async fn may_ask(&mut self, broker: &Broker) -> bool {
+        self.shaken = self.shaken && broker.ping().await.is_err();
+        !self.shaken
     }
 }
 
@@ -115,8 +124,13 @@ impl Subscription {
     pub(super) fn to(kept: usize) -> (broadcast::Sender<News>, Self) {
         let (news, heard) = broadcast::channel(kept);
         let reader = Reader { news: news.clone(), task: tokio::spawn(std::future::pending()) };
-        let subscription =
-            Self { since: None, news: heard, closing: CancellationToken::new(), _reader: Arc::new(reader) };
+        let subscription = Self {
+            since: None,
+            news: heard,
+            closing: CancellationToken::new(),
+            shaken: false,
+            _reader: Arc::new(reader),
+        };
         (news, subscription)
     }
 }

@@ -127,7 +127,8 @@ impl Follow for Follower {
         }
         if self.owed != Owed::Nothing {
             // Why it failed stands in the log.
-            let Ok(told) = self.pay().await else { return self.news.pause().await.then(|| vec![sign_of_life()]) };
+            let paid = if self.news.may_ask(&self.services.broker).await { self.pay().await.ok() } else { None };
+            let Some(told) = paid else { return self.news.pause().await.then(|| vec![sign_of_life()]) };
             self.heartbeat_at = Instant::now() + self.heartbeat;
             return Some(told);
         }

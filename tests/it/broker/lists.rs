@@ -221,6 +221,16 @@ pub async fn long_group_is_listed_in_pages(world: World) {
     }
 }
 
+/// More than are gone through whole.
+pub async fn many_delayed_jobs_are_listed_too(world: World) {
+    let (_, jobs) = world.enqueue((0..5_100).map(|_| delayed(HOUR)).collect()).await;
+
+    let (found, number) = pages(&world, &of_state(State::Delayed), LIMIT).await;
+
+    assert_eq!(found, backwards(&jobs));
+    assert!(number >= 6, "{number} pages");
+}
+
 /// Nothing of what is wanted may stand among what one call looks at.
 pub async fn call_looks_at_so_many_and_the_next_goes_on(world: World) {
     let needle = NewJob { kind: "needle".into(), ..job() };

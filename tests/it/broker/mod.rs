@@ -197,6 +197,7 @@ conformance! {
         jobs_are_listed_by_state,
         jobs_are_listed_by_queue_kind_and_group,
         long_group_is_listed_in_pages,
+        many_delayed_jobs_are_listed_too,
         call_looks_at_so_many_and_the_next_goes_on,
         removed_groups_and_follow_ups_are_known_to_the_lists,
         last_event_is_the_one_that_nothing_follows,

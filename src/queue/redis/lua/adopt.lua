@@ -4,7 +4,8 @@
 -- ARGV     1 time offset, 2 cursor through all keys, 3 the prefix as a pattern, 4 the former version
 -- Returns  the cursor to go on from, '0' at the end
 
-local found = redis.call('SCAN', ARGV[2], 'MATCH', ARGV[3] .. '[gj]:*', 'COUNT', 1000)
+local wanted = ARGV[3] .. (ARGV[4] == '1' and '[gj]:*' or 'g:*')
+local found = redis.call('SCAN', ARGV[2], 'MATCH', wanted, 'COUNT', 1000)
 for _, key in ipairs(found[2]) do
   local id = string.sub(key, #prefix + 3)
   local created, finished, state = unpack(redis.call('HMGET', key, 'created', 'finished', 'state'))
@@ -13,8 +14,7 @@ for _, key in ipairs(found[2]) do
     if finished then
       redis.call('ZADD', prefix .. 'finished', finished, id)
     end
-  elseif finished and state == 'failed' and ARGV[4] == '1' then
-    -- Later versions took those off that were enqueued again.
+  elseif finished and state == 'failed' then
     redis.call('ZADD', prefix .. 'dead', finished, id)
   end
 end

@@ -2,8 +2,7 @@
 -- groups, so none of a group whose members are not known (the first version kept no list).
 -- KEYS[1]  prefix
 -- ARGV     1 time offset, 2 state or '', 3 queue or '', 4 kind or '', 5 group or '', 6 ms of the earliest group,
---          the place that they stand below: 7 ms, 8 group, 9 index; 10 most jobs, 11 most groups and jobs to look at,
---          12 most active or delayed ones to sort
+--          the place that they stand below: 7 ms, 8 group, 9 index; 10 most jobs, 11 most groups and jobs to look at
 -- Returns  { 1 where there may be more, the place to go on below: ms, group, index, then the jobs' ids }
 
 local PAGE = 100
@@ -15,34 +14,6 @@ local found = {}
 local function wanted(stands, place, is)
   return (state == '' or stands == state) and (kind == '' or is == kind)
     and (queue == '' or place and string.sub(place, 1, #queue + 1) == queue .. ':')
-end
-
--- The jobs of a short list, sorted. Answers whether there are more than are wanted.
-local function sort(zset)
-  local list, times = {}, {}
-  for _, id in ipairs(redis.call('ZRANGE', prefix .. zset, 0, -1)) do
-    local stands, place, is, of, index = unpack(redis.call('HMGET', prefix .. 'j:' .. id,
-      'state', 'place', 'kind', 'group', 'index'))
-    if of and (only == '' or of == only) and wanted(stands, place, is) then
-      times[of] = times[of] or tonumber(redis.call('HGET', prefix .. 'g:' .. of, 'created')) or 0
-      local at, number = times[of], tonumber(index)
-      if at >= floor and (at < created or at == created and (of < group or of == group and number < below)) then
-        list[#list + 1] = { at, of, number, id }
-      end
-    end
-  end
-  table.sort(list, function(one, other)
-    if one[1] ~= other[1] then
-      return one[1] > other[1]
-    elseif one[2] ~= other[2] then
-      return one[2] > other[2]
-    end
-    return one[3] > other[3]
-  end)
-  for i = 1, math.min(most, #list) do
-    created, group, below, found[i] = unpack(list[i])
-  end
-  return #list > most
 end
 
 -- Whether a group has a job in the state.
@@ -126,13 +97,7 @@ local function look()
   return false
 end
 
-local short = state == 'active' and 'lease' or state == 'delayed' and 'delayed'
-local more
-if short and redis.call('ZCARD', prefix .. short) <= tonumber(ARGV[12]) then
-  more = sort(short)
-else
-  more = look()
-end
+local more = look()
 local answer = { more and 1 or 0, created, group, below }
 for _, id in ipairs(found) do
   answer[#answer + 1] = id
