@@ -65,15 +65,15 @@ impl Follower {
         last: Option<&str>,
         heartbeat: Duration,
     ) -> Result<Option<Self>, Problem> {
+        // Before the look at what was missed, or an end that comes in between would be taken for one that was told.
+        let finished = groups::standing(&services, group).await?.is_some_and(|standing| standing.finished);
         let (mut at, mut changes, mut owed) = (news.since.clone(), Vec::new(), Owed::Status);
         match missed(&services.broker, group, last).await? {
             None => {}
             Some(missed) if !missed.changes.is_empty() => {
                 (at, changes, owed) = (Some(missed.upto), missed.changes, Owed::Progress);
             }
-            Some(_) if groups::standing(&services, group).await?.is_some_and(|standing| standing.finished) => {
-                return Ok(None);
-            }
+            Some(_) if finished => return Ok(None),
             Some(missed) => (at, owed) = (Some(missed.upto), Owed::Nothing),
         }
         let heartbeat_at = Instant::now() + heartbeat;
