@@ -64,6 +64,8 @@ pub struct Metrics {
     pub deaf_workers: Gauge,
     pub disk_free: Gauge<f64, AtomicU64>,
     pub event_streams: Gauge,
+    pub connections: Gauge,
+    pub slow_clients: Counter,
 }
 
 impl Default for Metrics {
@@ -84,6 +86,8 @@ impl Default for Metrics {
             deaf_workers: Gauge::default(),
             disk_free: Gauge::default(),
             event_streams: Gauge::default(),
+            connections: Gauge::default(),
+            slow_clients: Counter::default(),
         }
     }
 }
@@ -121,6 +125,12 @@ impl Metrics {
         );
         registry.register("disk_free_ratio", "Share of the store's disk that is free", self.disk_free.clone());
         registry.register("event_streams", "Clients that listen to events at present", self.event_streams.clone());
+        registry.register("http_connections", "Open connections", self.connections.clone());
+        registry.register(
+            "http_slow_clients",
+            "Uploads and connections cut off because their client did not go on",
+            self.slow_clients.clone(),
+        );
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).expect("a String takes everything");
         text

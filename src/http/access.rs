@@ -31,7 +31,8 @@ pub struct Access {
 pub(super) struct Caller(pub(super) String);
 
 impl Caller {
-    #[allow(clippy::unused_self, reason = "keys see everything so far")]
+    /// Whether it may know of a group.
+    #[allow(clippy::unused_self, reason = "all callers may know of all groups so far")]
     pub(super) fn sees(&self, _meta: &Meta) -> bool {
         true
     }
@@ -40,6 +41,11 @@ impl Caller {
 impl Access {
     pub fn new(keys: &[ApiKey]) -> Self {
         Self { digests: keys.iter().map(|key| key.sha256.to_ascii_lowercase()).collect() }
+    }
+
+    /// Whether an API key is needed, or a link that stands for one.
+    pub(super) fn wants_keys(&self) -> bool {
+        !self.digests.is_empty()
     }
 
     fn check(&self, headers: &HeaderMap, uri: &Uri) -> Result<Caller, Problem> {
@@ -71,8 +77,16 @@ pub(super) async fn guard(
     mut request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    let caller = services.access.check(request.headers(), request.uri())?;
-    request.extensions_mut().insert(caller);
+    match services.access.check(request.headers(), request.uri()) {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+        }
+        Err(refused) if services.access.wants_keys() => {
+            // Whoever has a link needs no name.
+            services.links.admits(request.uri()).ok_or(refused)??;
+        }
+        Err(refused) => return Err(refused),
+    }
     Ok(next.run(request).await)
 }
 

@@ -4,13 +4,19 @@
 //! `application/problem+json` document.
 
 mod access;
+mod archive;
+mod conditional;
 mod events;
 mod files;
 mod groups;
 mod health;
 mod linger;
+mod links;
+mod listen;
 mod lists;
+mod manners;
 mod openapi;
+mod pace;
 mod problem;
 mod query;
 mod queues;
@@ -23,14 +29,13 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::HeaderName;
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{delete, get, post};
 use jiff::Timestamp;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
-use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::trace::TraceLayer;
 use tracing::info_span;
 
@@ -42,6 +47,8 @@ use crate::storage::Storage;
 
 pub use access::Access;
 pub use events::Feed;
+pub use links::Links;
+pub use listen::serve;
 pub use openapi::document as openapi;
 use problem::{Problem, UrlPath};
 
@@ -52,6 +59,7 @@ pub struct Services {
     pub limits: config::Limits,
     pub queue: config::Queue,
     pub access: Access,
+    pub links: Links,
     pub metrics: Metrics,
     pub feed: Feed,
     pub started_at: Timestamp,
@@ -65,6 +73,7 @@ pub fn router(services: Services) -> Router {
         .route("/api/upload", post(uploads::upload))
         .route("/api/task_status/{id}", get(groups::task_status))
         .route("/api/groups/{id}", get(groups::status::<GroupId>).delete(groups::cancel::<GroupId>))
+        .route("/api/groups/{id}/archive", get(archive::archive))
         .route("/api/groups/{id}/retry", post(groups::retry::<GroupId>))
         .route("/api/jobs/{id}", get(groups::status::<JobId>).delete(groups::cancel::<JobId>))
         .route("/api/jobs/{id}/retry", post(groups::retry::<JobId>))
@@ -97,7 +106,8 @@ pub fn router(services: Services) -> Router {
         .layer(DefaultBodyLimit::disable())
         .layer(middleware::from_fn(linger::linger))
         .layer(CatchPanicLayer::custom(problem::panicked))
-        .layer(nosniff())
+        .layer(manners::compression())
+        .layer(middleware::from_fn(manners::dress))
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(TraceLayer::new_for_http().make_span_with(|request: &Request| {
             let id = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
@@ -108,10 +118,6 @@ pub fn router(services: Services) -> Router {
 }
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-fn nosniff() -> SetResponseHeaderLayer<HeaderValue> {
-    SetResponseHeaderLayer::overriding(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))
-}
 
 async fn measure(State(services): Shared, request: Request, next: Next) -> Response {
     // Unknown paths share one label, or anyone could fill the registry.

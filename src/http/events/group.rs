@@ -179,7 +179,7 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
-    use crate::http::{Access, Feed};
+    use crate::http::{Access, Feed, Links};
     use crate::job::Class;
     use crate::metrics::Metrics;
     use crate::queue::{Clock, EventKind, NewGroup, NewJob, Policy};
@@ -210,6 +210,7 @@ mod tests {
                 limits: config.limits,
                 queue: config.queue,
                 access: Access::new(&[]),
+                links: Links::new(&[7; 32], NEVER),
                 metrics: Metrics::default(),
                 started_at: Timestamp::now(),
             };

@@ -118,6 +118,7 @@ async fn groups_are_filtered_by_status_and_time() {
         for field in ["result", "rejected"] {
             whole.as_object_mut().unwrap().remove(field);
         }
+        whole["links"].as_object_mut().unwrap().remove("archive");
         assert_eq!(page["groups"][0], whole, "the counters of the status, without results");
         assert_eq!(page["links"], json!({"self": "/api/groups?status=cancelled"}));
     }

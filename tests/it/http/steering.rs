@@ -112,7 +112,8 @@ async fn worker_is_told_to_grow_to_shrink_and_to_end() {
 
 #[tokio::test]
 async fn worker_that_hangs_is_named_as_silent() {
-    let home = Home::sqlite();
+    // Stopped in the middle of a write, it would hold SQLite's lock.
+    let home = Home::redis();
     let service = home.serve_with(&["--no-workers"]);
     let worker = home.worker().await;
     let session = until("the worker is listed", async || {
