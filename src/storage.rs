@@ -1,7 +1,7 @@
 //! The store: uploaded originals and published outputs, under keys.
 //!
-//! Keys: `uploads/<group>/<index>`, `outputs/<group>/<job>/<run>/<file>`, and for a while
-//! `outbox/<group>.json`. A name from a client never becomes part of a path. What is written here
+//! Keys: `uploads/<group>/<index>`, `outputs/<group>/<job>/<run>/<file>`, for a while `outbox/<group>.json`, and
+//! `retention/<group>.json` for what a submission has kept for less long. A name from a client never becomes part of a path. What is written here
 //! is durable (fsync) before it is acknowledged. Backed by `object_store`'s local disk; workers read and write local paths.
 
 use std::error::Error as StdError;
@@ -58,6 +58,8 @@ pub enum Part {
     Outbox,
     Uploads,
     Outputs,
+    /// How long the others are kept, where a submission said so.
+    Retention,
 }
 
 impl Part {
@@ -66,6 +68,7 @@ impl Part {
             Self::Outbox => "outbox",
             Self::Uploads => "uploads",
             Self::Outputs => "outputs",
+            Self::Retention => "retention",
         }
     }
 }
@@ -78,6 +81,11 @@ pub fn manifest_key(group: GroupId) -> String {
 /// The key of what is not owed any more, but may have been begun.
 pub fn withdrawn_key(group: GroupId) -> String {
     format!("outbox/{group}.withdrawn")
+}
+
+/// The key of what says that a group's things are kept for less long.
+pub fn keep_key(group: GroupId) -> String {
+    format!("retention/{group}.json")
 }
 
 /// A file on its way in. Dropped before [`Incoming::finish`], it leaves nothing.
@@ -210,7 +218,13 @@ impl Storage {
     pub fn remove_group(&self, group: GroupId) -> Result<()> {
         self.remove_owed(group)?;
         self.remove_part(Part::Uploads, group)?;
-        self.remove_part(Part::Outputs, group)
+        self.remove_part(Part::Outputs, group)?;
+        self.remove_note(group)
+    }
+
+    /// Removes what says that a group's things are kept for less long. Blocks on the disk.
+    pub fn remove_note(&self, group: GroupId) -> Result<()> {
+        remove_file(&self.root.join(keep_key(group)))
     }
 
     /// Removes what is owed for a group. Blocks on the disk.

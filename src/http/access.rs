@@ -18,6 +18,7 @@ use subtle::ConstantTimeEq;
 
 use super::{Problem, Services};
 use crate::config::ApiKey;
+use crate::submission::Meta;
 
 /// The keys' SHA-256 digests as hexadecimal text; none opens the server to this machine only.
 #[derive(Debug, Clone)]
@@ -28,6 +29,14 @@ pub struct Access {
 /// Whose request it is: a word that stays the same for one API key and tells nothing of it.
 #[derive(Debug, Clone)]
 pub(super) struct Caller(pub(super) String);
+
+impl Caller {
+    /// Whether it may know of a group.
+    #[allow(clippy::unused_self, reason = "every key sees every group")]
+    pub(super) fn sees(&self, _meta: &Meta) -> bool {
+        true
+    }
+}
 
 impl Access {
     pub fn new(keys: &[ApiKey]) -> Self {

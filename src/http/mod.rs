@@ -10,6 +10,7 @@ mod health;
 mod linger;
 mod openapi;
 mod problem;
+mod sources;
 mod uploads;
 
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use crate::job::{GroupId, JobId};
 use crate::metrics::{Metrics, RequestLabels, RouteLabels};
 use crate::queue::Broker;
 use crate::storage::Storage;
+use crate::submission::Places;
 
 pub use access::Access;
 pub use openapi::document as openapi;
@@ -43,6 +45,9 @@ pub struct Services {
     pub storage: Storage,
     pub limits: config::Limits,
     pub queue: config::Queue,
+    pub retention: config::Retention,
+    pub presets: config::Presets,
+    pub sources: Places,
     pub access: Access,
     pub metrics: Metrics,
 }
@@ -54,6 +59,8 @@ pub fn router(services: Services) -> Router {
     let guarded = Router::new()
         .route("/api/upload", post(uploads::upload))
         .route("/api/task_status/{id}", get(groups::task_status))
+        .route("/api/groups", post(sources::create))
+        .route("/api/presets", get(sources::presets))
         .route("/api/groups/{id}", get(groups::status::<GroupId>).delete(groups::cancel::<GroupId>))
         .route("/api/groups/{id}/retry", post(groups::retry::<GroupId>))
         .route("/api/jobs/{id}", get(groups::status::<JobId>).delete(groups::cancel::<JobId>))

@@ -7,5 +7,6 @@ mod chaos;
 mod cli;
 mod faults;
 mod http;
+mod sources;
 mod support;
 mod upkeep;

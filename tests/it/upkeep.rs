@@ -5,7 +5,6 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use jiff::Timestamp;
 use pixmill::imaging::operation;
 use pixmill::job::{GroupId, ImageProcess, ImageResult, JobId, OutboxSweep, Payload, Source, State, StorageSweep};
 use pixmill::queue::{Key, NewGroup, Reservation, Settlement, Verdict};
@@ -57,8 +56,7 @@ impl House {
             let (id, queue) = (JobId::new(), "cpu_intensive".into());
             jobs.push(Entry { id, queue, priority: 5, max_attempts: 4, after: None, retry_of: None, payload });
         }
-        let (meta, created_at) = (Meta::default(), Timestamp::now());
-        Manifest { group, meta, key: None, created_at, eta: None, jobs }
+        Manifest::new(group, Meta::default(), jobs)
     }
 
     async fn write(&self, manifest: &Manifest) {
