@@ -9,6 +9,7 @@ mod groups;
 mod health;
 mod linger;
 mod openapi;
+mod openapi_sources;
 mod problem;
 mod sources;
 mod uploads;

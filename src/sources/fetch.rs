@@ -247,7 +247,8 @@ struct Refused {
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "it leads to {}, a {} address, which sources.allow_private does not allow", self.address, self.class)
+        let Self { address, class } = self;
+        write!(f, "it leads to {address} ({class}), which sources.allow_private does not allow")
     }
 }
 

@@ -110,7 +110,7 @@ impl Options {
         let fields = object(value, path).map_err(invalid)?;
         let (mut options, mut named) = (Self::default(), None);
         for (name, value) in fields.iter().filter(|(_, value)| !value.is_null()) {
-            let path = format!("{path}.{name}");
+            let (whole, path) = (path, format!("{path}.{name}"));
             match (name.as_str(), depth) {
                 ("queue", _) => options.queue = Some(queue(value, &path, rules).map_err(invalid)?),
                 ("priority", _) => options.priority = Some(number(value, &path, 1, 10).map_err(invalid)? as u8),
@@ -127,7 +127,7 @@ impl Options {
                 ("eta" | "chunk_size" | "then", Depth::Then) => {
                     return Err(invalid(format!("{path}: what follows a group has none of its own")));
                 }
-                _ => return Err(invalid(format!("{path}: unknown field; known: {FIELDS}"))),
+                _ => return Err(invalid(format!("{whole}: unknown field `{}`; known: {FIELDS}", name.escape_debug()))),
             }
         }
         Ok((options, named))
@@ -160,7 +160,8 @@ impl After {
         let invalid = |detail: String| ("invalid-options", detail);
         let fields = object(value, path).map_err(invalid)?;
         if let Some(other) = fields.keys().find(|name| !["on", "operations", "options"].contains(&name.as_str())) {
-            return Err(invalid(format!("{path}.{other}: unknown field; known: on, operations, options")));
+            let other = other.escape_debug();
+            return Err(invalid(format!("{path}: unknown field `{other}`; known: on, operations, options")));
         }
         let on = match fields.get("on") {
             None => On::Success,
@@ -244,7 +245,9 @@ fn read<T: DeserializeOwned>(value: &Value, path: &str) -> Result<T, String> {
 fn number(value: &Value, path: &str, least: u64, most: u64) -> Result<u64, String> {
     match value.as_u64() {
         Some(number) if (least..=most).contains(&number) => Ok(number),
-        _ => Err(format!("{path}: {} is not a whole number from {least} to {most}", shown(value))),
+        Some(number) if least == 0 => Err(format!("{path}: {number} exceeds {most}")),
+        Some(number) => Err(format!("{path}: {number} is not within {least} to {most}")),
+        None => Err(format!("{path}: {} is not a whole number from {least} to {most}", shown(value))),
     }
 }
 
@@ -302,14 +305,14 @@ mod tests {
     #[test]
     fn options_name_the_field_the_value_and_the_limit() {
         for (options, said) in [
-            (json!({"priority": 11}), "options.priority: 11 is not a whole number from 1 to 10"),
+            (json!({"priority": 11}), "options.priority: 11 is not within 1 to 10"),
             (json!({"priority": "high"}), "options.priority: `high` is not a whole number from 1 to 10"),
             (json!({"queue": "fast"}), "options.queue: unknown queue `fast`; known: default, critical"),
-            (json!({"retries": 101}), "options.retries: 101 is not a whole number from 0 to 100"),
-            (json!({"chunk_size": 0}), "options.chunk_size: 0 is not a whole number from 1 to 1000"),
+            (json!({"retries": 101}), "options.retries: 101 exceeds 100"),
+            (json!({"chunk_size": 0}), "options.chunk_size: 0 is not within 1 to 1000"),
             (json!({"eta": "soon"}), "options.eta: "),
             (json!({"lenient": 1}), "options.lenient: "),
-            (json!({"prioritty": 1}), "options.prioritty: unknown field; known: queue, "),
+            (json!({"prioritty": 1}), "options: unknown field `prioritty`; known: queue, "),
             (json!([1]), "options: [1] is not an object"),
             (
                 json!({"retention": {"outputs": "49h"}}),
@@ -319,7 +322,7 @@ mod tests {
             (json!({"retention": {"ever": "1h"}}), "options.retention: unknown field `ever`"),
             (json!({"then": {"on": "success"}}), "options.then.operations: is missing"),
             (json!({"then": {"on": "never", "operations": "card"}}), "options.then.on: "),
-            (json!({"then": {"do": 1}}), "options.then.do: unknown field; known: on, operations, options"),
+            (json!({"then": {"do": 1}}), "options.then: unknown field `do`; known: on, operations, options"),
             (
                 json!({"then": {"operations": "card", "options": {"then": {}}}}),
                 "options.then.options.then: what follows a group has none of its own",

@@ -68,7 +68,11 @@ impl Wanted {
             _ => &[],
         };
         if let Some(other) = fields.keys().find(|name| *name != kind && !others.contains(&name.as_str())) {
-            return Err(format!("{path}.{other}: unknown field beside `{kind}`; known: {}", others.join(", ")));
+            return Err(format!(
+                "{path}: unknown field `{}` beside `{kind}`; known: {}",
+                other.escape_debug(),
+                others.join(", ")
+            ));
         }
         let text = |name: &str| match fields.get(name) {
             None => Ok(None),
@@ -332,9 +336,9 @@ mod tests {
             (json!([{"key": "a", "url": "b"}]), "sources[0]: has none or several"),
             (
                 json!([{"key": "a"}, {"key": "a", "nmae": "b"}]),
-                "sources[1].nmae: unknown field beside `key`; known: name",
+                "sources[1]: unknown field `nmae` beside `key`; known: name",
             ),
-            (json!([{"prefix": "a/", "name": "b"}]), "sources[0].name: unknown field beside `prefix`"),
+            (json!([{"prefix": "a/", "name": "b"}]), "sources[0]: unknown field `name` beside `prefix`"),
             (json!([{"url": 1}]), "sources[0].url: is not a string"),
             (json!([{"group": "x"}]), "sources[0].group: `x` is not an id"),
             (json!([{"group": GroupId::new(), "index": -1}]), "sources[0].index: -1 is not the place"),

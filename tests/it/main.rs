@@ -5,6 +5,7 @@
 mod broker;
 mod chaos;
 mod cli;
+mod docs_sources;
 mod faults;
 mod http;
 mod sources;

@@ -49,8 +49,10 @@ async fn refusal(fetcher: &Fetcher, url: &str) -> Failure {
 
 /// One address of each network that is forbidden.
 fn addresses() -> Vec<(IpAddr, &'static str)> {
-    let network = |text: &str| text.split('/').next().unwrap().parse().unwrap();
-    FORBIDDEN.iter().map(|(text, class)| (network(text), *class)).collect()
+    let networks = Networks::new(Vec::new());
+    let first = |text: &str| text.split('/').next().unwrap().parse().unwrap();
+    let addresses = FORBIDDEN.iter().map(|(text, _)| first(text));
+    addresses.map(|address| (address, networks.refusal(address).expect("it is forbidden"))).collect()
 }
 
 #[tokio::test]
@@ -111,8 +113,8 @@ async fn connection_is_made_to_the_address_that_was_checked() {
     let (lookup, asked) = leading_to(vec![vec![second, first], vec![second]]);
     let fetcher = Fetcher::with_lookup(allowing(origin.port(), &["127.0.0.1/32"]), lookup).unwrap();
     let url = format!("http://rebinds.example:{}/", origin.port());
-    let mut fetched = fetcher.get(&Url::parse(&url).unwrap()).await.unwrap();
-    assert_eq!(fetched.chunk().await.unwrap().unwrap(), "bytes");
+    let mut answer = fetcher.get(&Url::parse(&url).unwrap()).await.unwrap();
+    assert_eq!(answer.chunk().await.unwrap().unwrap(), "bytes");
     assert_eq!((asked.load(Ordering::SeqCst), origin.heads().len()), (1, 1));
     assert_eq!(refusal(&fetcher, &url).await.code, "url-forbidden");
     assert_eq!(trap.heads().len(), 0);
@@ -164,12 +166,12 @@ async fn answers_that_have_no_picture_have_their_codes() {
         ("/endless", "too-large", false),
         ("/cut", "fetch-failed", true),
     ] {
-        let fetched = async {
+        let read = async {
             let mut answer = fetcher.get(&Url::parse(&origin.url(path)).unwrap()).await?;
             while answer.chunk().await?.is_some() {}
             Ok::<_, Failure>(())
         };
-        let failure = fetched.await.expect_err(path);
+        let failure = read.await.expect_err(path);
         assert_eq!((failure.code.as_ref(), failure.retryable), (code, retryable), "{path}: {failure:?}");
     }
     assert_eq!(

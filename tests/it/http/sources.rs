@@ -112,7 +112,8 @@ async fn failed_fetch_is_tried_again_and_a_refused_one_is_not() {
         })
         .await;
         let home = fetching(home).set("sources.urls", &format!("127.0.0.1:{}", origin.port()));
-        let service = home.set("limits.max_file_bytes", "20000").serve();
+        let home = home.set("limits.max_file_bytes", "20000");
+        let service = home.serve();
         let names = ["shaky", "busy", "down", "gone", "loop", "endless", "huge"];
         let sources: Value =
             names.map(|name| json!({"url": origin.url(&format!("/{name}.png"))})).into_iter().collect();
@@ -254,7 +255,8 @@ async fn fetch_of_a_killed_worker_is_begun_again_on_redis() {
 async fn cancelled_fetch_ends_as_cancelled() {
     let origin = Origin::start(|_, _| Reply::Silent).await;
     let home = fetching(Home::sqlite()).set("sources.urls", &format!("127.0.0.1:{}", origin.port()));
-    let service = home.set("queue.lease", "3s").set("queue.beat", "200ms").serve();
+    let home = home.set("queue.lease", "3s").set("queue.beat", "200ms");
+    let service = home.serve();
     let accepted = taken(&service, json!([{"url": origin.url("/a.png")}]), json!({})).await;
     until("it is being fetched", async || (origin.heads().len() == 1).then_some(())).await;
     service.send("DELETE", &format!("/api/groups/{}", id(&accepted))).await;
@@ -337,7 +339,8 @@ async fn long_prefix_is_one_group_whose_total_is_known_at_once() {
             fs::write(folder.join(format!("incoming/{i:02}.png")), plain_png(30, 20)).unwrap();
         }
         fs::write(folder.join("incoming/25.txt"), "no picture").unwrap();
-        let service = home.set("limits.max_files", "10").serve();
+        let home = home.set("limits.max_files", "10");
+        let service = home.serve();
         let accepted = taken(&service, json!([{"prefix": "incoming/"}]), json!({"chunk_size": 4})).await;
         assert_eq!((&accepted["total_images"], &accepted["rejected"]), (&json!(26), &json!([])), "{accepted}");
         assert_eq!(service.status(id(&accepted)).await["total_images"], 26);

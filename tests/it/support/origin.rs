@@ -103,7 +103,7 @@ async fn head(stream: &mut TcpStream) -> Option<String> {
 async fn answer(stream: &mut TcpStream, reply: Reply, mut gate: watch::Receiver<bool>) -> std::io::Result<()> {
     match reply {
         Reply::Whole(status, headers, body) => {
-            let headers: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
+            let headers: String = headers.iter().flat_map(|line| [line.as_str(), "\r\n"]).collect();
             let length = body.len();
             let head = format!("HTTP/1.1 {status} X\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n");
             stream.write_all(&[head.as_bytes(), &body].concat()).await?;
