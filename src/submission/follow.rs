@@ -35,6 +35,8 @@ pub async fn follow(
     (meta.follows, meta.retry_of, meta.then, meta.listed) = (Some(job.of), None, None, None);
     meta.rejected.clear();
     let mut submission = Submission::begin_as(job.group, storage.clone(), limits.clone(), meta);
+    // A late attempt that is given up takes nothing from the one that made the group: what is left of neither is an orphan.
+    submission.owed = true;
     for earlier in wanted::pictures_of(storage, broker, &first).await? {
         submission.take_again(places, earlier).await?;
     }

@@ -115,7 +115,8 @@ impl Listed {
     }
 }
 
-fn id(group: GroupId, index: usize) -> JobId {
+/// The id of a job that is the same whenever it is made.
+pub(super) fn id(group: GroupId, index: usize) -> JobId {
     JobId::from(Uuid::new_v5(&NAMESPACE, format!("{group}/{index}").as_bytes()))
 }
 

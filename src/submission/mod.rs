@@ -315,8 +315,11 @@ impl Submission {
         circumstances: Circumstances,
     ) -> Result<Submitted, Error> {
         let Circumstances { key, eta, keep, listed, then } = circumstances;
+        let (group, follows) = (self.group, meta.follows.is_some());
+        // What follows a group has the same jobs, however often it is made.
+        let ids = (0..).map(|index| if follows { listed::id(group, index) } else { JobId::new() });
         let jobs: Vec<Entry> =
-            self.accepted.drain(..).map(|accepted| accepted.entry(JobId::new(), terms, &self.limits)).collect();
+            self.accepted.drain(..).zip(ids).map(|(accepted, id)| accepted.entry(id, terms, &self.limits)).collect();
         let images = jobs.len() + listed.as_ref().map_or(0, |listed| listed.keys.len());
         let (rejected, next) = (meta.rejected.clone(), meta.then.map(|then| then.group));
         let submitted = Submitted { group: self.group, images, rejected, then: next };

@@ -91,13 +91,14 @@ fn read(source: &Whereabouts, limits: &Limits) -> Result<Vec<u8>, Failure> {
         Whereabouts::Beneath(folder, key) => Folder::new(folder.clone()).open(key).map_err(failed)?,
     };
     let bytes = file.metadata().map_err(unreadable)?.len();
-    if bytes > limits.max_file_bytes {
-        let limit = limits.max_file_bytes;
+    let limit = limits.max_file_bytes;
+    let mut read = Vec::with_capacity(bytes.min(limit) as usize);
+    // No further than the limit: somebody may be writing to a file that is only read where it lies.
+    file.by_ref().take(limit + 1).read_to_end(&mut read).map_err(unreadable)?;
+    if bytes.max(read.len() as u64) > limit {
+        let bytes = bytes.max(read.len() as u64);
         return Err(Failure::permanent("too-large", format!("{bytes} bytes exceed limits.max_file_bytes ({limit})")));
     }
-    let mut read = Vec::with_capacity(bytes as usize);
-    // Somebody may be writing to it.
-    file.by_ref().take(limits.max_file_bytes + 1).read_to_end(&mut read).map_err(unreadable)?;
     Ok(read)
 }
 

@@ -70,6 +70,10 @@ async fn stream(url: &Url, key: &str, fetcher: &Fetcher, context: &Context) -> R
         incoming.write(chunk).await.map_err(unstored)?;
     }
     debug!(bytes, key, "fetched a picture");
+    // A late attempt takes nothing from one that has been through meanwhile: the answers may differ.
+    if context.storage.has(key).await.map_err(unstored)? {
+        return Ok(());
+    }
     incoming.finish().await.map_err(unstored)
 }
 
