@@ -34,7 +34,9 @@ pub(super) fn run(args: &Config, file: Option<&Path>) -> Result<()> {
         Action::Print { defaults: true, .. } => print!("{DEFAULTS}"),
         Action::Print { settings, .. } => print!("{}", settings.load(file, Vec::new())?.to_toml()?),
         Action::Check { settings } => {
-            settings.load(file, Vec::new())?.watermark.folders().provide()?;
+            let config = settings.load(file, Vec::new())?;
+            config.watermark.folders().provide()?;
+            config.presets()?;
             println!("The settings are valid.");
         }
     }

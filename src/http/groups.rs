@@ -212,7 +212,10 @@ pub(super) async fn retry<S: Subject>(
 
 /// The answer to a submission.
 pub(super) fn accepted(submitted: &Submitted) -> Response {
-    let links = links(submitted.group);
+    let mut links = links(submitted.group);
+    if let Some(then) = submitted.then {
+        links["then"] = format!("/api/task_status/{then}").into();
+    }
     let location = links["self"].as_str().unwrap_or_default().to_owned();
     let body = json!({
         "status": "processing",
@@ -226,7 +229,7 @@ pub(super) fn accepted(submitted: &Submitted) -> Response {
 
 /// All its jobs in one state.
 fn of_manifest(manifest: &Manifest, state: JobState) -> Value {
-    let total = manifest.jobs.len() as u32;
+    let total = manifest.total() as u32;
     let (open, cancelled) = if state == JobState::Cancelled { (0, total) } else { (total, 0) };
     let counts = Counts { total, open, succeeded: 0, failed: 0, cancelled };
     let mut document = counts.document(&manifest.group, manifest.created_at, None);
@@ -239,6 +242,13 @@ fn with_meta(mut document: Value, meta: &Meta) -> Value {
     document["rejected"] = meta.rejected.iter().map(problem::rejected).collect();
     if let Some(first) = meta.retry_of {
         document["retry_of"] = json!(first);
+    }
+    if let Some(first) = meta.follows {
+        document["follows"] = json!(first);
+    }
+    if let Some(then) = meta.then {
+        document["then"] = json!({"on": then.on, "task_id": then.group});
+        document["links"]["then"] = format!("/api/task_status/{}", then.group).into();
     }
     document
 }
@@ -293,9 +303,13 @@ impl Counts {
 /// The document of a group with a page of its results, and one more where there is another page.
 async fn of_group(services: &Services, group: Group, mut results: Vec<GroupResult>) -> Result<Value, Problem> {
     let signer = services.links.signer(&services.access);
-    let Group { total, pending, succeeded, failed, cancelled, .. } = group;
+    let Group { mut total, pending, succeeded, failed, cancelled, .. } = group;
+    let meta: Meta = serde_json::from_slice(&group.meta).unwrap_or_default();
     // Before it is sealed, a group is open even when all jobs so far have ended.
     let open = if group.sealed { pending } else { pending.max(1) };
+    if let (false, Some(listed)) = (group.sealed, meta.listed) {
+        total = total.max(listed);
+    }
     let counts = Counts { total, open, succeeded, failed, cancelled };
     let mut document = counts.document(&group.id, group.created_at, group.finished_at);
     let next =
@@ -308,7 +322,6 @@ async fn of_group(services: &Services, group: Group, mut results: Vec<GroupResul
     if let Some(next) = next {
         document["links"]["next"] = format!("/api/task_status/{}?from={next}", group.id).into();
     }
-    let meta: Meta = serde_json::from_slice(&group.meta).unwrap_or_default();
     Ok(with_meta(document, &meta))
 }
 
@@ -430,10 +443,8 @@ pub(super) async fn names_of_unnamed(
 }
 
 fn image_of(job: &Job) -> Option<String> {
-    match serde_json::from_slice(&job.payload).ok()? {
-        Payload::ImageProcess(request) => Some(request.image),
-        Payload::StorageSweep(_) | Payload::OutboxSweep(_) => None,
-    }
+    let payload: Payload = serde_json::from_slice(&job.payload).ok()?;
+    payload.picture().map(|picture| picture.image.clone())
 }
 
 #[cfg(test)]

@@ -14,8 +14,10 @@ mod links;
 mod listen;
 mod manners;
 mod openapi;
+mod openapi_sources;
 mod pace;
 mod problem;
+mod sources;
 mod uploads;
 
 use std::sync::Arc;
@@ -37,6 +39,7 @@ use crate::job::{GroupId, JobId};
 use crate::metrics::{Metrics, RequestLabels, RouteLabels};
 use crate::queue::Broker;
 use crate::storage::Storage;
+use crate::submission::Places;
 
 pub use access::Access;
 pub use links::Links;
@@ -50,6 +53,9 @@ pub struct Services {
     pub storage: Storage,
     pub limits: config::Limits,
     pub queue: config::Queue,
+    pub retention: config::Retention,
+    pub presets: config::Presets,
+    pub sources: Places,
     pub access: Access,
     pub links: Links,
     pub metrics: Metrics,
@@ -62,6 +68,8 @@ pub fn router(services: Services) -> Router {
     let guarded = Router::new()
         .route("/api/upload", post(uploads::upload))
         .route("/api/task_status/{id}", get(groups::task_status))
+        .route("/api/groups", post(sources::create))
+        .route("/api/presets", get(sources::presets))
         .route("/api/groups/{id}", get(groups::status::<GroupId>).delete(groups::cancel::<GroupId>))
         .route("/api/groups/{id}/archive", get(archive::archive))
         .route("/api/groups/{id}/retry", post(groups::retry::<GroupId>))

@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use serde_json::{Map, Value, json};
 
-use super::Shared;
+use super::{Shared, openapi_sources};
 use crate::config;
 use crate::imaging::{Format, operation};
 
@@ -27,9 +27,9 @@ pub fn document(limits: &config::Limits, queue: &config::Queue) -> Value {
                 `application/problem+json` document whose `code` stays the same; unknown parameters and fields are \
                 errors.",
         },
-        "paths": paths(limits),
+        "paths": joined(paths(limits), openapi_sources::paths()),
         "components": {
-            "schemas": schemas(limits, queue),
+            "schemas": joined(schemas(limits), openapi_sources::schemas(limits, queue)),
             "responses": responses(),
             "parameters": parameters(),
             "securitySchemes": {
@@ -47,6 +47,13 @@ pub fn document(limits: &config::Limits, queue: &config::Queue) -> Value {
             {"name": "operations", "description": "What operators' tools ask."},
         ],
     })
+}
+
+fn joined(mut all: Value, more: Value) -> Value {
+    if let (Value::Object(all), Value::Object(more)) = (&mut all, more) {
+        all.extend(more);
+    }
+    all
 }
 
 fn paths(limits: &config::Limits) -> Value {
@@ -189,20 +196,20 @@ fn paths(limits: &config::Limits) -> Value {
 }
 
 /// One method of a path.
-struct Operation {
-    id: &'static str,
-    tag: &'static str,
-    about: &'static str,
-    more: &'static str,
-    parameters: Vec<Value>,
-    body: Option<Value>,
-    success: (&'static str, Value),
+pub(super) struct Operation {
+    pub(super) id: &'static str,
+    pub(super) tag: &'static str,
+    pub(super) about: &'static str,
+    pub(super) more: &'static str,
+    pub(super) parameters: Vec<Value>,
+    pub(super) body: Option<Value>,
+    pub(super) success: (&'static str, Value),
     /// The statuses of `components.responses` beside 401 and 403, which all guarded ones have, and 500.
-    problems: &'static [&'static str],
+    pub(super) problems: &'static [&'static str],
 }
 
 impl Operation {
-    fn described(self) -> Value {
+    pub(super) fn described(self) -> Value {
         let mut responses = Map::from_iter([(self.success.0.to_owned(), self.success.1)]);
         for status in self.problems.iter().chain(&["401", "403", "500"]) {
             responses.insert((*status).into(), json!({"$ref": format!("#/components/responses/{status}")}));
@@ -282,7 +289,7 @@ fn upload_form(limits: &config::Limits) -> Value {
                             limits.max_file_bytes, limits.max_request_bytes
                         ),
                     },
-                    "operations": reference("Operations"),
+                    "operations": openapi_sources::operations_or_preset(),
                     "options": reference("Options"),
                 },
             },
@@ -341,7 +348,7 @@ fn responses() -> Value {
         "410": problem("It was there: erased at its owner's wish, or no longer kept."),
         "412": problem("The file is not what `If-Match` or `If-Unmodified-Since` takes it for."),
         "413": problem("More bytes or files than a limit allows."),
-        "415": problem("Not a form, or not a picture that can be read."),
+        "415": problem("Not a form, not JSON, or not a picture that can be read."),
         "416": problem("No byte of the file is in the range."),
         "422": problem("It was understood, and is refused: the detail names the entry, the field and the limit."),
         "500": problem("Our fault; the log says what."),
@@ -349,7 +356,7 @@ fn responses() -> Value {
     })
 }
 
-fn schemas(limits: &config::Limits, queue: &config::Queue) -> Value {
+fn schemas(limits: &config::Limits) -> Value {
     let written: Vec<&str> = Format::ALL.iter().filter(|format| format.is_writable()).map(|one| one.name()).collect();
     let read: Vec<&str> = Format::ALL.iter().map(|format| format.name()).collect();
     let count = |about: &str| json!({"type": "integer", "minimum": 0, "description": about});
@@ -357,19 +364,6 @@ fn schemas(limits: &config::Limits, queue: &config::Queue) -> Value {
     let color = json!({"type": "string", "pattern": "^#[0-9a-f]{6}$"});
     json!({
         "Operations": operation::schema(&limits.imaging()),
-        "Options": {
-            "type": "object",
-            "additionalProperties": false,
-            "properties": {
-                "queue": {"enum": queue.names},
-                "priority": {"type": "integer", "minimum": 1, "maximum": 10, "description": "10 first."},
-                "eta": {"type": "string", "format": "date-time", "description": "Not to be started before."},
-                "retries": {"type": "integer", "minimum": 0, "maximum": 100,
-                    "description": "Further attempts after the first."},
-                "lenient": {"type": "boolean", "default": false,
-                    "description": "Make what there is of a file cut short, with a warning, instead of refusing it."},
-            },
-        },
         "Submitted": {
             "type": "object",
             "required": ["status", "task_id", "total_images", "rejected", "links"],
@@ -405,6 +399,7 @@ fn schemas(limits: &config::Limits, queue: &config::Queue) -> Value {
                 "next": text("More results."),
                 "group": text("A job's group."),
                 "archive": text("All outputs of the group as a zip, once it has ended."),
+                "then": text("What follows; there once it has begun."),
             },
             "additionalProperties": false,
         },
@@ -434,6 +429,14 @@ fn schemas(limits: &config::Limits, queue: &config::Queue) -> Value {
                 "files": {"enum": ["erasing", "erased"], "description": "There where the group's files were erased, or \
                     are about to be: no path leads anywhere."},
                 "retry_of": text("The group or job that this one tries again."),
+                "follows": text("The group whose originals these are."),
+                "then": {
+                    "type": "object",
+                    "required": ["on", "task_id"],
+                    "description": "The group that follows.",
+                    "properties": {"on": {"enum": ["success", "always"]}, "task_id": text("Its id.")},
+                    "additionalProperties": false,
+                },
                 "links": reference("Links"),
             },
             "additionalProperties": false,
@@ -545,15 +548,15 @@ fn schemas(limits: &config::Limits, queue: &config::Queue) -> Value {
     })
 }
 
-fn content(schema: &str) -> Value {
+pub(super) fn content(schema: &str) -> Value {
     json!({"application/json": {"schema": reference(schema)}})
 }
 
-fn reference(schema: &str) -> Value {
+pub(super) fn reference(schema: &str) -> Value {
     json!({"$ref": format!("#/components/schemas/{schema}")})
 }
 
-fn parameter(name: &str) -> Value {
+pub(super) fn parameter(name: &str) -> Value {
     json!({"$ref": format!("#/components/parameters/{name}")})
 }
 
@@ -570,5 +573,7 @@ fn signed() -> Vec<Value> {
 }
 
 fn in_path(name: &str, about: &str, schema: Value) -> Value {
-    json!({"name": name, "in": "path", "required": true, "description": about, "schema": schema})
+    let mut parameter = json!({"name": name, "in": "path", "required": true, "description": about});
+    parameter["schema"] = schema;
+    parameter
 }

@@ -98,6 +98,7 @@ pub(super) async fn run(batch: &Batch, args: &Args, config: &Config, report: &mu
         memory: config.worker.memory,
         shutdown_grace: config.server.shutdown_grace,
         limits: config.limits.imaging(),
+        sources: worker::Sources::default(),
         policy,
     };
     // Abandoned pictures go back to the journal: the next run begins with them, and needs not wait for their leases.

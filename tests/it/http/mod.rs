@@ -16,4 +16,6 @@ mod operations;
 mod pictures;
 mod retries;
 mod routing;
+mod sources;
+mod submitting;
 mod telemetry;
