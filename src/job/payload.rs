@@ -53,7 +53,7 @@ pub enum Source {
     /// A key of the store.
     Stored(String),
     /// A file beside the worker; only `pixmill batch` without a server makes these.
-    File(PathBuf),
+    File(#[serde(with = "super::path")] PathBuf),
 }
 
 /// How long things are kept from the end of their group; zero: for ever.

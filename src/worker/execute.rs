@@ -13,9 +13,11 @@ use crate::job::{Answer, Failure, Output, OutputFile};
 /// What is to be computed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Spec {
+    #[serde(with = "crate::job::path")]
     pub(super) source: PathBuf,
     pub(super) operations: Vec<Operation>,
     /// Where the outputs go; made here.
+    #[serde(with = "crate::job::path")]
     pub(super) folder: PathBuf,
     /// Makes what there is of a file cut short.
     pub(super) lenient: bool,
