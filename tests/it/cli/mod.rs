@@ -3,6 +3,7 @@
 mod batch;
 mod control;
 mod inspect;
+mod manual;
 mod post;
 mod process;
 mod remote;
