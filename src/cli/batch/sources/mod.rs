@@ -1,247 +1,261 @@
 //! Which pictures a batch is about, and what each one's results are called.
 //!
 //! Folders are walked in full, without hidden entries and without the folder that results go to;
-//! globs are expanded; a file that is named is always taken. A result lies under `OUT` where its
-//! source lies under the path that was given. Only names are held: 100,000 of them are a few
-//! dozen megabytes.
+//! globs are expanded; lists and standard input are read as they come; a file that is named is always
+//! taken, if no filter speaks against it. Pictures are handed out as they are found, a few hundred
+//! ahead of whoever works on them, so their number costs no memory; a second walk only counts them,
+//! so that there is a time left to tell.
 
-use std::collections::HashMap;
-use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+mod filter;
+mod list;
+mod listing;
+mod name;
+mod walk;
 
-use walkdir::WalkDir;
+use std::ops::ControlFlow;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use super::super::exit::Usage;
+use tokio::sync::mpsc;
+use url::Url;
 
-/// What counts as a picture inside a folder. Those we cannot read yet are among them, so that they
-/// fail by name instead of being passed over in silence.
-const EXTENSIONS: [&str; 20] = [
-    "jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "dib", "tif", "tiff", "avif", "heic", "heif", "jxl",
-    "jp2", "qoi", "psd", "apng", "ico",
-];
+use super::super::{exit::Usage, near};
+use crate::job::Failure;
+
+pub(super) use filter::{Filters, Why};
+use list::List;
+use walk::{Walk, nothing_passed};
+
+/// Pictures found ahead of those at work.
+pub(super) const AHEAD: usize = 256;
+/// A folder within a folder is a call within a call, and a path is at most 4,096 bytes.
+const STACK: usize = 32 << 20;
+
+/// How many files were passed over, by reason.
+type Passed = [AtomicU64; Why::ALL.len()];
 
 /// One picture to be processed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Picture {
-    /// Absolute.
-    pub(super) file: PathBuf,
+    pub(super) origin: Origin,
     /// Below the output folder: the results' names up to `-<index>-<type>.<ext>`.
     pub(super) target: PathBuf,
 }
 
-/// What the paths of the command line led to.
-#[derive(Debug, Default)]
-pub(super) struct Found {
-    /// By path, each file once.
-    pub(super) pictures: Vec<Picture>,
-    /// Files in folders that do not look like pictures.
-    pub(super) passed_over: usize,
-    /// Folders and files that could not be looked at, and why.
-    pub(super) unreadable: Vec<(String, String)>,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// Absolute.
+    File(PathBuf),
+    Url(Url),
 }
 
-/// Finds the pictures that `paths` name; `out` and what is below it never counts.
-///
-/// # Errors
-/// A path or glob that leads to nothing, results that would lie beside their source, and two sources whose results
-/// would have the same names.
-pub(super) fn find(paths: &[String], out: &Path) -> Result<Found, Usage> {
-    let mut found = Found::default();
-    let out = absolute(out)?;
-    for path in paths {
-        if Path::new(path).exists() {
-            add(&mut found, Path::new(path), None, &out)?;
-        } else if path.contains(['*', '?', '[']) {
-            expand(&mut found, path, &out)?;
-        } else {
-            return Err(Usage(format!("{path}: no such file or folder")));
+pub(super) enum Found {
+    Picture(Picture),
+    /// What could not be looked at or made sense of, and why.
+    Unusable(String, Failure),
+}
+
+/// What the command line names, once it is known to be there.
+#[derive(Debug)]
+pub(super) struct Sources {
+    roots: Vec<Root>,
+    filters: Filters,
+    /// Absolute; it and what is below it never counts.
+    out: PathBuf,
+    here: PathBuf,
+}
+
+#[derive(Debug)]
+enum Root {
+    Path(PathBuf),
+    Glob { pattern: String, base: PathBuf },
+    List(List),
+    Url(Url),
+}
+
+/// How far the walk is.
+#[derive(Debug)]
+pub(super) struct Progress {
+    found: AtomicU64,
+    walked: AtomicBool,
+    counted: AtomicU64,
+    counted_all: AtomicBool,
+    passed: Passed,
+}
+
+impl Sources {
+    /// Holds the command line against the disk.
+    ///
+    /// # Errors
+    /// A path, glob or list that leads to nothing, and results that would lie beside a file that is named.
+    pub(super) fn new(
+        paths: &[PathBuf],
+        lists: &[PathBuf],
+        nul: bool,
+        filters: Filters,
+        out: &Path,
+    ) -> Result<Self, Usage> {
+        let here = std::env::current_dir().unwrap_or_default();
+        let mut sources = Self { roots: Vec::new(), filters, out: PathBuf::new(), here };
+        sources.out = sources.absolute(out);
+        let stdin = paths.iter().chain(lists).filter(|path| path.as_os_str() == "-").count();
+        if stdin > 1 {
+            return Err(Usage("standard input (-) can be read once only".into()));
+        }
+        if nul && lists.is_empty() && stdin == 0 {
+            return Err(Usage("--null is for lists: add `-` or --list FILE".into()));
+        }
+        for path in paths {
+            let root = sources.root(path, nul)?;
+            sources.roots.push(root);
+        }
+        for list in lists {
+            sources.roots.push(Root::List(List::open(list, nul)?));
+        }
+        Ok(sources)
+    }
+
+    fn root(&self, path: &Path, nul: bool) -> Result<Root, Usage> {
+        if path.as_os_str() == "-" {
+            return List::open(path, nul).map(Root::List);
+        }
+        let text = path.to_str().unwrap_or_default();
+        if list::is_address(text) {
+            return list::address(text).map(Root::Url).map_err(Usage);
+        }
+        let file = self.absolute(path);
+        match std::fs::metadata(&file) {
+            Ok(meta) if meta.is_file() && file.parent() == Some(&self.out) => Err(Usage(format!(
+                "the results of {} would lie beside it in {}; name another folder with --out",
+                path.display(),
+                self.out.display()
+            ))),
+            Ok(meta) if meta.is_file() || meta.is_dir() => Ok(Root::Path(file)),
+            Ok(_) => Err(Usage(format!("{}: neither a file nor a folder", path.display()))),
+            Err(_) if text.contains(['*', '?', '[']) => self.glob(text),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Usage(near::no_such_file(path))),
+            Err(error) => Err(Usage(format!("{}: {error}", path.display()))),
         }
     }
-    found.pictures.sort_by(|a, b| a.file.cmp(&b.file));
-    found.pictures.dedup_by(|a, b| a.file == b.file);
-    if let Some(beside) = found.pictures.iter().find(|one| out.join(&one.target).parent() == one.file.parent()) {
-        // The next run would take the results for sources.
-        let (source, out) = (beside.file.display(), out.display());
-        return Err(Usage(format!(
-            "the results of {source} would lie beside it in {out}; name another folder with --out"
-        )));
+
+    fn glob(&self, pattern: &str) -> Result<Root, Usage> {
+        let mut matches = glob::glob(pattern).map_err(|error| Usage(format!("{pattern}: not a glob: {error}")))?;
+        if matches.next().is_none() {
+            return Err(Usage(format!("{pattern}: nothing matches")));
+        }
+        let fixed = |part: &Component<'_>| !part.as_os_str().to_string_lossy().contains(['*', '?', '[']);
+        let base: PathBuf = Path::new(pattern).components().take_while(fixed).collect();
+        Ok(Root::Glob { pattern: pattern.to_owned(), base: self.absolute(&base) })
     }
-    tell_apart(&mut found.pictures)?;
-    Ok(found)
+
+    /// Whether nothing found can only be a mistake: no list that may be empty, no filter that may leave nothing.
+    pub(super) fn expect_pictures(&self) -> bool {
+        !self.filters.choose() && !self.roots.iter().any(|root| matches!(root, Root::List(_)))
+    }
+
+    /// Walks on a thread of its own, and counts on another.
+    pub(super) fn start(self: Arc<Self>) -> (mpsc::Receiver<Found>, Arc<Progress>) {
+        let (found, receiver) = mpsc::channel(AHEAD);
+        let progress = Arc::new(Progress::default());
+        let (sources, told) = (self.clone(), progress.clone());
+        spawn("walk", move || {
+            sources.walk(&told.passed, &mut |one| {
+                told.found.fetch_add(1, Ordering::Relaxed);
+                // Refused once nobody wants more.
+                found.blocking_send(one).map_or(ControlFlow::Break(()), ControlFlow::Continue)
+            });
+            told.walked.store(true, Ordering::Release);
+        });
+        if self.roots.iter().all(|root| if let Root::List(list) = root { list.is_lasting() } else { true }) {
+            let told = progress.clone();
+            spawn("count", move || {
+                self.walk(&nothing_passed(), &mut |_| {
+                    told.counted.fetch_add(1, Ordering::Relaxed);
+                    if told.is_walked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                });
+                told.counted_all.store(true, Ordering::Release);
+            });
+        }
+        (receiver, progress)
+    }
+
+    /// Hands out everything on this thread.
+    pub(super) fn walk(&self, passed: &Passed, hand_out: &mut dyn FnMut(Found) -> ControlFlow<()>) {
+        Walk::new(self, passed, hand_out).run();
+    }
+
+    fn absolute(&self, path: &Path) -> PathBuf {
+        // Without `.` and doubled slashes, but links and `..` as they are.
+        std::path::absolute(self.here.join(path)).unwrap_or_else(|_| self.here.join(path))
+    }
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self {
+            found: AtomicU64::new(0),
+            walked: AtomicBool::new(false),
+            counted: AtomicU64::new(0),
+            counted_all: AtomicBool::new(false),
+            passed: nothing_passed(),
+        }
+    }
+}
+
+impl Progress {
+    /// Pictures in all, as far as they have been found, and whether there are no more.
+    pub(super) fn total(&self) -> (u64, bool) {
+        let walked = self.is_walked();
+        let (found, counted) = (self.found.load(Ordering::Relaxed), self.counted.load(Ordering::Relaxed));
+        if walked { (found, true) } else { (found.max(counted), self.counted_all.load(Ordering::Acquire)) }
+    }
+
+    pub(super) fn is_walked(&self) -> bool {
+        self.walked.load(Ordering::Acquire)
+    }
+
+    pub(super) fn passed(&self) -> &[AtomicU64; Why::ALL.len()] {
+        &self.passed
+    }
+
+    /// Reasons and how many files they left out.
+    pub(super) fn passed_over(&self) -> Vec<(Why, u64)> {
+        let counted = Why::ALL.into_iter().map(|why| (why, self.passed[why as usize].load(Ordering::Relaxed)));
+        counted.filter(|(_, count)| *count > 0).collect()
+    }
 }
 
 impl Picture {
-    /// Its path for people: relative to `here` where it lies below.
+    /// For people: relative to `here` where it lies below.
     pub(super) fn name(&self, here: &Path) -> String {
-        self.file.strip_prefix(here).unwrap_or(&self.file).display().to_string()
-    }
-
-    fn new(file: &Path, below: &Path) -> Self {
-        Self { file: file.to_owned(), target: below.with_extension("") }
+        self.origin.name(here)
     }
 }
 
-fn expand(found: &mut Found, pattern: &str, out: &Path) -> Result<(), Usage> {
-    let matches = glob::glob(pattern).map_err(|error| Usage(format!("{pattern}: not a glob: {error}")))?;
-    let fixed = |part: &std::path::Component<'_>| !part.as_os_str().to_string_lossy().contains(['*', '?', '[']);
-    let base: PathBuf = Path::new(pattern).components().take_while(fixed).collect();
-    let mut any = false;
-    for path in matches {
-        any = true;
-        match path {
-            Ok(path) => add(found, &path, Some(&base), out)?,
-            Err(error) => found.unreadable.push((error.path().display().to_string(), error.error().to_string())),
-        }
-    }
-    if any { Ok(()) } else { Err(Usage(format!("{pattern}: nothing matches"))) }
-}
-
-/// Adds a file, or what a folder holds. Targets are relative to `base`, else to the folder given.
-fn add(found: &mut Found, path: &Path, base: Option<&Path>, out: &Path) -> Result<(), Usage> {
-    let path = absolute(path)?;
-    let base = match base {
-        Some(base) => {
-            let base = absolute(base)?;
-            if path.starts_with(out) && out.starts_with(&base) {
-                return Ok(());
-            }
-            base
-        }
-        None if path.is_dir() => path.clone(),
-        None => path.parent().unwrap_or(&path).to_owned(),
-    };
-    let below = |file: &Path| file.strip_prefix(&base).unwrap_or(file).to_owned();
-    if !path.is_dir() {
-        found.pictures.push(Picture::new(&path, &below(&path)));
-        return Ok(());
-    }
-    if path == out {
-        // `pixmill batch *` again, beside the results of the first time.
-        return Ok(());
-    }
-    let hidden = |name: &OsStr| name.as_encoded_bytes().starts_with(b".");
-    let walk = WalkDir::new(&path).follow_links(true).sort_by_file_name();
-    for entry in walk.into_iter().filter_entry(|at| at.depth() == 0 || !hidden(at.file_name()) && at.path() != out) {
-        match entry {
-            Ok(entry) if !entry.file_type().is_file() => {}
-            Ok(entry) if is_picture(entry.path()) => {
-                found.pictures.push(Picture::new(entry.path(), &below(entry.path())));
-            }
-            Ok(_) => found.passed_over += 1,
-            Err(error) => {
-                let at = error.path().map_or_else(|| path.display().to_string(), |path| path.display().to_string());
-                let said = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
-                found.unreadable.push((at, said));
+impl Origin {
+    fn name(&self, here: &Path) -> String {
+        match self {
+            Self::File(file) => shown(file, here),
+            Self::Url(url) => {
+                let mut url = url.clone();
+                if url.password().is_some() {
+                    let _ = url.set_password(Some("***"));
+                }
+                url.into()
             }
         }
     }
-    Ok(())
 }
 
-fn is_picture(path: &Path) -> bool {
-    let extension = path.extension().and_then(OsStr::to_str);
-    extension.is_some_and(|extension| EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(extension)))
+fn shown(path: &Path, here: &Path) -> String {
+    path.strip_prefix(here).unwrap_or(path).display().to_string()
 }
 
-/// `cat.jpg` and `cat.png` in one folder keep their extensions: `cat.jpg-0-resize.jpg`.
-fn tell_apart(pictures: &mut [Picture]) -> Result<(), Usage> {
-    // Again until nothing changes: the longer name may be somebody else's short one.
-    loop {
-        let mut changed = false;
-        for clash in clashes(pictures) {
-            for i in clash {
-                let whole = pictures[i].target.with_file_name(pictures[i].file.file_name().unwrap_or_default());
-                changed |= std::mem::replace(&mut pictures[i].target, whole.clone()) != whole;
-            }
-        }
-        if !changed {
-            break;
-        }
-    }
-    let Some(clash) = clashes(pictures).into_iter().next() else { return Ok(()) };
-    Err(Usage(format!(
-        "{} and {} would both become {}-…; name a folder above both, or give each its own --out",
-        pictures[clash[0]].file.display(),
-        pictures[clash[1]].file.display(),
-        pictures[clash[0]].target.display()
-    )))
-}
-
-fn clashes(pictures: &[Picture]) -> Vec<Vec<usize>> {
-    let mut by_target: HashMap<&Path, Vec<usize>> = HashMap::with_capacity(pictures.len());
-    for (i, picture) in pictures.iter().enumerate() {
-        by_target.entry(&picture.target).or_default().push(i);
-    }
-    by_target.into_values().filter(|same| same.len() > 1).collect()
-}
-
-fn absolute(path: &Path) -> Result<PathBuf, Usage> {
-    std::path::absolute(path).map_err(|error| Usage(format!("{}: {error}", path.display())))
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) {
+    let thread = std::thread::Builder::new().name(name.into()).stack_size(STACK);
+    thread.spawn(work).expect("a thread can be started");
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn folder(files: &[&str]) -> tempfile::TempDir {
-        let folder = tempfile::tempdir().unwrap();
-        for file in files {
-            let file = folder.path().join(file);
-            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-            std::fs::write(file, "x").unwrap();
-        }
-        folder
-    }
-
-    fn targets(folder: &Path, paths: &[&str]) -> Result<Vec<String>, String> {
-        let paths: Vec<String> = paths.iter().map(|path| folder.join(path).display().to_string()).collect();
-        let found = find(&paths, &folder.join("out")).map_err(|fault| fault.0)?;
-        Ok(found.pictures.iter().map(|picture| picture.target.display().to_string()).collect())
-    }
-
-    #[test]
-    fn folders_are_walked_without_hidden_files_and_results() {
-        let folder = folder(&["b/c.PNG", "a.jpg", "notes.txt", ".git/x.png", "b/.hidden.jpg", "out/a-0-resize.jpg"]);
-        assert_eq!(targets(folder.path(), &[""]).unwrap(), ["a", "b/c"]);
-    }
-
-    #[test]
-    fn named_files_are_taken_whatever_their_name() {
-        let folder = folder(&["b/scan", "a.dat"]);
-        assert_eq!(targets(folder.path(), &["b/scan", "a.dat"]).unwrap(), ["a", "scan"]);
-    }
-
-    #[test]
-    fn globs_keep_what_lies_below_their_fixed_part() {
-        let folder = folder(&["2023/a.jpg", "2024/a.jpg", "2024/b.txt"]);
-        assert_eq!(targets(folder.path(), &["20*/*.jpg"]).unwrap(), ["2023/a", "2024/a"]);
-        assert!(targets(folder.path(), &["*.gif"]).unwrap_err().contains("nothing matches"));
-    }
-
-    #[test]
-    fn file_named_twice_counts_once() {
-        let folder = folder(&["a.jpg"]);
-        assert_eq!(targets(folder.path(), &["a.jpg", "", "*.jpg"]).unwrap(), ["a"]);
-    }
-
-    #[test]
-    fn same_stems_keep_their_extensions() {
-        let folder = folder(&["a.jpg", "a.png", "a.jpg.webp", "b.jpg"]);
-        assert_eq!(targets(folder.path(), &[""]).unwrap(), ["a.jpg", "a.jpg.webp", "a.png", "b"]);
-    }
-
-    #[test]
-    fn results_beside_their_sources_are_refused() {
-        let folder = folder(&["out/a.jpg", "out/b.jpg"]);
-        let fault = targets(folder.path(), &["out/a.jpg"]).unwrap_err();
-        assert!(fault.contains("out/a.jpg") && fault.contains("--out"), "{fault}");
-        assert_eq!(targets(folder.path(), &["out"]).unwrap(), [""; 0]);
-    }
-
-    #[test]
-    fn same_names_below_two_paths_are_refused() {
-        let folder = folder(&["x/a.jpg", "y/a.jpg"]);
-        let fault = targets(folder.path(), &["x", "y"]).unwrap_err();
-        assert!(fault.contains("x/a.jpg") && fault.contains("y/a.jpg") && fault.contains("--out"), "{fault}");
-    }
-}
+mod tests;
