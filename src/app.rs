@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use crate::config::{self, Config};
-use crate::http::{self, Access, Services};
+use crate::http::{self, Access, Links, Services};
 use crate::metrics::Metrics;
 use crate::queue::{self, Broker};
 use crate::scheduler;
@@ -58,6 +58,7 @@ impl App {
     pub async fn run_until(self, shutdown: Shutdown) -> Result<()> {
         let Self { listener, broker, storage, config, with_workers } = self;
         let workers = with_workers.then(|| settings(&config)).transpose()?;
+        let secret = storage.secret("links").context("cannot keep the secret that links are signed with (data_dir)")?;
         let metrics = Metrics::default();
         let services = Services {
             broker: broker.clone(),
@@ -65,14 +66,16 @@ impl App {
             limits: config.limits.clone(),
             queue: config.queue.clone(),
             access: Access::new(&config.auth.keys),
+            links: Links::new(&secret, config.server.link_lifetime),
             metrics: metrics.clone(),
         };
         let scheduler = tokio::spawn(scheduler::run(broker.clone(), config.clone()));
+        let (settings, counts, closing) = (config.server.clone(), metrics.clone(), shutdown.warm.clone());
         let mut worker =
             workers.map(|settings| tokio::spawn(worker::run(broker, storage, settings, metrics, shutdown.clone())));
-        let closing = shutdown.warm.clone();
-        let server = axum::serve(listener, http::router(services)).with_graceful_shutdown(closing.cancelled_owned());
-        let mut server = tokio::spawn(server.into_future());
+        let mut server = tokio::spawn(async move {
+            http::serve(listener, http::router(services), &settings, counts, closing).await;
+        });
         let grace = config.server.shutdown_grace;
         tokio::select! {
             // First: at a shutdown the workers may have ended before the requests.
@@ -85,7 +88,7 @@ impl App {
                 }
                 server.abort();
             }
-            ended = &mut server => ended?.context("the HTTP server ended")?,
+            ended = &mut server => ended.context("the HTTP server ended")?,
             // A service that took uploads and never worked on them would be worse than none.
             ended = join(&mut worker) => return ended.context("the workers ended"),
         }

@@ -15,6 +15,11 @@ use crate::queue::Policy;
 /// The file that documents every setting; `config.default.toml` in the repository.
 pub const DEFAULTS: &str = include_str!("../config.default.toml");
 
+/// The least that a client is given.
+const MOMENT: Duration = Duration::from_secs(1);
+const MOST_CONNECTIONS: usize = 1_000_000;
+const MOST_LIFETIME: Duration = Duration::from_hours(365 * 24);
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -36,6 +41,13 @@ pub struct Server {
     pub listen: SocketAddr,
     #[serde(with = "duration")]
     pub shutdown_grace: Duration,
+    #[serde(with = "duration")]
+    pub idle_timeout: Duration,
+    #[serde(with = "duration")]
+    pub keep_alive: Duration,
+    pub max_connections: usize,
+    #[serde(with = "duration")]
+    pub link_lifetime: Duration,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -232,6 +244,7 @@ impl Config {
             );
             require(!key.name.is_empty(), format!("auth.keys[{i}].name: must not be empty"));
         }
+        self.server.validate(&mut require);
         require(
             self.queue.lease >= 3 * self.queue.beat && !self.queue.beat.is_zero(),
             format!(
@@ -318,6 +331,22 @@ impl Config {
 
 fn redis_scheme(url: &str) -> bool {
     url.starts_with("redis://") || url.starts_with("rediss://")
+}
+
+impl Server {
+    fn validate(&self, require: &mut impl FnMut(bool, String)) {
+        for (name, time) in [("idle_timeout", self.idle_timeout), ("keep_alive", self.keep_alive)] {
+            require(time >= MOMENT, format!("server.{name}: {time:?} is less than 1s"));
+        }
+        require(
+            (1..=MOST_CONNECTIONS).contains(&self.max_connections),
+            format!("server.max_connections: {} is not within 1 to {MOST_CONNECTIONS}", self.max_connections),
+        );
+        require(
+            (MOMENT..=MOST_LIFETIME).contains(&self.link_lifetime),
+            format!("server.link_lifetime: {:?} is not within 1s and 8760h (a year)", self.link_lifetime),
+        );
+    }
 }
 
 impl Queue {
@@ -417,6 +446,20 @@ mod tests {
     fn public_address_without_keys_is_refused_by_name() {
         let fault = with("server.listen", "0.0.0.0:8080").unwrap_err().to_string();
         assert!(fault.contains("server.listen") && fault.contains("auth.keys"), "{fault}");
+    }
+
+    #[test]
+    fn servers_limits_are_refused_by_name_and_bound() {
+        for (name, value, told) in [
+            ("server.idle_timeout", "100ms", "server.idle_timeout: 100ms is less than 1s"),
+            ("server.keep_alive", "0s", "server.keep_alive: 0ns is less than 1s"),
+            ("server.max_connections", "0", "server.max_connections: 0 is not within 1 to 1000000"),
+            ("server.link_lifetime", "0s", "server.link_lifetime: 0ns is not within 1s"),
+            ("server.link_lifetime", "9000h", "server.link_lifetime: 32400000s is not within 1s and 8760h"),
+        ] {
+            let fault = with(name, value).unwrap_err().to_string();
+            assert!(fault.contains(told), "{fault}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod http;
 pub mod scheduler;
 pub mod worker;
 
+pub mod erasure;
 pub mod upkeep;
 
 pub mod submission;

@@ -63,6 +63,8 @@ pub struct Metrics {
     /// 1 while this process' worker leaves work lying.
     pub deaf_workers: Gauge,
     pub disk_free: Gauge<f64, AtomicU64>,
+    pub connections: Gauge,
+    pub slow_clients: Counter,
 }
 
 impl Default for Metrics {
@@ -82,6 +84,8 @@ impl Default for Metrics {
             dead_letters: Gauge::default(),
             deaf_workers: Gauge::default(),
             disk_free: Gauge::default(),
+            connections: Gauge::default(),
+            slow_clients: Counter::default(),
         }
     }
 }
@@ -118,6 +122,12 @@ impl Metrics {
             self.deaf_workers.clone(),
         );
         registry.register("disk_free_ratio", "Share of the store's disk that is free", self.disk_free.clone());
+        registry.register("http_connections", "Open connections", self.connections.clone());
+        registry.register(
+            "http_slow_clients",
+            "Uploads and connections cut off because their client did not go on",
+            self.slow_clients.clone(),
+        );
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).expect("a String takes everything");
         text

@@ -10,6 +10,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use tracing::{info, warn};
 
+use crate::erasure;
 use crate::job::{GroupId, ImageResult, OutboxSweep, State, StorageSweep};
 use crate::queue::{self, Broker, Group, GroupResult, Reservation};
 use crate::storage::{self, Groups, Part, Storage, manifest_key, withdrawn_key};
@@ -23,13 +24,7 @@ const PAGE: usize = 1_000;
 /// Questions to the broker under way at a time.
 const ASKED: usize = 16;
 
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error(transparent)]
-    Storage(#[from] storage::Error),
-    #[error(transparent)]
-    Queue(#[from] queue::Error),
-}
+pub use crate::erasure::Error;
 
 type Result<T> = std::result::Result<T, Error>;
 
@@ -42,6 +37,8 @@ pub struct Delivered {
     pub ended: u64,
     /// Refused to their clients, and now gone.
     pub withdrawn: u64,
+    /// Ended, and their files erased as their owners had asked.
+    pub erased: u64,
 }
 
 /// What a sweep of the store removed, in groups.
@@ -60,7 +57,7 @@ pub struct Swept {
 /// # Errors
 /// When the store or the broker fails.
 pub async fn sweep_outbox(storage: &Storage, broker: &Broker, sweep: &OutboxSweep) -> Result<Delivered> {
-    let mut delivered = Delivered::default();
+    let mut delivered = Delivered { erased: erase(storage, broker).await?, ..Delivered::default() };
     let mut lost = Vec::new();
     let mut owed = storage.groups_older_than(Part::Outbox, SystemTime::now() - sweep.age)?;
     loop {
@@ -82,6 +79,22 @@ pub async fn sweep_outbox(storage: &Storage, broker: &Broker, sweep: &OutboxSwee
         deliver(storage, broker, id, &mut delivered).await?;
     }
     Ok(delivered)
+}
+
+/// Erases what was ordered to be, of groups that have ended.
+async fn erase(storage: &Storage, broker: &Broker) -> Result<u64> {
+    let mut erased = 0;
+    let mut ordered = storage.groups_older_than(Part::Erasures, SystemTime::now())?;
+    loop {
+        let page;
+        (page, ordered) = next_page(ordered).await?;
+        if page.is_empty() {
+            return Ok(erased);
+        }
+        for (id, _) in page {
+            erased += u64::from(erasure::carry_out(storage, broker, id).await?);
+        }
+    }
 }
 
 /// A group of the outbox that the broker has.
@@ -115,6 +128,9 @@ async fn see_to(storage: &Storage, broker: &Broker, group: &Group, delivered: &m
 
 /// A group of the outbox that the broker does not have, or not whole.
 async fn deliver(storage: &Storage, broker: &Broker, id: GroupId, delivered: &mut Delivered) -> Result<()> {
+    if erasure::stands(storage, id).await?.is_some() {
+        return Ok(());
+    }
     // Read after the broker was asked: a record is removed only after its manifest, so this one is owed indeed.
     match read(storage, id).await {
         Some(Owed::Withdrawn(manifest)) => {
@@ -188,6 +204,7 @@ pub async fn sweep_storage(storage: &Storage, broker: &Broker, sweep: &StorageSw
     let records = if records.is_zero() { 0 } else { remove_records(storage, broker, records, outputs).await? };
     let kept = (!originals.is_zero()).then_some(originals);
     let uploads = remove_parts(storage, broker, Part::Uploads, kept, ORPHAN_AGE).await?;
+    forget_erased(storage, broker).await?;
     let outputs = match outputs {
         Duration::ZERO => Removed::default(),
         outputs => remove_parts(storage, broker, Part::Outputs, Some(outputs), outputs).await?,
@@ -210,6 +227,7 @@ async fn remove_records(storage: &Storage, broker: &Broker, records: Duration, o
                 storage.remove_owed(id)?;
                 // Nothing can name an original without its record; outputs stay at their address.
                 storage.remove_part(Part::Uploads, id)?;
+                storage.remove_part(Part::Erased, id)?;
                 if outputs_go { storage.remove_part(Part::Outputs, id) } else { Ok(()) }
             })
             .await?;
@@ -217,6 +235,30 @@ async fn remove_records(storage: &Storage, broker: &Broker, records: Duration, o
         }
         if removed == before {
             return Ok(removed);
+        }
+    }
+}
+
+/// Forgets which groups were erased that have no record any more; and removes what a worker that was thought dead may
+/// have written since.
+async fn forget_erased(storage: &Storage, broker: &Broker) -> Result<()> {
+    let mut erased = storage.groups_older_than(Part::Erased, SystemTime::now() - ORPHAN_AGE)?;
+    loop {
+        let page;
+        (page, erased) = next_page(erased).await?;
+        if page.is_empty() {
+            return Ok(());
+        }
+        for (id, _) in page {
+            if storage.has(&Part::Erasures.mark(id)).await? {
+                continue;
+            }
+            let known = broker.group(id).await?.is_some();
+            on_disk(storage, move |storage| {
+                storage.remove_group(id)?;
+                if known { Ok(()) } else { storage.remove_part(Part::Erased, id) }
+            })
+            .await?;
         }
     }
 }

@@ -3,6 +3,7 @@
 mod batch;
 mod config;
 mod control;
+mod erase;
 mod exit;
 mod inspect;
 mod manual;

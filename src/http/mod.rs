@@ -4,11 +4,17 @@
 //! `application/problem+json` document.
 
 mod access;
+mod archive;
+mod conditional;
 mod files;
 mod groups;
 mod health;
 mod linger;
+mod links;
+mod listen;
+mod manners;
 mod openapi;
+mod pace;
 mod problem;
 mod uploads;
 
@@ -17,13 +23,12 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::HeaderName;
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
-use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::trace::TraceLayer;
 use tracing::info_span;
 
@@ -34,6 +39,8 @@ use crate::queue::Broker;
 use crate::storage::Storage;
 
 pub use access::Access;
+pub use links::Links;
+pub use listen::serve;
 pub use openapi::document as openapi;
 use problem::{Problem, UrlPath};
 
@@ -44,6 +51,7 @@ pub struct Services {
     pub limits: config::Limits,
     pub queue: config::Queue,
     pub access: Access,
+    pub links: Links,
     pub metrics: Metrics,
 }
 
@@ -55,6 +63,7 @@ pub fn router(services: Services) -> Router {
         .route("/api/upload", post(uploads::upload))
         .route("/api/task_status/{id}", get(groups::task_status))
         .route("/api/groups/{id}", get(groups::status::<GroupId>).delete(groups::cancel::<GroupId>))
+        .route("/api/groups/{id}/archive", get(archive::archive))
         .route("/api/groups/{id}/retry", post(groups::retry::<GroupId>))
         .route("/api/jobs/{id}", get(groups::status::<JobId>).delete(groups::cancel::<JobId>))
         .route("/api/jobs/{id}/retry", post(groups::retry::<JobId>))
@@ -74,7 +83,8 @@ pub fn router(services: Services) -> Router {
         .layer(DefaultBodyLimit::disable())
         .layer(middleware::from_fn(linger::linger))
         .layer(CatchPanicLayer::custom(problem::panicked))
-        .layer(nosniff())
+        .layer(manners::compression())
+        .layer(middleware::from_fn(manners::dress))
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(TraceLayer::new_for_http().make_span_with(|request: &Request| {
             let id = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
@@ -85,10 +95,6 @@ pub fn router(services: Services) -> Router {
 }
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-fn nosniff() -> SetResponseHeaderLayer<HeaderValue> {
-    SetResponseHeaderLayer::overriding(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))
-}
 
 async fn measure(State(services): Shared, request: Request, next: Next) -> Response {
     // Unknown paths share one label, or anyone could fill the registry.

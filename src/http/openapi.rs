@@ -70,7 +70,7 @@ fn paths(limits: &config::Limits) -> Value {
                 "headers": {"Location": {"schema": {"type": "string"}, "description": "The status's path."}},
                 "content": content("Submitted"),
             })),
-            problems: &["400", "409", "413", "415", "422", "503"],
+            problems: &["400", "408", "409", "413", "415", "422", "503"],
         }.described()},
         "/api/task_status/{id}": {"get": Operation {
             id: "taskStatus",
@@ -97,13 +97,35 @@ fn paths(limits: &config::Limits) -> Value {
                 id: "cancelGroup",
                 tag: "work",
                 about: "Cancel what has not ended.",
-                more: "Pictures that are being made end as soon as they can; finished ones stay.",
-                parameters: group(),
+                more: "Pictures that are being made end as soon as they can; finished ones stay. With `files`, \
+                    originals and outputs are erased too: at once where the group has ended, or as soon as it has; \
+                    `files` in the answer says which. Nobody is given them from now on.",
+                parameters: [group(), vec![flag("files", "Erase the group's files.")]].concat(),
                 body: None,
                 success: ("200", status("The status, in which pictures that were at work may still be open.")),
                 problems: &["400", "404", "503"],
             }.described(),
         },
+        "/api/groups/{group}/archive": {"get": Operation {
+            id: "archive",
+            tag: "pictures",
+            about: "All outputs of a group as one zip, streamed while it is made.",
+            more: "Files are called `<image stem>-<index>-<type>.<ext>`; `results.json`, the last one, has what the \
+                status says of each picture, and as `file` of each output its name in the archive. Should a file be \
+                missing midway, the answer breaks off.",
+            parameters: [
+                group(),
+                vec![flag("partial", "What there is so far, of a group that has not ended.")],
+                signed(),
+            ].concat(),
+            body: None,
+            success: ("200", json!({
+                "description": "The archive.",
+                "headers": {"Content-Disposition": {"schema": {"type": "string"}}},
+                "content": {"application/zip": {}},
+            })),
+            problems: &["400", "404", "409", "410", "503"],
+        }.described()},
         "/api/groups/{group}/retry": {"post": retry("retryGroup", group())},
         "/api/jobs/{job}": {
             "get": Operation {
@@ -132,25 +154,30 @@ fn paths(limits: &config::Limits) -> Value {
             id: "file",
             tag: "pictures",
             about: "An output, by the path that the status tells.",
-            more: "What lies at a path never changes.",
-            parameters: vec![
+            more: "What lies at a path never changes. Preconditions, and a single range, are honoured as RFC 9110 \
+                says.",
+            parameters: [vec![
                 parameter("group"),
                 parameter("job"),
                 in_path("run", "The run of the job that wrote it.", json!({"type": "string"})),
                 in_path("file", "Its name.", json!({"type": "string"})),
-            ],
+                flag("download", "Have browsers save it rather than show it."),
+            ], signed()].concat(),
             body: None,
             success: ("200", json!({
                 "description": "The picture.",
                 "headers": {
                     "ETag": {"schema": {"type": "string"}},
+                    "Last-Modified": {"schema": {"type": "string"}},
+                    "Accept-Ranges": {"schema": {"const": "bytes"}},
+                    "Content-Disposition": {"schema": {"type": "string"}},
                     "Cache-Control": {"schema": {"type": "string"}},
                 },
                 "content": Format::ALL.iter().filter(|format| format.is_writable()).map(|format| {
                     (format.media_type().to_owned(), json!({}))
                 }).collect::<Map<_, _>>(),
             })),
-            problems: &["304", "404"],
+            problems: &["206", "304", "400", "404", "410", "412", "416"],
         }.described()},
         "/metrics": {"get": plain("metrics", "Metrics in OpenMetrics' text format.",
             "application/openmetrics-text", &["503"])},
@@ -299,14 +326,23 @@ fn responses() -> Value {
         later
     };
     json!({
-        "304": {"description": "The `If-None-Match` of the request fits."},
+        "206": {
+            "description": "The bytes that `Range` asks for.",
+            "headers": {"Content-Range": {"schema": {"type": "string"}}},
+        },
+        "304": {"description": "The client has it already, by `If-None-Match` or `If-Modified-Since`."},
         "400": problem("The request cannot be read."),
         "401": problem("No API key, or an unknown one."),
-        "403": problem("Not from this machine, and no API keys are configured."),
+        "403": problem("Not from this machine, and no API keys are configured; or a signed link that has expired or \
+            was changed."),
         "404": problem("There is no such thing."),
+        "408": problem("The upload did not come on."),
         "409": later("It is not in a state for that, or its first request is still being received."),
+        "410": problem("It was there: erased at its owner's wish, or no longer kept."),
+        "412": problem("The file is not what `If-Match` or `If-Unmodified-Since` takes it for."),
         "413": problem("More bytes or files than a limit allows."),
         "415": problem("Not a form, or not a picture that can be read."),
+        "416": problem("No byte of the file is in the range."),
         "422": problem("It was understood, and is refused: the detail names the entry, the field and the limit."),
         "500": problem("Our fault; the log says what."),
         "503": later("Not at present: the queue is away or full, or the disk is."),
@@ -368,6 +404,7 @@ fn schemas(limits: &config::Limits, queue: &config::Queue) -> Value {
                 "self": text("The status."),
                 "next": text("More results."),
                 "group": text("A job's group."),
+                "archive": text("All outputs of the group as a zip, once it has ended."),
             },
             "additionalProperties": false,
         },
@@ -394,6 +431,8 @@ fn schemas(limits: &config::Limits, queue: &config::Queue) -> Value {
                 "result": {"type": "array", "items": reference("Result"), "maxItems": 1000,
                     "description": "Pictures that have ended, in the upload's order."},
                 "rejected": {"type": "array", "items": reference("Rejected")},
+                "files": {"enum": ["erasing", "erased"], "description": "There where the group's files were erased, or \
+                    are about to be: no path leads anywhere."},
                 "retry_of": text("The group or job that this one tries again."),
                 "links": reference("Links"),
             },
@@ -409,7 +448,8 @@ fn schemas(limits: &config::Limits, queue: &config::Queue) -> Value {
                 "attempts": count(""),
                 "duration_ms": {"type": ["integer", "null"], "description": "Of the attempt that counted."},
                 "paths": {"type": "array", "items": {"type": ["string", "null"]}, "description":
-                    "The outputs' paths on this server, one an operation; null for `info`."},
+                    "The outputs' paths on this server, one an operation; null for `info`. Where API keys are \
+                    configured they are signed links, which open without a key for a while."},
                 "outputs": {"type": "array", "items": {"oneOf": [reference("Output"), reference("Info")]}},
                 "error": {
                     "type": "object",
@@ -515,6 +555,18 @@ fn reference(schema: &str) -> Value {
 
 fn parameter(name: &str) -> Value {
     json!({"$ref": format!("#/components/parameters/{name}")})
+}
+
+fn flag(name: &str, about: &str) -> Value {
+    json!({"name": name, "in": "query", "description": about, "schema": {"enum": ["true", "1", "false", "0"]}})
+}
+
+/// What a signed link bears.
+fn signed() -> Vec<Value> {
+    let about = "Of a signed link, as the status has it where API keys are configured.";
+    ["expires", "signature"]
+        .map(|name| json!({"name": name, "in": "query", "description": about, "schema": {"type": "string"}}))
+        .to_vec()
 }
 
 fn in_path(name: &str, about: &str, schema: Value) -> Value {

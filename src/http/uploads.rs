@@ -12,6 +12,7 @@ use multer::{Constraints, Field, Multipart, SizeLimit};
 use super::access::Caller;
 use super::groups::accepted;
 use super::health::takes_work;
+use super::pace::TooSlow;
 use super::{Problem, Services};
 use crate::imaging::{Operation, operation};
 use crate::submission::{Options, Submission};
@@ -190,6 +191,10 @@ fn set(slot: &mut Option<String>, name: &str, text: String) -> Result<(), Proble
 
 /// A form that cannot be read to its end.
 fn unreadable(error: multer::Error) -> Problem {
+    if let Some(said) = TooSlow::behind(&error) {
+        let detail = format!("The upload was given up: {said}.");
+        return Problem::new(StatusCode::REQUEST_TIMEOUT, "request-timeout", detail);
+    }
     match error {
         multer::Error::StreamSizeExceeded { limit } => {
             let detail = format!("The request has more bytes than limits.max_request_bytes ({limit}).");

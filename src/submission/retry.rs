@@ -8,7 +8,7 @@ use super::outbox::{Entry, Manifest};
 use super::{Error, Meta, Submitted, outbox};
 use crate::job::{GroupId, JobId, Payload, Source, State};
 use crate::queue::{self, Broker, Job};
-use crate::storage::{Storage, upload_key};
+use crate::storage::{Part, Storage, upload_key};
 
 /// Results read at a time.
 const PAGE: usize = 1_000;
@@ -101,7 +101,9 @@ async fn own_source(storage: &Storage, job: &Job, key: &str) -> Result<Payload, 
     if let Payload::ImageProcess(request) = &mut payload
         && let Source::Stored(original) = &mut request.source
     {
-        if !storage.copy(original, key).await? {
+        // One that is about to be erased is not given a second life.
+        let erased = storage.has(&Part::Erased.mark(job.group)).await?;
+        if erased || !storage.copy(original, key).await? {
             let detail = format!("the original of job {} is no longer kept (retention.originals)", job.id);
             return Err(Error::NotRetryable(detail));
         }

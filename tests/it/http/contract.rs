@@ -93,7 +93,7 @@ fn whole_document() -> Value {
             entry("dog.png", "png", "png", [[800, 600], [150, 75], [1000, 500]]),
             entry("tall.png", "png", "png", [[800, 600], [40, 120], [40, 120]]),
         ],
-        "links": {"self": "/api/task_status/TASK"},
+        "links": {"self": "/api/task_status/TASK", "archive": "/api/groups/TASK/archive"},
         "rejected": [],
     })
 }

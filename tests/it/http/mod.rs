@@ -1,11 +1,16 @@
 //! What a client of the HTTP API may rely on, shown with the real program over real connections.
 
 mod access;
+mod archive;
 mod cancelling;
+mod connections;
 mod contract;
+mod erasing;
 mod files;
 mod forms;
 mod keys;
+mod links;
+mod manners;
 mod openapi;
 mod operations;
 mod pictures;
