@@ -5,6 +5,7 @@
 
 mod failure;
 mod id;
+pub(crate) mod path;
 mod payload;
 mod result;
 mod state;

@@ -61,7 +61,7 @@ pub enum Source {
     /// A key of the store.
     Stored(String),
     /// A file beside the worker; only `pixmill batch` without a server makes these.
-    File(PathBuf),
+    File(#[serde(with = "super::path")] PathBuf),
     /// A key below `sources.folder`.
     Shared(String),
 }

@@ -38,9 +38,9 @@ pub(super) struct Picture {
 /// Where a picture's file is, for the process that computes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Whereabouts {
-    File(PathBuf),
+    File(#[serde(with = "crate::job::path")] PathBuf),
     /// A key below a folder that it must not lead out of.
-    Beneath(PathBuf, String),
+    Beneath(#[serde(with = "crate::job::path")] PathBuf, String),
 }
 
 /// Why an attempt is stopped from outside.

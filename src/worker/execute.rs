@@ -20,6 +20,7 @@ pub(super) struct Spec {
     pub(super) source: Whereabouts,
     pub(super) operations: Vec<Operation>,
     /// Where the outputs go; made here.
+    #[serde(with = "crate::job::path")]
     pub(super) folder: PathBuf,
     /// Makes what there is of a file cut short.
     pub(super) lenient: bool,
