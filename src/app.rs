@@ -58,7 +58,9 @@ impl App {
     /// When the server or a worker cannot go on.
     pub async fn run_until(self, shutdown: Shutdown) -> Result<()> {
         let Self { listener, broker, storage, config, with_workers } = self;
-        let workers = with_workers.then(|| settings(&config)).transpose()?;
+        let sources = sources(&config)?;
+        let workers = with_workers.then(|| settings(&config, sources.clone())).transpose()?;
+        let presets = config.presets()?;
         let secret = storage.secret("links").context("cannot keep the secret that links are signed with (data_dir)")?;
         let metrics = Metrics::default();
         let services = Services {
@@ -66,6 +68,9 @@ impl App {
             storage: storage.clone(),
             limits: config.limits.clone(),
             queue: config.queue.clone(),
+            retention: config.retention.clone(),
+            presets,
+            sources,
             access: Access::new(&config.auth.keys),
             links: Links::new(&secret, config.server.link_lifetime),
             metrics: metrics.clone(),
@@ -115,10 +120,21 @@ async fn join(worker: &mut Option<JoinHandle<Result<()>>>) -> Result<()> {
 pub async fn run_worker(config: Config, shutdown: Shutdown) -> Result<()> {
     let storage = open_storage(&config.data_dir)?;
     let broker = open_broker(&config).await?;
-    worker::run(broker, storage, settings(&config)?, Metrics::default(), shutdown).await
+    let settings = settings(&config, sources(&config)?)?;
+    worker::run(broker, storage, settings, Metrics::default(), shutdown).await
 }
 
-fn settings(config: &Config) -> Result<worker::Settings> {
+/// Where pictures may come from, besides uploads.
+fn sources(config: &Config) -> Result<worker::Sources> {
+    let fetcher = config.sources.fetcher(&config.limits)?;
+    let folder = config.sources.folder();
+    if let Some(folder) = &folder {
+        folder.try_out()?;
+    }
+    Ok(worker::Sources { fetcher, folder, max_listed: config.sources.max_listed })
+}
+
+fn settings(config: &Config, sources: worker::Sources) -> Result<worker::Settings> {
     Ok(worker::Settings {
         program: worker::own_program().context("cannot find the program that computes pictures")?,
         arguments: config.watermark.folders().arguments(),
@@ -133,6 +149,7 @@ fn settings(config: &Config) -> Result<worker::Settings> {
         memory: config.worker.memory,
         shutdown_grace: config.server.shutdown_grace,
         limits: config.limits.imaging(),
+        sources,
         policy: config.queue.policy(),
     })
 }

@@ -15,6 +15,8 @@ pub mod upkeep;
 
 pub mod submission;
 
+pub mod sources;
+
 pub mod queue;
 pub mod storage;
 

@@ -1,7 +1,8 @@
 //! The store: uploaded originals and published outputs, under keys.
 //!
-//! Keys: `uploads/<group>/<index>`, `outputs/<group>/<job>/<run>/<file>`, and for a while
-//! `outbox/<group>.json` and `erasures/<group>`; `erased/<group>`; `secrets/<name>`. A name from a client never becomes part of a path. What is written here
+//! Keys: `uploads/<group>/<index>`, `outputs/<group>/<job>/<run>/<file>`; for a while `outbox/<group>.json` and
+//! `erasures/<group>`; `erased/<group>`, `secrets/<name>`, and `retention/<group>.json` for what a submission has kept for
+//! less long. A name from a client never becomes part of a path. What is written here
 //! is durable (fsync) before it is acknowledged. Backed by `object_store`'s local disk; workers read and write local paths.
 
 use std::error::Error as StdError;
@@ -68,6 +69,8 @@ pub enum Part {
     Erasures,
     /// That they are erased, or about to be.
     Erased,
+    /// How long the others are kept, where a submission said so.
+    Retention,
 }
 
 impl Part {
@@ -78,6 +81,7 @@ impl Part {
             Self::Outputs => "outputs",
             Self::Erasures => "erasures",
             Self::Erased => "erased",
+            Self::Retention => "retention",
         }
     }
 
@@ -95,6 +99,11 @@ pub fn manifest_key(group: GroupId) -> String {
 /// The key of what is not owed any more, but may have been begun.
 pub fn withdrawn_key(group: GroupId) -> String {
     format!("outbox/{group}.withdrawn")
+}
+
+/// The key of what says that a group's things are kept for less long.
+pub fn keep_key(group: GroupId) -> String {
+    format!("retention/{group}.json")
 }
 
 /// A file on its way in. Dropped before [`Incoming::finish`], it leaves nothing.
@@ -248,7 +257,13 @@ impl Storage {
     pub fn remove_group(&self, group: GroupId) -> Result<()> {
         self.remove_owed(group)?;
         self.remove_part(Part::Uploads, group)?;
-        self.remove_part(Part::Outputs, group)
+        self.remove_part(Part::Outputs, group)?;
+        self.remove_note(group)
+    }
+
+    /// Removes what says that a group's things are kept for less long. Blocks on the disk.
+    pub fn remove_note(&self, group: GroupId) -> Result<()> {
+        remove_file(&self.root.join(keep_key(group)))
     }
 
     /// Removes what is owed for a group. Blocks on the disk.
@@ -261,6 +276,7 @@ impl Storage {
         match part {
             Part::Outbox => self.remove_owed(group),
             Part::Uploads | Part::Outputs => remove_folder(&self.root.join(part.folder()).join(group.to_string())),
+            Part::Retention => self.remove_note(group),
             Part::Erasures | Part::Erased => remove_file(&self.root.join(part.mark(group))),
         }
     }

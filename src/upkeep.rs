@@ -11,9 +11,9 @@ use jiff::Timestamp;
 use tracing::{info, warn};
 
 use crate::erasure;
-use crate::job::{GroupId, ImageResult, OutboxSweep, State, StorageSweep};
+use crate::job::{GroupId, ImageResult, Keep, OutboxSweep, State, StorageSweep};
 use crate::queue::{self, Broker, Group, GroupResult, Reservation};
-use crate::storage::{self, Groups, Part, Storage, manifest_key, withdrawn_key};
+use crate::storage::{self, Groups, Part, Storage, keep_key, manifest_key, withdrawn_key};
 use crate::submission;
 use crate::submission::outbox::{self, Manifest, Owed};
 
@@ -102,7 +102,7 @@ async fn see_to(storage: &Storage, broker: &Broker, group: &Group, delivered: &m
     let id = group.id;
     let ended = group.finished_at.is_some();
     if !storage.has(&withdrawn_key(id)).await? {
-        if ended {
+        if ended && follow_up_has_begun(broker, group).await? {
             keep_winners(storage, broker, id).await?;
             storage.remove(&manifest_key(id)).await?;
             delivered.ended += 1;
@@ -124,6 +124,14 @@ async fn see_to(storage: &Storage, broker: &Broker, group: &Group, delivered: &m
         Some(Owed::Work(_)) | None => {}
     }
     Ok(())
+}
+
+/// Whether what follows a group, if anything does, is no longer owed: the job that begins it has ended.
+async fn follow_up_has_begun(broker: &Broker, group: &Group) -> Result<bool> {
+    match group.then.filter(|_| group.fired) {
+        Some(then) => Ok(broker.group(then).await?.is_none_or(|then| then.finished_at.is_some())),
+        None => Ok(true),
+    }
 }
 
 /// A group of the outbox that the broker does not have, or not whole.
@@ -200,6 +208,7 @@ fn winner(result: &GroupResult) -> Option<u32> {
 /// # Errors
 /// When the store or the broker fails.
 pub async fn sweep_storage(storage: &Storage, broker: &Broker, sweep: &StorageSweep) -> Result<Swept> {
+    sweep_own_retention(storage, broker).await?;
     let StorageSweep { records, originals, outputs } = *sweep;
     let records = if records.is_zero() { 0 } else { remove_records(storage, broker, records, outputs).await? };
     let kept = (!originals.is_zero()).then_some(originals);
@@ -215,6 +224,69 @@ pub async fn sweep_storage(storage: &Storage, broker: &Broker, sweep: &StorageSw
         orphans: uploads.strays,
         outputs: outputs.finished + outputs.strays,
     })
+}
+
+/// Removes what submissions have asked to be kept for less long than the settings say. A note in the store names each
+/// such group, so that no other is looked at; it goes when it has nothing left to say.
+async fn sweep_own_retention(storage: &Storage, broker: &Broker) -> Result<()> {
+    let mut notes = storage.groups_older_than(Part::Retention, SystemTime::now())?;
+    loop {
+        let page;
+        (page, notes) = next_page(notes).await?;
+        if page.is_empty() {
+            return Ok(());
+        }
+        for (id, noted) in page {
+            let Some(note) = storage.read(&keep_key(id)).await? else { continue };
+            match serde_json::from_slice(&note) {
+                Ok(keep) => keep_for(storage, broker, (id, noted), keep).await?,
+                Err(error) => warn!("how long group {id} is kept cannot be read: {error}"),
+            }
+        }
+    }
+}
+
+async fn keep_for(storage: &Storage, broker: &Broker, (id, noted): (GroupId, SystemTime), keep: Keep) -> Result<()> {
+    let Some(group) = broker.group(id).await? else {
+        // Its record went first; of what is left nothing is known any more. A young one may still be on its way in.
+        if noted < SystemTime::now() - ORPHAN_AGE && !is_owed(storage, id).await? {
+            let outputs_go = keep.outputs.is_some();
+            on_disk(
+                storage,
+                move |storage| {
+                    if outputs_go { storage.remove_group(id) } else { storage.remove_note(id) }
+                },
+            )
+            .await?;
+        }
+        return Ok(());
+    };
+    let age = group.finished_at.and_then(|at| Duration::try_from(Timestamp::now().duration_since(at)).ok());
+    let Some(age) = age else { return Ok(()) };
+    let over = |kept: Option<Duration>| kept.is_some_and(|kept| age > kept);
+    let outputs_go = keep.outputs.is_some();
+    let (record, originals, outputs) = (over(keep.records), over(keep.originals), over(keep.outputs));
+    on_disk(storage, move |storage| {
+        if record {
+            storage.remove_owed(id)?;
+        }
+        // Nothing can name an original without its record; outputs stay at their address, where they have no time of
+        // their own.
+        if record || originals {
+            storage.remove_part(Part::Uploads, id)?;
+        }
+        if outputs || record && outputs_go { storage.remove_part(Part::Outputs, id) } else { Ok(()) }
+    })
+    .await?;
+    if record {
+        broker.remove_group(id).await?;
+    }
+    let waits = |kept: Option<Duration>, over: bool| kept.is_some() && !over;
+    let rest = waits(keep.outputs, outputs) || waits(keep.originals, originals) || waits(keep.records, record);
+    if record || !rest {
+        on_disk(storage, move |storage| storage.remove_note(id)).await?;
+    }
+    Ok(())
 }
 
 async fn remove_records(storage: &Storage, broker: &Broker, records: Duration, outputs: Duration) -> Result<u64> {

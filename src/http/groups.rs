@@ -171,16 +171,16 @@ pub(super) struct Standing {
 
 impl Standing {
     pub(super) fn of(group: &Group) -> Self {
-        let counts = Counts::of(group);
+        let meta = serde_json::from_slice(&group.meta).unwrap_or_default();
+        let counts = Counts::of(group, &meta);
         let mut document = counts.document(&group.id, group.created_at, group.finished_at);
         document["links"] = links(group.id);
-        let meta = serde_json::from_slice(&group.meta).unwrap_or_default();
         Self { document, finished: counts.open == 0, meta }
     }
 
     /// All its jobs in one state.
     fn of_manifest(manifest: &Manifest, state: JobState) -> Self {
-        let total = manifest.jobs.len() as u32;
+        let total = manifest.total() as u32;
         let (open, cancelled) = if state == JobState::Cancelled { (0, total) } else { (total, 0) };
         let counts = Counts { total, open, succeeded: 0, failed: 0, cancelled };
         let mut document = counts.document(&manifest.group, manifest.created_at, None);
@@ -255,7 +255,10 @@ pub(super) async fn retry<S: Subject>(
 
 /// The answer to a submission.
 pub(super) fn accepted(submitted: &Submitted) -> Response {
-    let links = links(submitted.group);
+    let mut links = links(submitted.group);
+    if let Some(then) = submitted.then {
+        links["then"] = format!("/api/task_status/{then}").into();
+    }
     let location = links["self"].as_str().unwrap_or_default().to_owned();
     let body = json!({
         "status": "processing",
@@ -289,6 +292,13 @@ fn with_meta(mut document: Value, meta: &Meta) -> Value {
     if let Some(first) = meta.retry_of {
         document["retry_of"] = json!(first);
     }
+    if let Some(first) = meta.follows {
+        document["follows"] = json!(first);
+    }
+    if let Some(then) = meta.then {
+        document["then"] = json!({"on": then.on, "task_id": then.group});
+        document["links"]["then"] = format!("/api/task_status/{}", then.group).into();
+    }
     document
 }
 
@@ -319,10 +329,14 @@ struct Counts {
 }
 
 impl Counts {
-    fn of(group: &Group) -> Self {
-        let Group { total, pending, succeeded, failed, cancelled, sealed, .. } = *group;
+    fn of(group: &Group, meta: &Meta) -> Self {
+        let Group { mut total, pending, succeeded, failed, cancelled, sealed, .. } = *group;
         // Before it is sealed, a group is open even when all jobs so far have ended.
-        Self { total, open: if sealed { pending } else { pending.max(1) }, succeeded, failed, cancelled }
+        let open = if sealed { pending } else { pending.max(1) };
+        if let (false, Some(listed)) = (sealed, meta.listed) {
+            total = total.max(listed);
+        }
+        Self { total, open, succeeded, failed, cancelled }
     }
 
     /// Any open job: `processing`; else any cancelled: `cancelled`; else none succeeded: `failed`; else `completed`.
@@ -486,10 +500,8 @@ pub(super) async fn names_of_unnamed(
 }
 
 pub(super) fn image_of(job: &Job) -> Option<String> {
-    match serde_json::from_slice(&job.payload).ok()? {
-        Payload::ImageProcess(request) => Some(request.image),
-        Payload::StorageSweep(_) | Payload::OutboxSweep(_) => None,
-    }
+    let payload: Payload = serde_json::from_slice(&job.payload).ok()?;
+    payload.picture().map(|picture| picture.image.clone())
 }
 
 #[cfg(test)]

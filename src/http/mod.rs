@@ -16,10 +16,13 @@ mod listen;
 mod lists;
 mod manners;
 mod openapi;
+mod openapi_sources;
+mod openapi_watching;
 mod pace;
 mod problem;
 mod query;
 mod queues;
+mod sources;
 mod stats;
 mod uploads;
 mod workers;
@@ -44,6 +47,7 @@ use crate::job::{GroupId, JobId};
 use crate::metrics::{Metrics, RequestLabels, RouteLabels};
 use crate::queue::Broker;
 use crate::storage::Storage;
+use crate::submission::Places;
 
 pub use access::Access;
 pub use events::Feed;
@@ -58,11 +62,36 @@ pub struct Services {
     pub storage: Storage,
     pub limits: config::Limits,
     pub queue: config::Queue,
+    pub retention: config::Retention,
+    pub presets: config::Presets,
+    pub sources: Places,
     pub access: Access,
     pub links: Links,
     pub metrics: Metrics,
     pub feed: Feed,
     pub started_at: Timestamp,
+}
+
+#[cfg(test)]
+impl Services {
+    /// With the default settings and a store in `home`.
+    fn of_a_test(broker: Broker, home: &std::path::Path) -> Self {
+        let config = config::Config::load(None, vec![]).expect("the defaults are valid");
+        Self {
+            feed: Feed::new(broker.clone(), tokio_util::sync::CancellationToken::new()),
+            broker,
+            storage: Storage::local(home).expect("the folder is there"),
+            presets: config.presets().expect("the defaults are valid"),
+            limits: config.limits,
+            queue: config.queue,
+            retention: config.retention,
+            sources: Places::default(),
+            access: Access::new(&[]),
+            links: Links::new(&[7; 32], config.server.link_lifetime),
+            metrics: Metrics::default(),
+            started_at: Timestamp::now(),
+        }
+    }
 }
 
 type Shared = State<Arc<Services>>;
@@ -72,12 +101,13 @@ pub fn router(services: Services) -> Router {
     let guarded = Router::new()
         .route("/api/upload", post(uploads::upload))
         .route("/api/task_status/{id}", get(groups::task_status))
+        .route("/api/groups", get(lists::groups).post(sources::create))
+        .route("/api/presets", get(sources::presets))
         .route("/api/groups/{id}", get(groups::status::<GroupId>).delete(groups::cancel::<GroupId>))
         .route("/api/groups/{id}/archive", get(archive::archive))
         .route("/api/groups/{id}/retry", post(groups::retry::<GroupId>))
         .route("/api/jobs/{id}", get(groups::status::<JobId>).delete(groups::cancel::<JobId>))
         .route("/api/jobs/{id}/retry", post(groups::retry::<JobId>))
-        .route("/api/groups", get(lists::groups))
         .route("/api/groups/{id}/events", get(events::of_group))
         .route("/api/jobs", get(lists::jobs))
         .route("/api/queues", get(queues::queues))

@@ -3,13 +3,11 @@
 //! A path, a parameter or a field that answers have and this has not is found by `tests/it/http/openapi.rs`, which
 //! holds a real service's answers and methods against it.
 
-mod watching;
-
 use axum::Json;
 use axum::extract::State;
 use serde_json::{Map, Value, json};
 
-use super::Shared;
+use super::{Shared, openapi_sources, openapi_watching};
 use crate::config;
 use crate::imaging::{Format, operation};
 
@@ -29,9 +27,12 @@ pub fn document(limits: &config::Limits, queue: &config::Queue) -> Value {
                 `application/problem+json` document whose `code` stays the same; unknown parameters and fields are \
                 errors.",
         },
-        "paths": joined(paths(limits), watching::paths()),
+        "paths": joined(joined(paths(limits), openapi_sources::paths()), openapi_watching::paths()),
         "components": {
-            "schemas": joined(schemas(limits, queue), watching::schemas()),
+            "schemas": joined(
+                joined(schemas(limits), openapi_sources::schemas(limits, queue)),
+                openapi_watching::schemas(),
+            ),
             "responses": responses(),
             "parameters": parameters(),
             "securitySchemes": {
@@ -51,6 +52,18 @@ pub fn document(limits: &config::Limits, queue: &config::Queue) -> Value {
             {"name": "operations", "description": "What operators' tools ask."},
         ],
     })
+}
+
+fn joined(mut all: Value, more: Value) -> Value {
+    let Value::Object(more) = more else { return all };
+    for (name, described) in more {
+        match (&mut all[name.as_str()], described) {
+            // A path that both know, with methods of each.
+            (Value::Object(known), Value::Object(further)) => known.extend(further),
+            (unknown, described) => *unknown = described,
+        }
+    }
+    all
 }
 
 fn paths(limits: &config::Limits) -> Value {
@@ -193,20 +206,20 @@ fn paths(limits: &config::Limits) -> Value {
 }
 
 /// One method of a path.
-struct Operation {
-    id: &'static str,
-    tag: &'static str,
-    about: &'static str,
-    more: &'static str,
-    parameters: Vec<Value>,
-    body: Option<Value>,
-    success: (&'static str, Value),
+pub(super) struct Operation {
+    pub(super) id: &'static str,
+    pub(super) tag: &'static str,
+    pub(super) about: &'static str,
+    pub(super) more: &'static str,
+    pub(super) parameters: Vec<Value>,
+    pub(super) body: Option<Value>,
+    pub(super) success: (&'static str, Value),
     /// The statuses of `components.responses` beside 401 and 403, which all guarded ones have, and 500.
-    problems: &'static [&'static str],
+    pub(super) problems: &'static [&'static str],
 }
 
 impl Operation {
-    fn described(self) -> Value {
+    pub(super) fn described(self) -> Value {
         let mut responses = Map::from_iter([(self.success.0.to_owned(), self.success.1)]);
         for status in self.problems.iter().chain(&["401", "403", "500"]) {
             responses.insert((*status).into(), json!({"$ref": format!("#/components/responses/{status}")}));
@@ -286,7 +299,7 @@ fn upload_form(limits: &config::Limits) -> Value {
                             limits.max_file_bytes, limits.max_request_bytes
                         ),
                     },
-                    "operations": reference("Operations"),
+                    "operations": openapi_sources::operations_or_preset(),
                     "options": reference("Options"),
                 },
             },
@@ -345,7 +358,7 @@ fn responses() -> Value {
         "410": problem("It was there: erased at its owner's wish, or no longer kept."),
         "412": problem("The file is not what `If-Match` or `If-Unmodified-Since` takes it for."),
         "413": problem("More bytes or files than a limit allows."),
-        "415": problem("Not a form, or not a picture that can be read."),
+        "415": problem("Not a form, not JSON, or not a picture that can be read."),
         "416": problem("No byte of the file is in the range."),
         "422": problem("It was understood, and is refused: the detail names the entry, the field and the limit."),
         "500": problem("Our fault; the log says what."),
@@ -353,25 +366,12 @@ fn responses() -> Value {
     })
 }
 
-fn schemas(limits: &config::Limits, queue: &config::Queue) -> Value {
+fn schemas(limits: &config::Limits) -> Value {
     let written: Vec<&str> = Format::ALL.iter().filter(|format| format.is_writable()).map(|one| one.name()).collect();
     let read: Vec<&str> = Format::ALL.iter().map(|format| format.name()).collect();
     let color = json!({"type": "string", "pattern": "^#[0-9a-f]{6}$"});
     json!({
         "Operations": operation::schema(&limits.imaging()),
-        "Options": {
-            "type": "object",
-            "additionalProperties": false,
-            "properties": {
-                "queue": {"enum": queue.names},
-                "priority": {"type": "integer", "minimum": 1, "maximum": 10, "description": "10 first."},
-                "eta": {"type": "string", "format": "date-time", "description": "Not to be started before."},
-                "retries": {"type": "integer", "minimum": 0, "maximum": 100,
-                    "description": "Further attempts after the first."},
-                "lenient": {"type": "boolean", "default": false,
-                    "description": "Make what there is of a file cut short, with a warning, instead of refusing it."},
-            },
-        },
         "Submitted": {
             "type": "object",
             "required": ["status", "task_id", "total_images", "rejected", "links"],
@@ -408,6 +408,7 @@ fn schemas(limits: &config::Limits, queue: &config::Queue) -> Value {
                 "events": text("A group's live events."),
                 "group": text("A job's group."),
                 "archive": text("All outputs of the group as a zip, once it has ended."),
+                "then": text("What follows; there once it has begun."),
             },
             "additionalProperties": false,
         },
@@ -437,6 +438,14 @@ fn schemas(limits: &config::Limits, queue: &config::Queue) -> Value {
                 "files": {"enum": ["erasing", "erased"], "description": "There where the group's files were erased, or \
                     are about to be: no path leads anywhere."},
                 "retry_of": text("The group or job that this one tries again."),
+                "follows": text("The group whose originals these are."),
+                "then": {
+                    "type": "object",
+                    "required": ["on", "task_id"],
+                    "description": "The group that follows.",
+                    "properties": {"on": {"enum": ["success", "always"]}, "task_id": text("Its id.")},
+                    "additionalProperties": false,
+                },
                 "links": reference("Links"),
             },
             "additionalProperties": false,
@@ -548,34 +557,23 @@ fn schemas(limits: &config::Limits, queue: &config::Queue) -> Value {
     })
 }
 
-/// Both parts of an object; a path that is in both has the methods of both.
-fn joined(mut one: Value, other: Map<String, Value>) -> Value {
-    for (name, described) in other {
-        match (&mut one[name.as_str()], described) {
-            (Value::Object(known), Value::Object(more)) => known.extend(more),
-            (unknown, described) => *unknown = described,
-        }
-    }
-    one
-}
-
-fn count(about: &str) -> Value {
+pub(super) fn count(about: &str) -> Value {
     json!({"type": "integer", "minimum": 0, "description": about})
 }
 
-fn text(about: &str) -> Value {
+pub(super) fn text(about: &str) -> Value {
     json!({"type": "string", "description": about})
 }
 
-fn content(schema: &str) -> Value {
+pub(super) fn content(schema: &str) -> Value {
     json!({"application/json": {"schema": reference(schema)}})
 }
 
-fn reference(schema: &str) -> Value {
+pub(super) fn reference(schema: &str) -> Value {
     json!({"$ref": format!("#/components/schemas/{schema}")})
 }
 
-fn parameter(name: &str) -> Value {
+pub(super) fn parameter(name: &str) -> Value {
     json!({"$ref": format!("#/components/parameters/{name}")})
 }
 
@@ -591,7 +589,8 @@ fn signed() -> Vec<Value> {
         .to_vec()
 }
 
-#[allow(clippy::needless_pass_by_value, reason = "it is made in place")]
-fn in_path(name: &str, about: &str, schema: Value) -> Value {
-    json!({"name": name, "in": "path", "required": true, "description": about, "schema": schema})
+pub(super) fn in_path(name: &str, about: &str, schema: Value) -> Value {
+    let mut parameter = json!({"name": name, "in": "path", "required": true, "description": about});
+    parameter["schema"] = schema;
+    parameter
 }

@@ -202,12 +202,24 @@ pub enum Verdict {
     Fail { result: Bytes },
     /// Waits for `after`, then runs again. One that is being cancelled ends as cancelled instead.
     Retry { after: Duration, reason: Bytes },
+    /// This stage of the job is done: it goes on as its next one, at the end of that one's line, and its attempts count
+    /// from 1 again. No cap refuses it. One that is being cancelled ends as cancelled instead.
+    Continue(Stage),
     /// Terminal: the attempt was stopped because of a cancel.
     Cancel,
     /// The process that computed it died. First in line again, to run `alone`; where it did already, that counts as a
     /// stall, and the last one of [`Policy::max_stalls`] fails the job as `poison`. One that is being cancelled ends as
     /// cancelled instead.
     Crash { alone: bool },
+}
+
+/// What a job goes on as when it has done what came before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stage {
+    pub kind: String,
+    pub queue: String,
+    pub class: Class,
+    pub payload: Bytes,
 }
 
 /// What became of a settlement.
@@ -349,7 +361,7 @@ pub enum EventKind {
     Retried,
     /// Its lease ran out or its process died; it waits again.
     Stalled,
-    /// Given back without blame.
+    /// Waits again without blame: given back, or for its next stage.
     Released,
     Succeeded,
     Failed,
@@ -490,6 +502,20 @@ impl Broker {
     pub async fn enqueue(&self, group: &NewGroup, jobs: &[NewJob]) -> Result<()> {
         check::group(group, jobs)?;
         either!(self, broker => broker.enqueue(group, jobs).await)
+    }
+
+    /// Adds jobs to a group that is not sealed, or is not known yet: those whose indexes follow on the ones of before. The
+    /// `last` call seals it. Its key is bound by the first one, so that a client that asks again gets the group as far as
+    /// it is.
+    ///
+    /// Nothing is cancelled when a call is refused: it may be made again later. Of a sealed group (a cancel seals it, too)
+    /// nothing changes.
+    ///
+    /// # Errors
+    /// As for [`enqueue`](Self::enqueue); `after` is none of theirs.
+    pub async fn extend(&self, group: &NewGroup, jobs: &[NewJob], last: bool) -> Result<()> {
+        check::part(group, jobs)?;
+        either!(self, broker => broker.extend(group, jobs, last).await)
     }
 
     /// Takes waiting jobs by queue, then priority, then age; promotes what is due and recovers what expired first.

@@ -175,15 +175,10 @@ async fn missed(broker: &Broker, group: GroupId, last: Option<&str>) -> queue::R
 mod tests {
     use bytes::Bytes;
     use jiff::Timestamp;
-    use tokio_util::sync::CancellationToken;
 
     use super::*;
-    use crate::config::Config;
-    use crate::http::{Access, Feed, Links};
     use crate::job::Class;
-    use crate::metrics::Metrics;
     use crate::queue::{Clock, EventKind, NewGroup, NewJob, Policy};
-    use crate::storage::Storage;
 
     const SOON: Duration = Duration::from_millis(1);
     const NEVER: Duration = Duration::from_hours(1);
@@ -199,21 +194,10 @@ mod tests {
             let home = tempfile::tempdir().unwrap();
             let file = home.path().join("queue.db");
             let broker = Broker::open_sqlite_unsynced(&file, Policy::default(), Clock::default()).unwrap();
-            let config = Config::load(None, vec![]).unwrap();
             let group = GroupId::new();
             let job = NewJob::new("image.process", "cpu_intensive", Class::Cpu, Bytes::new());
             broker.enqueue(&NewGroup::new(group, Bytes::new()), &[job]).await.unwrap();
-            let services = Services {
-                feed: Feed::new(broker.clone(), CancellationToken::new()),
-                broker,
-                storage: Storage::local(home.path()).unwrap(),
-                limits: config.limits,
-                queue: config.queue,
-                access: Access::new(&[]),
-                links: Links::new(&[7; 32], NEVER),
-                metrics: Metrics::default(),
-                started_at: Timestamp::now(),
-            };
+            let services = Services::of_a_test(broker, home.path());
             Self { services: Arc::new(services), group, _home: home }
         }
 

@@ -42,7 +42,7 @@ use redis::{Cmd, Value};
 use super::clock::millis;
 use super::{
     Beat, CHUNK, Claim, ClaimRequest, ClaimedJob, Clock, Error, Event, Group, GroupResult, Index, Job, Key, Lease,
-    Listed, NewGroup, NewJob, On, Policy, QueueDepth, Result, Settled, Settlement, Then, Verdict, policy,
+    Listed, NewGroup, NewJob, On, Policy, QueueDepth, Result, Settled, Settlement, Stage, Then, Verdict, policy,
 };
 use crate::job::{Class, GroupId, JobId};
 use link::Link;
@@ -89,7 +89,7 @@ impl RedisBroker {
         loop {
             let chunk = first_chunk(&jobs[enqueued..]);
             let last = enqueued + chunk.len() == jobs.len();
-            match self.enqueue_chunk(group, chunk, last).await {
+            match self.enqueue_chunk(group, chunk, if last { "1" } else { "0" }).await {
                 Ok(()) if last => return Ok(()),
                 Ok(()) => enqueued += chunk.len(),
                 Err(refused @ (Error::Full(_) | Error::KeyTaken(_))) if enqueued > 0 => {
@@ -101,10 +101,22 @@ impl RedisBroker {
         }
     }
 
-    async fn enqueue_chunk(&self, group: &NewGroup, jobs: &[NewJob], seal: bool) -> Result<()> {
+    pub async fn extend(&self, group: &NewGroup, mut jobs: &[NewJob], last: bool) -> Result<()> {
+        loop {
+            let chunk = first_chunk(jobs);
+            jobs = &jobs[chunk.len()..];
+            let seal = if last && jobs.is_empty() { "1" } else { "open" };
+            self.enqueue_chunk(group, chunk, seal).await?;
+            if jobs.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn enqueue_chunk(&self, group: &NewGroup, jobs: &[NewJob], seal: &str) -> Result<()> {
         let cap = self.policy.queue_cap;
         let mut call = self.transition(&script::ENQUEUE);
-        call.arg(group.id.to_string()).arg(&group.meta[..]).arg(u8::from(seal)).arg(cap);
+        call.arg(group.id.to_string()).arg(&group.meta[..]).arg(seal).arg(cap);
         match &group.key {
             Some(Key { name, fingerprint }) => call.arg(name).arg(&fingerprint[..]),
             None => call.arg("").arg(""),
@@ -181,6 +193,11 @@ impl RedisBroker {
                 Verdict::Retry { after, reason } => ("retried", millis(*after), &reason[..]),
                 Verdict::Cancel => ("cancelled", 0, &[][..]),
                 Verdict::Crash { alone } => ("crashed", i64::from(*alone), &[][..]),
+                Verdict::Continue(Stage { kind, queue, class, payload }) => {
+                    let place = format!("{queue}:{} {kind}", class.as_str());
+                    call.arg(lease.job.to_string()).arg(&lease.token).arg("continued").arg(place).arg(&payload[..]);
+                    continue;
+                }
             };
             call.arg(lease.job.to_string()).arg(&lease.token).arg(verdict).arg(after).arg(result);
         }

@@ -34,6 +34,7 @@ use super::{
     NewGroup, NewJob, Page, Period, Place, Policy, QueueDepth, Reservation, Result, Settled, Settlement, WorkerEntry,
 };
 use crate::job::{Class, GroupId, JobId, State};
+use enqueue::Part;
 use ledger::Ledger;
 use reads::Readers;
 pub(super) use schema::Synchronous;
@@ -105,14 +106,27 @@ impl SqliteBroker {
             let chunk = jobs.chunks(CHUNK).nth(number).unwrap_or_default().to_vec();
             let group = group.clone();
             let id = group.id;
-            let refused = match self.intake(move |ledger| ledger.enqueue(&group, &chunk, number == last)).await {
-                Ok(()) => continue,
-                Err(refused) => refused,
-            };
+            let refused =
+                match self.intake(move |ledger| ledger.enqueue(&group, &chunk, Part::of_whole(number == last))).await {
+                    Ok(()) => continue,
+                    Err(refused) => refused,
+                };
             if matches!(refused, Error::Full(_) | Error::KeyTaken(_)) && number > 0 {
                 self.cancel_group(id).await?;
             }
             return Err(refused);
+        }
+        Ok(())
+    }
+
+    pub async fn extend(&self, group: &NewGroup, jobs: &[NewJob], last: bool) -> Result<()> {
+        let bytes: usize = jobs.iter().map(|job| job.payload.len()).sum();
+        disk::room(&self.shared.file, bytes as u64)?;
+        let parts = jobs.len().div_ceil(CHUNK).max(1);
+        for number in 0..parts {
+            let (group, chunk) = (group.clone(), jobs.chunks(CHUNK).nth(number).unwrap_or_default().to_vec());
+            let part = if last && number + 1 == parts { Part::Last } else { Part::Open };
+            self.intake(move |ledger| ledger.enqueue(&group, &chunk, part)).await?;
         }
         Ok(())
     }

@@ -65,6 +65,9 @@ conformance! {
         full_queue_refuses_the_whole_group,
         refusal_of_a_later_chunk_leaves_nothing_to_run,
         cap_counts_delayed_jobs_and_no_running_ones,
+        group_that_comes_in_parts_is_open_until_the_last,
+        part_that_is_refused_may_come_later,
+        cancelled_group_takes_no_more_parts,
         wrong_jobs_are_refused;
     claiming:
         jobs_come_by_priority_then_age,
@@ -87,6 +90,8 @@ conformance! {
         repeated_retry_is_committed_long_after,
         settling_claims_in_the_same_call,
         answers_stand_in_the_order_of_settlements,
+        next_stage_waits_in_its_own_line_with_fresh_attempts,
+        next_stage_of_a_cancelled_job_does_not_come,
         results_come_by_index_in_pages,
         counters_count_the_results_that_are_read_with_them;
     leases:

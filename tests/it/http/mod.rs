@@ -18,5 +18,7 @@ mod operations;
 mod pictures;
 mod retries;
 mod routing;
+mod sources;
 mod steering;
+mod submitting;
 mod telemetry;

@@ -78,6 +78,23 @@ async fn every_answer_has_the_form_that_is_described() {
     described.holds("get", "/api/groups/{group}/archive", &service.get(&format!("{archive}?part=1")).await);
     let output = document["result"][0]["paths"][0].as_str().unwrap();
     described.holds("get", "/files/{group}/{job}/{run}/{file}", &service.get(output).await);
+    let ask = async |body: Value| Answer::of(service.request("POST", "/api/groups").json(&body)).await;
+    let options = json!({"then": {"on": "always", "operations": everything}, "retention": {"outputs": "1h"}});
+    let again = ask(json!({"sources": [{"group": group}, {"key": "a"}], "options": options})).await;
+    described.holds("post", "/api/groups", &again);
+    service.finished(id(&again.json())).await;
+    let status = service.get(again.json()["links"]["self"].as_str().unwrap()).await;
+    described.holds("get", "/api/groups/{group}", &status);
+    let follows = again.json()["links"]["then"].as_str().unwrap().to_owned();
+    let follows = until("it has begun", async || {
+        let answer = service.get(&follows).await;
+        (answer.status == 200).then_some(answer)
+    })
+    .await;
+    described.holds("get", "/api/task_status/{id}", &follows);
+    described.holds("post", "/api/groups", &ask(json!({"sources": [{"key": "a"}]})).await);
+    described.holds("post", "/api/groups", &ask(json!({"source": []})).await);
+    described.holds("get", "/api/presets", &service.get("/api/presets").await);
     for (name, value) in [("Range", "bytes=0-9"), ("Range", "bytes=999999999-"), ("If-Match", "\"x\"")] {
         let answer = Answer::of(service.request("GET", output).header(name, value)).await;
         assert_ne!(answer.status, 200);

@@ -3,6 +3,7 @@
 pub mod client;
 pub mod disk;
 pub mod gate;
+pub mod origin;
 pub mod pictures;
 pub mod proxy;
 pub mod redis;

@@ -2,14 +2,14 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Operation, content, count, in_path, parameter, reference, text};
-use crate::http::groups::STATUSES;
-use crate::http::health::DEAD_COUNTED;
-use crate::http::{lists, workers};
+use super::groups::STATUSES;
+use super::health::DEAD_COUNTED;
+use super::openapi::{Operation, content, count, in_path, parameter, reference, text};
+use super::{lists, workers};
 use crate::job::State;
 use crate::queue::EventKind;
 
-pub(super) fn paths() -> Map<String, Value> {
+pub(super) fn paths() -> Value {
     let ok = |about: &str, schema: &str| ("200", json!({"description": about, "content": content(schema)}));
     let get = |id, about, more, parameters, success, problems: &'static [&'static str]| json!({"get": Operation { id, tag: "watching", about, more, parameters, body: None, success, problems }.described()});
     let order = |method: &str, id, about, more, parameters, success| {
@@ -175,10 +175,10 @@ pub(super) fn paths() -> Map<String, Value> {
         "/api/stats",
         get("stats", "The service in few numbers.", "", vec![], ok("The numbers.", "Stats"), &["400", "503"]),
     );
-    paths
+    paths.into()
 }
 
-pub(super) fn schemas() -> Map<String, Value> {
+pub(super) fn schemas() -> Value {
     let id = |about: &str| json!({"type": "string", "format": "uuid", "description": about});
     let instant = || json!({"type": "string", "format": "date-time"});
     let perhaps = || json!({"type": ["string", "null"], "format": "date-time"});
@@ -194,9 +194,9 @@ pub(super) fn schemas() -> Map<String, Value> {
     let class = json!({"enum": ["cpu", "io"]});
     let mut schemas = Map::new();
     let mut add = |name: &str, schema: Value| schemas.insert(name.into(), schema);
-    add("Groups", list("groups", "Group", true));
+    add("Groups", list("groups", "GroupEntry", true));
     add(
-        "Group",
+        "GroupEntry",
         object(
             &[
                 "status",
@@ -226,9 +226,9 @@ pub(super) fn schemas() -> Map<String, Value> {
             }),
         ),
     );
-    add("Jobs", list("jobs", "Job", true));
+    add("Jobs", list("jobs", "JobEntry", true));
     add(
-        "Job",
+        "JobEntry",
         object(
             &[
                 "id",
@@ -364,7 +364,7 @@ pub(super) fn schemas() -> Map<String, Value> {
             }),
         ),
     );
-    schemas
+    schemas.into()
 }
 
 /// All of its fields are said.
