@@ -4,7 +4,9 @@
 //! `application/problem+json` document.
 
 mod access;
+mod disposition;
 mod files;
+mod form;
 mod groups;
 mod health;
 mod linger;

@@ -167,8 +167,8 @@ fn webp_in(width: u32, height: u32, is_frame: bool) -> Vec<u8> {
     let chunk = |kind: &[u8; 4], body: &[u8]| {
         [&kind[..], &(body.len() as u32).to_le_bytes(), body, &[0][..body.len() % 2]].concat()
     };
-    let side = |side: u32| (side - 1).to_le_bytes()[..3].to_vec();
-    let size = [side(width), side(height)].concat();
+    let written = |side: u32| (side - 1).to_le_bytes()[..3].to_vec();
+    let size = [written(width), written(height)].concat();
     let picture = fixture("quarters.webp");
     assert_eq!(&picture[12..16], b"VP8 ");
     let parts = if is_frame {

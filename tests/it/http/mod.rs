@@ -7,6 +7,7 @@ mod files;
 mod forms;
 mod keys;
 mod openapi;
+mod oddities;
 mod operations;
 mod pictures;
 mod retries;
