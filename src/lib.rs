@@ -19,9 +19,13 @@ pub mod storage;
 
 pub mod job;
 
+pub mod codes;
+
 pub mod config;
 pub mod metrics;
 
 pub mod assets;
 
 pub mod imaging;
+
+mod base64;

@@ -23,6 +23,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
 use crate::assets::Folders;
+use crate::codes;
 use crate::config::{Config, Log, LogFormat, Override};
 use crate::http;
 use crate::worker::{Shutdown, compute};
@@ -60,6 +61,9 @@ enum Command {
     Config(config::Config),
     /// Print the HTTP API's description in OpenAPI 3.1, as the server gives it at /openapi.json.
     Openapi,
+    /// Print the list of error codes as Markdown: docs/errors.md.
+    #[command(hide = true)]
+    Errors,
     /// What a worker starts to have pictures computed.
     #[command(hide = true)]
     Compute {
@@ -137,6 +141,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
             let config = Config::load(file, Vec::new())?;
             println!("{:#}", http::openapi(&config.limits, &config.queue));
         }
+        Some(Command::Errors) => print!("{}", codes::markdown()),
         Some(Command::Compute { threads, niceness, fonts, overlays }) => {
             Folders { fonts, overlays }.provide()?;
             compute(threads, niceness)?;

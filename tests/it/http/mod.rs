@@ -3,11 +3,12 @@
 mod access;
 mod cancelling;
 mod contract;
+mod docs;
 mod files;
 mod forms;
 mod keys;
-mod openapi;
 mod oddities;
+mod openapi;
 mod operations;
 mod pictures;
 mod retries;
