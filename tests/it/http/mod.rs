@@ -2,6 +2,7 @@
 
 mod access;
 mod cancelling;
+mod clients;
 mod contract;
 mod docs;
 mod files;
