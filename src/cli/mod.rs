@@ -26,6 +26,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
 use crate::assets::Folders;
+use crate::codes;
 use crate::config::{Config, Log, LogFormat, Override};
 use crate::http;
 use crate::worker::{Shutdown, compute};
@@ -67,6 +68,9 @@ enum Command {
     Openapi,
     Completions(manual::Completions),
     Man(manual::Man),
+    /// Print the list of error codes as Markdown: docs/errors.md.
+    #[command(hide = true)]
+    Errors,
 }
 
 /// What a worker starts to have pictures computed; nothing for people, their shells and their manuals.
@@ -152,6 +156,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         }
         Some(Command::Completions(args)) => manual::completions(&args, Cli::command()),
         Some(Command::Man(args)) => manual::pages(&args, Cli::command())?,
+        Some(Command::Errors) => print!("{}", codes::markdown()),
         Some(Command::Process(args)) => {
             let config = Config::load(file, Vec::new())?;
             config.watermark.folders().provide()?;

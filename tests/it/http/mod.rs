@@ -3,14 +3,17 @@
 mod access;
 mod archive;
 mod cancelling;
+mod clients;
 mod connections;
 mod contract;
+mod docs;
 mod erasing;
 mod files;
 mod forms;
 mod keys;
 mod links;
 mod manners;
+mod oddities;
 mod openapi;
 mod operations;
 mod pictures;
