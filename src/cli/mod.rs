@@ -218,3 +218,38 @@ fn start_log(log: &Log) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every command's page, at that width.
+    fn pages(command: clap::Command, width: usize, pages: &mut Vec<(String, String)>) {
+        let mut command = command.term_width(width);
+        pages.push((command.get_name().to_owned(), command.render_long_help().to_string()));
+        for inner in command.get_subcommands() {
+            self::pages(inner.clone(), width, pages);
+        }
+    }
+
+    #[test]
+    fn help_fits_a_terminal_of_80_columns_and_examples_are_not_broken() {
+        let mut narrow = Vec::new();
+        let mut wide = Vec::new();
+        pages(Cli::command(), 80, &mut narrow);
+        pages(Cli::command(), 1_000, &mut wide);
+        for ((name, narrow), (_, wide)) in narrow.iter().zip(&wide) {
+            for line in narrow.lines() {
+                assert!(line.chars().count() <= 80, "{name}: {line}");
+            }
+            for line in wide.lines().filter(|line| line.starts_with("  pixmill ")) {
+                assert!(narrow.lines().any(|one| one == line), "{name}: broken at 80 columns: {line}");
+            }
+        }
+    }
+
+    #[test]
+    fn flags_are_well_formed() {
+        Cli::command().debug_assert();
+    }
+}
