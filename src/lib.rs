@@ -22,6 +22,8 @@ pub mod storage;
 
 pub mod job;
 
+pub mod codes;
+
 pub mod config;
 pub mod metrics;
 

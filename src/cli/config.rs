@@ -10,11 +10,12 @@ use crate::config::DEFAULTS;
 
 const EXAMPLES: &str = "\
 Examples:
-  pixmill config print --defaults > pixmill.toml      every setting with its default and what it does
-  pixmill config check --config pixmill.toml          before the service is started anew with it
-  PIXMILL__WORKER__CPU=4 pixmill config print         what is in force: defaults, file, environment, flags
+  pixmill config print --defaults > pixmill.toml    every setting, explained
+  pixmill config check --config pixmill.toml        before the service has it
+  PIXMILL__WORKER__CPU=4 pixmill config print       what is in force
 
-Each setting is also a variable: worker.cpu is PIXMILL__WORKER__CPU. Secrets are not printed.
+Settings come from the defaults, then the file, the environment and flags. Each is a variable too: worker.cpu is \
+PIXMILL__WORKER__CPU. Secrets are not printed.
 
 Exit code: 0 valid, 1 not, 2 called wrongly.";
 

@@ -28,18 +28,22 @@ const PAGE: usize = 1_000;
 
 const EXAMPLES: &str = "\
 Examples:
-  pixmill control pause cpu_intensive --redis redis://127.0.0.1/0     its running jobs end, no other starts
-  pixmill control resume cpu_intensive
-  pixmill control cancel 0198f2ab-5c1d-7e33-a1c2-0f6e2b9d4c11         a group (an upload's task_id) or a job
-  pixmill control retry --dead                                        try again all that failed for good
-  pixmill control erase 0198f2ab-5c1d-7e33-a1c2-0f6e2b9d4c11 --yes    its pictures, before their time
-  pixmill control purge scheduled --yes                               cancel all that waits in a queue
-  pixmill control grow 2 --worker 0198f2ab                            two more pictures at a time, on one worker
-  pixmill control shutdown --worker 0198f2ab                          finish what runs, then end
+  pixmill control pause cpu_intensive            its running jobs end, no other
+                                                 starts
+  pixmill control resume cpu_intensive --redis redis://127.0.0.1/0
+  pixmill control cancel 0198f2ab-5c1d-7e33-a1c2-0f6e2b9d4c11
+                                                 a group (an upload's task_id)
+                                                 or a job
+  pixmill control retry --dead                   all that failed for good
+  pixmill control erase 0198f2ab-5c1d-7e33-a1c2-0f6e2b9d4c11 --yes
+                                                 a group's pictures, before
+                                                 their time
+  pixmill control purge scheduled --yes          cancel all that waits there
+  pixmill control grow 2 --worker 0198f2ab       two more pictures at a time
+  pixmill control shutdown --worker 0198f2ab     finish what runs, then end
 
-The flags that say where the queue is are the service's own. `pixmill inspect workers` names the
-workers' sessions, `inspect queues` the queues, `inspect active` and `inspect dead` jobs. --json
-prints one document, a list.
+The flags that say where the queue is are the service's own. `pixmill inspect workers` names the workers' sessions, \
+`inspect queues` the queues, `inspect active` and `inspect dead` jobs. --json prints one document, a list.
 
 Exit code: 0 done, 1 something was not found, a worker is silent or none is there, 2 called wrongly.";
 

@@ -26,15 +26,15 @@ const LOOKUPS: usize = 64;
 
 const EXAMPLES: &str = "\
 Examples:
-  pixmill inspect ping                                     every worker answers? (SQLite in ./pixmill-data)
-  pixmill inspect workers --redis redis://127.0.0.1/0      who is there, and how busy
-  pixmill inspect active --worker 0198f2ab                 what one computes; the start of its session will do
+  pixmill inspect ping                          does every worker answer?
+  pixmill inspect workers --redis redis://127.0.0.1/0
+  pixmill inspect active --worker 0198f2ab      the start of a session will do
   pixmill inspect queues --json | jq '.[] | select(.paused)'
-  pixmill inspect dead --limit 5                           the last five jobs that failed for good, and why
+  pixmill inspect dead --limit 5                the last that failed for good
 
-The flags that say where the queue is are the service's own. Workers are asked what they do; one that
-does not answer is named, and shown as it last reported itself. --json prints one document: a list;
-for `stats` an object.
+The flags that say where the queue is are the service's own; without them it is the SQLite in ./pixmill-data. Workers \
+are asked what they do; one that does not answer is named, and shown as it last reported itself. --json prints one \
+document: a list; for `stats` an object.
 
 Exit code: 0 all good, 1 a worker is silent, none is there to ping, or the broker is away, 2 called wrongly.";
 

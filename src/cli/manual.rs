@@ -11,9 +11,10 @@ use clap_mangen::Man as Page;
 const COMPLETIONS: &str = "\
 Examples:
   pixmill completions bash > /etc/bash_completion.d/pixmill
-  pixmill completions zsh > ~/.zfunc/_pixmill                    with `fpath+=~/.zfunc` before compinit
+  pixmill completions zsh > ~/.zfunc/_pixmill    with `fpath+=~/.zfunc` before
+                                                 compinit
   pixmill completions fish > ~/.config/fish/completions/pixmill.fish
-  source <(pixmill completions bash)                             for this shell only";
+  source <(pixmill completions bash)             for this shell only";
 
 /// Print what completes pixmill's commands and flags in a shell: pixmill completions bash
 #[derive(Debug, clap::Args)]
@@ -24,8 +25,9 @@ pub(super) struct Completions {
 
 const PAGES: &str = "\
 Examples:
-  pixmill man | man -l -                          the overview, read at once
-  pixmill man /usr/local/share/man/man1           pixmill.1, pixmill-batch.1, …: `man pixmill-batch`";
+  pixmill man | man -l -                     the overview, read at once
+  pixmill man /usr/local/share/man/man1      one for every command, which
+                                             `man pixmill-batch` then finds";
 
 /// Write the man pages, one for every command: pixmill man DIR
 #[derive(Debug, clap::Args)]

@@ -26,6 +26,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
 use crate::assets::Folders;
+use crate::codes;
 use crate::config::{Config, Log, LogFormat, Override};
 use crate::http;
 use crate::worker::{Shutdown, compute};
@@ -67,6 +68,9 @@ enum Command {
     Openapi,
     Completions(manual::Completions),
     Man(manual::Man),
+    /// Print the list of error codes as Markdown: docs/errors.md.
+    #[command(hide = true)]
+    Errors,
 }
 
 /// What a worker starts to have pictures computed; nothing for people, their shells and their manuals.
@@ -152,6 +156,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         }
         Some(Command::Completions(args)) => manual::completions(&args, Cli::command()),
         Some(Command::Man(args)) => manual::pages(&args, Cli::command())?,
+        Some(Command::Errors) => print!("{}", codes::markdown()),
         Some(Command::Process(args)) => {
             let config = Config::load(file, Vec::new())?;
             config.watermark.folders().provide()?;
@@ -212,4 +217,39 @@ fn start_log(log: &Log) -> Result<()> {
         LogFormat::Json => log_to_stderr.json().with_span_events(FmtSpan::NONE).init(),
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every command's page, at that width.
+    fn pages(command: clap::Command, width: usize, pages: &mut Vec<(String, String)>) {
+        let mut command = command.term_width(width);
+        pages.push((command.get_name().to_owned(), command.render_long_help().to_string()));
+        for inner in command.get_subcommands() {
+            self::pages(inner.clone(), width, pages);
+        }
+    }
+
+    #[test]
+    fn help_fits_a_terminal_of_80_columns_and_examples_are_not_broken() {
+        let mut narrow = Vec::new();
+        let mut wide = Vec::new();
+        pages(Cli::command(), 80, &mut narrow);
+        pages(Cli::command(), 1_000, &mut wide);
+        for ((name, narrow), (_, wide)) in narrow.iter().zip(&wide) {
+            for line in narrow.lines() {
+                assert!(line.chars().count() <= 80, "{name}: {line}");
+            }
+            for line in wide.lines().filter(|line| line.starts_with("  pixmill ")) {
+                assert!(narrow.lines().any(|one| one == line), "{name}: broken at 80 columns: {line}");
+            }
+        }
+    }
+
+    #[test]
+    fn flags_are_well_formed() {
+        Cli::command().debug_assert();
+    }
 }

@@ -23,15 +23,15 @@ const EXAMPLES: &str = "\
 Examples:
   pixmill process cat.jpg small.jpg --resize 800x600
   pixmill process cat.jpg square.webp --resize 400x400 --fit cover --quality 75
-  pixmill process cat.png signed.png --resize 1200x --watermark '© Ann' --position bottom-left
-  pixmill process scan.tiff scan.png                 only converts
-  pixmill process cat.jpg --explain                  tells how the default three would be made
-  pixmill process cat.jpg - --info                   tells of the picture in JSON
-  curl -s https://example.org/cat.jpg | pixmill process - - --thumbnail 150 > cat-150.jpg
+  pixmill process cat.png signed.png --watermark '© Ann' --position bottom-left
+  pixmill process scan.tiff scan.png          only converts
+  pixmill process cat.jpg --explain           how the default three are made
+  pixmill process cat.jpg - --info            tells of the picture in JSON
+  curl -s https://example.org/cat.jpg | pixmill process - - --thumbnail 150 > x
 
-The order of operations counts: --resize 800x --watermark X writes on the small picture,
---watermark X --resize 800x shrinks the text along. The format is --format's, else the one that the
-operations name, else the one of OUT's ending (jpg, png, webp, gif, bmp, tiff, avif, qoi), else the source's.
+The order of operations counts: --resize 800x --watermark X writes on the small picture, --watermark X --resize 800x \
+shrinks the text along. The format is --format's, else the one that the operations name, else the one of OUT's ending \
+(jpg, png, webp, gif, bmp, tiff, avif, qoi), else the source's.
 
 Exit code: 0 done, 1 the picture could not be read, made or written, 2 called wrongly.";
 

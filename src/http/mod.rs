@@ -6,8 +6,12 @@
 mod access;
 mod archive;
 mod conditional;
+mod disposition;
+mod docs;
 mod events;
+mod examples;
 mod files;
+mod form;
 mod groups;
 mod health;
 mod linger;
@@ -126,7 +130,10 @@ pub fn router(services: Services) -> Router {
     let open = Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
-        .route("/openapi.json", get(openapi::openapi));
+        .route("/openapi.json", get(openapi::openapi))
+        .route("/docs", get(docs::reference))
+        .route("/problems", get(docs::problems))
+        .route("/problems/{code}", get(docs::problem));
     guarded
         .merge(open)
         .fallback(problem::no_such_route)

@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use serde_json::{Map, Value, json};
 
-use super::{Shared, openapi_sources, openapi_watching};
+use super::{Shared, examples, openapi_sources, openapi_watching};
 use crate::config;
 use crate::imaging::{Format, operation};
 
@@ -17,7 +17,7 @@ pub(super) async fn openapi(State(services): Shared) -> Json<Value> {
 
 /// The whole document.
 pub fn document(limits: &config::Limits, queue: &config::Queue) -> Value {
-    json!({
+    let mut document = json!({
         "openapi": "3.1.0",
         "info": {
             "title": "pixmill",
@@ -50,8 +50,11 @@ pub fn document(limits: &config::Limits, queue: &config::Queue) -> Value {
             {"name": "watching", "description": "Lists, numbers and live events."},
             {"name": "steering", "description": "Orders to queues and workers."},
             {"name": "operations", "description": "What operators' tools ask."},
+            {"name": "documentation", "description": "What people and their tools read."},
         ],
-    })
+    });
+    examples::add(&mut document);
+    document
 }
 
 fn joined(mut all: Value, more: Value) -> Value {
@@ -201,7 +204,23 @@ fn paths(limits: &config::Limits) -> Value {
         "/healthz": {"get": open(plain("alive", "Whether the process runs.", "application/json", &[]))},
         "/readyz": {"get": open(plain("ready", "Whether uploads would be taken and worked on.",
             "application/json", &["503"]))},
-        "/openapi.json": {"get": open(plain("openapi", "This document.", "application/json", &[]))},
+        "/openapi.json": {"get": open(page("openapi", "This document.", &["application/json"]))},
+        "/docs": {"get": open(page("docs", "This document, for people.", &["text/html"]))},
+        "/problems": {"get": open(page("problems", "Every error code; as a page where `Accept` prefers HTML.",
+            &["application/json", "text/html"]))},
+        "/problems/{code}": {"get": open(Operation {
+            id: "problem",
+            tag: "documentation",
+            about: "What an error code means, and what to do; as a page where `Accept` prefers HTML.",
+            more: "A problem's `type` is this address.",
+            parameters: vec![in_path("code", "The code.", json!({"type": "string", "examples": ["too-large"]}))],
+            body: None,
+            success: ("200", json!({
+                "description": "The code.",
+                "content": {"application/json": {"schema": reference("Code")}, "text/html": {}},
+            })),
+            problems: &["404"],
+        }.described())},
     })
 }
 
@@ -268,6 +287,13 @@ fn plain(id: &'static str, about: &'static str, media_type: &str, problems: &'st
     let success = json!({"description": about, "content": {media_type: {}}});
     let (more, parameters, body) = ("", Vec::new(), None);
     Operation { id, tag: "operations", about, more, parameters, body, success: ("200", success), problems }.described()
+}
+
+fn page(id: &'static str, about: &'static str, media_types: &[&str]) -> Value {
+    let content: Map<_, _> = media_types.iter().map(|&media_type| (media_type.to_owned(), json!({}))).collect();
+    let success = ("200", json!({"description": about, "content": content}));
+    let (more, parameters, body, tag) = ("", Vec::new(), None, "documentation");
+    Operation { id, tag, about, more, parameters, body, success, problems: &[] }.described()
 }
 
 /// Without a key, from anywhere.
@@ -540,6 +566,21 @@ fn schemas(limits: &config::Limits) -> Value {
             },
             "additionalProperties": false,
         },
+        "Code": {
+            "type": "object",
+            "required": ["code", "type", "statuses", "places", "retry", "meaning", "remedy"],
+            "properties": {
+                "code": text("Stays the same."),
+                "type": text("This address."),
+                "statuses": {"type": "array", "items": {"type": "integer"}, "description":
+                    "The HTTP statuses that it comes with; none where it only stands in a document."},
+                "places": {"type": "array", "items": {"type": "string"}, "description": "Where it is met."},
+                "retry": {"type": "boolean", "description": "Whether the same may succeed later."},
+                "meaning": text("For people."),
+                "remedy": text("For people: what to do."),
+            },
+            "additionalProperties": false,
+        },
         "Problem": {
             "type": "object",
             "description": "RFC 9457.",
@@ -548,7 +589,7 @@ fn schemas(limits: &config::Limits) -> Value {
                 "type": text("Ends in the code."),
                 "title": text("The status in words."),
                 "status": {"type": "integer", "minimum": 400, "maximum": 599},
-                "code": text("Stays the same."),
+                "code": text("One of those at /problems; stays the same."),
                 "detail": text("For people: what was wrong, and what would be right."),
                 "rejected": {"type": "array", "items": reference("Rejected")},
             },
@@ -589,8 +630,7 @@ fn signed() -> Vec<Value> {
         .to_vec()
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "as json! makes it")]
 pub(super) fn in_path(name: &str, about: &str, schema: Value) -> Value {
-    let mut parameter = json!({"name": name, "in": "path", "required": true, "description": about});
-    parameter["schema"] = schema;
-    parameter
+    json!({"name": name, "in": "path", "required": true, "description": about, "schema": schema})
 }

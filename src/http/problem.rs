@@ -13,9 +13,9 @@ use tracing::error;
 
 use crate::job::Failure;
 use crate::submission::{self, Rejected};
-use crate::{erasure, queue, storage};
+use crate::{codes, erasure, queue, storage};
 
-/// An error answer. `type` is `/problems/<code>`.
+/// An error answer, whose code is one of [`codes::ALL`]. `type` is `/problems/<code>`, where its page is.
 #[derive(Debug)]
 pub(super) struct Problem {
     status: StatusCode,
@@ -88,6 +88,8 @@ fn status_of(failure: &Failure) -> StatusCode {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        // The common code of refused pictures may stand with another status.
+        codes::hold(&self.code, self.rejected.is_empty().then_some(self.status.as_u16()));
         let mut body = json!({
             "type": format!("/problems/{}", self.code),
             "title": self.status.canonical_reason(),

@@ -7,13 +7,12 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use futures::{StreamExt, TryStreamExt};
-use multer::{Constraints, Field, Multipart, SizeLimit};
 use serde_json::Value;
 
 use super::access::Caller;
+use super::form::{Field, Form, unreadable};
 use super::groups::accepted;
 use super::health::takes_work;
-use super::pace::TooSlow;
 use super::{Problem, Services};
 use crate::submission::{Asked, Rules, Submission};
 
@@ -47,9 +46,7 @@ pub(super) async fn upload(
 /// Reads the form; its pictures go to the submission.
 async fn receive(services: &Services, request: Request, submission: &mut Submission) -> Result<Asked, Problem> {
     let boundary = boundary(request.headers())?;
-    let limit = SizeLimit::new().whole_stream(services.limits.max_request_bytes);
-    let constraints = Constraints::new().size_limit(limit);
-    let form = Multipart::with_constraints(request.into_body().into_data_stream(), boundary, constraints);
+    let form = Form::new(request.into_body(), boundary, services.limits.max_request_bytes);
     let Fields { operations, options } = read(services, form, submission).await?;
     let operations = operations.map(|json| parsed(&json, "operations", "invalid-operation")).transpose()?;
     let options = options.map(|json| parsed(&json, "options", "invalid-options")).transpose()?;
@@ -93,7 +90,7 @@ pub(super) fn idempotency_key(headers: &HeaderMap, Caller(caller): &Caller) -> R
 
 fn boundary(headers: &HeaderMap) -> Result<String, Problem> {
     let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    multer::parse_boundary(media_type).map_err(|_| {
+    multer::parse_boundary(media_type).ok().filter(|boundary| !boundary.is_empty()).ok_or_else(|| {
         let detail = format!(
             "The content type is `{media_type}`; send the pictures as multipart/form-data with a boundary, each in a \
              field `images`."
@@ -109,11 +106,11 @@ struct Fields {
     options: Option<String>,
 }
 
-async fn read(services: &Services, mut form: Multipart<'_>, submission: &mut Submission) -> Result<Fields, Problem> {
+async fn read(services: &Services, mut form: Form, submission: &mut Submission) -> Result<Fields, Problem> {
     let limits = &services.limits;
     let mut fields = Fields::default();
-    while let Some(field) = form.next_field().await.map_err(unreadable)? {
-        let name = field.name().unwrap_or_default().to_owned();
+    while let Some(field) = form.next_field().await? {
+        let name = field.name().to_owned();
         match name.as_str() {
             "images" => {
                 if submission.received() == limits.max_files {
@@ -133,8 +130,8 @@ async fn read(services: &Services, mut form: Multipart<'_>, submission: &mut Sub
     Ok(fields)
 }
 
-async fn image(services: &Services, submission: &mut Submission, field: Field<'_>) -> Result<(), Problem> {
-    let name = field.file_name().unwrap_or_default().to_owned();
+async fn image(services: &Services, submission: &mut Submission, field: Field) -> Result<(), Problem> {
+    let name = field.file_name().to_owned();
     let mut chunks = Box::pin(futures::stream::try_unfold(field, |mut field| async move {
         loop {
             match field.chunk().await? {
@@ -171,8 +168,8 @@ async fn store(
     Ok(())
 }
 
-async fn text(mut field: Field<'_>, limit: usize) -> Result<String, Problem> {
-    let name = field.name().unwrap_or_default().to_owned();
+async fn text(mut field: Field, limit: usize) -> Result<String, Problem> {
+    let name = field.name().to_owned();
     let mut text = Vec::new();
     while let Some(chunk) = field.chunk().await.map_err(unreadable)? {
         if text.len() + chunk.len() > limit {
@@ -189,20 +186,5 @@ fn set(slot: &mut Option<String>, name: &str, text: String) -> Result<(), Proble
     match slot.replace(text) {
         None => Ok(()),
         Some(_) => Err(Problem::bad_request("repeated-field", format!("The field `{name}` is there twice."))),
-    }
-}
-
-/// A form that cannot be read to its end.
-fn unreadable(error: multer::Error) -> Problem {
-    if let Some(said) = TooSlow::behind(&error) {
-        let detail = format!("The upload was given up: {said}.");
-        return Problem::new(StatusCode::REQUEST_TIMEOUT, "request-timeout", detail);
-    }
-    match error {
-        multer::Error::StreamSizeExceeded { limit } => {
-            let detail = format!("The request has more bytes than limits.max_request_bytes ({limit}).");
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "request-too-large", detail)
-        }
-        other => Problem::bad_request("invalid-multipart", format!("The form is malformed or was cut off: {other}.")),
     }
 }

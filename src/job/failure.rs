@@ -2,9 +2,9 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::imaging;
+use crate::{codes, imaging};
 
-/// Why an attempt failed: a kebab-case code shared with HTTP problems, a sentence for people, and
+/// Why an attempt failed: a kebab-case code of [`codes::ALL`], shared with HTTP problems, a sentence for people, and
 /// whether another attempt may end better.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
@@ -16,11 +16,13 @@ pub struct Failure {
 impl Failure {
     /// The input is at fault; no retry will mend it.
     pub fn permanent(code: &'static str, detail: impl Into<String>) -> Self {
+        codes::hold(code, None);
         Self { code: code.into(), detail: detail.into(), retryable: false }
     }
 
     /// The surroundings are at fault; a later attempt may succeed.
     pub fn transient(code: &'static str, detail: impl Into<String>) -> Self {
+        codes::hold(code, None);
         Self { code: code.into(), detail: detail.into(), retryable: true }
     }
 

@@ -8,31 +8,29 @@ use crate::cli::operations::Operations;
 
 const EXAMPLES: &str = "\
 Examples:
-  pixmill batch photos/                                   the default three of every picture
-  pixmill batch photos/ --thumbnail 150 --resize 1200x --watermark '© Ann' --out web/
+  pixmill batch photos/                          the default three of every one
+  pixmill batch photos/ --thumbnail 150 --watermark '© Ann' --out web/
   pixmill batch 'photos/2024-*/**/*.jpg' --convert webp --quality 75
   pixmill batch photos/ --newer-than 7d --exclude 'draft*' --min-size 20k
-  pixmill batch --list products.csv --thumbnail 300       columns path or url, and name, out if you like
-  find /srv -name '*.png' -print0 | pixmill batch - -0    names from another program
+  pixmill batch --list products.csv              columns path or url, name, out
+  find /srv -name '*.png' -print0 | pixmill batch - -0
   pixmill batch photos/ --server https://pixmill.example.org --api-key KEY
-  pixmill batch photos/ --dry-run                         only says what would be done
-  pixmill batch photos/ --json > done.jsonl               a line a picture, for programs
+  pixmill batch photos/ --dry-run                only says what would be done
+  pixmill batch photos/ --json > done.jsonl      a line a picture, for programs
 
 Without operations: resize to 800×600, thumbnail in 150×150, watermark \"MySite\".
 
-Names: photos/2024/cat.jpg becomes pixmill-out/2024/cat-0-resize.jpg, cat-1-thumbnail.jpg, ….
-Where cat.jpg and cat.png lie in one folder, both keep their ending: cat.jpg-0-resize.jpg. A path
-in a list keeps its folders, an address its host and path.
-In folders, pictures are known by their ending, and hidden files are passed over; a file that
-you name is always taken. A name that begins with a dash goes behind --, or as ./-name.
+Names: photos/2024/cat.jpg becomes pixmill-out/2024/cat-0-resize.jpg, cat-1-thumbnail.jpg, …. Where cat.jpg and \
+cat.png lie in one folder, both keep their ending: cat.jpg-0-resize.jpg. A path in a list keeps its folders, an \
+address its host and path. In folders, pictures are known by their ending, and hidden files are passed over; a file \
+that you name is always taken. A name that begins with a dash goes behind --, or as ./-name.
 
-Stopping and going on: Ctrl-C finishes the pictures that are being made; the same command goes on
-from there, after a crash, a kill or a power cut too, here and with --server. The journal is
-OUT/.pixmill; a picture is done again when it, the operations, or its results have changed. Delete
-OUT/.pixmill to forget the past.
+Stopping and going on: Ctrl-C finishes the pictures that are being made; the same command goes on from there, after a \
+crash, a kill or a power cut too, here and with --server. The journal is OUT/.pixmill; a picture is done again when \
+it, the operations, or its results have changed. Delete OUT/.pixmill to forget the past.
 
-Exit code: 0 all good, 1 some pictures failed or the run broke off, 2 called wrongly, 130 stopped.
-The whole manual: docs/batch.md.";
+Exit code: 0 all good, 1 some pictures failed or the run broke off, 2 called wrongly, 130 stopped. The whole manual: \
+docs/batch.md.";
 
 /// Process folders and lists of pictures, here or on a server: pixmill batch photos/ --thumbnail 150
 #[derive(Debug, clap::Args)]
@@ -69,7 +67,8 @@ pub(crate) struct Args {
     /// [default: 2]
     #[arg(long, visible_alias = "cpu", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(super) concurrency: Option<u16>,
-    /// What to do when a picture fails
+    /// When a picture fails: go on with the others, begin nothing more, or go on and at the end take those again, up to
+    /// three times, whose failure may pass
     #[arg(long, value_name = "WHAT", default_value = "continue")]
     pub(super) on_error: OnError,
     /// Do pictures again that failed in an earlier run

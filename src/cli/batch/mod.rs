@@ -14,6 +14,7 @@ mod local;
 mod remote;
 mod report;
 mod sources;
+mod transfer;
 
 use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};

@@ -66,11 +66,10 @@ pub(super) enum Ending {
 /// What is done about a picture that fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum OnError {
-    /// Go on with the others
     Continue,
-    /// Begin nothing more
+    // Begins nothing more.
     Stop,
-    /// Go on, and at the end take those again, up to three times, whose failure may pass
+    // Goes on, and at the end takes those again whose failure may pass.
     Retry,
 }
 

@@ -3,8 +3,10 @@
 mod access;
 mod archive;
 mod cancelling;
+mod clients;
 mod connections;
 mod contract;
+mod docs;
 mod erasing;
 mod events;
 mod files;
@@ -13,6 +15,7 @@ mod keys;
 mod links;
 mod lists;
 mod manners;
+mod oddities;
 mod openapi;
 mod operations;
 mod pictures;

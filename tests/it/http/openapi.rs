@@ -104,9 +104,11 @@ async fn every_answer_has_the_form_that_is_described() {
     described.holds("delete", "/api/groups/{group}", &erased);
     described.holds("get", "/files/{group}/{job}/{run}/{file}", &service.get(output).await);
     described.holds("get", "/api/groups/{group}/archive", &service.get(&archive).await);
-    for path in ["/healthz", "/readyz", "/openapi.json", "/metrics"] {
+    for path in ["/healthz", "/readyz", "/openapi.json", "/metrics", "/docs", "/problems"] {
         described.holds("get", path, &service.get(path).await);
     }
+    described.holds("get", "/problems/{code}", &service.get("/problems/too-large").await);
+    described.holds("get", "/problems/{code}", &service.get("/problems/none").await);
 
     described.holds("post", "/api/upload", &service.post(images([("not.png", b"no picture".to_vec())])).await);
     let unknown = json!([{"type": "enlarge"}]);
@@ -162,6 +164,40 @@ async fn description_is_one() {
         assert!(!referred(&document, &reference).is_null(), "{reference}");
     }
     jsonschema::meta::validate(&json!({"$defs": document["components"]["schemas"]})).unwrap();
+}
+
+#[tokio::test]
+async fn examples_are_what_they_are_examples_of() {
+    let home = Home::sqlite();
+    let service = home.serve_with(&["--no-workers"]);
+    let Described { document } = Described::by(&service).await;
+    let mut held = 0;
+    let mut places = vec![&document];
+    while let Some(place) = places.pop() {
+        if let (Some(example), schema @ Value::Object(_)) = (place.get("example"), &place["schema"]) {
+            let mut schema = schema.clone();
+            // JSON Pointers into the document itself.
+            schema["components"] = document["components"].clone();
+            let validator = jsonschema::draft202012::new(&schema).unwrap();
+            let faults: Vec<String> = validator.iter_errors(example).map(|fault| fault.to_string()).collect();
+            assert!(faults.is_empty(), "{faults:#?} in {example:#}");
+            held += 1;
+        }
+        match place {
+            Value::Object(fields) => places.extend(fields.values()),
+            Value::Array(items) => places.extend(items),
+            _ => {}
+        }
+    }
+    assert!(held >= 10, "only {held} examples");
+    // Their codes are real, too.
+    for response in document["components"]["responses"].as_object().unwrap().values() {
+        let example = &response["content"]["application/problem+json"]["example"];
+        if let Some(address) = example["type"].as_str() {
+            let code = service.get(address).await.json();
+            assert!(code["statuses"].as_array().unwrap().contains(&example["status"]), "{example}");
+        }
+    }
 }
 
 fn collect(value: &Value, references: &mut Vec<String>) {

@@ -1,5 +1,6 @@
 //! Real counterparts and builders for the tests.
 
+pub mod browser;
 pub mod client;
 pub mod disk;
 pub mod gate;
