@@ -114,6 +114,8 @@ codes! {
         "The upload did not come on for `server.idle_timeout`." "Look at the connection, and send it again.";
     "request-too-large" [413] [Answer] Never:
         "The request has more bytes than `limits.max_request_bytes`." "Send the pictures in several requests.";
+    "result-beside-source" [] [Batch] Never:
+        "A picture's results would lie beside it, and the next run would take them for sources." "Name another folder with `--out`.";
     "result-missing" [] [Batch] Later:
         "A result was made and is no longer there." "Run the same command again.";
     "source-forbidden" [422] [Answer Rejected Job] Never:

@@ -34,7 +34,7 @@ async fn every_answer_keeps_browsers_from_guessing_and_framing() {
         for (name, value) in [
             ("x-content-type-options", "nosniff"),
             ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
-            ("referrer-policy", "no-referrer"),
+            ("referrer-policy", "same-origin"),
             ("x-frame-options", "DENY"),
         ] {
             assert_eq!(answer.header(name), value, "{method} {path}");
