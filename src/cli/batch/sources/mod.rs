@@ -160,12 +160,14 @@ impl Sources {
         let progress = Arc::new(Progress::default());
         let (sources, told) = (self.clone(), progress.clone());
         spawn("walk", move || {
+            let mut wanted = true;
             sources.walk(&told.passed, &mut |one| {
                 told.found.fetch_add(1, Ordering::Relaxed);
-                // Refused once nobody wants more.
-                found.blocking_send(one).map_or(ControlFlow::Break(()), ControlFlow::Continue)
+                wanted = found.blocking_send(one).is_ok();
+                if wanted { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             });
-            told.walked.store(true, Ordering::Release);
+            // Of a run that was stopped, nobody knows what more there was.
+            told.walked.store(wanted, Ordering::Release);
         });
         if self.roots.iter().all(|root| if let Root::List(list) = root { list.is_lasting() } else { true }) {
             let told = progress.clone();
