@@ -14,6 +14,7 @@ pub mod upkeep;
 
 pub mod submission;
 
+pub mod keys;
 pub mod queue;
 pub mod storage;
 
@@ -21,6 +22,7 @@ pub mod job;
 
 pub mod config;
 pub mod metrics;
+pub mod network;
 
 pub mod assets;
 

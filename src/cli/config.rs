@@ -4,6 +4,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 
 use super::Settings;
+use crate::app::require_key;
 use crate::config::DEFAULTS;
 
 #[derive(Debug, Args)]
@@ -34,7 +35,9 @@ pub(super) fn run(args: &Config, file: Option<&Path>) -> Result<()> {
         Action::Print { defaults: true, .. } => print!("{DEFAULTS}"),
         Action::Print { settings, .. } => print!("{}", settings.load(file, Vec::new())?.to_toml()?),
         Action::Check { settings } => {
-            settings.load(file, Vec::new())?.watermark.folders().provide()?;
+            let config = settings.load(file, Vec::new())?;
+            require_key(&config)?;
+            config.watermark.folders().provide()?;
             println!("The settings are valid.");
         }
     }

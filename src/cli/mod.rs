@@ -5,6 +5,7 @@ mod config;
 mod control;
 mod exit;
 mod inspect;
+mod keys;
 mod operations;
 mod process;
 mod roster;
@@ -56,6 +57,7 @@ enum Command {
     Batch(batch::Args),
     Inspect(inspect::Args),
     Control(control::Args),
+    Keys(keys::Args),
     /// Show or check the settings.
     Config(config::Config),
     /// Print the HTTP API's description in OpenAPI 3.1, as the server gives it at /openapi.json.
@@ -153,6 +155,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         }
         Some(Command::Inspect(args)) => return inspect::run(&args, file),
         Some(Command::Control(args)) => return control::run(&args, file),
+        Some(Command::Keys(args)) => return keys::run(&args, file),
     }
     Ok(ExitCode::SUCCESS)
 }

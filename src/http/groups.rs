@@ -4,18 +4,19 @@ use std::collections::HashMap;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{Problem, Services, UrlPath, problem};
-use crate::job::{GroupId, ImageResult, JobId, Output, Payload, State as JobState};
+use super::access::Caller;
+use super::{Problem, Services, UrlPath, problem, request_id};
+use crate::job::{self, GroupId, ImageResult, JobId, Output, Payload, State as JobState};
 use crate::queue::{self, Broker, Group, GroupResult, Job};
 use crate::submission::outbox::{self, Manifest, Owed};
 use crate::submission::{self, Meta, Submitted};
@@ -51,39 +52,58 @@ pub(super) trait Subject: FromStr + Copy + Send {
     /// What the request for its status may ask.
     type Query: DeserializeOwned + Default + Send;
 
-    /// None where it is unknown.
+    /// None where it is unknown, to the caller at least.
     fn status(
         self,
         services: &Services,
+        caller: &Caller,
         query: Self::Query,
     ) -> impl Future<Output = Result<Option<Response>, Problem>> + Send;
+    /// Of its group; none where it is unknown.
+    fn meta(self, services: &Services) -> impl Future<Output = Result<Option<Meta>, Problem>> + Send;
     /// Whether it is known.
     fn cancel(self, broker: &Broker) -> impl Future<Output = queue::Result<bool>> + Send;
-    fn retry(self, services: &Services) -> impl Future<Output = Result<Submitted, submission::Error>> + Send;
+    fn retry(
+        self,
+        services: &Services,
+        request_id: Option<String>,
+    ) -> impl Future<Output = Result<Submitted, submission::Error>> + Send;
 }
 
 impl Subject for GroupId {
     const NAME: &str = "group";
     type Query = Page;
 
-    async fn status(self, services: &Services, Page { from }: Page) -> Result<Option<Response>, Problem> {
+    async fn status(
+        self,
+        services: &Services,
+        caller: &Caller,
+        Page { from }: Page,
+    ) -> Result<Option<Response>, Problem> {
         // One more, to know whether there is another page.
         if let Some((group, results)) = services.broker.group_with_results(self, from, PAGE + 1).await? {
+            if !caller.sees(&Meta::of(&group)) {
+                return Ok(None);
+            }
             return Ok(Some(fresh(of_group(&services.broker, group, results).await?)));
         }
         // What the broker has lost is on its way back to it: its client has no cause for alarm.
         match outbox::read(&services.storage, self).await? {
-            Some(Owed::Work(manifest)) => Ok(Some(fresh(of_manifest(&manifest)))),
+            Some(Owed::Work(manifest)) if caller.sees(&manifest.meta) => Ok(Some(fresh(of_manifest(&manifest)))),
             _ => Ok(None),
         }
+    }
+
+    async fn meta(self, services: &Services) -> Result<Option<Meta>, Problem> {
+        Ok(services.broker.group(self).await?.as_ref().map(Meta::of))
     }
 
     async fn cancel(self, broker: &Broker) -> queue::Result<bool> {
         broker.cancel_group(self).await.map(|ended| ended.is_some())
     }
 
-    async fn retry(self, services: &Services) -> Result<Submitted, submission::Error> {
-        submission::retry_group(&services.storage, &services.broker, self).await
+    async fn retry(self, services: &Services, request_id: Option<String>) -> Result<Submitted, submission::Error> {
+        submission::retry_group(&services.storage, &services.broker, self, request_id).await
     }
 }
 
@@ -91,16 +111,25 @@ impl Subject for JobId {
     const NAME: &str = "job";
     type Query = NoQuery;
 
-    async fn status(self, services: &Services, _: NoQuery) -> Result<Option<Response>, Problem> {
-        Ok(services.broker.job(self).await?.map(|job| fresh(of_job(&job))))
+    async fn status(self, services: &Services, caller: &Caller, _: NoQuery) -> Result<Option<Response>, Problem> {
+        let Some(job) = services.broker.job(self).await? else { return Ok(None) };
+        let seen = caller.sees_all() || job.group.meta(services).await?.is_some_and(|meta| caller.sees(&meta));
+        Ok(seen.then(|| fresh(of_job(&job))))
+    }
+
+    async fn meta(self, services: &Services) -> Result<Option<Meta>, Problem> {
+        match services.broker.job(self).await? {
+            Some(job) => job.group.meta(services).await,
+            None => Ok(None),
+        }
     }
 
     async fn cancel(self, broker: &Broker) -> queue::Result<bool> {
         broker.cancel_job(self).await.map(|state| state.is_some())
     }
 
-    async fn retry(self, services: &Services) -> Result<Submitted, submission::Error> {
-        submission::retry_jobs(&services.storage, &services.broker, &[self]).await
+    async fn retry(self, services: &Services, request_id: Option<String>) -> Result<Submitted, submission::Error> {
+        submission::retry_jobs(&services.storage, &services.broker, &[self], request_id).await
     }
 }
 
@@ -112,51 +141,67 @@ fn parsed<S: Subject>(id: &str) -> Result<S, Problem> {
     id.parse().map_err(|_| unknown::<S>(id))
 }
 
+/// What the caller may do something with: it is parsed, and its own.
+async fn seen<S: Subject>(services: &Services, caller: &Caller, id: &str) -> Result<S, Problem> {
+    let subject = parsed::<S>(id)?;
+    if caller.sees_all() || subject.meta(services).await?.is_some_and(|meta| caller.sees(&meta)) {
+        Ok(subject)
+    } else {
+        Err(unknown::<S>(id))
+    }
+}
+
 /// A group's or a job's.
 pub(super) async fn task_status(
     State(services): State<Arc<Services>>,
+    Extension(caller): Extension<Caller>,
     UrlPath(id): UrlPath<String>,
     page: Asked<Page>,
 ) -> Result<Response, Problem> {
     let page = query(page)?;
     let unknown = || Problem::not_found(format!("There is no task `{id}`."));
     let uuid: uuid::Uuid = id.parse().map_err(|_| unknown())?;
-    match GroupId::from(uuid).status(&services, page).await? {
+    match GroupId::from(uuid).status(&services, &caller, page).await? {
         Some(document) => Ok(document),
-        None => JobId::from(uuid).status(&services, NoQuery {}).await?.ok_or_else(unknown),
+        None => JobId::from(uuid).status(&services, &caller, NoQuery {}).await?.ok_or_else(unknown),
     }
 }
 
 pub(super) async fn status<S: Subject>(
     State(services): State<Arc<Services>>,
+    Extension(caller): Extension<Caller>,
     UrlPath(id): UrlPath<String>,
     asked: Asked<S::Query>,
 ) -> Result<Response, Problem> {
     let asked = query(asked)?;
-    parsed::<S>(&id)?.status(&services, asked).await?.ok_or_else(|| unknown::<S>(&id))
+    parsed::<S>(&id)?.status(&services, &caller, asked).await?.ok_or_else(|| unknown::<S>(&id))
 }
 
 /// Cancels what has not ended. Answers with the status, in which pictures that were at work may still be open.
 pub(super) async fn cancel<S: Subject>(
     State(services): State<Arc<Services>>,
+    Extension(caller): Extension<Caller>,
     UrlPath(id): UrlPath<String>,
     nothing: Asked<NoQuery>,
 ) -> Result<Response, Problem> {
     query(nothing)?;
-    let subject = parsed::<S>(&id)?;
+    let subject = seen::<S>(&services, &caller, &id).await?;
     let known = subject.cancel(&services.broker).await?;
-    let status = if known { subject.status(&services, S::Query::default()).await? } else { None };
+    let status = if known { subject.status(&services, &caller, S::Query::default()).await? } else { None };
     status.ok_or_else(|| unknown::<S>(&id))
 }
 
 /// Tries what has failed or was cancelled again, as a group of its own.
 pub(super) async fn retry<S: Subject>(
     State(services): State<Arc<Services>>,
+    Extension(caller): Extension<Caller>,
     UrlPath(id): UrlPath<String>,
     nothing: Asked<NoQuery>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     query(nothing)?;
-    Ok(accepted(&parsed::<S>(&id)?.retry(&services).await?))
+    let subject = seen::<S>(&services, &caller, &id).await?;
+    Ok(accepted(&subject.retry(&services, request_id::of(&headers).map(str::to_owned)).await?))
 }
 
 /// The answer to a submission.
@@ -186,6 +231,9 @@ fn with_meta(mut document: Value, meta: &Meta) -> Value {
     document["rejected"] = meta.rejected.iter().map(problem::rejected).collect();
     if let Some(first) = meta.retry_of {
         document["retry_of"] = json!(first);
+    }
+    if let Some(request) = &meta.request_id {
+        document["request_id"] = json!(request);
     }
     document
 }
@@ -239,6 +287,7 @@ impl Counts {
 
 /// The document of a group with a page of its results, and one more where there is another page.
 async fn of_group(broker: &Broker, group: Group, mut results: Vec<GroupResult>) -> Result<Value, Problem> {
+    let meta = Meta::of(&group);
     let Group { total, pending, succeeded, failed, cancelled, .. } = group;
     // Before it is sealed, a group is open even when all jobs so far have ended.
     let open = if group.sealed { pending } else { pending.max(1) };
@@ -252,7 +301,6 @@ async fn of_group(broker: &Broker, group: Group, mut results: Vec<GroupResult>) 
     if let Some(next) = next {
         document["links"]["next"] = format!("/api/task_status/{}?from={next}", group.id).into();
     }
-    let meta: Meta = serde_json::from_slice(&group.meta).unwrap_or_default();
     Ok(with_meta(document, &meta))
 }
 
@@ -284,6 +332,9 @@ fn of_job(job: &Job) -> Value {
         json!({"self": format!("/api/task_status/{}", job.id), "group": format!("/api/task_status/{}", job.group)});
     if let Some(first) = job.retry_of {
         document["retry_of"] = json!(first);
+    }
+    if let Some(request) = job::request_id(&job.payload) {
+        document["request_id"] = request.into();
     }
     document
 }

@@ -10,6 +10,7 @@ mod health;
 mod linger;
 mod openapi;
 mod problem;
+mod request_id;
 mod uploads;
 
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::{HeaderValue, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -25,7 +26,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::trace::TraceLayer;
-use tracing::info_span;
+use tracing::{field, info_span};
 
 use crate::config;
 use crate::job::{GroupId, JobId};
@@ -44,6 +45,7 @@ pub struct Services {
     pub limits: config::Limits,
     pub queue: config::Queue,
     pub access: Access,
+    pub cors_origins: Vec<String>,
     pub metrics: Metrics,
 }
 
@@ -51,6 +53,7 @@ type Shared = State<Arc<Services>>;
 
 pub fn router(services: Services) -> Router {
     let services = Arc::new(services);
+    let cors = access::cors(&services.cors_origins);
     let guarded = Router::new()
         .route("/api/upload", post(uploads::upload))
         .route("/api/task_status/{id}", get(groups::task_status))
@@ -64,8 +67,11 @@ pub fn router(services: Services) -> Router {
     let open = Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
-        .route("/openapi.json", get(openapi::openapi));
-    guarded
+        .route("/openapi.json", get(openapi::openapi))
+        .route("/login", get(access::page))
+        .route("/api/login", post(access::login))
+        .route("/api/logout", post(access::logout));
+    let routes = guarded
         .merge(open)
         .fallback(problem::no_such_route)
         .method_not_allowed_fallback(problem::method_not_allowed)
@@ -73,18 +79,23 @@ pub fn router(services: Services) -> Router {
         // Uploads are bounded by limits.max_request_bytes as they stream.
         .layer(DefaultBodyLimit::disable())
         .layer(middleware::from_fn(linger::linger))
-        .layer(CatchPanicLayer::custom(problem::panicked))
+        .layer(CatchPanicLayer::custom(problem::panicked));
+    // Around all of it: a page elsewhere may read its errors, too.
+    let routes = match cors {
+        Some(cors) => routes.layer(cors),
+        None => routes,
+    };
+    routes
         .layer(nosniff())
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(TraceLayer::new_for_http().make_span_with(|request: &Request| {
-            let id = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
-            info_span!("request", id, method = %request.method(), path = request.uri().path())
+            let id = request_id::of(request.headers()).unwrap_or_default();
+            info_span!("request", id, method = %request.method(), path = request.uri().path(), key = field::Empty)
         }))
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+        .layer(middleware::map_request(request_id::vet))
         .with_state(services)
 }
-
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 fn nosniff() -> SetResponseHeaderLayer<HeaderValue> {
     SetResponseHeaderLayer::overriding(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))

@@ -8,7 +8,7 @@ use axum::extract::State;
 use serde_json::{Map, Value, json};
 
 use super::Shared;
-use crate::config;
+use crate::config::{self, Scope};
 use crate::imaging::{Format, operation};
 
 pub(super) async fn openapi(State(services): Shared) -> Json<Value> {
@@ -36,14 +36,22 @@ pub fn document(limits: &config::Limits, queue: &config::Queue) -> Value {
                 "key": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "An API key. Without keys in the configuration none is needed, on this machine.",
+                    "description": "An API key. Where there are none, none is needed, on this machine.",
+                },
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": "pixmill_session",
+                    "description": "What `/api/login` sets; over https with `__Host-` before its name. Taken from this \
+                        server's own pages only.",
                 },
             },
         },
-        "security": [{"key": []}],
+        "security": [{"key": []}, {"session": []}],
         "tags": [
             {"name": "pictures", "description": "What front ends use."},
             {"name": "work", "description": "Groups and jobs by their ids."},
+            {"name": "pages", "description": "Logging in, for what people look at."},
             {"name": "operations", "description": "What operators' tools ask."},
         ],
     })
@@ -157,6 +165,9 @@ fn paths(limits: &config::Limits) -> Value {
         "/healthz": {"get": open(plain("alive", "Whether the process runs.", "application/json", &[]))},
         "/readyz": {"get": open(plain("ready", "Whether uploads would be taken and worked on.",
             "application/json", &["503"]))},
+        "/login": {"get": open(plain("loginPage", "The page to log in on.", "text/html", &["303"]))},
+        "/api/login": {"post": login()},
+        "/api/logout": {"post": logout()},
         "/openapi.json": {"get": open(plain("openapi", "This document.", "application/json", &[]))},
     })
 }
@@ -170,14 +181,14 @@ struct Operation {
     parameters: Vec<Value>,
     body: Option<Value>,
     success: (&'static str, Value),
-    /// The statuses of `components.responses` beside 401 and 403, which all guarded ones have, and 500.
+    /// The statuses of `components.responses` beside 401, 403 and 429, which all guarded ones have, and 500.
     problems: &'static [&'static str],
 }
 
 impl Operation {
     fn described(self) -> Value {
         let mut responses = Map::from_iter([(self.success.0.to_owned(), self.success.1)]);
-        for status in self.problems.iter().chain(&["401", "403", "500"]) {
+        for status in self.problems.iter().chain(&["401", "403", "429", "500"]) {
             responses.insert((*status).into(), json!({"$ref": format!("#/components/responses/{status}")}));
         }
         let mut described = json!({
@@ -230,8 +241,50 @@ fn plain(id: &'static str, about: &'static str, media_type: &str, problems: &'st
 fn open(mut described: Value) -> Value {
     described["security"] = json!([]);
     if let Some(responses) = described["responses"].as_object_mut() {
+        for status in ["401", "403", "429"] {
+            responses.remove(status);
+        }
+    }
+    described
+}
+
+fn login() -> Value {
+    let cookie = json!({"Set-Cookie": {"schema": {"type": "string"}, "description": "The login."}});
+    let login = || json!({"schema": reference("Login")});
+    let mut described = Operation {
+        id: "login",
+        tag: "pages",
+        about: "Log in with an API key: the answer sets a cookie.",
+        more: "For pages: a form is answered with a page, and led on to its `next`, a path of this server.",
+        parameters: Vec::new(),
+        body: Some(json!({
+            "required": true,
+            "content": {"application/json": login(), "application/x-www-form-urlencoded": login()},
+        })),
+        success: ("200", json!({"description": "Logged in.", "headers": cookie, "content": content("Session")})),
+        problems: &["303", "400", "415"],
+    }
+    .described();
+    described["security"] = json!([]);
+    described
+}
+
+fn logout() -> Value {
+    let mut described = Operation {
+        id: "logout",
+        tag: "pages",
+        about: "Log out: the answer takes the cookie away.",
+        more: "",
+        parameters: Vec::new(),
+        body: None,
+        success: ("204", json!({"description": "Logged out."})),
+        problems: &["303", "403"],
+    }
+    .described();
+    described["security"] = json!([]);
+    if let Some(responses) = described["responses"].as_object_mut() {
         responses.remove("401");
-        responses.remove("403");
+        responses.remove("429");
     }
     described
 }
@@ -298,16 +351,25 @@ fn responses() -> Value {
         later["headers"] = json!({"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}});
         later
     };
+    let mut unauthorized = problem("No API key, or an unknown or expired one, and no login.");
+    unauthorized["headers"] = json!({"WWW-Authenticate": {"schema": {"const": "Bearer"}}});
+    let mut too_often = later("Too often: more than the key's limits allow, or too many wrong keys.");
+    let field = |about: &str| json!({"schema": {"type": "string"}, "description": about});
+    too_often["headers"]["RateLimit-Policy"] = field("The limits, where there are some, as on all answers.");
+    too_often["headers"]["RateLimit"] = field("What is left of each: draft-ietf-httpapi-ratelimit-headers.");
     json!({
+        "303": {"description": "Go on there.", "headers": {"Location": {"schema": {"type": "string"}}}},
         "304": {"description": "The `If-None-Match` of the request fits."},
         "400": problem("The request cannot be read."),
-        "401": problem("No API key, or an unknown one."),
-        "403": problem("Not from this machine, and no API keys are configured."),
+        "401": unauthorized,
+        "403": problem("The key has not the scope that this needs; or, with a login, a page elsewhere asked; or, without \
+            keys, not this machine."),
         "404": problem("There is no such thing."),
         "409": later("It is not in a state for that, or its first request is still being received."),
         "413": problem("More bytes or files than a limit allows."),
         "415": problem("Not a form, or not a picture that can be read."),
         "422": problem("It was understood, and is refused: the detail names the entry, the field and the limit."),
+        "429": too_often,
         "500": problem("Our fault; the log says what."),
         "503": later("Not at present: the queue is away or full, or the disk is."),
     })
@@ -333,6 +395,22 @@ fn schemas(limits: &config::Limits, queue: &config::Queue) -> Value {
                 "lenient": {"type": "boolean", "default": false,
                     "description": "Make what there is of a file cut short, with a warning, instead of refusing it."},
             },
+        },
+        "Login": {
+            "type": "object",
+            "required": ["key"],
+            "additionalProperties": false,
+            "properties": {"key": text("An API key."), "next": text("Where a form's answer leads on to.")},
+        },
+        "Session": {
+            "type": "object",
+            "required": ["name", "scopes", "expires_at"],
+            "properties": {
+                "name": text("The key's."),
+                "scopes": {"type": "array", "items": {"enum": Scope::ALL.map(Scope::as_str)}},
+                "expires_at": {"type": "string", "format": "date-time"},
+            },
+            "additionalProperties": false,
         },
         "Submitted": {
             "type": "object",
@@ -395,6 +473,7 @@ fn schemas(limits: &config::Limits, queue: &config::Queue) -> Value {
                     "description": "Pictures that have ended, in the upload's order."},
                 "rejected": {"type": "array", "items": reference("Rejected")},
                 "retry_of": text("The group or job that this one tries again."),
+                "request_id": text("The `X-Request-Id` of the request that it came with; logs name it."),
                 "links": reference("Links"),
             },
             "additionalProperties": false,

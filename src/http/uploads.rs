@@ -12,9 +12,9 @@ use multer::{Constraints, Field, Multipart, SizeLimit};
 use super::access::Caller;
 use super::groups::accepted;
 use super::health::takes_work;
-use super::{Problem, Services};
+use super::{Problem, Services, request_id};
 use crate::imaging::{Operation, operation};
-use crate::submission::{Options, Submission};
+use crate::submission::{Options, Origin, Submission};
 
 /// With the caller's name before it, a key stays within what the broker takes.
 pub(super) const MOST_KEY_CHARS: usize = 200;
@@ -25,7 +25,8 @@ pub(super) async fn upload(
     request: Request,
 ) -> Result<Response, Problem> {
     takes_work(&services).await?;
-    let mut submission = Submission::begin(services.storage.clone(), &services.limits);
+    let origin = origin(&caller, request.headers());
+    let mut submission = Submission::begin(services.storage.clone(), &services.limits).by(origin);
     if let Some(key) = idempotency_key(request.headers(), &caller)? {
         submission.reserve(&services.broker, key).await?;
     }
@@ -41,6 +42,11 @@ pub(super) async fn upload(
     let submitted = submission.enqueue(&services.broker, &operations, &options, &services.queue).await?;
     services.metrics.images_accepted.inc_by(submitted.images as u64);
     Ok(accepted(&submitted))
+}
+
+/// Whose a submission is, and which request it came with.
+pub(super) fn origin(caller: &Caller, headers: &HeaderMap) -> Origin {
+    Origin { owner: caller.owner().map(str::to_owned), request_id: request_id::of(headers).map(str::to_owned) }
 }
 
 /// What is to be done with the pictures.
@@ -77,14 +83,14 @@ async fn receive(services: &Services, request: Request, submission: &mut Submiss
 }
 
 /// The request's key, under the caller's name: two callers' keys never meet.
-fn idempotency_key(headers: &HeaderMap, Caller(caller): &Caller) -> Result<Option<String>, Problem> {
+fn idempotency_key(headers: &HeaderMap, caller: &Caller) -> Result<Option<String>, Problem> {
     let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
     let visible = key.to_str().ok().filter(|key| (1..=MOST_KEY_CHARS).contains(&key.len()));
     let key = visible.ok_or_else(|| {
         let detail = format!("The Idempotency-Key is not 1 to {MOST_KEY_CHARS} visible ASCII characters.");
         Problem::bad_request("invalid-idempotency-key", detail)
     })?;
-    Ok(Some(format!("{caller}:{key}")))
+    Ok(Some(format!("{}:{key}", caller.word())))
 }
 
 fn boundary(headers: &HeaderMap) -> Result<String, Problem> {

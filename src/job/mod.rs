@@ -11,6 +11,6 @@ mod state;
 
 pub use failure::Failure;
 pub use id::{GroupId, JobId};
-pub use payload::{Class, ImageProcess, OutboxSweep, Payload, Source, StorageSweep};
+pub use payload::{Class, ImageProcess, OutboxSweep, Payload, Source, StorageSweep, request_id};
 pub use result::{Answer, ImageResult, Output, OutputFile};
 pub use state::State;

@@ -90,6 +90,27 @@ pub struct Meta {
     /// The group whose pictures these are copies of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_of: Option<GroupId>,
+    /// The name of the API key that submitted it; none without keys, and then every key may see it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// The request that it came with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+}
+
+impl Meta {
+    /// A group's. That of a group that we did not submit is empty.
+    pub fn of(group: &queue::Group) -> Self {
+        serde_json::from_slice(&group.meta).unwrap_or_default()
+    }
+}
+
+/// Whence a submission comes.
+#[derive(Debug, Clone, Default)]
+pub struct Origin {
+    /// The name of the API key.
+    pub owner: Option<String>,
+    pub request_id: Option<String>,
 }
 
 /// What ended a submission before the broker had it.
@@ -124,6 +145,7 @@ pub struct Submission {
     accepted: Vec<Accepted>,
     rejected: Vec<Rejected>,
     keyed: Option<Keyed>,
+    origin: Origin,
     /// Written down in the outbox, which answers for its files from then on.
     owed: bool,
 }
@@ -157,7 +179,14 @@ impl Submission {
     pub fn begin(storage: Storage, limits: &config::Limits) -> Self {
         let (accepted, rejected) = (Vec::new(), Vec::new());
         let (limits, group) = (limits.imaging(), GroupId::new());
-        Self { storage, limits, group, accepted, rejected, keyed: None, owed: false }
+        Self { storage, limits, group, accepted, rejected, keyed: None, origin: Origin::default(), owed: false }
+    }
+
+    /// Says whose it is.
+    #[must_use]
+    pub fn by(mut self, origin: Origin) -> Self {
+        self.origin = origin;
+        self
     }
 
     /// Reserves an idempotency key: submitted again with the same content, it gets the same group.
@@ -302,7 +331,8 @@ impl Submission {
             }
         };
         let jobs: Vec<Entry> = self.accepted.drain(..).map(entry).collect();
-        let meta = Meta { rejected: std::mem::take(&mut self.rejected), retry_of: None };
+        let Origin { owner, request_id } = std::mem::take(&mut self.origin);
+        let meta = Meta { rejected: std::mem::take(&mut self.rejected), retry_of: None, owner, request_id };
         let submitted = Submitted { group: self.group, images: jobs.len(), rejected: meta.rejected.clone() };
         let (group, created_at) = (self.group, Timestamp::now());
         let manifest = Manifest { group, meta, key, created_at, eta: options.eta, jobs };

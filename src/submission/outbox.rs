@@ -11,6 +11,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::TryFutureExt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
@@ -18,7 +19,7 @@ use tracing::warn;
 use super::{Error, Meta};
 use crate::job::{GroupId, JobId, Payload};
 use crate::queue::{self, Broker, NewGroup, NewJob};
-use crate::storage::{self, Storage, manifest_key, withdrawn_key};
+use crate::storage::{self, Storage, manifest_key, owner_key, withdrawn_key};
 
 /// A submission, whole.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -96,7 +97,8 @@ impl Manifest {
         let meta = serde_json::to_vec(&self.meta).expect("strings and numbers always serialise");
         let now = Timestamp::now();
         let delay = self.eta.and_then(|eta| Duration::try_from(eta.duration_since(now)).ok());
-        let jobs: Vec<NewJob> = (0..).zip(&self.jobs).map(|(index, job)| job.at(index, delay)).collect();
+        let request = self.meta.request_id.as_deref();
+        let jobs: Vec<NewJob> = (0..).zip(&self.jobs).map(|(index, job)| job.at(index, delay, request)).collect();
         let key = self.key.as_ref().map(Key::to_queue);
         broker.enqueue(&NewGroup { key, ..NewGroup::new(self.group, meta.into()) }, &jobs).await
     }
@@ -109,8 +111,8 @@ impl Key {
 }
 
 impl Entry {
-    fn at(&self, index: u32, delay: Option<Duration>) -> NewJob {
-        let bytes = serde_json::to_vec(&self.payload).expect("a payload always serialises").into();
+    fn at(&self, index: u32, delay: Option<Duration>, request: Option<&str>) -> NewJob {
+        let bytes = self.payload.to_bytes(request);
         NewJob {
             id: self.id,
             index,
@@ -133,7 +135,8 @@ pub(super) async fn submit(storage: &Storage, broker: &Broker, manifest: Manifes
     let (storage, broker) = (storage.clone(), broker.clone());
     let submitted = tokio::spawn(async move {
         let group = manifest.group;
-        if let Err(error) = manifest.write(&storage).await {
+        // The owner first: what the manifest promises is not to be anybody's for a moment.
+        if let Err(error) = own(&storage, &manifest).and_then(|()| manifest.write(&storage)).await {
             discard(&storage, group).await;
             return Err(error.into());
         }
@@ -156,6 +159,23 @@ pub(super) async fn submit(storage: &Storage, broker: &Broker, manifest: Manifes
         Ok(outcome?)
     });
     submitted.await.expect("submitting does not panic")
+}
+
+/// Writes down beside the outputs whose they are.
+async fn own(storage: &Storage, manifest: &Manifest) -> storage::Result<()> {
+    match &manifest.meta.owner {
+        Some(owner) => storage.put(&owner_key(manifest.group), Bytes::from(owner.clone())).await,
+        None => Ok(()),
+    }
+}
+
+/// The name of the API key whose outputs lie in a group's folder; none where all keys may see them.
+///
+/// # Errors
+/// When the store fails.
+pub async fn owner(storage: &Storage, group: GroupId) -> storage::Result<Option<String>> {
+    let name = storage.read(&owner_key(group)).await?;
+    Ok(name.map(|name| String::from_utf8_lossy(&name).into_owned()))
 }
 
 /// What is owed for a group, if anything is.

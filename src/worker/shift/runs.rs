@@ -10,7 +10,7 @@ use super::super::execute::{Outcome, Spec};
 use super::super::io;
 use super::super::wire::{self, Order};
 use super::{Event, Phase, Place, Run, Shift, picture};
-use crate::job::{Class, Failure, Payload, Source};
+use crate::job::{self, Class, Failure, Payload, Source};
 use crate::queue::{ClaimedJob, Lease, Settled, Verdict};
 use crate::storage;
 
@@ -19,7 +19,8 @@ const UNKNOWN_PAUSE: Duration = Duration::from_secs(5);
 
 impl Shift {
     pub(super) fn accept(&mut self, job: ClaimedJob, class: Class) {
-        debug!(job.id = %job.lease.job, attempt = job.attempt, "claimed job {}", job.lease.job);
+        let request_id = job::request_id(&job.payload);
+        debug!(job.id = %job.lease.job, request.id = request_id, attempt = job.attempt, "claimed job {}", job.lease.job);
         if let Some(older) = self.leases.hold(&job.lease) {
             // It is lost, or the broker would not have given a new one.
             self.stop(&older, Stop::LeaseLost);
@@ -29,12 +30,12 @@ impl Shift {
             Ok(payload) => payload,
             Err(error) => {
                 let (id, kind) = (job.lease.job, &job.kind);
-                warn!(job.id = %id, "job {id} of kind `{kind}` is not for this version and is given back: {error}");
+                warn!(job.id = %id, request.id = request_id, "job {id} of kind `{kind}` is not for this version and is given back: {error}");
                 return self.release(vec![job.lease], Some(UNKNOWN_PAUSE));
             }
         };
         self.intake(class).opened();
-        let attempt = Attempt { job, class, picture: None, since: Instant::now(), stopped: None };
+        let attempt = Attempt { job, class, request_id, picture: None, since: Instant::now(), stopped: None };
         match (class, payload) {
             (Class::Cpu, Payload::ImageProcess(request)) => {
                 let source = match &request.source {
@@ -125,7 +126,8 @@ impl Shift {
             *begun = true;
             let pid = self.crew.heard(*id);
             let (job, run) = (attempt.lease().job, attempt.run());
-            debug!(job.id = %job, run, child.pid = pid, "started job {job} in process {pid}");
+            let request = attempt.request_id.as_deref();
+            debug!(job.id = %job, request.id = request, run, child.pid = pid, "started job {job} in process {pid}");
         }
         attempt.since = Instant::now();
         self.desk.started(&attempt.job, Class::Cpu);

@@ -3,6 +3,7 @@
 mod batch;
 mod control;
 mod inspect;
+mod keys;
 mod post;
 mod process;
 mod remote;
