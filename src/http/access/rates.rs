@@ -59,12 +59,12 @@ impl Rates {
         let waits = [0, 1].map(|i| if concerned[i] { both[i].wait(limits[i], now) } else { Duration::ZERO });
         // What one refuses is not taken from the other.
         let exceeded = (0..2).find(|&i| !waits[i].is_zero()).map(|i| {
-            let (policy, limit, wait_s) = (POLICIES[i], limits[i], seconds(waits[i]));
+            let (policy, limit, seconds) = (POLICIES[i], limits[i], seconds(waits[i]));
             let detail = format!(
                 "More than {limit} {policy} a minute (limits.{policy}_per_minute, or the key's own); try again in \
-                 {wait_s} s."
+                 {seconds} s."
             );
-            Problem::too_many("rate-limited", detail, wait_s)
+            Problem::too_many("rate-limited", detail, seconds)
         });
         if exceeded.is_none() {
             (0..2).filter(|&i| concerned[i]).for_each(|i| both[i].take(limits[i], now));
