@@ -268,6 +268,11 @@ impl Keyring {
         tokio::task::spawn_blocking(move || ring.look_again()).await.expect("looking into a folder does not panic")
     }
 
+    /// What was there at the last look.
+    pub fn latest(&self) -> Arc<Listing> {
+        self.lock().listing.clone()
+    }
+
     fn look_again(&self) -> Arc<Listing> {
         let (before, mut told) = {
             let known = self.lock();

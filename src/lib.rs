@@ -10,19 +10,23 @@ pub mod http;
 pub mod scheduler;
 pub mod worker;
 
+pub mod erasure;
 pub mod upkeep;
 
 pub mod submission;
 
 pub mod keys;
+pub mod sources;
+
 pub mod queue;
 pub mod storage;
 
 pub mod job;
 
+pub mod codes;
+
 pub mod config;
 pub mod metrics;
-pub mod network;
 
 pub mod assets;
 

@@ -1,13 +1,15 @@
 //! The store: uploaded originals and published outputs, under keys.
 //!
-//! Keys: `uploads/<group>/<index>`, `outputs/<group>/<job>/<run>/<file>` beside `outputs/<group>/owner`, for a while
-//! `outbox/<group>.json`; and for the service's user alone `keys/…` and `secrets/<name>`. A name from a client never
-//! becomes part of a path. What is written here is durable (fsync) before it is acknowledged. Backed by `object_store`'s
-//! local disk; workers read and write local paths.
+//! Keys: `uploads/<group>/<index>`, `outputs/<group>/<job>/<run>/<file>` beside `outputs/<group>/owner`; for a while
+//! `outbox/<group>.json` and `erasures/<group>`; `erased/<group>`, and `retention/<group>.json` for what a submission has
+//! kept for less long; and for the service's user alone `keys/…` and `secrets/<name>`. A name from a client never becomes
+//! part of a path. What is written here is durable (fsync) before it is acknowledged. Backed by `object_store`'s local
+//! disk; workers read and write local paths.
 
 use std::error::Error as StdError;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,13 +20,17 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Key;
-use object_store::{GetResultPayload, MultipartUpload, ObjectStoreExt, PutPayload};
+use object_store::{GetOptions, GetResultPayload, MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload};
+use tokio::io::AsyncReadExt;
 use tokio_util::io::ReaderStream;
 
 use crate::job::{GroupId, JobId};
 
-/// Bytes gathered before they are written: enough that a syscall costs little beside it.
-const PART: usize = 256 << 10;
+/// Bytes gathered before they are written, and read at a time: enough that a syscall costs little beside it, little
+/// enough for thousands of slow clients.
+const PART: usize = 64 << 10;
+/// Bytes of a secret.
+const SECRET: usize = 32;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -65,6 +71,12 @@ pub enum Part {
     Outbox,
     Uploads,
     Outputs,
+    /// That its files are still to be erased; see `erasure`.
+    Erasures,
+    /// That they are erased, or about to be.
+    Erased,
+    /// How long the others are kept, where a submission said so.
+    Retention,
 }
 
 impl Part {
@@ -73,7 +85,15 @@ impl Part {
             Self::Outbox => "outbox",
             Self::Uploads => "uploads",
             Self::Outputs => "outputs",
+            Self::Erasures => "erasures",
+            Self::Erased => "erased",
+            Self::Retention => "retention",
         }
+    }
+
+    /// The key of a part that is one small file.
+    pub fn mark(self, group: GroupId) -> String {
+        format!("{}/{group}", self.folder())
     }
 }
 
@@ -87,6 +107,11 @@ pub fn withdrawn_key(group: GroupId) -> String {
     format!("outbox/{group}.withdrawn")
 }
 
+/// The key of what says that a group's things are kept for less long.
+pub fn keep_key(group: GroupId) -> String {
+    format!("retention/{group}.json")
+}
+
 /// A file on its way in. Dropped before [`Incoming::finish`], it leaves nothing.
 #[derive(Debug)]
 pub struct Incoming {
@@ -95,8 +120,16 @@ pub struct Incoming {
     gathered: usize,
 }
 
+/// What is known of a stored file without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct About {
+    pub size: u64,
+    pub modified: SystemTime,
+}
+
 /// A stored file, opened for reading.
 pub struct Stored {
+    /// Bytes that `body` yields.
     pub size: u64,
     pub body: BoxStream<'static, io::Result<Bytes>>,
 }
@@ -122,18 +155,35 @@ impl Storage {
 
     /// Opens a stored file, or `None` where there is none.
     pub async fn open(&self, key: &str) -> Result<Option<Stored>> {
-        match self.store.get(&parse(key)?).await {
+        self.open_part(key, None).await
+    }
+
+    /// As [`open`](Self::open), for some of its bytes, which it must have.
+    pub async fn open_part(&self, key: &str, bytes: Option<Range<u64>>) -> Result<Option<Stored>> {
+        let options = GetOptions::new().with_range(bytes);
+        match self.store.get_opts(&parse(key)?, options).await {
             Ok(found) => {
-                let size = found.meta.size;
+                let size = found.range.end - found.range.start;
                 let body = match found.payload {
                     // The store's own stream reads 8 KiB at a time, each on another thread.
-                    GetResultPayload::File(file, _) => {
-                        ReaderStream::with_capacity(tokio::fs::File::from_std(file), PART).boxed()
+                    GetResultPayload::File(mut file, path) => {
+                        file.seek(SeekFrom::Start(found.range.start)).map_err(|error| at(&path, &error))?;
+                        let bytes = tokio::fs::File::from_std(file).take(size);
+                        ReaderStream::with_capacity(bytes, PART.min(size as usize + 1)).boxed()
                     }
                     GetResultPayload::Stream(body) => body.map_err(io::Error::other).boxed(),
                 };
                 Ok(Some(Stored { size, body }))
             }
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// What is known of a stored file, or `None` where there is none.
+    pub async fn about(&self, key: &str) -> Result<Option<About>> {
+        match self.store.head(&parse(key)?).await {
+            Ok(meta) => Ok(Some(About { size: meta.size, modified: meta.last_modified.into() })),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(failed(error)),
         }
@@ -221,13 +271,14 @@ impl Storage {
         Ok(())
     }
 
-    /// 32 random bytes under `secrets/<name>`, made by whoever asks first and the same for all. Blocks on the disk.
-    pub fn secret(&self, name: &str) -> Result<[u8; 32]> {
+    /// Random bytes under `secrets/<name>`, made by whoever asks first and the same for all on this store. Blocks on the
+    /// disk.
+    pub fn secret(&self, name: &str) -> Result<[u8; SECRET]> {
         let key = format!("secrets/{name}");
         let path = self.path(&key);
         let bytes = match std::fs::read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let mut fresh = [0; 32];
+                let mut fresh = [0; SECRET];
                 getrandom::fill(&mut fresh).map_err(|error| Error::Failed(format!("no randomness: {error}")))?;
                 self.create_private(&key, &fresh)?;
                 std::fs::read(&path)
@@ -242,11 +293,7 @@ impl Storage {
 
     /// Whether there is a file under this key.
     pub async fn has(&self, key: &str) -> Result<bool> {
-        match self.store.head(&parse(key)?).await {
-            Ok(_) => Ok(true),
-            Err(object_store::Error::NotFound { .. }) => Ok(false),
-            Err(error) => Err(failed(error)),
-        }
+        Ok(self.about(key).await?.is_some())
     }
 
     /// Stores a file under a second key; answers whether it was there. On one disk it takes no further room.
@@ -274,7 +321,13 @@ impl Storage {
     pub fn remove_group(&self, group: GroupId) -> Result<()> {
         self.remove_owed(group)?;
         self.remove_part(Part::Uploads, group)?;
-        self.remove_part(Part::Outputs, group)
+        self.remove_part(Part::Outputs, group)?;
+        self.remove_note(group)
+    }
+
+    /// Removes what says that a group's things are kept for less long. Blocks on the disk.
+    pub fn remove_note(&self, group: GroupId) -> Result<()> {
+        remove_file(&self.root.join(keep_key(group)))
     }
 
     /// Removes what is owed for a group. Blocks on the disk.
@@ -282,9 +335,14 @@ impl Storage {
         [manifest_key(group), withdrawn_key(group)].iter().try_for_each(|key| remove_file(&self.root.join(key)))
     }
 
-    /// Removes a group's originals or outputs. Blocks on the disk.
+    /// Removes a group's originals or outputs, or a mark of it. Blocks on the disk.
     pub fn remove_part(&self, part: Part, group: GroupId) -> Result<()> {
-        remove_folder(&self.root.join(part.folder()).join(group.to_string()))
+        match part {
+            Part::Outbox => self.remove_owed(group),
+            Part::Uploads | Part::Outputs => remove_folder(&self.root.join(part.folder()).join(group.to_string())),
+            Part::Retention => self.remove_note(group),
+            Part::Erasures | Part::Erased => remove_file(&self.root.join(part.mark(group))),
+        }
     }
 
     /// Removes the outputs of all runs of a job but one; with `None`, of all. Blocks on the disk.
@@ -486,6 +544,22 @@ mod tests {
         assert!(storage.rename(&manifest_key(group), &withdrawn_key(group)).await.unwrap());
         assert!(!storage.rename(&manifest_key(group), &withdrawn_key(group)).await.unwrap());
         assert_eq!(listed(Part::Outbox, now + hour), [group]);
+    }
+
+    #[tokio::test]
+    async fn part_of_a_file_is_read_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = Storage::local(folder.path()).unwrap();
+        let key = upload_key(GroupId::new(), 0);
+        let bytes: Vec<u8> = (0..3 * PART).map(|i| (i % 251) as u8).collect();
+        storage.put(&key, bytes.clone().into()).await.unwrap();
+        for part in [0..1, 7..(2 * PART + 9), (3 * PART - 1)..(3 * PART)] {
+            let stored = storage.open_part(&key, Some(part.start as u64..part.end as u64)).await.unwrap().unwrap();
+            assert_eq!(stored.size as usize, part.len());
+            let read: Vec<Bytes> = stored.body.try_collect().await.unwrap();
+            assert!(read.concat() == bytes[part.clone()], "{part:?}");
+        }
+        assert_eq!(storage.about(&key).await.unwrap().unwrap().size as usize, bytes.len());
     }
 
     #[test]

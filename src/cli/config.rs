@@ -1,3 +1,5 @@
+//! `pixmill config`: the settings in force, the documented defaults, and whether they are valid.
+
 use std::path::Path;
 
 use anyhow::Result;
@@ -7,7 +9,19 @@ use super::Settings;
 use crate::app::require_key;
 use crate::config::DEFAULTS;
 
+const EXAMPLES: &str = "\
+Examples:
+  pixmill config print --defaults > pixmill.toml    every setting, explained
+  pixmill config check --config pixmill.toml        before the service has it
+  PIXMILL__WORKER__CPU=4 pixmill config print       what is in force
+
+Settings come from the defaults, then the file, the environment and flags. Each is a variable too: worker.cpu is \
+PIXMILL__WORKER__CPU. Secrets are not printed.
+
+Exit code: 0 valid, 1 not, 2 called wrongly.";
+
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Config {
     #[command(subcommand)]
     action: Action,
@@ -38,6 +52,7 @@ pub(super) fn run(args: &Config, file: Option<&Path>) -> Result<()> {
             let config = settings.load(file, Vec::new())?;
             require_key(&config)?;
             config.watermark.folders().provide()?;
+            config.presets()?;
             println!("The settings are valid.");
         }
     }

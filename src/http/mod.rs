@@ -4,27 +4,45 @@
 //! `application/problem+json` document.
 
 mod access;
+mod archive;
+mod conditional;
+mod disposition;
+mod docs;
+mod events;
+mod examples;
 mod files;
+mod form;
 mod groups;
 mod health;
 mod linger;
+mod links;
+mod listen;
+mod lists;
+mod manners;
 mod openapi;
+mod openapi_sources;
+mod openapi_watching;
+mod pace;
 mod problem;
+mod query;
+mod queues;
 mod request_id;
+mod sources;
+mod stats;
 mod uploads;
+mod workers;
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
-use axum::http::{HeaderValue, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
+use jiff::Timestamp;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
-use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::trace::TraceLayer;
 use tracing::{field, info_span};
 
@@ -33,8 +51,12 @@ use crate::job::{GroupId, JobId};
 use crate::metrics::{Metrics, RequestLabels, RouteLabels};
 use crate::queue::Broker;
 use crate::storage::Storage;
+use crate::submission::Places;
 
 pub use access::Access;
+pub use events::Feed;
+pub use links::Links;
+pub use listen::serve;
 pub use openapi::document as openapi;
 use problem::{Problem, UrlPath};
 
@@ -44,9 +66,40 @@ pub struct Services {
     pub storage: Storage,
     pub limits: config::Limits,
     pub queue: config::Queue,
+    pub retention: config::Retention,
+    pub presets: config::Presets,
+    pub sources: Places,
     pub access: Access,
     pub cors_origins: Vec<String>,
+    pub links: Links,
     pub metrics: Metrics,
+    pub feed: Feed,
+    pub started_at: Timestamp,
+}
+
+#[cfg(test)]
+impl Services {
+    /// With the default settings and a store in `home`.
+    fn of_a_test(broker: Broker, home: &std::path::Path) -> Self {
+        let config = config::Config::load(None, vec![]).expect("the defaults are valid");
+        let limits = config.limits.clone();
+        let storage = Storage::local(home).expect("the folder is there");
+        Self {
+            feed: Feed::new(broker.clone(), tokio_util::sync::CancellationToken::new()),
+            broker,
+            storage,
+            presets: config.presets().expect("the defaults are valid"),
+            limits,
+            queue: config.queue,
+            retention: config.retention,
+            sources: Places::default(),
+            access: Access::open(&config.server, &config.auth, &limits, &storage).expect("the folder is empty"),
+            cors_origins: Vec::new(),
+            links: Links::new(&[7; 32], config.server.link_lifetime),
+            metrics: Metrics::default(),
+            started_at: Timestamp::now(),
+        }
+    }
 }
 
 type Shared = State<Arc<Services>>;
@@ -57,10 +110,25 @@ pub fn router(services: Services) -> Router {
     let guarded = Router::new()
         .route("/api/upload", post(uploads::upload))
         .route("/api/task_status/{id}", get(groups::task_status))
+        .route("/api/groups", get(lists::groups).post(sources::create))
+        .route("/api/presets", get(sources::presets))
         .route("/api/groups/{id}", get(groups::status::<GroupId>).delete(groups::cancel::<GroupId>))
+        .route("/api/groups/{id}/archive", get(archive::archive))
         .route("/api/groups/{id}/retry", post(groups::retry::<GroupId>))
         .route("/api/jobs/{id}", get(groups::status::<JobId>).delete(groups::cancel::<JobId>))
         .route("/api/jobs/{id}/retry", post(groups::retry::<JobId>))
+        .route("/api/groups/{id}/events", get(events::of_group))
+        .route("/api/jobs", get(lists::jobs))
+        .route("/api/queues", get(queues::queues))
+        .route("/api/queues/{queue}/pause", post(queues::pause))
+        .route("/api/queues/{queue}/resume", post(queues::resume))
+        .route("/api/queues/{queue}/jobs", delete(queues::purge))
+        .route("/api/workers", get(workers::workers))
+        .route("/api/workers/{session}/shutdown", post(workers::shutdown))
+        .route("/api/workers/{session}/grow", post(workers::grow))
+        .route("/api/workers/{session}/shrink", post(workers::shrink))
+        .route("/api/events", get(events::of_everything))
+        .route("/api/stats", get(stats::stats))
         .route("/files/{group}/{job}/{run}/{file}", get(files::file))
         .route("/metrics", get(health::metrics))
         .route_layer(middleware::from_fn_with_state(services.clone(), access::guard));
@@ -68,6 +136,9 @@ pub fn router(services: Services) -> Router {
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/openapi.json", get(openapi::openapi))
+        .route("/docs", get(docs::reference))
+        .route("/problems", get(docs::problems))
+        .route("/problems/{code}", get(docs::problem))
         .route("/login", get(access::page))
         .route("/api/login", post(access::login))
         .route("/api/logout", post(access::logout));
@@ -86,7 +157,8 @@ pub fn router(services: Services) -> Router {
         None => routes,
     };
     routes
-        .layer(nosniff())
+        .layer(manners::compression())
+        .layer(middleware::from_fn(manners::dress))
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(TraceLayer::new_for_http().make_span_with(|request: &Request| {
             let id = request_id::of(request.headers()).unwrap_or_default();
@@ -95,10 +167,6 @@ pub fn router(services: Services) -> Router {
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
         .layer(middleware::map_request(request_id::vet))
         .with_state(services)
-}
-
-fn nosniff() -> SetResponseHeaderLayer<HeaderValue> {
-    SetResponseHeaderLayer::overriding(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))
 }
 
 async fn measure(State(services): Shared, request: Request, next: Next) -> Response {

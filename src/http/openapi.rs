@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use serde_json::{Map, Value, json};
 
-use super::Shared;
+use super::{Shared, examples, openapi_sources, openapi_watching};
 use crate::config::{self, Scope};
 use crate::imaging::{Format, operation};
 
@@ -17,7 +17,7 @@ pub(super) async fn openapi(State(services): Shared) -> Json<Value> {
 
 /// The whole document.
 pub fn document(limits: &config::Limits, queue: &config::Queue) -> Value {
-    json!({
+    let mut document = json!({
         "openapi": "3.1.0",
         "info": {
             "title": "pixmill",
@@ -27,9 +27,12 @@ pub fn document(limits: &config::Limits, queue: &config::Queue) -> Value {
                 `application/problem+json` document whose `code` stays the same; unknown parameters and fields are \
                 errors.",
         },
-        "paths": paths(limits),
+        "paths": joined(joined(paths(limits), openapi_sources::paths()), openapi_watching::paths()),
         "components": {
-            "schemas": schemas(limits, queue),
+            "schemas": joined(
+                joined(schemas(limits), openapi_sources::schemas(limits, queue)),
+                openapi_watching::schemas(),
+            ),
             "responses": responses(),
             "parameters": parameters(),
             "securitySchemes": {
@@ -51,10 +54,27 @@ pub fn document(limits: &config::Limits, queue: &config::Queue) -> Value {
         "tags": [
             {"name": "pictures", "description": "What front ends use."},
             {"name": "work", "description": "Groups and jobs by their ids."},
+            {"name": "watching", "description": "Lists, numbers and live events."},
+            {"name": "steering", "description": "Orders to queues and workers."},
             {"name": "pages", "description": "Logging in, for what people look at."},
             {"name": "operations", "description": "What operators' tools ask."},
+            {"name": "documentation", "description": "What people and their tools read."},
         ],
-    })
+    });
+    examples::add(&mut document);
+    document
+}
+
+fn joined(mut all: Value, more: Value) -> Value {
+    let Value::Object(more) = more else { return all };
+    for (name, described) in more {
+        match (&mut all[name.as_str()], described) {
+            // A path that both know, with methods of each.
+            (Value::Object(known), Value::Object(further)) => known.extend(further),
+            (unknown, described) => *unknown = described,
+        }
+    }
+    all
 }
 
 fn paths(limits: &config::Limits) -> Value {
@@ -78,7 +98,7 @@ fn paths(limits: &config::Limits) -> Value {
                 "headers": {"Location": {"schema": {"type": "string"}, "description": "The status's path."}},
                 "content": content("Submitted"),
             })),
-            problems: &["400", "409", "413", "415", "422", "503"],
+            problems: &["400", "408", "409", "413", "415", "422", "503"],
         }.described()},
         "/api/task_status/{id}": {"get": Operation {
             id: "taskStatus",
@@ -105,13 +125,35 @@ fn paths(limits: &config::Limits) -> Value {
                 id: "cancelGroup",
                 tag: "work",
                 about: "Cancel what has not ended.",
-                more: "Pictures that are being made end as soon as they can; finished ones stay.",
-                parameters: group(),
+                more: "Pictures that are being made end as soon as they can; finished ones stay. With `files`, \
+                    originals and outputs are erased too: at once where the group has ended, or as soon as it has; \
+                    `files` in the answer says which. Nobody is given them from now on.",
+                parameters: [group(), vec![flag("files", "Erase the group's files.")]].concat(),
                 body: None,
                 success: ("200", status("The status, in which pictures that were at work may still be open.")),
                 problems: &["400", "404", "503"],
             }.described(),
         },
+        "/api/groups/{group}/archive": {"get": Operation {
+            id: "archive",
+            tag: "pictures",
+            about: "All outputs of a group as one zip, streamed while it is made.",
+            more: "Files are called `<image stem>-<index>-<type>.<ext>`; `results.json`, the last one, has what the \
+                status says of each picture, and as `file` of each output its name in the archive. Should a file be \
+                missing midway, the answer breaks off.",
+            parameters: [
+                group(),
+                vec![flag("partial", "What there is so far, of a group that has not ended.")],
+                signed(),
+            ].concat(),
+            body: None,
+            success: ("200", json!({
+                "description": "The archive.",
+                "headers": {"Content-Disposition": {"schema": {"type": "string"}}},
+                "content": {"application/zip": {}},
+            })),
+            problems: &["400", "404", "409", "410", "503"],
+        }.described()},
         "/api/groups/{group}/retry": {"post": retry("retryGroup", group())},
         "/api/jobs/{job}": {
             "get": Operation {
@@ -140,53 +182,74 @@ fn paths(limits: &config::Limits) -> Value {
             id: "file",
             tag: "pictures",
             about: "An output, by the path that the status tells.",
-            more: "What lies at a path never changes.",
-            parameters: vec![
+            more: "What lies at a path never changes. Preconditions, and a single range, are honoured as RFC 9110 \
+                says.",
+            parameters: [vec![
                 parameter("group"),
                 parameter("job"),
                 in_path("run", "The run of the job that wrote it.", json!({"type": "string"})),
                 in_path("file", "Its name.", json!({"type": "string"})),
-            ],
+                flag("download", "Have browsers save it rather than show it."),
+            ], signed()].concat(),
             body: None,
             success: ("200", json!({
                 "description": "The picture.",
                 "headers": {
                     "ETag": {"schema": {"type": "string"}},
+                    "Last-Modified": {"schema": {"type": "string"}},
+                    "Accept-Ranges": {"schema": {"const": "bytes"}},
+                    "Content-Disposition": {"schema": {"type": "string"}},
                     "Cache-Control": {"schema": {"type": "string"}},
                 },
                 "content": Format::ALL.iter().filter(|format| format.is_writable()).map(|format| {
                     (format.media_type().to_owned(), json!({}))
                 }).collect::<Map<_, _>>(),
             })),
-            problems: &["304", "404"],
+            problems: &["206", "304", "400", "404", "410", "412", "416"],
         }.described()},
         "/metrics": {"get": plain("metrics", "Metrics in OpenMetrics' text format.",
             "application/openmetrics-text", &["503"])},
         "/healthz": {"get": open(plain("alive", "Whether the process runs.", "application/json", &[]))},
         "/readyz": {"get": open(plain("ready", "Whether uploads would be taken and worked on.",
             "application/json", &["503"]))},
-        "/login": {"get": open(plain("loginPage", "The page to log in on.", "text/html", &["303"]))},
+        "/openapi.json": {"get": open(page("openapi", "This document.", &["application/json"]))},
+        "/login": {"get": open(login_page())},
         "/api/login": {"post": login()},
         "/api/logout": {"post": logout()},
-        "/openapi.json": {"get": open(plain("openapi", "This document.", "application/json", &[]))},
+        "/docs": {"get": open(page("docs", "This document, for people.", &["text/html"]))},
+        "/problems": {"get": open(page("problems", "Every error code; as a page where `Accept` prefers HTML.",
+            &["application/json", "text/html"]))},
+        "/problems/{code}": {"get": open(Operation {
+            id: "problem",
+            tag: "documentation",
+            about: "What an error code means, and what to do; as a page where `Accept` prefers HTML.",
+            more: "A problem's `type` is this address.",
+            parameters: vec![in_path("code", "The code.", json!({"type": "string", "examples": ["too-large"]}))],
+            body: None,
+            success: ("200", json!({
+                "description": "The code.",
+                "content": {"application/json": {"schema": reference("Code")}, "text/html": {}},
+            })),
+            problems: &["404"],
+        }.described())},
     })
 }
 
 /// One method of a path.
-struct Operation {
-    id: &'static str,
-    tag: &'static str,
-    about: &'static str,
-    more: &'static str,
-    parameters: Vec<Value>,
-    body: Option<Value>,
-    success: (&'static str, Value),
+pub(super) struct Operation {
+    pub(super) id: &'static str,
+    pub(super) tag: &'static str,
+    pub(super) about: &'static str,
+    pub(super) more: &'static str,
+    pub(super) parameters: Vec<Value>,
+    pub(super) body: Option<Value>,
+    pub(super) success: (&'static str, Value),
     /// The statuses of `components.responses` beside 401, 403 and 429, which all guarded ones have, and 500.
-    problems: &'static [&'static str],
+    pub(super) problems: &'static [&'static str],
 }
 
 impl Operation {
-    fn described(self) -> Value {
+    pub(super) fn described(self) -> Value {
         let mut responses = Map::from_iter([(self.success.0.to_owned(), self.success.1)]);
         for status in self.problems.iter().chain(&["401", "403", "429", "500"]) {
             responses.insert((*status).into(), json!({"$ref": format!("#/components/responses/{status}")}));
@@ -237,15 +300,19 @@ fn plain(id: &'static str, about: &'static str, media_type: &str, problems: &'st
     Operation { id, tag: "operations", about, more, parameters, body, success: ("200", success), problems }.described()
 }
 
-/// Without a key, from anywhere.
-fn open(mut described: Value) -> Value {
-    described["security"] = json!([]);
-    if let Some(responses) = described["responses"].as_object_mut() {
-        for status in ["401", "403", "429"] {
-            responses.remove(status);
-        }
-    }
-    described
+fn page(id: &'static str, about: &'static str, media_types: &[&str]) -> Value {
+    let content: Map<_, _> = media_types.iter().map(|&media_type| (media_type.to_owned(), json!({}))).collect();
+    let success = ("200", json!({"description": about, "content": content}));
+    let (more, parameters, body, tag) = ("", Vec::new(), None, "documentation");
+    Operation { id, tag, about, more, parameters, body, success, problems: &[] }.described()
+}
+
+fn login_page() -> Value {
+    let success = ("200", json!({"description": "The page.", "content": {"text/html": {}}}));
+    let next = json!({"name": "next", "in": "query", "schema": {"type": "string"},
+        "description": "Where it leads on to: a path of this server."});
+    let (about, more, parameters, body) = ("The page to log in on.", "", vec![next], None);
+    Operation { id: "loginPage", tag: "pages", about, more, parameters, body, success, problems: &["303"] }.described()
 }
 
 fn login() -> Value {
@@ -278,13 +345,24 @@ fn logout() -> Value {
         parameters: Vec::new(),
         body: None,
         success: ("204", json!({"description": "Logged out."})),
-        problems: &["303", "403"],
+        problems: &["303"],
     }
     .described();
     described["security"] = json!([]);
     if let Some(responses) = described["responses"].as_object_mut() {
         responses.remove("401");
         responses.remove("429");
+    }
+    described
+}
+
+/// Without a key, from anywhere.
+fn open(mut described: Value) -> Value {
+    described["security"] = json!([]);
+    if let Some(responses) = described["responses"].as_object_mut() {
+        for status in ["401", "403", "429"] {
+            responses.remove(status);
+        }
     }
     described
 }
@@ -308,7 +386,7 @@ fn upload_form(limits: &config::Limits) -> Value {
                             limits.max_file_bytes, limits.max_request_bytes
                         ),
                     },
-                    "operations": reference("Operations"),
+                    "operations": openapi_sources::operations_or_preset(),
                     "options": reference("Options"),
                 },
             },
@@ -358,16 +436,24 @@ fn responses() -> Value {
     too_often["headers"]["RateLimit-Policy"] = field("The limits, where there are some, as on all answers.");
     too_often["headers"]["RateLimit"] = field("What is left of each: draft-ietf-httpapi-ratelimit-headers.");
     json!({
+        "206": {
+            "description": "The bytes that `Range` asks for.",
+            "headers": {"Content-Range": {"schema": {"type": "string"}}},
+        },
         "303": {"description": "Go on there.", "headers": {"Location": {"schema": {"type": "string"}}}},
-        "304": {"description": "The `If-None-Match` of the request fits."},
+        "304": {"description": "The client has it already, by `If-None-Match` or `If-Modified-Since`."},
         "400": problem("The request cannot be read."),
         "401": unauthorized,
-        "403": problem("The key has not the scope that this needs; or, with a login, a page elsewhere asked; or, without \
-            keys, not this machine."),
+        "403": problem("The key lacks the scope that this needs; a signed link has expired or was changed; with a \
+            login, a page elsewhere asked; without keys, it is not this machine that asks."),
         "404": problem("There is no such thing."),
+        "408": problem("The upload did not come on."),
         "409": later("It is not in a state for that, or its first request is still being received."),
+        "410": problem("It was there: erased at its owner's wish, or no longer kept."),
+        "412": problem("The file is not what `If-Match` or `If-Unmodified-Since` takes it for."),
         "413": problem("More bytes or files than a limit allows."),
-        "415": problem("Not a form, or not a picture that can be read."),
+        "415": problem("Not a form, not JSON, or not a picture that can be read."),
+        "416": problem("No byte of the file is in the range."),
         "422": problem("It was understood, and is refused: the detail names the entry, the field and the limit."),
         "429": too_often,
         "500": problem("Our fault; the log says what."),
@@ -375,27 +461,12 @@ fn responses() -> Value {
     })
 }
 
-fn schemas(limits: &config::Limits, queue: &config::Queue) -> Value {
+fn schemas(limits: &config::Limits) -> Value {
     let written: Vec<&str> = Format::ALL.iter().filter(|format| format.is_writable()).map(|one| one.name()).collect();
     let read: Vec<&str> = Format::ALL.iter().map(|format| format.name()).collect();
-    let count = |about: &str| json!({"type": "integer", "minimum": 0, "description": about});
-    let text = |about: &str| json!({"type": "string", "description": about});
     let color = json!({"type": "string", "pattern": "^#[0-9a-f]{6}$"});
     json!({
         "Operations": operation::schema(&limits.imaging()),
-        "Options": {
-            "type": "object",
-            "additionalProperties": false,
-            "properties": {
-                "queue": {"enum": queue.names},
-                "priority": {"type": "integer", "minimum": 1, "maximum": 10, "description": "10 first."},
-                "eta": {"type": "string", "format": "date-time", "description": "Not to be started before."},
-                "retries": {"type": "integer", "minimum": 0, "maximum": 100,
-                    "description": "Further attempts after the first."},
-                "lenient": {"type": "boolean", "default": false,
-                    "description": "Make what there is of a file cut short, with a warning, instead of refusing it."},
-            },
-        },
         "Login": {
             "type": "object",
             "required": ["key"],
@@ -445,7 +516,10 @@ fn schemas(limits: &config::Limits, queue: &config::Queue) -> Value {
             "properties": {
                 "self": text("The status."),
                 "next": text("More results."),
+                "events": text("A group's live events."),
                 "group": text("A job's group."),
+                "archive": text("All outputs of the group as a zip, once it has ended."),
+                "then": text("What follows; there once it has begun."),
             },
             "additionalProperties": false,
         },
@@ -472,8 +546,18 @@ fn schemas(limits: &config::Limits, queue: &config::Queue) -> Value {
                 "result": {"type": "array", "items": reference("Result"), "maxItems": 1000,
                     "description": "Pictures that have ended, in the upload's order."},
                 "rejected": {"type": "array", "items": reference("Rejected")},
+                "files": {"enum": ["erasing", "erased"], "description": "There where the group's files were erased, or \
+                    are about to be: no path leads anywhere."},
                 "retry_of": text("The group or job that this one tries again."),
                 "request_id": text("The `X-Request-Id` of the request that it came with; logs name it."),
+                "follows": text("The group whose originals these are."),
+                "then": {
+                    "type": "object",
+                    "required": ["on", "task_id"],
+                    "description": "The group that follows.",
+                    "properties": {"on": {"enum": ["success", "always"]}, "task_id": text("Its id.")},
+                    "additionalProperties": false,
+                },
                 "links": reference("Links"),
             },
             "additionalProperties": false,
@@ -488,7 +572,8 @@ fn schemas(limits: &config::Limits, queue: &config::Queue) -> Value {
                 "attempts": count(""),
                 "duration_ms": {"type": ["integer", "null"], "description": "Of the attempt that counted."},
                 "paths": {"type": "array", "items": {"type": ["string", "null"]}, "description":
-                    "The outputs' paths on this server, one an operation; null for `info`."},
+                    "The outputs' paths on this server, one an operation; null for `info`. Where API keys are \
+                    configured they are signed links, which open without a key for a while."},
                 "outputs": {"type": "array", "items": {"oneOf": [reference("Output"), reference("Info")]}},
                 "error": {
                     "type": "object",
@@ -567,6 +652,21 @@ fn schemas(limits: &config::Limits, queue: &config::Queue) -> Value {
             },
             "additionalProperties": false,
         },
+        "Code": {
+            "type": "object",
+            "required": ["code", "type", "statuses", "places", "retry", "meaning", "remedy"],
+            "properties": {
+                "code": text("Stays the same."),
+                "type": text("This address."),
+                "statuses": {"type": "array", "items": {"type": "integer"}, "description":
+                    "The HTTP statuses that it comes with; none where it only stands in a document."},
+                "places": {"type": "array", "items": {"type": "string"}, "description": "Where it is met."},
+                "retry": {"type": "boolean", "description": "Whether the same may succeed later."},
+                "meaning": text("For people."),
+                "remedy": text("For people: what to do."),
+            },
+            "additionalProperties": false,
+        },
         "Problem": {
             "type": "object",
             "description": "RFC 9457.",
@@ -575,7 +675,7 @@ fn schemas(limits: &config::Limits, queue: &config::Queue) -> Value {
                 "type": text("Ends in the code."),
                 "title": text("The status in words."),
                 "status": {"type": "integer", "minimum": 400, "maximum": 599},
-                "code": text("Stays the same."),
+                "code": text("One of those at /problems; stays the same."),
                 "detail": text("For people: what was wrong, and what would be right."),
                 "rejected": {"type": "array", "items": reference("Rejected")},
             },
@@ -584,18 +684,39 @@ fn schemas(limits: &config::Limits, queue: &config::Queue) -> Value {
     })
 }
 
-fn content(schema: &str) -> Value {
+pub(super) fn count(about: &str) -> Value {
+    json!({"type": "integer", "minimum": 0, "description": about})
+}
+
+pub(super) fn text(about: &str) -> Value {
+    json!({"type": "string", "description": about})
+}
+
+pub(super) fn content(schema: &str) -> Value {
     json!({"application/json": {"schema": reference(schema)}})
 }
 
-fn reference(schema: &str) -> Value {
+pub(super) fn reference(schema: &str) -> Value {
     json!({"$ref": format!("#/components/schemas/{schema}")})
 }
 
-fn parameter(name: &str) -> Value {
+pub(super) fn parameter(name: &str) -> Value {
     json!({"$ref": format!("#/components/parameters/{name}")})
 }
 
-fn in_path(name: &str, about: &str, schema: Value) -> Value {
+fn flag(name: &str, about: &str) -> Value {
+    json!({"name": name, "in": "query", "description": about, "schema": {"enum": ["true", "1", "false", "0"]}})
+}
+
+/// What a signed link bears.
+fn signed() -> Vec<Value> {
+    let about = "Of a signed link, as the status has it where API keys are configured.";
+    ["expires", "signature"]
+        .map(|name| json!({"name": name, "in": "query", "description": about, "schema": {"type": "string"}}))
+        .to_vec()
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "as json! makes it")]
+pub(super) fn in_path(name: &str, about: &str, schema: Value) -> Value {
     json!({"name": name, "in": "path", "required": true, "description": about, "schema": schema})
 }

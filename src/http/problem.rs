@@ -13,9 +13,9 @@ use tracing::error;
 
 use crate::job::Failure;
 use crate::submission::{self, Rejected};
-use crate::{queue, storage};
+use crate::{codes, erasure, queue, storage};
 
-/// An error answer. `type` is `/problems/<code>`.
+/// An error answer, whose code is one of [`codes::ALL`]. `type` is `/problems/<code>`, where its page is.
 #[derive(Debug)]
 pub(super) struct Problem {
     status: StatusCode,
@@ -97,6 +97,8 @@ fn status_of(failure: &Failure) -> StatusCode {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        // The common code of refused pictures may stand with another status.
+        codes::hold(&self.code, self.rejected.is_empty().then_some(self.status.as_u16()));
         let mut body = json!({
             "type": format!("/problems/{}", self.code),
             "title": self.status.canonical_reason(),
@@ -151,6 +153,15 @@ impl From<storage::Error> for Problem {
     }
 }
 
+impl From<erasure::Error> for Problem {
+    fn from(error: erasure::Error) -> Self {
+        match error {
+            erasure::Error::Storage(error) => error.into(),
+            erasure::Error::Queue(error) => error.into(),
+        }
+    }
+}
+
 impl From<submission::Error> for Problem {
     fn from(error: submission::Error) -> Self {
         match error {
@@ -170,6 +181,7 @@ impl From<submission::Error> for Problem {
                 Self::unprocessable("idempotency-key-reused", detail)
             }
             submission::Error::Unknown(what) => Self::not_found(format!("There is no {what}.")),
+            submission::Error::TooMany(detail) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-many-files", detail),
             submission::Error::NotRetryable(detail) => Self::new(StatusCode::CONFLICT, "not-retryable", detail),
         }
     }
@@ -193,9 +205,13 @@ pub(super) async fn no_such_route(uri: Uri) -> Problem {
     Problem::not_found(format!("There is nothing at {}.", uri.path()))
 }
 
-pub(super) async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
+/// The router adds which methods there are (`Allow`), and that is all there is to answer to OPTIONS.
+pub(super) async fn method_not_allowed(method: Method, uri: Uri) -> Response {
+    if method == Method::OPTIONS {
+        return StatusCode::NO_CONTENT.into_response();
+    }
     let detail = format!("{} does not take {method}.", uri.path());
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail)
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail).into_response()
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "the layer's signature")]

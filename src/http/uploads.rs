@@ -7,14 +7,14 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use futures::{StreamExt, TryStreamExt};
-use multer::{Constraints, Field, Multipart, SizeLimit};
+use serde_json::Value;
 
 use super::access::Caller;
+use super::form::{Field, Form, unreadable};
 use super::groups::accepted;
 use super::health::takes_work;
 use super::{Problem, Services, request_id};
-use crate::imaging::{Operation, operation};
-use crate::submission::{Options, Origin, Submission};
+use crate::submission::{Asked, Rules, Sender, Submission};
 
 /// With the caller's name before it, a key stays within what the broker takes.
 pub(super) const MOST_KEY_CHARS: usize = 200;
@@ -25,53 +25,38 @@ pub(super) async fn upload(
     request: Request,
 ) -> Result<Response, Problem> {
     takes_work(&services).await?;
-    let origin = origin(&caller, request.headers());
-    let mut submission = Submission::begin(services.storage.clone(), &services.limits).by(origin);
+    let sender = sender(&caller, request.headers());
+    let mut submission = Submission::begin(services.storage.clone(), &services.limits).by(sender);
     if let Some(key) = idempotency_key(request.headers(), &caller)? {
         submission.reserve(&services.broker, key).await?;
     }
     let asked = receive(&services, request, &mut submission).await;
     services.metrics.images_rejected.inc_by(submission.rejected().len() as u64);
-    let Asked { operations, options } = match asked {
+    let asked = match asked {
         Ok(asked) => asked,
         Err(problem) => {
             submission.unreserve().await;
             return Err(problem);
         }
     };
-    let submitted = submission.enqueue(&services.broker, &operations, &options, &services.queue).await?;
+    let submitted = submission.enqueue(&services.broker, &asked, &services.queue).await?;
     services.metrics.images_accepted.inc_by(submitted.images as u64);
     Ok(accepted(&submitted))
 }
 
-/// Whose a submission is, and which request it came with.
-pub(super) fn origin(caller: &Caller, headers: &HeaderMap) -> Origin {
-    Origin { owner: caller.owner().map(str::to_owned), request_id: request_id::of(headers).map(str::to_owned) }
-}
-
-/// What is to be done with the pictures.
-struct Asked {
-    operations: Vec<Operation>,
-    options: Options,
+/// Whose a submission is, and which request it comes with.
+pub(super) fn sender(caller: &Caller, headers: &HeaderMap) -> Sender {
+    Sender { owner: caller.owner().map(str::to_owned), request_id: request_id::of(headers).map(str::to_owned) }
 }
 
 /// Reads the form; its pictures go to the submission.
 async fn receive(services: &Services, request: Request, submission: &mut Submission) -> Result<Asked, Problem> {
     let boundary = boundary(request.headers())?;
-    let limit = SizeLimit::new().whole_stream(services.limits.max_request_bytes);
-    let constraints = Constraints::new().size_limit(limit);
-    let form = Multipart::with_constraints(request.into_body().into_data_stream(), boundary, constraints);
+    let form = Form::new(request.into_body(), boundary, services.limits.max_request_bytes);
     let Fields { operations, options } = read(services, form, submission).await?;
-    let operations = match operations {
-        None => operation::defaults(),
-        Some(json) => operation::parse(&json, &services.limits.imaging())
-            .map_err(|error| Problem::unprocessable(error.code.as_str(), error.detail))?,
-    };
-    let options = match options {
-        None => Options::default(),
-        Some(json) => Options::parse(&json, &services.queue.names)
-            .map_err(|detail| Problem::unprocessable("invalid-options", detail))?,
-    };
+    let operations = operations.map(|json| parsed(&json, "operations", "invalid-operation")).transpose()?;
+    let options = options.map(|json| parsed(&json, "options", "invalid-options")).transpose()?;
+    let asked = asked(services, operations.as_ref(), options.as_ref())?;
     if submission.received() == 0 {
         let detail = "The form has no picture: send at least one file in the field `images`.";
         return Err(Problem::bad_request("no-images", detail));
@@ -79,11 +64,27 @@ async fn receive(services: &Services, request: Request, submission: &mut Submiss
     if submission.received() == submission.rejected().len() {
         return Err(Problem::all_rejected(submission.rejected()));
     }
-    Ok(Asked { operations, options })
+    Ok(asked)
+}
+
+fn parsed(json: &str, name: &str, code: &str) -> Result<Value, Problem> {
+    serde_json::from_str(json).map_err(|error| Problem::unprocessable(code, format!("{name}: not valid JSON: {error}")))
+}
+
+/// What is to be done, by a request's operations and options.
+pub(super) fn asked(
+    services: &Services,
+    operations: Option<&Value>,
+    options: Option<&Value>,
+) -> Result<Asked, Problem> {
+    let Services { queue, retention, presets, limits, .. } = services;
+    let limits = limits.imaging();
+    let rules = Rules { queues: &queue.names, retention, presets, limits: &limits };
+    Asked::parse(operations, options, rules).map_err(|(code, detail)| Problem::unprocessable(code, detail))
 }
 
 /// The request's key, under the caller's name: two callers' keys never meet.
-fn idempotency_key(headers: &HeaderMap, caller: &Caller) -> Result<Option<String>, Problem> {
+pub(super) fn idempotency_key(headers: &HeaderMap, caller: &Caller) -> Result<Option<String>, Problem> {
     let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
     let visible = key.to_str().ok().filter(|key| (1..=MOST_KEY_CHARS).contains(&key.len()));
     let key = visible.ok_or_else(|| {
@@ -95,7 +96,7 @@ fn idempotency_key(headers: &HeaderMap, caller: &Caller) -> Result<Option<String
 
 fn boundary(headers: &HeaderMap) -> Result<String, Problem> {
     let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    multer::parse_boundary(media_type).map_err(|_| {
+    multer::parse_boundary(media_type).ok().filter(|boundary| !boundary.is_empty()).ok_or_else(|| {
         let detail = format!(
             "The content type is `{media_type}`; send the pictures as multipart/form-data with a boundary, each in a \
              field `images`."
@@ -111,11 +112,11 @@ struct Fields {
     options: Option<String>,
 }
 
-async fn read(services: &Services, mut form: Multipart<'_>, submission: &mut Submission) -> Result<Fields, Problem> {
+async fn read(services: &Services, mut form: Form, submission: &mut Submission) -> Result<Fields, Problem> {
     let limits = &services.limits;
     let mut fields = Fields::default();
-    while let Some(field) = form.next_field().await.map_err(unreadable)? {
-        let name = field.name().unwrap_or_default().to_owned();
+    while let Some(field) = form.next_field().await? {
+        let name = field.name().to_owned();
         match name.as_str() {
             "images" => {
                 if submission.received() == limits.max_files {
@@ -135,8 +136,8 @@ async fn read(services: &Services, mut form: Multipart<'_>, submission: &mut Sub
     Ok(fields)
 }
 
-async fn image(services: &Services, submission: &mut Submission, field: Field<'_>) -> Result<(), Problem> {
-    let name = field.file_name().unwrap_or_default().to_owned();
+async fn image(services: &Services, submission: &mut Submission, field: Field) -> Result<(), Problem> {
+    let name = field.file_name().to_owned();
     let mut chunks = Box::pin(futures::stream::try_unfold(field, |mut field| async move {
         loop {
             match field.chunk().await? {
@@ -173,8 +174,8 @@ async fn store(
     Ok(())
 }
 
-async fn text(mut field: Field<'_>, limit: usize) -> Result<String, Problem> {
-    let name = field.name().unwrap_or_default().to_owned();
+async fn text(mut field: Field, limit: usize) -> Result<String, Problem> {
+    let name = field.name().to_owned();
     let mut text = Vec::new();
     while let Some(chunk) = field.chunk().await.map_err(unreadable)? {
         if text.len() + chunk.len() > limit {
@@ -191,16 +192,5 @@ fn set(slot: &mut Option<String>, name: &str, text: String) -> Result<(), Proble
     match slot.replace(text) {
         None => Ok(()),
         Some(_) => Err(Problem::bad_request("repeated-field", format!("The field `{name}` is there twice."))),
-    }
-}
-
-/// A form that cannot be read to its end.
-fn unreadable(error: multer::Error) -> Problem {
-    match error {
-        multer::Error::StreamSizeExceeded { limit } => {
-            let detail = format!("The request has more bytes than limits.max_request_bytes ({limit}).");
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "request-too-large", detail)
-        }
-        other => Problem::bad_request("invalid-multipart", format!("The form is malformed or was cut off: {other}.")),
     }
 }

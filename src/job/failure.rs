@@ -2,9 +2,9 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::imaging;
+use crate::{codes, imaging};
 
-/// Why an attempt failed: a kebab-case code shared with HTTP problems, a sentence for people, and
+/// Why an attempt failed: a kebab-case code of [`codes::ALL`], shared with HTTP problems, a sentence for people, and
 /// whether another attempt may end better.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
@@ -16,12 +16,22 @@ pub struct Failure {
 impl Failure {
     /// The input is at fault; no retry will mend it.
     pub fn permanent(code: &'static str, detail: impl Into<String>) -> Self {
+        codes::hold(code, None);
         Self { code: code.into(), detail: detail.into(), retryable: false }
     }
 
     /// The surroundings are at fault; a later attempt may succeed.
     pub fn transient(code: &'static str, detail: impl Into<String>) -> Self {
+        codes::hold(code, None);
         Self { code: code.into(), detail: detail.into(), retryable: true }
+    }
+
+    /// What went wrong by what a job was last settled with: the result of one that has failed, the reason of one that
+    /// waits for a retry.
+    pub fn told_by(settled: &[u8]) -> Option<Self> {
+        let mut told: serde_json::Value = serde_json::from_slice(settled).ok()?;
+        let failure = told.get_mut("error").map(serde_json::Value::take).unwrap_or(told);
+        serde_json::from_value(failure).ok()
     }
 }
 

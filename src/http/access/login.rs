@@ -47,7 +47,7 @@ enum Kind {
 pub(in crate::http) async fn login(State(services): State<Arc<Services>>, request: Request) -> Response {
     let access = &services.access;
     let (request, body) = request.into_parts();
-    let (peer, kind) = (Peer::of(&request, &access.server), kind(&request.headers));
+    let (peer, kind) = (access.peer(&request), kind(&request.headers));
     let (next, begun) = match read(access, kind, &request, body).await {
         Ok(Form { key, next }) => {
             let next = next.filter(|next| is_local_path(next));
@@ -129,7 +129,7 @@ pub(in crate::http) async fn logout(State(services): State<Arc<Services>>, reque
     if let Err(problem) = session::same_origin(&request, &services.access.server) {
         return refused(&services, problem);
     }
-    let https = Peer::of(&request, &services.access.server).https;
+    let https = services.access.peer(&request).https;
     let cookie = [(header::SET_COOKIE, session::set_cookie("", 0, https))];
     match kind(&request.headers) {
         Some(Kind::Form) => (cookie, go_on_to(PAGE)).into_response(),

@@ -4,7 +4,7 @@
 //! [`guard`] stands before every route but the open ones and answers, in this order: who calls (401), whether a page
 //! elsewhere made the browser call (403), whether the key calls too often (429), whether it may do that (403). Whose a
 //! group is, the handlers ask [`Caller::sees`]; what is another's is answered as if it were not there. Once there
-//! have been keys, the last one's end opens nothing.
+//! have been keys, the last one's end opens nothing. A signed link ([`Links`](super::Links)) stands for a caller.
 
 mod caller;
 mod cors;
@@ -24,6 +24,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use ipnet::IpNet;
 use jiff::Timestamp;
 use subtle::ConstantTimeEq;
 use tracing::Span;
@@ -50,6 +51,7 @@ pub struct Access {
     /// Machines other than this one can connect.
     exposed: bool,
     server: config::Server,
+    proxies: Vec<IpNet>,
     sessions: Sessions,
     rates: Rates,
     failures: Failures,
@@ -71,6 +73,7 @@ impl Access {
             created: Arc::new(Keyring::open(storage)?),
             exposed: !server.listen.ip().is_loopback(),
             server: server.clone(),
+            proxies: server.proxies().unwrap_or_default(),
             sessions: Sessions::new(storage.clone(), auth.session),
             rates: Rates::new(limits),
             failures: Failures::default(),
@@ -84,7 +87,7 @@ impl Access {
             return local::check(headers, &request.uri).map(|()| Caller::local());
         }
         if let Some(bearer) = bearer(headers) {
-            return self.verify(bearer, &Peer::of(request, &self.server), &listing).map(Caller::with);
+            return self.verify(bearer, &self.peer(request), &listing).map(Caller::with);
         }
         let Some(cookie) = session::cookie(headers) else {
             return Err(unauthorized("An API key is needed: `Authorization: Bearer <key>`, or a login at /login."));
@@ -97,6 +100,15 @@ impl Access {
             session::same_origin(request, &self.server)?;
         }
         Ok(Caller::with(key))
+    }
+
+    fn peer(&self, request: &Parts) -> Peer {
+        Peer::of(request, &self.server, &self.proxies)
+    }
+
+    /// Whether an API key is needed, or a login or a link that stands for one.
+    pub(super) fn wants_keys(&self) -> bool {
+        !self.is_open(&self.created.latest())
     }
 
     /// Whether there are no keys, have been none, and nobody but this machine can connect.
@@ -141,9 +153,14 @@ impl Access {
 
 pub(super) async fn guard(State(services): State<Arc<Services>>, request: Request, next: Next) -> Response {
     let (mut request, body) = request.into_parts();
-    let caller = match services.access.identify(&request).await {
-        Ok(caller) => caller,
-        Err(problem) => return refused(&services, problem),
+    let link = if services.access.wants_keys() { services.links.admits(&request.uri) } else { None };
+    if let Some(Ok(())) = link {
+        // Whoever has a link needs no name.
+        return next.run(Request::from_parts(request, body)).await;
+    }
+    let caller = match (services.access.identify(&request).await, link) {
+        (Ok(caller), _) => caller,
+        (Err(_), Some(Err(problem))) | (Err(problem), _) => return refused(&services, problem),
     };
     if let Some(name) = caller.owner() {
         Span::current().record("key", name);

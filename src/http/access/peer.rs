@@ -5,9 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use axum::extract::ConnectInfo;
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
+use ipnet::IpNet;
 
 use crate::config;
-use crate::network::Network;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Peer {
@@ -17,15 +17,15 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) fn of(request: &Parts, server: &config::Server) -> Self {
+    pub(super) fn of(request: &Parts, server: &config::Server, proxies: &[IpNet]) -> Self {
         let connection = request.extensions.get::<ConnectInfo<SocketAddr>>();
         let address = connection.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| address.ip());
-        let peer = Self::behind(address, &request.headers, &server.trusted_proxies);
+        let peer = Self::behind(address, &request.headers, proxies);
         Self { https: peer.https || server.public_url.starts_with("https://"), ..peer }
     }
 
-    fn behind(connected: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> Self {
-        let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
+    fn behind(connected: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Self {
+        let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(&address));
         let mut address = connected.to_canonical();
         if !is_trusted(address) {
             return Self { address, https: false };
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     fn peer(connected: &str, forwarded: &[&str], proto: &str) -> Peer {
-        let trusted: Vec<Network> = ["127.0.0.1", "10.0.0.0/8"].map(|network| network.parse().unwrap()).into();
+        let trusted = ["127.0.0.1/32", "10.0.0.0/8"].map(|network| network.parse().unwrap());
         let mut headers = HeaderMap::new();
         for line in forwarded {
             headers.append("x-forwarded-for", line.parse().unwrap());

@@ -16,6 +16,7 @@ const TABLE: &[(&str, &str, Scope)] = &[
     ("POST", "/api/groups/*/retry", Submit),
     ("GET", "/api/groups/*/events", Read),
     ("GET", "/api/groups/*/archive", Read),
+    ("GET", "/api/presets", Read),
     ("GET", "/api/jobs", Read),
     ("GET", "/api/jobs/*", Read),
     ("DELETE", "/api/jobs/*", Submit),
@@ -23,6 +24,7 @@ const TABLE: &[(&str, &str, Scope)] = &[
     // For operators; told here although it is the rule for everything else.
     ("GET", "/api/queues/**", Admin),
     ("POST", "/api/queues/**", Admin),
+    ("DELETE", "/api/queues/**", Admin),
     ("GET", "/api/workers/**", Admin),
     ("POST", "/api/workers/**", Admin),
     ("GET", "/api/stats", Admin),

@@ -1,9 +1,13 @@
 //! The command line as people meet it: the real binary, its output, its exit codes, its files.
 
 mod batch;
+mod batch_errors;
+mod batch_resume;
+mod batch_sources;
 mod control;
 mod inspect;
 mod keys;
+mod manual;
 mod post;
 mod process;
 mod remote;

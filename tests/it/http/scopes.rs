@@ -101,11 +101,13 @@ async fn group_is_hidden_from_keys_of_other_names() {
         let [shop, exchanged, eye, admin, blog] = keys.each_ref().map(|key| service.with(key));
         let status = shop.done(images([("a.png", plain_png(9, 9)), ("b.jpg", truncated())])).await;
         let (group, job) = (id(&status), status["result"][0]["job_id"].as_str().unwrap());
-        let file = status["result"][0]["paths"][0].as_str().unwrap();
+        let link = status["result"][0]["paths"][0].as_str().unwrap();
+        let file = link.split('?').next().unwrap();
         let [task, task_of_job, by_group, by_job] =
             [("task_status", group), ("task_status", job), ("groups", group), ("jobs", job)]
                 .map(|(route, id)| format!("/api/{route}/{id}"));
-        for path in [&task, &task_of_job, &by_group, &by_job, file] {
+        let (events, archive) = (format!("{by_group}/events"), format!("{by_group}/archive"));
+        for path in [&task, &task_of_job, &by_group, &by_job, &events, &archive, file] {
             for friend in [&exchanged, &eye, &admin] {
                 assert_eq!(friend.get(path).await.status, 200, "{path}");
             }
@@ -119,6 +121,16 @@ async fn group_is_hidden_from_keys_of_other_names() {
         ] {
             assert_eq!(blog.send(method, &path).await.problem()["code"], "not-found", "{method} {path}");
         }
+        assert_eq!(blog.get(link).await.status, 200, "a link is for whoever has it");
+        for list in ["groups", "jobs"] {
+            let listed = async |caller: &Bearer<'_>| caller.get(&format!("/api/{list}")).await.text();
+            assert!(listed(&shop).await.contains(group) && !listed(&blog).await.contains(group), "{list}");
+        }
+        let sources = json!({"sources": [{"group": group}]});
+        let posted = service.request("POST", "/api/groups").bearer_auth(&blog.key).json(&sources);
+        let refused = Answer::of(posted).await.problem();
+        assert_eq!(refused["rejected"][0]["error"]["code"], "source-gone", "{refused}");
+
         // What the stranger is told is what is told of a group that never was.
         let never = pixmill::job::GroupId::new().to_string();
         let told = blog.get(&by_group).await.text().replace(group, &never);
@@ -139,7 +151,7 @@ async fn file_that_outlives_its_record_stays_its_owners() {
         let service = home.serve();
         let (shop, blog) = (service.with(&shop), service.with(&blog));
         let status = shop.done(picture()).await;
-        let file = status["result"][0]["paths"][0].as_str().unwrap();
+        let file = status["result"][0]["paths"][0].as_str().unwrap().split('?').next().unwrap();
         assert!(home.broker().await.remove_group(id(&status).parse().unwrap()).await.unwrap());
         assert_eq!((shop.get(file).await.status, blog.get(file).await.status), (200, 404));
     }
