@@ -13,6 +13,7 @@ use tracing::{info, warn};
 
 use crate::config::{self, Config};
 use crate::http::{self, Access, Feed, Links, Services};
+use crate::keys;
 use crate::metrics::Metrics;
 use crate::queue::{self, Broker};
 use crate::scheduler;
@@ -29,6 +30,7 @@ pub struct App {
     listener: TcpListener,
     broker: Broker,
     storage: Storage,
+    access: Access,
     config: Config,
     with_workers: bool,
 }
@@ -39,12 +41,15 @@ impl App {
     /// # Errors
     /// Whatever of the three fails, named by its setting.
     pub async fn build(config: Config, with_workers: bool) -> Result<Self> {
+        require_key(&config)?;
         let storage = open_storage(&config.data_dir)?;
+        let access = Access::open(&config.server, &config.auth, &config.limits, &storage)
+            .context("cannot read the API keys (data_dir)")?;
         let broker = open_broker(&config).await?;
         let listen = config.server.listen;
         let listener =
             TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen} (server.listen)"))?;
-        Ok(Self { listener, broker, storage, config, with_workers })
+        Ok(Self { listener, broker, storage, access, config, with_workers })
     }
 
     /// The bound address; with port 0 in the settings, the port that the system chose.
@@ -57,7 +62,7 @@ impl App {
     /// # Errors
     /// When the server or a worker cannot go on.
     pub async fn run_until(self, shutdown: Shutdown) -> Result<()> {
-        let Self { listener, broker, storage, config, with_workers } = self;
+        let Self { listener, broker, storage, access, config, with_workers } = self;
         let sources = sources(&config)?;
         let workers = with_workers.then(|| settings(&config, sources.clone())).transpose()?;
         let presets = config.presets()?;
@@ -71,7 +76,8 @@ impl App {
             retention: config.retention.clone(),
             presets,
             sources,
-            access: Access::new(&config.auth.keys),
+            access,
+            cors_origins: config.server.cors_origins.clone(),
             links: Links::new(&secret, config.server.link_lifetime),
             metrics: metrics.clone(),
             feed: Feed::new(broker.clone(), shutdown.warm.clone()),
@@ -154,7 +160,26 @@ fn settings(config: &Config, sources: worker::Sources) -> Result<worker::Setting
     })
 }
 
-fn open_storage(folder: &Path) -> Result<Storage> {
+/// Whoever can connect from elsewhere has to show a key, so there has to be one, in the settings or in the store.
+///
+/// # Errors
+/// When there is none, and the address is not this machine's alone.
+pub fn require_key(config: &Config) -> Result<()> {
+    let (listen, folder) = (config.server.listen, &config.data_dir);
+    anyhow::ensure!(
+        listen.ip().is_loopback() || !config.auth.keys.is_empty() || keys::any(folder),
+        "server.listen: {listen} is not a loopback address, and without API keys anybody who reaches it could upload; \
+         create one with `pixmill keys create --name NAME --data-dir {}`, set auth.keys, or listen on 127.0.0.1",
+        folder.display()
+    );
+    Ok(())
+}
+
+/// Opens the store, which is created where missing.
+///
+/// # Errors
+/// When the folder cannot be used.
+pub fn open_storage(folder: &Path) -> Result<Storage> {
     Storage::local(folder).with_context(|| format!("cannot store anything in {} (data_dir)", folder.display()))
 }
 

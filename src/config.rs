@@ -55,12 +55,17 @@ pub struct Server {
     pub max_connections: usize,
     #[serde(with = "duration")]
     pub link_lifetime: Duration,
+    pub public_url: String,
+    pub trusted_proxies: Vec<String>,
+    pub cors_origins: Vec<String>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Auth {
     pub keys: Vec<ApiKey>,
+    #[serde(with = "duration")]
+    pub session: Duration,
 }
 
 /// A key as the configuration holds it: never the key itself.
@@ -70,6 +75,57 @@ pub struct ApiKey {
     pub name: String,
     /// 64 hexadecimal digits.
     pub sha256: String,
+    #[serde(default = "usual_scopes")]
+    pub scopes: Vec<Scope>,
+    /// Instead of `limits.requests_per_minute`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests_per_minute: Option<u32>,
+    /// Instead of `limits.uploads_per_minute`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uploads_per_minute: Option<u32>,
+}
+
+/// What an API key may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", rename_all = "lowercase")]
+pub enum Scope {
+    /// Look at what keys of its name have submitted, and fetch it.
+    Read,
+    /// Submit, cancel and retry; includes `read`.
+    Submit,
+    /// Everything, and everybody's.
+    Admin,
+}
+
+impl Scope {
+    pub const ALL: [Self; 3] = [Self::Read, Self::Submit, Self::Admin];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Submit => "submit",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+impl TryFrom<String> for Scope {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        let known = Self::ALL.into_iter().find(|scope| scope.as_str() == name);
+        known.ok_or_else(|| format!("unknown scope `{name}`; known: {}", Self::ALL.map(Self::as_str).join(", ")))
+    }
+}
+
+/// Of a key that does not say: what a shop needs, and nothing of other people's.
+fn usual_scopes() -> Vec<Scope> {
+    vec![Scope::Submit, Scope::Read]
+}
+
+/// Whether an API key may be called so. The name is in the groups that it submits, in logs and on terminals.
+pub fn is_key_name(name: &str) -> bool {
+    (1..=64).contains(&name.chars().count()) && !name.contains(char::is_control)
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -164,6 +220,8 @@ pub struct Limits {
     pub max_field_bytes: usize,
     pub max_body_bytes: usize,
     pub min_free_disk: f64,
+    pub requests_per_minute: u32,
+    pub uploads_per_minute: u32,
 }
 
 /// What watermarks may be made of, beside the bundled fonts.
@@ -239,7 +297,9 @@ impl Config {
             .with_list_parse_key("queue.names")
             .with_list_parse_key("worker.queues")
             .with_list_parse_key("sources.urls")
-            .with_list_parse_key("sources.allow_private");
+            .with_list_parse_key("sources.allow_private")
+            .with_list_parse_key("server.trusted_proxies")
+            .with_list_parse_key("server.cors_origins");
         layers = layers.add_source(environment);
         for (name, value) in flags {
             layers = layers.set_override(name, value)?;
@@ -258,19 +318,22 @@ impl Config {
             }
         };
         require(
-            self.server.listen.ip().is_loopback() || !self.auth.keys.is_empty(),
-            format!(
-                "server.listen: {} is not a loopback address, and without API keys anybody who reaches it could \
-                 upload; set auth.keys, or listen on 127.0.0.1",
-                self.server.listen
-            ),
+            (Duration::from_mins(1)..=Duration::from_hours(24 * 365)).contains(&self.auth.session),
+            format!("auth.session: {:?} is not within 1m and 365d", self.auth.session),
         );
         for (i, key) in self.auth.keys.iter().enumerate() {
             require(
                 key.sha256.len() == 64 && key.sha256.bytes().all(|byte| byte.is_ascii_hexdigit()),
                 format!("auth.keys[{i}].sha256: must be the 64 hexadecimal digits of the key's SHA-256"),
             );
-            require(!key.name.is_empty(), format!("auth.keys[{i}].name: must not be empty"));
+            require(
+                is_key_name(&key.name),
+                format!("auth.keys[{i}].name: `{}` is not 1 to 64 characters without control characters", key.name),
+            );
+            require(
+                !key.scopes.is_empty(),
+                format!("auth.keys[{i}].scopes: name at least one of submit, read and admin, or leave it out"),
+            );
         }
         self.server.validate(&mut require);
         require(
@@ -379,11 +442,36 @@ impl Config {
     }
 }
 
+/// Networks as a setting lists them, each one by its bits or one address.
+fn networks(setting: &str, texts: &[String]) -> Result<Vec<IpNet>, String> {
+    let network = |text: &String| {
+        let address = || text.parse::<IpAddr>().map(IpNet::from);
+        let fault = |_| format!("{setting}: `{text}` is not a network like 10.1.0.0/16 or fd00:1::/32");
+        text.parse().or_else(|_| address()).map_err(fault)
+    };
+    texts.iter().map(network).collect()
+}
+
+/// Whether it is an origin just as a browser would send it.
+fn is_origin(text: &str) -> bool {
+    url::Url::parse(text).is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https") && url.has_host() && url.origin().ascii_serialization() == text
+    })
+}
+
 fn redis_scheme(url: &str) -> bool {
     url.starts_with("redis://") || url.starts_with("rediss://")
 }
 
 impl Server {
+    /// Those whose word on their clients is taken.
+    ///
+    /// # Errors
+    /// Where a network is none.
+    pub fn proxies(&self) -> Result<Vec<IpNet>, String> {
+        networks("server.trusted_proxies", &self.trusted_proxies)
+    }
+
     fn validate(&self, require: &mut impl FnMut(bool, String)) {
         for (name, time) in [("idle_timeout", self.idle_timeout), ("keep_alive", self.keep_alive)] {
             require(time >= MOMENT, format!("server.{name}: {time:?} is less than 1s"));
@@ -396,6 +484,21 @@ impl Server {
             (MOMENT..=MOST_LIFETIME).contains(&self.link_lifetime),
             format!("server.link_lifetime: {:?} is not within 1s and 8760h (a year)", self.link_lifetime),
         );
+        require(
+            self.public_url.is_empty() || is_origin(self.public_url.trim_end_matches('/')),
+            format!("server.public_url: `{}` is not http:// or https:// with a host and no path", self.public_url),
+        );
+        for origin in &self.cors_origins {
+            require(
+                is_origin(origin) || (origin == "*" && self.cors_origins.len() == 1),
+                format!(
+                    "server.cors_origins: `{origin}` is not an origin as browsers write it (https://shop.example, in \
+                     small letters, without a path), nor `*` alone"
+                ),
+            );
+        }
+        let proxies = self.proxies();
+        require(proxies.is_ok(), proxies.err().unwrap_or_default());
     }
 }
 
@@ -459,13 +562,7 @@ impl Sources {
     }
 
     fn networks(&self) -> Result<Networks, String> {
-        let network = |text: &String| {
-            let address = || text.parse::<IpAddr>().map(IpNet::from);
-            text.parse().or_else(|_| address()).map_err(|_| {
-                format!("sources.allow_private: `{text}` is not a network like 10.1.0.0/16 or fd00:1::/32")
-            })
-        };
-        Ok(Networks::new(self.allow_private.iter().map(network).collect::<Result<_, _>>()?))
+        networks("sources.allow_private", &self.allow_private).map(Networks::new)
     }
 
     /// The folder of pictures that are there already, where one is set.
@@ -553,10 +650,58 @@ mod tests {
         assert!(!printed.contains("secret") && printed.contains("127.0.0.1:6379"), "{printed}");
     }
 
+    fn from_file(text: &str) -> Result<Config> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        Config::load(Some(file.path()), vec![])
+    }
+
     #[test]
-    fn public_address_without_keys_is_refused_by_name() {
-        let fault = with("server.listen", "0.0.0.0:8080").unwrap_err().to_string();
-        assert!(fault.contains("server.listen") && fault.contains("auth.keys"), "{fault}");
+    fn key_without_scopes_submits_and_reads() {
+        let sha256 = "0".repeat(64);
+        let config = from_file(&format!("[auth]\nkeys = [{{ name = \"shop\", sha256 = \"{sha256}\" }}]")).unwrap();
+        assert_eq!(config.auth.keys[0].scopes, [Scope::Submit, Scope::Read]);
+    }
+
+    #[test]
+    fn faulty_keys_are_refused_by_their_place() {
+        let key = |fields: &str| {
+            let keys = format!("[auth]\nkeys = [{{ sha256 = \"{}\", {fields} }}]", "0".repeat(64));
+            format!("{:#}", from_file(&keys).unwrap_err())
+        };
+        assert!(key("name = \"\"").contains("auth.keys[0].name"));
+        assert!(key("name = \"a\\nb\"").contains("auth.keys[0].name"));
+        assert!(key("name = \"a\", scopes = []").contains("auth.keys[0].scopes"));
+        let unknown = key("name = \"a\", scopes = [\"write\"]");
+        assert!(unknown.contains("write") && unknown.contains("admin"), "{unknown}");
+    }
+
+    #[test]
+    fn origins_are_as_browsers_write_them() {
+        let with_origins = |origins: &[&str]| with("server.cors_origins", origins.to_vec());
+        for good in [&["https://shop.example"][..], &["http://localhost:3000", "https://a.example"], &["*"]] {
+            assert!(with_origins(good).is_ok(), "{good:?}");
+        }
+        for bad in
+            [&["shop.example"][..], &["https://shop.example/"], &["https://Shop.example"], &["https://a.example", "*"]]
+        {
+            let fault = with_origins(bad).unwrap_err().to_string();
+            assert!(fault.contains("server.cors_origins"), "{bad:?}: {fault}");
+        }
+    }
+
+    #[test]
+    fn faulty_proxies_sessions_and_addresses_are_refused_by_name() {
+        for (name, value) in [
+            ("server.public_url", "pictures.example"),
+            ("server.public_url", "https://pictures.example/under"),
+            ("auth.session", "30s"),
+        ] {
+            let fault = with(name, value).unwrap_err().to_string();
+            assert!(fault.contains(name) && fault.contains(value), "{fault}");
+        }
+        let fault = format!("{:#}", with("server.trusted_proxies", vec!["10.0.0.0/33"]).unwrap_err());
+        assert!(fault.contains("10.0.0.0/33"), "{fault}");
     }
 
     #[test]

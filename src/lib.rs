@@ -15,6 +15,7 @@ pub mod upkeep;
 
 pub mod submission;
 
+pub mod keys;
 pub mod sources;
 
 pub mod queue;

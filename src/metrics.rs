@@ -22,6 +22,11 @@ pub struct RouteLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RefusalLabels {
+    pub code: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct AttemptLabels {
     pub kind: String,
     /// `succeeded`, `failed`, `retried`, `cancelled`, `crashed` or `lost`.
@@ -55,6 +60,7 @@ pub struct DepthLabels {
 pub struct Metrics {
     pub requests: Family<RequestLabels, Counter>,
     pub request_seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
+    pub refusals: Family<RefusalLabels, Counter>,
     pub uploaded_bytes: Counter,
     pub fetched_bytes: Counter,
     pub fetches: Family<FetchLabels, Counter>,
@@ -81,6 +87,7 @@ impl Default for Metrics {
         Self {
             requests: Family::default(),
             request_seconds: Family::new_with_constructor(seconds),
+            refusals: Family::default(),
             uploaded_bytes: Counter::default(),
             fetched_bytes: Counter::default(),
             fetches: Family::default(),
@@ -109,6 +116,7 @@ impl Metrics {
         registry.register("http_requests", "Requests answered", self.requests.clone());
         let (name, help) = ("http_request_duration", "Time from a request's head to its answer's head");
         registry.register_with_unit(name, help, Unit::Seconds, self.request_seconds.clone());
+        registry.register("http_refusals", "Requests not let in, by the code of the answer", self.refusals.clone());
         registry.register_with_unit("uploaded", "Bytes of pictures received", Unit::Bytes, self.uploaded_bytes.clone());
         let (name, help) = ("fetched", "Bytes of pictures fetched by URL");
         registry.register_with_unit(name, help, Unit::Bytes, self.fetched_bytes.clone());

@@ -1,15 +1,16 @@
 //! The store: uploaded originals and published outputs, under keys.
 //!
-//! Keys: `uploads/<group>/<index>`, `outputs/<group>/<job>/<run>/<file>`; for a while `outbox/<group>.json` and
-//! `erasures/<group>`; `erased/<group>`, `secrets/<name>`, and `retention/<group>.json` for what a submission has kept for
-//! less long. A name from a client never becomes part of a path. What is written here
-//! is durable (fsync) before it is acknowledged. Backed by `object_store`'s local disk; workers read and write local paths.
+//! Keys: `uploads/<group>/<index>`, `outputs/<group>/<job>/<run>/<file>` beside `outputs/<group>/owner`; for a while
+//! `outbox/<group>.json` and `erasures/<group>`; `erased/<group>`, and `retention/<group>.json` for what a submission has
+//! kept for less long; and for the service's user alone `keys/…` and `secrets/<name>`. A name from a client never becomes
+//! part of a path. What is written here is durable (fsync) before it is acknowledged. Backed by `object_store`'s local
+//! disk; workers read and write local paths.
 
 use std::error::Error as StdError;
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::ops::Range;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -56,6 +57,11 @@ pub fn upload_key(group: GroupId, index: usize) -> String {
 /// The key of one output of one run of a job.
 pub fn output_key(group: GroupId, job: JobId, run: u32, file: &str) -> String {
     format!("outputs/{group}/{job}/{run}/{file}")
+}
+
+/// The key of the name of the API key that submitted a group. It lies with the outputs, for they may outlive the record.
+pub fn owner_key(group: GroupId) -> String {
+    format!("outputs/{group}/owner")
 }
 
 /// What is kept of a group.
@@ -227,6 +233,64 @@ impl Storage {
         }
     }
 
+    /// Stores a small file that only the service's user may read, unless there is one under this key; answers whether
+    /// it did. Of several that do this at a time one wins, whole. Blocks on the disk.
+    pub fn create_private(&self, key: &str, bytes: &[u8]) -> Result<bool> {
+        let path = self.path(key);
+        let folder = path.parent().unwrap_or(&self.root);
+        if !folder.is_dir() {
+            match std::fs::DirBuilder::new().mode(0o700).create(folder) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(at(folder, &error)),
+                _ => {}
+            }
+            File::open(folder).and_then(|made| self.adopt(&made)).map_err(|error| at(folder, &error))?;
+            sync(&self.root)?;
+        }
+        let draft = folder.join(format!(".{}", uuid::Uuid::now_v7()));
+        let written = File::options().write(true).create_new(true).mode(0o600).open(&draft).and_then(|mut file| {
+            file.write_all(bytes)?;
+            self.adopt(&file)?;
+            file.sync_all()
+        });
+        // A link, unlike a rename, replaces nothing.
+        let linked = written.and_then(|()| std::fs::hard_link(&draft, &path));
+        let _ = std::fs::remove_file(&draft);
+        match linked {
+            Ok(()) => sync(folder).map(|()| true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(at(&path, &error)),
+        }
+    }
+
+    /// What root creates belongs to the folder's owner, or the service that runs as that user could not read it.
+    fn adopt(&self, file: &File) -> io::Result<()> {
+        let owner = std::fs::metadata(&self.root)?;
+        if rustix::process::geteuid().is_root() && owner.uid() != 0 {
+            std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid()))?;
+        }
+        Ok(())
+    }
+
+    /// Random bytes under `secrets/<name>`, made by whoever asks first and the same for all on this store. Blocks on the
+    /// disk.
+    pub fn secret(&self, name: &str) -> Result<[u8; SECRET]> {
+        let key = format!("secrets/{name}");
+        let path = self.path(&key);
+        let bytes = match std::fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let mut fresh = [0; SECRET];
+                getrandom::fill(&mut fresh).map_err(|error| Error::Failed(format!("no randomness: {error}")))?;
+                self.create_private(&key, &fresh)?;
+                std::fs::read(&path)
+            }
+            read => read,
+        };
+        let bytes = bytes.map_err(|error| at(&path, &error))?;
+        let damaged =
+            |bytes: Vec<u8>| Error::Failed(format!("{}: {} bytes are no secret", path.display(), bytes.len()));
+        bytes.try_into().map_err(damaged)
+    }
+
     /// Whether there is a file under this key.
     pub async fn has(&self, key: &str) -> Result<bool> {
         Ok(self.about(key).await?.is_some())
@@ -279,31 +343,6 @@ impl Storage {
             Part::Retention => self.remove_note(group),
             Part::Erasures | Part::Erased => remove_file(&self.root.join(part.mark(group))),
         }
-    }
-
-    /// A secret that everybody on this store shares: whoever asks first makes it. Only its owner can read the file.
-    /// Blocks on the disk.
-    pub fn secret(&self, name: &str) -> Result<[u8; SECRET]> {
-        let folder = self.root.join("secrets");
-        let file = folder.join(name);
-        if let Some(secret) = read_secret(&file)? {
-            return Ok(secret);
-        }
-        let mut secret = [0; SECRET];
-        getrandom::fill(&mut secret).map_err(|error| Error::Failed(format!("no random bytes: {error}")))?;
-        match DirBuilder::new().mode(0o700).create(&folder) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(at(&folder, &error)),
-            _ => {}
-        }
-        // Whole before it has its name, which the first one takes: nobody reads half a secret or another one.
-        let draft = folder.join(format!(".{name}-{}", JobId::new()));
-        let written = write_secret(&draft, &secret).and_then(|()| std::fs::hard_link(&draft, &file));
-        remove_file(&draft)?;
-        match written {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(at(&file, &error)),
-            _ => sync(&folder)?,
-        }
-        read_secret(&file)?.ok_or_else(|| Error::Failed(format!("{} is gone", file.display())))
     }
 
     /// Removes the outputs of all runs of a job but one; with `None`, of all. Blocks on the disk.
@@ -383,23 +422,6 @@ impl Incoming {
         self.flush().await?;
         self.upload.complete().await.map(drop).map_err(failed)
     }
-}
-
-fn read_secret(file: &Path) -> Result<Option<[u8; SECRET]>> {
-    match std::fs::read(file) {
-        Ok(bytes) => bytes.try_into().map(Some).map_err(|bytes: Vec<u8>| {
-            let (file, bytes) = (file.display(), bytes.len());
-            Error::Failed(format!("{file} has {bytes} bytes instead of {SECRET}: remove it, and a new one is made"))
-        }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(at(file, &error)),
-    }
-}
-
-fn write_secret(file: &Path, secret: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
-    file.write_all(secret)?;
-    file.sync_all()
 }
 
 fn sync(path: &Path) -> Result<()> {
@@ -541,17 +563,27 @@ mod tests {
     }
 
     #[test]
-    fn secret_is_one_for_all_and_its_owners_alone() {
-        use std::os::unix::fs::PermissionsExt;
+    fn secret_is_made_once_for_all_and_for_nobody_else() {
         let folder = tempfile::tempdir().unwrap();
-        let storages = [0; 8].map(|_| Storage::local(folder.path()).unwrap());
-        let asked = storages.map(|storage| std::thread::spawn(move || storage.secret("links").unwrap()));
-        let secrets = asked.map(|asked| asked.join().unwrap());
-        assert!(secrets.iter().all(|secret| *secret == secrets[0] && *secret != [0; SECRET]));
-        let left: Vec<_> = std::fs::read_dir(folder.path().join("secrets")).unwrap().collect();
-        assert_eq!(left.len(), 1, "no draft is left");
-        let mode = std::fs::metadata(folder.path().join("secrets/links")).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
+        let storage = Storage::local(folder.path()).unwrap();
+        let asked: Vec<[u8; 32]> = std::thread::scope(|scope| {
+            let asked: Vec<_> = (0..8).map(|_| scope.spawn(|| storage.secret("links").unwrap())).collect();
+            asked.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        assert!(asked.iter().all(|secret| *secret == asked[0] && *secret != [0; 32]));
+        assert_ne!(storage.secret("sessions").unwrap(), asked[0]);
+        let mode = |path: &str| std::fs::metadata(folder.path().join(path)).unwrap().mode() & 0o777;
+        assert_eq!((mode("secrets"), mode("secrets/links")), (0o700, 0o600));
+        assert_eq!(std::fs::read_dir(folder.path().join("secrets")).unwrap().count(), 2, "no draft is left");
+    }
+
+    #[test]
+    fn private_file_replaces_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = Storage::local(folder.path()).unwrap();
+        assert!(storage.create_private("keys/a.json", b"first").unwrap());
+        assert!(!storage.create_private("keys/a.json", b"second").unwrap());
+        assert_eq!(std::fs::read(storage.path("keys/a.json")).unwrap(), b"first");
     }
 
     #[test]

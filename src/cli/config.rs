@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 
 use super::Settings;
+use crate::app::require_key;
 use crate::config::DEFAULTS;
 
 const EXAMPLES: &str = "\
@@ -49,6 +50,7 @@ pub(super) fn run(args: &Config, file: Option<&Path>) -> Result<()> {
         Action::Print { settings, .. } => print!("{}", settings.load(file, Vec::new())?.to_toml()?),
         Action::Check { settings } => {
             let config = settings.load(file, Vec::new())?;
+            require_key(&config)?;
             config.watermark.folders().provide()?;
             config.presets()?;
             println!("The settings are valid.");

@@ -294,9 +294,9 @@ async fn retry(broker: &Broker, config: &Config, ids: &[Uuid]) -> Result<Done> {
     for &id in ids {
         let is_group = broker.group(id.into()).await?.is_some();
         let tried = if is_group {
-            submission::retry_group(&storage, broker, id.into()).await
+            submission::retry_group(&storage, broker, id.into(), None).await
         } else {
-            submission::retry_jobs(&storage, broker, &[id.into()]).await
+            submission::retry_jobs(&storage, broker, &[id.into()], None).await
         };
         let is = if is_group { "group" } else { "job" };
         match tried {
@@ -335,7 +335,7 @@ async fn retry_dead(broker: &Broker, config: &Config) -> Result<Done> {
     let (mut entries, mut whole) = (Vec::new(), true);
     for (group, jobs) in groups {
         let ids: Vec<JobId> = jobs.into_iter().map(|(_, id)| id).collect();
-        match submission::retry_jobs(&storage, broker, &ids).await {
+        match submission::retry_jobs(&storage, broker, &ids, None).await {
             Ok(submitted) => entries.push(retried("group", group.into(), &submitted)),
             Err(submission::Error::Unknown(reason) | submission::Error::NotRetryable(reason)) => {
                 whole = false;

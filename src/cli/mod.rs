@@ -6,6 +6,7 @@ mod control;
 mod erase;
 mod exit;
 mod inspect;
+mod keys;
 mod manual;
 mod near;
 mod operations;
@@ -62,6 +63,7 @@ enum Command {
     Batch(Box<batch::Args>),
     Inspect(inspect::Args),
     Control(control::Args),
+    Keys(keys::Args),
     /// Show or check the settings.
     Config(config::Config),
     /// Print the HTTP API's description in OpenAPI 3.1, as the server gives it at /openapi.json.
@@ -169,6 +171,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         }
         Some(Command::Inspect(args)) => return inspect::run(&args, file),
         Some(Command::Control(args)) => return control::run(&args, file),
+        Some(Command::Keys(args)) => return keys::run(&args, file),
     }
     Ok(ExitCode::SUCCESS)
 }

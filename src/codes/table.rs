@@ -43,9 +43,11 @@ codes! {
     "files-erased" [410] [Answer] Never:
         "The group's files were erased at its owner's wish." "Upload the pictures again, if they are wanted after all.";
     "forbidden-host" [403] [Answer] Never:
-        "No API keys are configured, and the request's `Host` is not this machine." "Configure `auth.keys` to serve others.";
+        "There are no API keys, and the request's `Host` is not this machine." "Create a key to serve others: `pixmill keys create`, or `auth.keys`.";
     "forbidden-origin" [403] [Answer] Never:
-        "No API keys are configured, and the request comes from a page of another machine." "Configure `auth.keys` to serve others.";
+        "There are no API keys, and the request comes from a page of another machine; or it bears a login, and comes from a page of another server." "Send an API key; pages elsewhere may where `server.cors_origins` says so.";
+    "forbidden-scope" [403] [Answer] Never:
+        "The API key may not do that." "Take a key with the scope that the detail names: `pixmill keys create --scopes …`.";
     "idempotency-key-in-use" [409] [Answer] Later:
         "A request with this `Idempotency-Key` is still being received." "Wait for `Retry-After` and send it again: you get the first one's answer.";
     "idempotency-key-reused" [422] [Answer] Never:
@@ -60,6 +62,8 @@ codes! {
         "The body is not valid JSON." "The detail says where it breaks; let a library write it.";
     "invalid-line" [] [Batch] Never:
         "A line of a list names no picture." "The detail has its number; mend the line and run the command again.";
+    "invalid-login" [400 415] [Answer] Never:
+        "The body of a login is not a key." "Send `{\"key\": …}` as application/json, or a form's field `key`.";
     "invalid-multipart" [400] [Answer] Never:
         "The form cannot be read: it was cut off, or its parts are malformed." "The detail says where; let a library make the form, or check the connection.";
     "invalid-operation" [422] [Answer Job] Never:
@@ -108,6 +112,8 @@ codes! {
         "As many jobs wait as the queue takes, or its disk is full." "Wait for `Retry-After`; add workers if it happens often.";
     "range-not-satisfiable" [416] [Answer] Never:
         "No byte of the file is in the `Range` that was asked for." "`Content-Range` tells the file's size.";
+    "rate-limited" [429] [Answer] Later:
+        "The API key has made more requests or uploads in a minute than `limits` or its own allow." "Wait for `Retry-After`; the field `RateLimit` of every answer says what is left.";
     "repeated-field" [400] [Answer] Never:
         "A form field that may be there once is there twice." "Put all operations into one list.";
     "request-timeout" [408] [Answer] Later:
@@ -142,10 +148,12 @@ codes! {
         "An animation has more frames than a limit allows." "Ask for `still`, shorten it, or raise the limit that the detail names.";
     "too-many-pixels" [422] [Answer Rejected Job] Never:
         "A picture has more pixels than a limit allows; that is also what a decompression bomb says of itself." "Make it smaller, or raise the limit that the detail names.";
+    "too-many-wrong-keys" [429] [Answer] Later:
+        "This address has sent too many API keys that are not known." "Mend the client that sends them, and wait for `Retry-After`.";
     "truncated-image" [422] [Answer Rejected Job] Never:
         "The file ends before the picture does." "Send the whole file, or ask for what there is with the option `lenient`.";
     "unauthorized" [401] [Answer] Never:
-        "An API key is needed, or the one sent is not known." "Send `Authorization: Bearer <key>`.";
+        "An API key is needed, or the one sent is not known or has expired, or the login has ended." "Send `Authorization: Bearer <key>`, or log in at `/login`.";
     "unknown-field" [400] [Answer] Never:
         "The form has a field of a name that is not known." "The detail lists the known ones; pictures go into `images`.";
     "unknown-preset" [422] [Answer] Never:

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -9,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::access::Caller;
 use super::conditional::{self, Known};
 use super::groups::{Asked, Flag, query};
 use super::manners::CROSS_ORIGIN;
@@ -17,6 +19,7 @@ use crate::erasure;
 use crate::imaging::Format;
 use crate::job::{GroupId, JobId};
 use crate::storage::output_key;
+use crate::submission::{Meta, outbox};
 
 /// A path names one run's output, and a run is written once: its content never changes.
 const FOR_EVER: &str = "private, max-age=31536000, immutable";
@@ -36,6 +39,7 @@ pub(super) struct Wish {
 
 pub(super) async fn file(
     State(services): State<Arc<Services>>,
+    caller: Option<Extension<Caller>>,
     UrlPath((group, job, run, file)): UrlPath<(String, String, String, String)>,
     wish: Asked<Wish>,
     method: Method,
@@ -44,6 +48,12 @@ pub(super) async fn file(
     let unknown = || Problem::not_found(format!("There is no file {group}/{job}/{run}/{file}."));
     let Wish { download, .. } = query(wish)?;
     let (id, key) = key(&group, &job, &run, &file).ok_or_else(unknown)?;
+    // Who comes by a link is no caller, and was shown this group by one who may see it.
+    if let Some(Extension(caller)) = caller
+        && !is_visible(&services, &caller, id).await?
+    {
+        return Err(unknown());
+    }
     let format = Format::from_extension(file.rsplit('.').next().unwrap_or_default()).ok_or_else(unknown)?;
     let storage = &services.storage;
     if erasure::stands(storage, id).await?.is_some() {
@@ -97,6 +107,18 @@ pub(super) async fn file(
         headers.insert(header::CONTENT_DISPOSITION, disposition);
     }
     Ok(response)
+}
+
+/// Whether the caller may have a group's files. They say themselves whose they are, for they may outlive the record.
+async fn is_visible(services: &Services, caller: &Caller, group: GroupId) -> Result<bool, Problem> {
+    if caller.sees_all() {
+        return Ok(true);
+    }
+    match outbox::owner(&services.storage, group).await? {
+        Some(owner) => Ok(caller.sees_owned_by(Some(&owner))),
+        // Nobody's, or erased.
+        None => Ok(services.broker.group(group).await?.is_none_or(|group| caller.sees(&Meta::of(&group)))),
+    }
 }
 
 /// The refusal of what was erased with its group.

@@ -4,20 +4,21 @@ use std::collections::HashMap;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::access::Caller;
 use super::links::Signer;
-use super::{Problem, Services, UrlPath, problem};
+use super::{Problem, Services, UrlPath, problem, request_id};
 use crate::erasure;
-use crate::job::{GroupId, ImageResult, JobId, Output, Payload, State as JobState};
+use crate::job::{self, GroupId, ImageResult, JobId, Output, Payload, State as JobState};
 use crate::queue::{self, Broker, Group, GroupResult, Job};
 use crate::submission::outbox::{self, Manifest, Owed};
 use crate::submission::{self, Meta, Submitted};
@@ -74,19 +75,27 @@ pub(super) trait Subject: FromStr + Copy + Send {
     /// What the request to cancel it may ask.
     type Cancel: DeserializeOwned + Send;
 
-    /// None where it is unknown.
+    /// None where it is unknown, to the caller at least.
     fn status(
         self,
         services: &Services,
+        caller: &Caller,
         query: Self::Query,
     ) -> impl Future<Output = Result<Option<Response>, Problem>> + Send;
+    /// Of its group; none where it is unknown.
+    fn meta(self, services: &Services) -> impl Future<Output = Result<Option<Meta>, Problem>> + Send;
     /// Its status then; none where it is unknown.
     fn cancel(
         self,
         services: &Services,
+        caller: &Caller,
         query: Self::Cancel,
     ) -> impl Future<Output = Result<Option<Response>, Problem>> + Send;
-    fn retry(self, services: &Services) -> impl Future<Output = Result<Submitted, submission::Error>> + Send;
+    fn retry(
+        self,
+        services: &Services,
+        request_id: Option<String>,
+    ) -> impl Future<Output = Result<Submitted, submission::Error>> + Send;
 }
 
 impl Subject for GroupId {
@@ -94,11 +103,31 @@ impl Subject for GroupId {
     type Query = Page;
     type Cancel = Cancel;
 
-    async fn status(self, services: &Services, Page { from }: Page) -> Result<Option<Response>, Problem> {
-        Ok(document(services, self, from).await?.map(fresh))
+    async fn status(
+        self,
+        services: &Services,
+        caller: &Caller,
+        Page { from }: Page,
+    ) -> Result<Option<Response>, Problem> {
+        Ok(document(services, self, from, |meta| caller.sees(meta)).await?.map(fresh))
     }
 
-    async fn cancel(self, services: &Services, Cancel { files }: Cancel) -> Result<Option<Response>, Problem> {
+    async fn meta(self, services: &Services) -> Result<Option<Meta>, Problem> {
+        if let Some(group) = services.broker.group(self).await? {
+            return Ok(Some(Meta::of(&group)));
+        }
+        match outbox::read(&services.storage, self).await? {
+            Some(Owed::Work(manifest)) => Ok(Some(manifest.meta)),
+            _ => Ok(None),
+        }
+    }
+
+    async fn cancel(
+        self,
+        services: &Services,
+        caller: &Caller,
+        Cancel { files }: Cancel,
+    ) -> Result<Option<Response>, Problem> {
         let (storage, broker) = (&services.storage, &services.broker);
         let lost = match broker.cancel_group(self).await? {
             Some(_) => None,
@@ -112,7 +141,7 @@ impl Subject for GroupId {
             erasure::carry_out(storage, broker, self).await?;
         }
         match lost {
-            None => self.status(services, Page::default()).await,
+            None => self.status(services, caller, Page::default()).await,
             // What the broker has lost does not come back to it now.
             Some(manifest) => {
                 let mut document = of_manifest(&manifest, JobState::Cancelled);
@@ -122,8 +151,8 @@ impl Subject for GroupId {
         }
     }
 
-    async fn retry(self, services: &Services) -> Result<Submitted, submission::Error> {
-        submission::retry_group(&services.storage, &services.broker, self).await
+    async fn retry(self, services: &Services, request_id: Option<String>) -> Result<Submitted, submission::Error> {
+        submission::retry_group(&services.storage, &services.broker, self, request_id).await
     }
 }
 
@@ -132,32 +161,50 @@ impl Subject for JobId {
     type Query = NoQuery;
     type Cancel = NoQuery;
 
-    async fn status(self, services: &Services, _: NoQuery) -> Result<Option<Response>, Problem> {
+    async fn status(self, services: &Services, caller: &Caller, _: NoQuery) -> Result<Option<Response>, Problem> {
         let Some(job) = services.broker.job(self).await? else { return Ok(None) };
+        if !is_seen(services, caller, job.group).await? {
+            return Ok(None);
+        }
         Ok(Some(fresh(of_job(services, &job).await?)))
     }
 
-    async fn cancel(self, services: &Services, _: NoQuery) -> Result<Option<Response>, Problem> {
-        match services.broker.cancel_job(self).await? {
-            Some(_) => self.status(services, NoQuery {}).await,
+    async fn meta(self, services: &Services) -> Result<Option<Meta>, Problem> {
+        match services.broker.job(self).await? {
+            Some(job) => job.group.meta(services).await,
             None => Ok(None),
         }
     }
 
-    async fn retry(self, services: &Services) -> Result<Submitted, submission::Error> {
-        submission::retry_jobs(&services.storage, &services.broker, &[self]).await
+    async fn cancel(self, services: &Services, caller: &Caller, _: NoQuery) -> Result<Option<Response>, Problem> {
+        match services.broker.cancel_job(self).await? {
+            Some(_) => self.status(services, caller, NoQuery {}).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn retry(self, services: &Services, request_id: Option<String>) -> Result<Submitted, submission::Error> {
+        submission::retry_jobs(&services.storage, &services.broker, &[self], request_id).await
     }
 }
 
-/// A group's status with its results from an index on; none where it is unknown.
-pub(super) async fn document(services: &Services, id: GroupId, from: u32) -> Result<Option<Value>, Problem> {
+/// A group's status with its results from an index on; none where it is unknown, or not to be seen.
+pub(super) async fn document(
+    services: &Services,
+    id: GroupId,
+    from: u32,
+    sees: impl Fn(&Meta) -> bool,
+) -> Result<Option<Value>, Problem> {
     // One more, to know whether there is another page.
     if let Some((group, results)) = services.broker.group_with_results(id, from, PAGE + 1).await? {
+        if !sees(&Meta::of(&group)) {
+            return Ok(None);
+        }
         return of_group(services, group, results).await.map(Some);
     }
     // What the broker has lost is on its way back to it: its client has no cause for alarm.
     match outbox::read(&services.storage, id).await? {
-        Some(Owed::Work(manifest)) => Ok(Some(of_manifest(&manifest, JobState::Waiting))),
+        Some(Owed::Work(manifest)) if sees(&manifest.meta) => Ok(Some(of_manifest(&manifest, JobState::Waiting))),
         _ => Ok(None),
     }
 }
@@ -171,7 +218,7 @@ pub(super) struct Standing {
 
 impl Standing {
     pub(super) fn of(group: &Group) -> Self {
-        let meta = serde_json::from_slice(&group.meta).unwrap_or_default();
+        let meta = Meta::of(group);
         let counts = Counts::of(group, &meta);
         let mut document = counts.document(&group.id, group.created_at, group.finished_at);
         document["links"] = links(group.id);
@@ -208,49 +255,67 @@ pub(super) fn parsed<S: Subject>(id: &str) -> Result<S, Problem> {
     id.parse().map_err(|_| unknown::<S>(id))
 }
 
+/// Whether the caller may know of what is a subject's; it may of nothing that is unknown.
+async fn is_seen<S: Subject>(services: &Services, caller: &Caller, subject: S) -> Result<bool, Problem> {
+    Ok(caller.sees_all() || subject.meta(services).await?.is_some_and(|meta| caller.sees(&meta)))
+}
+
+/// What the caller may do something with: it is parsed, and its own.
+async fn seen<S: Subject>(services: &Services, caller: &Caller, id: &str) -> Result<S, Problem> {
+    let subject = parsed::<S>(id)?;
+    if is_seen(services, caller, subject).await? { Ok(subject) } else { Err(unknown::<S>(id)) }
+}
+
 /// A group's or a job's.
 pub(super) async fn task_status(
     State(services): State<Arc<Services>>,
+    Extension(caller): Extension<Caller>,
     UrlPath(id): UrlPath<String>,
     page: Asked<Page>,
 ) -> Result<Response, Problem> {
     let page = query(page)?;
     let unknown = || Problem::not_found(format!("There is no task `{id}`."));
     let uuid: uuid::Uuid = id.parse().map_err(|_| unknown())?;
-    match GroupId::from(uuid).status(&services, page).await? {
+    match GroupId::from(uuid).status(&services, &caller, page).await? {
         Some(document) => Ok(document),
-        None => JobId::from(uuid).status(&services, NoQuery {}).await?.ok_or_else(unknown),
+        None => JobId::from(uuid).status(&services, &caller, NoQuery {}).await?.ok_or_else(unknown),
     }
 }
 
 pub(super) async fn status<S: Subject>(
     State(services): State<Arc<Services>>,
+    Extension(caller): Extension<Caller>,
     UrlPath(id): UrlPath<String>,
     asked: Asked<S::Query>,
 ) -> Result<Response, Problem> {
     let asked = query(asked)?;
-    parsed::<S>(&id)?.status(&services, asked).await?.ok_or_else(|| unknown::<S>(&id))
+    parsed::<S>(&id)?.status(&services, &caller, asked).await?.ok_or_else(|| unknown::<S>(&id))
 }
 
 /// Cancels what has not ended, and erases a group's files where that is asked for. Answers with the status, in which
 /// pictures that were at work may still be open.
 pub(super) async fn cancel<S: Subject>(
     State(services): State<Arc<Services>>,
+    Extension(caller): Extension<Caller>,
     UrlPath(id): UrlPath<String>,
     asked: Asked<S::Cancel>,
 ) -> Result<Response, Problem> {
     let asked = query(asked)?;
-    parsed::<S>(&id)?.cancel(&services, asked).await?.ok_or_else(|| unknown::<S>(&id))
+    let subject = seen::<S>(&services, &caller, &id).await?;
+    subject.cancel(&services, &caller, asked).await?.ok_or_else(|| unknown::<S>(&id))
 }
 
 /// Tries what has failed or was cancelled again, as a group of its own.
 pub(super) async fn retry<S: Subject>(
     State(services): State<Arc<Services>>,
+    Extension(caller): Extension<Caller>,
     UrlPath(id): UrlPath<String>,
     nothing: Asked<NoQuery>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     query(nothing)?;
-    Ok(accepted(&parsed::<S>(&id)?.retry(&services).await?))
+    let subject = seen::<S>(&services, &caller, &id).await?;
+    Ok(accepted(&subject.retry(&services, request_id::of(&headers).map(str::to_owned)).await?))
 }
 
 /// The answer to a submission.
@@ -291,6 +356,9 @@ fn with_meta(mut document: Value, meta: &Meta) -> Value {
     document["rejected"] = meta.rejected.iter().map(problem::rejected).collect();
     if let Some(first) = meta.retry_of {
         document["retry_of"] = json!(first);
+    }
+    if let Some(request) = &meta.request_id {
+        document["request_id"] = json!(request);
     }
     if let Some(first) = meta.follows {
         document["follows"] = json!(first);
@@ -422,6 +490,9 @@ async fn of_job(services: &Services, job: &Job) -> Result<Value, Problem> {
     document["links"] = job_links(job);
     if let Some(first) = job.retry_of {
         document["retry_of"] = json!(first);
+    }
+    if let Some(request) = job::request_id(&job.payload) {
+        document["request_id"] = request.into();
     }
     tell_of_files(services, job.group, &mut document).await?;
     Ok(document)

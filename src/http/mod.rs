@@ -26,6 +26,7 @@ mod pace;
 mod problem;
 mod query;
 mod queues;
+mod request_id;
 mod sources;
 mod stats;
 mod uploads;
@@ -36,7 +37,6 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
-use axum::http::HeaderName;
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{delete, get, post};
@@ -44,7 +44,7 @@ use jiff::Timestamp;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 use tower_http::trace::TraceLayer;
-use tracing::info_span;
+use tracing::{field, info_span};
 
 use crate::config;
 use crate::job::{GroupId, JobId};
@@ -70,6 +70,7 @@ pub struct Services {
     pub presets: config::Presets,
     pub sources: Places,
     pub access: Access,
+    pub cors_origins: Vec<String>,
     pub links: Links,
     pub metrics: Metrics,
     pub feed: Feed,
@@ -81,16 +82,19 @@ impl Services {
     /// With the default settings and a store in `home`.
     fn of_a_test(broker: Broker, home: &std::path::Path) -> Self {
         let config = config::Config::load(None, vec![]).expect("the defaults are valid");
+        let limits = config.limits.clone();
+        let storage = Storage::local(home).expect("the folder is there");
         Self {
             feed: Feed::new(broker.clone(), tokio_util::sync::CancellationToken::new()),
             broker,
-            storage: Storage::local(home).expect("the folder is there"),
+            storage,
             presets: config.presets().expect("the defaults are valid"),
-            limits: config.limits,
+            limits,
             queue: config.queue,
             retention: config.retention,
             sources: Places::default(),
-            access: Access::new(&[]),
+            access: Access::open(&config.server, &config.auth, &limits, &storage).expect("the folder is empty"),
+            cors_origins: Vec::new(),
             links: Links::new(&[7; 32], config.server.link_lifetime),
             metrics: Metrics::default(),
             started_at: Timestamp::now(),
@@ -102,6 +106,7 @@ type Shared = State<Arc<Services>>;
 
 pub fn router(services: Services) -> Router {
     let services = Arc::new(services);
+    let cors = access::cors(&services.cors_origins);
     let guarded = Router::new()
         .route("/api/upload", post(uploads::upload))
         .route("/api/task_status/{id}", get(groups::task_status))
@@ -133,8 +138,11 @@ pub fn router(services: Services) -> Router {
         .route("/openapi.json", get(openapi::openapi))
         .route("/docs", get(docs::reference))
         .route("/problems", get(docs::problems))
-        .route("/problems/{code}", get(docs::problem));
-    guarded
+        .route("/problems/{code}", get(docs::problem))
+        .route("/login", get(access::page))
+        .route("/api/login", post(access::login))
+        .route("/api/logout", post(access::logout));
+    let routes = guarded
         .merge(open)
         .fallback(problem::no_such_route)
         .method_not_allowed_fallback(problem::method_not_allowed)
@@ -142,19 +150,24 @@ pub fn router(services: Services) -> Router {
         // Uploads are bounded by limits.max_request_bytes as they stream.
         .layer(DefaultBodyLimit::disable())
         .layer(middleware::from_fn(linger::linger))
-        .layer(CatchPanicLayer::custom(problem::panicked))
+        .layer(CatchPanicLayer::custom(problem::panicked));
+    // Around all of it: a page elsewhere may read its errors, too.
+    let routes = match cors {
+        Some(cors) => routes.layer(cors),
+        None => routes,
+    };
+    routes
         .layer(manners::compression())
         .layer(middleware::from_fn(manners::dress))
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(TraceLayer::new_for_http().make_span_with(|request: &Request| {
-            let id = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
-            info_span!("request", id, method = %request.method(), path = request.uri().path())
+            let id = request_id::of(request.headers()).unwrap_or_default();
+            info_span!("request", id, method = %request.method(), path = request.uri().path(), key = field::Empty)
         }))
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+        .layer(middleware::map_request(request_id::vet))
         .with_state(services)
 }
-
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 async fn measure(State(services): Shared, request: Request, next: Next) -> Response {
     // Unknown paths share one label, or anyone could fill the registry.

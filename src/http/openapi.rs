@@ -8,7 +8,7 @@ use axum::extract::State;
 use serde_json::{Map, Value, json};
 
 use super::{Shared, examples, openapi_sources, openapi_watching};
-use crate::config;
+use crate::config::{self, Scope};
 use crate::imaging::{Format, operation};
 
 pub(super) async fn openapi(State(services): Shared) -> Json<Value> {
@@ -39,16 +39,24 @@ pub fn document(limits: &config::Limits, queue: &config::Queue) -> Value {
                 "key": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "An API key. Without keys in the configuration none is needed, on this machine.",
+                    "description": "An API key. Where there are none, none is needed, on this machine.",
+                },
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": "pixmill_session",
+                    "description": "What `/api/login` sets; over https with `__Host-` before its name. Taken from this \
+                        server's own pages only.",
                 },
             },
         },
-        "security": [{"key": []}],
+        "security": [{"key": []}, {"session": []}],
         "tags": [
             {"name": "pictures", "description": "What front ends use."},
             {"name": "work", "description": "Groups and jobs by their ids."},
             {"name": "watching", "description": "Lists, numbers and live events."},
             {"name": "steering", "description": "Orders to queues and workers."},
+            {"name": "pages", "description": "Logging in, for what people look at."},
             {"name": "operations", "description": "What operators' tools ask."},
             {"name": "documentation", "description": "What people and their tools read."},
         ],
@@ -205,6 +213,9 @@ fn paths(limits: &config::Limits) -> Value {
         "/readyz": {"get": open(plain("ready", "Whether uploads would be taken and worked on.",
             "application/json", &["503"]))},
         "/openapi.json": {"get": open(page("openapi", "This document.", &["application/json"]))},
+        "/login": {"get": open(login_page())},
+        "/api/login": {"post": login()},
+        "/api/logout": {"post": logout()},
         "/docs": {"get": open(page("docs", "This document, for people.", &["text/html"]))},
         "/problems": {"get": open(page("problems", "Every error code; as a page where `Accept` prefers HTML.",
             &["application/json", "text/html"]))},
@@ -233,14 +244,14 @@ pub(super) struct Operation {
     pub(super) parameters: Vec<Value>,
     pub(super) body: Option<Value>,
     pub(super) success: (&'static str, Value),
-    /// The statuses of `components.responses` beside 401 and 403, which all guarded ones have, and 500.
+    /// The statuses of `components.responses` beside 401, 403 and 429, which all guarded ones have, and 500.
     pub(super) problems: &'static [&'static str],
 }
 
 impl Operation {
     pub(super) fn described(self) -> Value {
         let mut responses = Map::from_iter([(self.success.0.to_owned(), self.success.1)]);
-        for status in self.problems.iter().chain(&["401", "403", "500"]) {
+        for status in self.problems.iter().chain(&["401", "403", "429", "500"]) {
             responses.insert((*status).into(), json!({"$ref": format!("#/components/responses/{status}")}));
         }
         let mut described = json!({
@@ -296,12 +307,62 @@ fn page(id: &'static str, about: &'static str, media_types: &[&str]) -> Value {
     Operation { id, tag, about, more, parameters, body, success, problems: &[] }.described()
 }
 
+fn login_page() -> Value {
+    let success = ("200", json!({"description": "The page.", "content": {"text/html": {}}}));
+    let next = json!({"name": "next", "in": "query", "schema": {"type": "string"},
+        "description": "Where it leads on to: a path of this server."});
+    let (about, more, parameters, body) = ("The page to log in on.", "", vec![next], None);
+    Operation { id: "loginPage", tag: "pages", about, more, parameters, body, success, problems: &["303"] }.described()
+}
+
+fn login() -> Value {
+    let cookie = json!({"Set-Cookie": {"schema": {"type": "string"}, "description": "The login."}});
+    let login = || json!({"schema": reference("Login")});
+    let mut described = Operation {
+        id: "login",
+        tag: "pages",
+        about: "Log in with an API key: the answer sets a cookie.",
+        more: "For pages: a form is answered with a page, and led on to its `next`, a path of this server.",
+        parameters: Vec::new(),
+        body: Some(json!({
+            "required": true,
+            "content": {"application/json": login(), "application/x-www-form-urlencoded": login()},
+        })),
+        success: ("200", json!({"description": "Logged in.", "headers": cookie, "content": content("Session")})),
+        problems: &["303", "400", "415"],
+    }
+    .described();
+    described["security"] = json!([]);
+    described
+}
+
+fn logout() -> Value {
+    let mut described = Operation {
+        id: "logout",
+        tag: "pages",
+        about: "Log out: the answer takes the cookie away.",
+        more: "",
+        parameters: Vec::new(),
+        body: None,
+        success: ("204", json!({"description": "Logged out."})),
+        problems: &["303"],
+    }
+    .described();
+    described["security"] = json!([]);
+    if let Some(responses) = described["responses"].as_object_mut() {
+        responses.remove("401");
+        responses.remove("429");
+    }
+    described
+}
+
 /// Without a key, from anywhere.
 fn open(mut described: Value) -> Value {
     described["security"] = json!([]);
     if let Some(responses) = described["responses"].as_object_mut() {
-        responses.remove("401");
-        responses.remove("403");
+        for status in ["401", "403", "429"] {
+            responses.remove(status);
+        }
     }
     described
 }
@@ -368,16 +429,23 @@ fn responses() -> Value {
         later["headers"] = json!({"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}});
         later
     };
+    let mut unauthorized = problem("No API key, or an unknown or expired one, and no login.");
+    unauthorized["headers"] = json!({"WWW-Authenticate": {"schema": {"const": "Bearer"}}});
+    let mut too_often = later("Too often: more than the key's limits allow, or too many wrong keys.");
+    let field = |about: &str| json!({"schema": {"type": "string"}, "description": about});
+    too_often["headers"]["RateLimit-Policy"] = field("The limits, where there are some, as on all answers.");
+    too_often["headers"]["RateLimit"] = field("What is left of each: draft-ietf-httpapi-ratelimit-headers.");
     json!({
         "206": {
             "description": "The bytes that `Range` asks for.",
             "headers": {"Content-Range": {"schema": {"type": "string"}}},
         },
+        "303": {"description": "Go on there.", "headers": {"Location": {"schema": {"type": "string"}}}},
         "304": {"description": "The client has it already, by `If-None-Match` or `If-Modified-Since`."},
         "400": problem("The request cannot be read."),
-        "401": problem("No API key, or an unknown one."),
-        "403": problem("Not from this machine, and no API keys are configured; or a signed link that has expired or \
-            was changed."),
+        "401": unauthorized,
+        "403": problem("The key lacks the scope that this needs; a signed link has expired or was changed; with a \
+            login, a page elsewhere asked; without keys, it is not this machine that asks."),
         "404": problem("There is no such thing."),
         "408": problem("The upload did not come on."),
         "409": later("It is not in a state for that, or its first request is still being received."),
@@ -387,6 +455,7 @@ fn responses() -> Value {
         "415": problem("Not a form, not JSON, or not a picture that can be read."),
         "416": problem("No byte of the file is in the range."),
         "422": problem("It was understood, and is refused: the detail names the entry, the field and the limit."),
+        "429": too_often,
         "500": problem("Our fault; the log says what."),
         "503": later("Not at present: the queue is away or full, or the disk is."),
     })
@@ -398,6 +467,22 @@ fn schemas(limits: &config::Limits) -> Value {
     let color = json!({"type": "string", "pattern": "^#[0-9a-f]{6}$"});
     json!({
         "Operations": operation::schema(&limits.imaging()),
+        "Login": {
+            "type": "object",
+            "required": ["key"],
+            "additionalProperties": false,
+            "properties": {"key": text("An API key."), "next": text("Where a form's answer leads on to.")},
+        },
+        "Session": {
+            "type": "object",
+            "required": ["name", "scopes", "expires_at"],
+            "properties": {
+                "name": text("The key's."),
+                "scopes": {"type": "array", "items": {"enum": Scope::ALL.map(Scope::as_str)}},
+                "expires_at": {"type": "string", "format": "date-time"},
+            },
+            "additionalProperties": false,
+        },
         "Submitted": {
             "type": "object",
             "required": ["status", "task_id", "total_images", "rejected", "links"],
@@ -464,6 +549,7 @@ fn schemas(limits: &config::Limits) -> Value {
                 "files": {"enum": ["erasing", "erased"], "description": "There where the group's files were erased, or \
                     are about to be: no path leads anywhere."},
                 "retry_of": text("The group or job that this one tries again."),
+                "request_id": text("The `X-Request-Id` of the request that it came with; logs name it."),
                 "follows": text("The group whose originals these are."),
                 "then": {
                     "type": "object",

@@ -48,9 +48,18 @@ impl Problem {
         Self { retry_after_s: Some(retry_after_s), ..problem }
     }
 
-    #[cfg(test)]
+    /// Too often; how long to wait.
+    pub(super) fn too_many(code: &str, detail: impl Into<String>, retry_after_s: u32) -> Self {
+        let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, code, detail);
+        Self { retry_after_s: Some(retry_after_s), ..problem }
+    }
+
     pub(super) fn code(&self) -> &str {
         &self.code
+    }
+
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
     }
 
     /// Ours to mend: the cause goes into the log, once, and not to the client.

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use super::access::Caller;
 use super::groups::{Asked as Query, NoQuery, accepted, query};
 use super::health::takes_work;
-use super::uploads::{asked, idempotency_key};
+use super::uploads::{asked, idempotency_key, sender};
 use super::{Problem, Services};
 use crate::submission::{Asked, Submission, Submitted, Wanted};
 
@@ -28,7 +28,8 @@ pub(super) async fn create(
 ) -> Result<Response, Problem> {
     query(nothing)?;
     takes_work(&services).await?;
-    let mut submission = Submission::begin(services.storage.clone(), &services.limits);
+    let sender = sender(&caller, request.headers());
+    let mut submission = Submission::begin(services.storage.clone(), &services.limits).by(sender);
     let key = idempotency_key(request.headers(), &caller)?;
     let body = body(request, services.limits.max_body_bytes).await?;
     if let Some(key) = key {

@@ -13,8 +13,8 @@ use super::access::Caller;
 use super::form::{Field, Form, unreadable};
 use super::groups::accepted;
 use super::health::takes_work;
-use super::{Problem, Services};
-use crate::submission::{Asked, Rules, Submission};
+use super::{Problem, Services, request_id};
+use crate::submission::{Asked, Rules, Sender, Submission};
 
 /// With the caller's name before it, a key stays within what the broker takes.
 pub(super) const MOST_KEY_CHARS: usize = 200;
@@ -25,7 +25,8 @@ pub(super) async fn upload(
     request: Request,
 ) -> Result<Response, Problem> {
     takes_work(&services).await?;
-    let mut submission = Submission::begin(services.storage.clone(), &services.limits);
+    let sender = sender(&caller, request.headers());
+    let mut submission = Submission::begin(services.storage.clone(), &services.limits).by(sender);
     if let Some(key) = idempotency_key(request.headers(), &caller)? {
         submission.reserve(&services.broker, key).await?;
     }
@@ -41,6 +42,11 @@ pub(super) async fn upload(
     let submitted = submission.enqueue(&services.broker, &asked, &services.queue).await?;
     services.metrics.images_accepted.inc_by(submitted.images as u64);
     Ok(accepted(&submitted))
+}
+
+/// Whose a submission is, and which request it comes with.
+pub(super) fn sender(caller: &Caller, headers: &HeaderMap) -> Sender {
+    Sender { owner: caller.owner().map(str::to_owned), request_id: request_id::of(headers).map(str::to_owned) }
 }
 
 /// Reads the form; its pictures go to the submission.
@@ -78,14 +84,14 @@ pub(super) fn asked(
 }
 
 /// The request's key, under the caller's name: two callers' keys never meet.
-pub(super) fn idempotency_key(headers: &HeaderMap, Caller(caller): &Caller) -> Result<Option<String>, Problem> {
+pub(super) fn idempotency_key(headers: &HeaderMap, caller: &Caller) -> Result<Option<String>, Problem> {
     let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
     let visible = key.to_str().ok().filter(|key| (1..=MOST_KEY_CHARS).contains(&key.len()));
     let key = visible.ok_or_else(|| {
         let detail = format!("The Idempotency-Key is not 1 to {MOST_KEY_CHARS} visible ASCII characters.");
         Problem::bad_request("invalid-idempotency-key", detail)
     })?;
-    Ok(Some(format!("{caller}:{key}")))
+    Ok(Some(format!("{}:{key}", caller.word())))
 }
 
 fn boundary(headers: &HeaderMap) -> Result<String, Problem> {

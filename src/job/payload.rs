@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -174,7 +175,31 @@ impl Class {
     }
 }
 
+/// A payload beside the request that it comes from.
+#[derive(Serialize)]
+struct Sent<'a> {
+    #[serde(flatten)]
+    payload: &'a Payload,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
+}
+
+#[derive(Default, Deserialize)]
+struct Sender {
+    request_id: Option<String>,
+}
+
+/// The request that a job comes from, of whatever kind it is: what the log of whoever works on it names.
+pub fn request_id(payload: &[u8]) -> Option<String> {
+    serde_json::from_slice::<Sender>(payload).ok()?.request_id
+}
+
 impl Payload {
+    /// As the broker keeps it, with the id of the request that it comes from.
+    pub fn to_bytes(&self, request_id: Option<&str>) -> Bytes {
+        serde_json::to_vec(&Sent { payload: self, request_id }).expect("a payload always serialises").into()
+    }
+
     pub fn kind(&self) -> &'static str {
         match self {
             Self::ImageProcess(_) => "image.process",
@@ -220,5 +245,22 @@ impl Payload {
             Self::SourceFetch(fetch) => Some(&mut fetch.picture),
             Self::SourceScan(_) | Self::GroupFollow(_) | Self::StorageSweep(_) | Self::OutboxSweep(_) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn payload_keeps_the_request_that_it_comes_from() {
+        let payload = Payload::OutboxSweep(OutboxSweep { age: Duration::from_secs(3) });
+        let (sent, alone) = (payload.to_bytes(Some("r-1")), payload.to_bytes(None));
+        assert_eq!((request_id(&sent).as_deref(), request_id(&alone)), (Some("r-1"), None));
+        for bytes in [&sent, &alone] {
+            assert_eq!(serde_json::from_slice::<Payload>(bytes).unwrap(), payload);
+        }
+        assert_eq!(alone, serde_json::to_vec(&payload).unwrap());
+        assert_eq!(request_id(b"no JSON"), None);
     }
 }

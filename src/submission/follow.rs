@@ -31,7 +31,7 @@ pub async fn follow(
     }
     let first = broker.group(job.of).await?.ok_or_else(|| Error::Unknown(format!("group {}", job.of)))?;
     // Of the first one's it keeps what is not told here: whoever sees that one sees this one.
-    let mut meta: Meta = serde_json::from_slice(&first.meta).unwrap_or_default();
+    let mut meta = Meta::of(&first);
     (meta.follows, meta.retry_of, meta.then, meta.listed) = (Some(job.of), None, None, None);
     meta.rejected.clear();
     let mut submission = Submission::begin_as(job.group, storage.clone(), limits.clone(), meta);

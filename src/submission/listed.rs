@@ -55,7 +55,7 @@ impl Listed {
             if let Some(picture) = entry.payload.picture_mut() {
                 picture.lost = self.lost;
             }
-            entry.at(index as u32, manifest.delay())
+            entry.at(index as u32, manifest.delay(), manifest.request())
         };
         indexes.map(job).collect()
     }
@@ -79,7 +79,7 @@ impl Listed {
             payload: Payload::SourceScan(SourceScan { group: group.id }),
         };
         let scan = NewGroup::new(named("group").into(), bytes::Bytes::new());
-        if let Err(error) = broker.enqueue(&scan, &[entry.at(0, None)]).await {
+        if let Err(error) = broker.enqueue(&scan, &[entry.at(0, None, manifest.request())]).await {
             // The group is owed until it is sealed: the next sweep of the outbox goes on with it.
             tracing::warn!(group.id = %group.id, "the rest of group {} waits for the upkeep: {error}", group.id);
         }

@@ -65,6 +65,27 @@ pub struct Meta {
     /// Pictures that the group has once all of them are enqueued, where they come in parts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listed: Option<u32>,
+    /// The name of the API key that submitted it; none without keys, and then every key may see it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// The request that it came with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+}
+
+impl Meta {
+    /// A group's. That of a group that we did not submit is empty.
+    pub fn of(group: &queue::Group) -> Self {
+        serde_json::from_slice(&group.meta).unwrap_or_default()
+    }
+}
+
+/// Whence a submission comes.
+#[derive(Debug, Clone, Default)]
+pub struct Sender {
+    /// The name of the API key.
+    pub owner: Option<String>,
+    pub request_id: Option<String>,
 }
 
 /// The group that follows another one.
@@ -159,6 +180,13 @@ impl Submission {
     fn begin_as(group: GroupId, storage: Storage, limits: imaging::Limits, meta: Meta) -> Self {
         let (accepted, rejected) = (Vec::new(), Vec::new());
         Self { storage, limits, group, meta, accepted, rejected, listed: None, keyed: None, owed: false }
+    }
+
+    /// Says whose it is.
+    #[must_use]
+    pub fn by(mut self, sender: Sender) -> Self {
+        (self.meta.owner, self.meta.request_id) = (sender.owner, sender.request_id);
+        self
     }
 
     /// Reserves an idempotency key: submitted again with the same content, it gets the same group.
@@ -275,7 +303,7 @@ impl Submission {
             let (images, rejected) = (self.accepted.len(), self.rejected.clone());
             return Ok(Some(Submitted { group: *group, images, rejected, then: None }));
         };
-        let meta: Meta = serde_json::from_slice(&known.meta).unwrap_or_default();
+        let meta = Meta::of(&known);
         let images = meta.listed.unwrap_or(known.total) as usize;
         let then = meta.then.map(|then| then.group);
         Ok(Some(Submitted { group: *group, images, rejected: meta.rejected, then }))

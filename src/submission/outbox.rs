@@ -11,6 +11,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::TryFutureExt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
@@ -18,7 +19,7 @@ use tracing::warn;
 use super::{Error, Listed, Meta};
 use crate::job::{GroupId, JobId, Keep, Payload};
 use crate::queue::{self, Broker, NewGroup, NewJob, On};
-use crate::storage::{self, Storage, keep_key, manifest_key, withdrawn_key};
+use crate::storage::{self, Storage, keep_key, manifest_key, owner_key, withdrawn_key};
 
 /// A submission, whole.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -128,7 +129,8 @@ impl Manifest {
             return listed.complete(broker, &group, self).await;
         }
         let delay = self.delay();
-        let jobs: Vec<NewJob> = (0..).zip(&self.jobs).map(|(index, job)| job.at(index, delay)).collect();
+        let jobs: Vec<NewJob> =
+            (0..).zip(&self.jobs).map(|(index, job)| job.at(index, delay, self.request())).collect();
         broker.enqueue(&group, &jobs).await
     }
 
@@ -142,9 +144,14 @@ impl Manifest {
 
     fn new_group(&self) -> NewGroup {
         let meta = serde_json::to_vec(&self.meta).expect("strings and numbers always serialise");
-        let then =
-            self.then.as_ref().map(|then| queue::Then { on: then.on, group: then.group, job: then.job.at(0, None) });
+        let job = |entry: &Entry| entry.at(0, None, self.request());
+        let then = self.then.as_ref().map(|then| queue::Then { on: then.on, group: then.group, job: job(&then.job) });
         NewGroup { id: self.group, meta: meta.into(), then, key: self.key.as_ref().map(Key::to_queue) }
+    }
+
+    /// The request that it came with.
+    pub(super) fn request(&self) -> Option<&str> {
+        self.meta.request_id.as_deref()
     }
 
     /// How long its jobs are not to be started.
@@ -160,8 +167,8 @@ impl Key {
 }
 
 impl Entry {
-    pub(super) fn at(&self, index: u32, delay: Option<Duration>) -> NewJob {
-        let bytes = serde_json::to_vec(&self.payload).expect("a payload always serialises").into();
+    pub(super) fn at(&self, index: u32, delay: Option<Duration>, request: Option<&str>) -> NewJob {
+        let bytes = self.payload.to_bytes(request);
         NewJob {
             id: self.id,
             index,
@@ -184,13 +191,13 @@ pub(super) async fn submit(storage: &Storage, broker: &Broker, manifest: Manifes
     let (storage, broker) = (storage.clone(), broker.clone());
     let submitted = tokio::spawn(async move {
         let group = manifest.group;
-        // What is kept for less long is known before there is anything to keep.
+        // What is kept for less long, and for whom, is known before there is anything to keep.
         let noted = match manifest.keep {
             keep if keep.is_empty() => Ok(()),
             keep => storage.put(&keep_key(group), serde_json::to_vec(&keep).expect("it serialises").into()).await,
         };
         let written = match noted {
-            Ok(()) => manifest.write(&storage).await,
+            Ok(()) => own(&storage, &manifest).and_then(|()| manifest.write(&storage)).await,
             noted => noted,
         };
         if let Err(error) = written {
@@ -216,6 +223,23 @@ pub(super) async fn submit(storage: &Storage, broker: &Broker, manifest: Manifes
         Ok(outcome?)
     });
     submitted.await.expect("submitting does not panic")
+}
+
+/// Writes down beside the outputs whose they are.
+async fn own(storage: &Storage, manifest: &Manifest) -> storage::Result<()> {
+    match &manifest.meta.owner {
+        Some(owner) => storage.put(&owner_key(manifest.group), Bytes::from(owner.clone())).await,
+        None => Ok(()),
+    }
+}
+
+/// The name of the API key whose outputs lie in a group's folder; none where all keys may see them.
+///
+/// # Errors
+/// When the store fails.
+pub async fn owner(storage: &Storage, group: GroupId) -> storage::Result<Option<String>> {
+    let name = storage.read(&owner_key(group)).await?;
+    Ok(name.map(|name| String::from_utf8_lossy(&name).into_owned()))
 }
 
 /// What is owed for a group, if anything is.

@@ -11,11 +11,16 @@ use crate::storage::{Part, Storage, upload_key};
 /// Results read at a time.
 const PAGE: usize = 1_000;
 
-/// Tries the failed and cancelled jobs of a group again.
+/// Tries the failed and cancelled jobs of a group again, at the asking of the request, if one asks.
 ///
 /// # Errors
 /// `Unknown` and `NotRetryable`; else as for a submission.
-pub async fn retry_group(storage: &Storage, broker: &Broker, id: GroupId) -> Result<Submitted, Error> {
+pub async fn retry_group(
+    storage: &Storage,
+    broker: &Broker,
+    id: GroupId,
+    request_id: Option<String>,
+) -> Result<Submitted, Error> {
     if broker.group(id).await?.is_none() {
         return Err(Error::Unknown(format!("group {id}")));
     }
@@ -30,20 +35,27 @@ pub async fn retry_group(storage: &Storage, broker: &Broker, id: GroupId) -> Res
     if ids.is_empty() {
         return Err(Error::NotRetryable(format!("group {id} has no failed or cancelled jobs")));
     }
-    retry_jobs(storage, broker, &ids).await
+    retry_jobs(storage, broker, &ids, request_id).await
 }
 
 /// Tries failed or cancelled jobs again, together in one group.
 ///
-/// Each copy has an original of its own, so that neither group's end takes the other's away.
+/// Each copy has an original of its own, so that neither group's end takes the other's away. It belongs to whom the first
+/// belongs.
 ///
 /// # Errors
-/// `Unknown`; `NotRetryable` for a job that is not finished or has succeeded, and for one whose original is no longer
-/// kept; else as for a submission.
-pub async fn retry_jobs(storage: &Storage, broker: &Broker, ids: &[JobId]) -> Result<Submitted, Error> {
+/// `Unknown`; `NotRetryable` for a job that is not finished or has succeeded, for one whose original is no longer kept,
+/// and for jobs of several owners; else as for a submission.
+pub async fn retry_jobs(
+    storage: &Storage,
+    broker: &Broker,
+    ids: &[JobId],
+    request_id: Option<String>,
+) -> Result<Submitted, Error> {
     let group = GroupId::new();
     match copies(storage, broker, group, ids).await {
-        Ok(manifest) => {
+        Ok(mut manifest) => {
+            manifest.meta.request_id = request_id;
             let submitted = Submitted { group, images: manifest.jobs.len(), rejected: Vec::new(), then: None };
             outbox::submit(storage, broker, manifest).await?;
             Ok(submitted)
@@ -87,9 +99,24 @@ async fn copies(storage: &Storage, broker: &Broker, group: GroupId, ids: &[JobId
         });
     }
     groups.dedup();
+    let owner = owner(broker, &groups).await?;
     let retry_of = if let [only] = groups[..] { Some(only) } else { None };
-    let meta = Meta { retry_of, ..Meta::default() };
+    let meta = Meta { retry_of, owner, ..Meta::default() };
     Ok(Manifest::new(group, meta, jobs))
+}
+
+/// To whom groups belong, all of them.
+async fn owner(broker: &Broker, groups: &[GroupId]) -> Result<Option<String>, Error> {
+    let mut owners = Vec::with_capacity(1);
+    for &id in groups {
+        let group = broker.group(id).await?.ok_or_else(|| Error::Unknown(format!("group {id}")))?;
+        owners.push(Meta::of(&group).owner);
+        owners.dedup();
+    }
+    if owners.len() > 1 {
+        return Err(Error::NotRetryable("the jobs belong to several API keys; try each group again by itself".into()));
+    }
+    Ok(owners.pop().flatten())
 }
 
 /// The job's payload, with its original stored a second time under `key`.

@@ -15,6 +15,8 @@ use crate::queue::{ClaimedJob, Lease, Policy, Settlement, Stage, Verdict, policy
 pub(super) struct Attempt {
     pub(super) job: ClaimedJob,
     pub(super) class: Class,
+    /// The request that it comes from, for the log.
+    pub(super) request_id: Option<String>,
     /// The client's name for the picture that it is about.
     pub(super) image: Option<String>,
     /// What a picture needs beyond its job.
@@ -66,6 +68,7 @@ pub(super) struct Ended {
     pub(super) job: ClaimedJob,
     pub(super) run: u32,
     pub(super) class: Class,
+    pub(super) request_id: Option<String>,
     pub(super) verdict: Verdict,
     pub(super) failure: Option<Failure>,
     pub(super) folder: Option<PathBuf>,
@@ -125,8 +128,8 @@ impl Attempt {
     /// Ends with a verdict that nothing was yielded for.
     pub(super) fn end(self, verdict: Verdict, failure: Option<Failure>) -> Ended {
         let run = self.run();
-        let Self { job, class, picture, since, .. } = self;
+        let Self { job, class, request_id, picture, since, .. } = self;
         let folder = picture.map(|picture| picture.folder);
-        Ended { job, run, class, verdict, failure, folder, took: since.elapsed() }
+        Ended { job, run, class, request_id, verdict, failure, folder, took: since.elapsed() }
     }
 }

@@ -35,7 +35,7 @@ pub(super) async fn fetch(job: &SourceFetch, context: &Context) -> Result<Stage,
     };
     let peak = imaging::estimate(bytes, &header, &job.picture.operations, &context.limits);
     let next = Payload::ImageProcess(ImageProcess { peak: Some(peak), ..job.picture.clone() });
-    let payload = serde_json::to_vec(&next).expect("it was JSON before").into();
+    let payload = next.to_bytes(context.request_id.as_deref());
     Ok(Stage { kind: next.kind().into(), queue: job.queue.clone(), class: Class::Cpu, payload })
 }
 

@@ -21,6 +21,8 @@ pub(super) struct Context {
     pub(super) sources: Sources,
     pub(super) limits: Limits,
     pub(super) metrics: Metrics,
+    /// The request that the job comes from.
+    pub(super) request_id: Option<String>,
 }
 
 /// Carries out one job; answers its result. Dropped halfway when the job is stopped, or its time is over.

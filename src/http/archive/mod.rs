@@ -34,6 +34,7 @@ use crate::erasure;
 use crate::job::{GroupId, ImageResult, JobId, Output, State as JobState};
 use crate::queue::{self, Broker, Group, GroupResult};
 use crate::storage::{self, Storage, output_key};
+use crate::submission::Meta;
 use crate::submission::outbox::{self, Owed};
 
 use names::Names;
@@ -97,7 +98,7 @@ pub(super) async fn archive(
             _ => groups::unknown::<GroupId>(&id),
         });
     };
-    let meta = serde_json::from_slice(&found.meta).unwrap_or_default();
+    let meta = Meta::of(&found);
     // Who comes by a link is no caller, and was shown this group by one who may see it.
     if !caller.is_none_or(|Extension(caller)| caller.sees(&meta)) {
         return Err(groups::unknown::<GroupId>(&id));

@@ -98,7 +98,8 @@ impl Follower {
             self.ended = true;
             return Ok(Vec::new());
         };
-        let end = if standing.finished { groups::document(&self.services, self.group, 0).await? } else { None };
+        let end =
+            if standing.finished { groups::document(&self.services, self.group, 0, |_| true).await? } else { None };
         let mut document = standing.document;
         let first = match self.owed {
             Owed::Progress => {

@@ -16,8 +16,8 @@ impl Shift {
                 && run.attempt.since.elapsed() >= limit
             {
                 *overran = true;
-                let job = run.attempt.lease().job;
-                warn!(job.id = %job, "job {job} exceeds worker.hard_time_limit ({limit:?}): its process is killed");
+                let (job, request) = (run.attempt.lease().job, run.attempt.request_id.as_deref());
+                warn!(job.id = %job, request.id = request, "job {job} exceeds worker.hard_time_limit ({limit:?}): its process is killed");
                 self.crew.kill(*id);
             }
         }

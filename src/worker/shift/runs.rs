@@ -10,7 +10,7 @@ use super::super::execute::{Outcome, Spec};
 use super::super::io;
 use super::super::wire::{self, Order};
 use super::{Event, Phase, Place, Run, Shift, picture};
-use crate::job::{Class, Failure, Payload, Source};
+use crate::job::{self, Class, Failure, Payload, Source};
 use crate::queue::{ClaimedJob, Lease, Settled, Verdict};
 use crate::storage;
 
@@ -19,7 +19,8 @@ const UNKNOWN_PAUSE: Duration = Duration::from_secs(5);
 
 impl Shift {
     pub(super) fn accept(&mut self, job: ClaimedJob, class: Class) {
-        debug!(job.id = %job.lease.job, attempt = job.attempt, "claimed job {}", job.lease.job);
+        let request_id = job::request_id(&job.payload);
+        debug!(job.id = %job.lease.job, request.id = request_id, attempt = job.attempt, "claimed job {}", job.lease.job);
         if let Some(older) = self.leases.hold(&job.lease) {
             // It is lost, or the broker would not have given a new one.
             self.stop(&older, Stop::LeaseLost);
@@ -29,13 +30,13 @@ impl Shift {
             Ok(payload) => payload,
             Err(error) => {
                 let (id, kind) = (job.lease.job, &job.kind);
-                warn!(job.id = %id, "job {id} of kind `{kind}` is not for this version and is given back: {error}");
+                warn!(job.id = %id, request.id = request_id, "job {id} of kind `{kind}` is not for this version and is given back: {error}");
                 return self.release(vec![job.lease], Some(UNKNOWN_PAUSE));
             }
         };
         self.intake(class).opened();
         let image = payload.picture().map(|picture| picture.image.clone());
-        let attempt = Attempt { job, class, image, picture: None, since: Instant::now(), stopped: None };
+        let attempt = Attempt { job, class, request_id, image, picture: None, since: Instant::now(), stopped: None };
         match (class, payload) {
             (Class::Cpu, Payload::ImageProcess(request)) => {
                 let source = match &request.source {
@@ -72,6 +73,7 @@ impl Shift {
             sources: self.settings.sources.clone(),
             limits: self.settings.limits.clone(),
             metrics: self.metrics.clone(),
+            request_id: attempt.request_id.clone(),
         };
         let limit = self.settings.soft_time_limit;
         let work = tokio::spawn(async move { timeout(limit, io::carry_out(&payload, &context)).await });
@@ -139,7 +141,8 @@ impl Shift {
             *begun = true;
             let pid = self.crew.heard(*id);
             let (job, run) = (attempt.lease().job, attempt.run());
-            debug!(job.id = %job, run, child.pid = pid, "started job {job} in process {pid}");
+            let request = attempt.request_id.as_deref();
+            debug!(job.id = %job, request.id = request, run, child.pid = pid, "started job {job} in process {pid}");
         }
         attempt.since = Instant::now();
         self.desk.started(&attempt.job, Class::Cpu);

@@ -6,6 +6,7 @@ mod batch_resume;
 mod batch_sources;
 mod control;
 mod inspect;
+mod keys;
 mod manual;
 mod post;
 mod process;

@@ -10,7 +10,8 @@ pub fn locked() -> (Home, String) {
     // printf %s sesame | sha256sum
     let digest = "d0c04f4b1951e4aeaaec8223ed2039e542f3aae805a6fa7f6d794e5afff5d272";
     let file = home.folder().join("pixmill.toml");
-    std::fs::write(&file, format!("[auth]\nkeys = [{{ name = \"shop\", sha256 = \"{digest}\" }}]\n")).unwrap();
+    let keys = format!("keys = [{{ name = \"shop\", sha256 = \"{digest}\", scopes = [\"admin\"] }}]");
+    std::fs::write(&file, format!("[auth]\n{keys}\n")).unwrap();
     let file = file.to_str().unwrap().to_owned();
     (home, file)
 }
@@ -73,6 +74,50 @@ async fn public_address_without_keys_is_refused_at_start() {
     let (status, _, log) = home.start(&["serve", "--listen", "0.0.0.0:0"]).ends().await;
     assert_eq!(status.code(), Some(1));
     assert!(log.contains("server.listen: 0.0.0.0:0") && log.contains("auth.keys"), "{log}");
+    assert!(log.contains("pixmill keys create --name NAME --data-dir"), "{log}");
+    let public = Home::at(home.folder()).set("server.listen", "0.0.0.0:0");
+    let (status, _, log) = public.start(&["config", "check"]).ends().await;
+    assert!(status.code() == Some(1) && log.contains("pixmill keys create"), "{log}");
+    home.key(&["--name", "shop"]).await;
+    let (status, ..) = public.start(&["config", "check"]).ends().await;
+    assert!(status.success());
+    let service = home.start(&["serve", "--listen", "0.0.0.0:0"]);
+    service.says("takes jobs from").await;
+}
+
+#[tokio::test]
+async fn pages_elsewhere_may_call_where_the_settings_say_so() {
+    let (home, file) = locked();
+    let home = home.set("server.cors_origins", "https://shop.example,http://localhost:3000");
+    let service = home.serve_with(&["--config", &file]);
+    let preflight = |origin: &str| {
+        let asked = service.request("OPTIONS", "/api/upload").header("Origin", origin);
+        let asked = asked.header("Access-Control-Request-Method", "POST");
+        Answer::of(asked.header("Access-Control-Request-Headers", "authorization, idempotency-key"))
+    };
+    let allowed = preflight("https://shop.example").await;
+    assert_eq!((allowed.status, allowed.header("access-control-allow-origin")), (200, "https://shop.example"));
+    assert!(allowed.header("access-control-allow-headers").contains("authorization"));
+    assert!(allowed.header("access-control-allow-methods").contains("POST"));
+    assert_eq!(preflight("https://evil.example").await.header("access-control-allow-origin"), "");
+    for (key, status) in [("sesame", 404), ("open", 401)] {
+        let asked =
+            service.request("GET", "/api/task_status/x").header("Origin", "https://shop.example").bearer_auth(key);
+        let answer = Answer::of(asked).await;
+        assert_eq!((answer.status, answer.header("access-control-allow-origin")), (status, "https://shop.example"));
+        let exposed = answer.header("access-control-expose-headers").to_lowercase();
+        assert!(["location", "retry-after", "ratelimit", "x-request-id"].iter().all(|name| exposed.contains(name)));
+        assert_eq!(answer.header("access-control-allow-credentials"), "");
+        assert!(answer.header("vary").to_lowercase().contains("origin"));
+    }
+}
+
+#[tokio::test]
+async fn without_settings_no_page_elsewhere_is_answered() {
+    let (home, file) = locked();
+    let service = home.serve_with(&["--config", &file]);
+    let asked = service.request("GET", "/api/task_status/x").header("Origin", "https://shop.example");
+    assert_eq!(Answer::of(asked.bearer_auth("sesame")).await.header("access-control-allow-origin"), "");
 }
 
 #[tokio::test]

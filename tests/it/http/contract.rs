@@ -103,6 +103,7 @@ fn redacted(mut status: Value, task: &str) -> Value {
         status[time].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
         status[time] = "…".into();
     }
+    assert!(status.as_object_mut().unwrap().remove("request_id").is_some_and(|id| id.is_string()));
     let mut text = status.to_string().replace(task, "TASK");
     for entry in status["result"].as_array().unwrap() {
         text = text.replace(entry["job_id"].as_str().unwrap(), "JOB");

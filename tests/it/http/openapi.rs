@@ -104,11 +104,15 @@ async fn every_answer_has_the_form_that_is_described() {
     described.holds("delete", "/api/groups/{group}", &erased);
     described.holds("get", "/files/{group}/{job}/{run}/{file}", &service.get(output).await);
     described.holds("get", "/api/groups/{group}/archive", &service.get(&archive).await);
-    for path in ["/healthz", "/readyz", "/openapi.json", "/metrics", "/docs", "/problems"] {
+    for path in ["/healthz", "/readyz", "/openapi.json", "/metrics", "/docs", "/problems", "/login"] {
         described.holds("get", path, &service.get(path).await);
     }
     described.holds("get", "/problems/{code}", &service.get("/problems/too-large").await);
     described.holds("get", "/problems/{code}", &service.get("/problems/none").await);
+    described.holds("post", "/api/logout", &service.send("POST", "/api/logout").await);
+    described.holds("post", "/api/login", &service.send("POST", "/api/login").await);
+    let wrong = service.request("POST", "/api/login").json(&json!({"key": "pxm_none"}));
+    described.holds("post", "/api/login", &Answer::of(wrong).await);
 
     described.holds("post", "/api/upload", &service.post(images([("not.png", b"no picture".to_vec())])).await);
     let unknown = json!([{"type": "enlarge"}]);
@@ -117,6 +121,26 @@ async fn every_answer_has_the_form_that_is_described() {
     described.holds("post", "/api/upload", &refused);
     described.holds("get", "/api/task_status/{id}", &service.get("/api/task_status/none").await);
     described.holds("get", "/api/groups/{group}", &service.get(&format!("/api/groups/{group}?form=1")).await);
+}
+
+#[tokio::test]
+async fn answers_to_keys_have_the_form_that_is_described() {
+    let home = Home::sqlite().set("limits.requests_per_minute", "3");
+    let service = home.serve_with(&["--no-workers"]);
+    let described = Described::by(&service).await;
+    let key = home.key(&["--name", "shop"]).await["key"].as_str().unwrap().to_owned();
+    until("the service knows of keys", async || (service.get("/metrics").await.status == 401).then_some(())).await;
+    let asked = |path: &str| Answer::of(service.request("GET", path).bearer_auth(&key));
+    described.holds("get", "/api/jobs/{job}", &service.get("/api/jobs/x").await);
+    for status in [404, 403, 404, 429] {
+        let (path, described_path) =
+            if status == 403 { ("/metrics", "/metrics") } else { ("/api/jobs/x", "/api/jobs/{job}") };
+        let answer = asked(path).await;
+        assert_eq!(answer.status, status, "{}", answer.text());
+        described.holds("get", described_path, &answer);
+    }
+    let login = service.request("POST", "/api/login").json(&json!({"key": key}));
+    described.holds("post", "/api/login", &Answer::of(login).await);
 }
 
 /// A method that is there and not described would be missed by nobody who reads the description.
@@ -232,6 +256,9 @@ impl Described {
         let response = &responses[answer.status.to_string()];
         assert!(response.is_object(), "{what} is not described: {}", answer.text());
         let response = response["$ref"].as_str().map_or(response, |at| referred(&self.document, at));
+        if answer.body.is_empty() {
+            return assert!(response["content"].is_null(), "{what} has no content");
+        }
         let media_type = answer.header("content-type").split(';').next().unwrap().to_owned();
         if media_type.starts_with("image/") && answer.status == 206 {
             return;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use pixmill::queue::{Broker, Policy};
 use rustix::process::{Pid, Signal};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::client::Client;
@@ -115,6 +116,13 @@ impl Home {
             }
             None => Broker::open_sqlite(&self.folder.join("queue.db"), policy).unwrap(),
         }
+    }
+
+    /// A key that `pixmill keys create` makes: its id, and the key itself under `key`.
+    pub async fn key(&self, arguments: &[&str]) -> Value {
+        let (status, output, log) = self.start(&[&["keys", "create", "--json"], arguments].concat()).ends().await;
+        assert!(status.success(), "{log}");
+        serde_json::from_str(&output).unwrap()
     }
 
     /// A worker that has begun to ask for jobs.

@@ -1,0 +1,92 @@
+use std::sync::Arc;
+
+use crate::config::Scope;
+use crate::keys::{self, Key};
+use crate::submission::Meta;
+
+/// Whose request it is: that of a key, or of a program of this machine where there are no keys.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    key: Option<Arc<Key>>,
+}
+
+impl Caller {
+    pub(super) fn local() -> Self {
+        Self { key: None }
+    }
+
+    pub(super) fn with(key: Arc<Key>) -> Self {
+        Self { key: Some(key) }
+    }
+
+    pub(super) fn key(&self) -> Option<&Key> {
+        self.key.as_deref()
+    }
+
+    pub(super) fn allows(&self, needed: Scope) -> bool {
+        self.key().is_none_or(|key| key.allows(needed))
+    }
+
+    /// Its scopes, for people.
+    pub(super) fn scopes(&self) -> String {
+        let scopes = self.key().map_or(&[][..], |key| &key.scopes);
+        scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// To whom its groups belong.
+    pub(in crate::http) fn owner(&self) -> Option<&str> {
+        self.key().map(|key| key.name.as_str())
+    }
+
+    /// Whether it may know of a group.
+    pub(in crate::http) fn sees(&self, meta: &Meta) -> bool {
+        self.sees_owned_by(meta.owner.as_deref())
+    }
+
+    /// Whether it may know of what belongs to an owner; what belongs to nobody is everybody's.
+    pub(in crate::http) fn sees_owned_by(&self, owner: Option<&str>) -> bool {
+        self.sees_all() || owner.is_none() || owner == self.owner()
+    }
+
+    /// Whether nothing is hidden from it, so that nobody need ask.
+    pub(in crate::http) fn sees_all(&self) -> bool {
+        self.allows(Scope::Admin)
+    }
+
+    /// A word that stays the same for all keys of one name, and tells nothing of them.
+    pub(in crate::http) fn word(&self) -> String {
+        self.owner().map_or_else(|| "local".into(), |name| keys::digest(name)[..16].into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ApiKey;
+
+    fn caller(name: &str, scopes: &[Scope]) -> Caller {
+        Caller::with(Arc::new(Key::configured(&ApiKey {
+            name: name.into(),
+            sha256: keys::digest("sesame"),
+            scopes: scopes.to_vec(),
+            requests_per_minute: None,
+            uploads_per_minute: None,
+        })))
+    }
+
+    #[test]
+    fn groups_are_seen_by_keys_of_their_owners_name_and_by_admin() {
+        let owned = Meta { owner: Some("shop".into()), ..Meta::default() };
+        assert!(caller("shop", &[Scope::Read]).sees(&owned) && caller("shop", &[Scope::Submit]).sees(&owned));
+        assert!(!caller("blog", &[Scope::Submit, Scope::Read]).sees(&owned));
+        assert!(caller("blog", &[Scope::Admin]).sees(&owned) && Caller::local().sees(&owned));
+        assert!(caller("blog", &[Scope::Read]).sees(&Meta::default()), "made without keys");
+    }
+
+    #[test]
+    fn keys_of_one_name_share_their_word() {
+        assert_eq!(caller("shop", &[Scope::Read]).word(), caller("shop", &[Scope::Admin]).word());
+        assert_ne!(caller("shop", &[]).word(), caller("blog", &[]).word());
+        assert_ne!(caller("local", &[]).word(), Caller::local().word());
+    }
+}

@@ -1,0 +1,204 @@
+//! Who may call, what, and how often: with API keys, whoever bears one or has logged in with one; without, only this
+//! machine's own programs.
+//!
+//! [`guard`] stands before every route but the open ones and answers, in this order: who calls (401), whether a page
+//! elsewhere made the browser call (403), whether the key calls too often (429), whether it may do that (403). Whose a
+//! group is, the handlers ask [`Caller::sees`]; what is another's is answered as if it were not there. Once there
+//! have been keys, the last one's end opens nothing. A signed link ([`Links`](super::Links)) stands for a caller.
+
+mod caller;
+mod cors;
+mod failures;
+mod local;
+mod login;
+mod peer;
+mod rates;
+mod scopes;
+mod session;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use ipnet::IpNet;
+use jiff::Timestamp;
+use subtle::ConstantTimeEq;
+use tracing::Span;
+
+use super::{Problem, Services};
+use crate::config;
+use crate::keys::{self, Key, Keyring, Listing};
+use crate::metrics::RefusalLabels;
+use crate::storage::{self, Storage};
+
+pub(super) use caller::Caller;
+pub(super) use cors::cors;
+use failures::Failures;
+use peer::Peer;
+use rates::Rates;
+use session::Sessions;
+
+pub(super) use login::{login, logout, page};
+
+/// What decides over requests.
+pub struct Access {
+    configured: Vec<Arc<Key>>,
+    created: Arc<Keyring>,
+    /// Machines other than this one can connect.
+    exposed: bool,
+    server: config::Server,
+    proxies: Vec<IpNet>,
+    sessions: Sessions,
+    rates: Rates,
+    failures: Failures,
+}
+
+impl Access {
+    /// Reads the keys. Blocks on the disk.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn open(
+        server: &config::Server,
+        auth: &config::Auth,
+        limits: &config::Limits,
+        storage: &Storage,
+    ) -> storage::Result<Self> {
+        Ok(Self {
+            configured: auth.keys.iter().map(|key| Arc::new(Key::configured(key))).collect(),
+            created: Arc::new(Keyring::open(storage)?),
+            exposed: !server.listen.ip().is_loopback(),
+            server: server.clone(),
+            proxies: server.proxies().unwrap_or_default(),
+            sessions: Sessions::new(storage.clone(), auth.session),
+            rates: Rates::new(limits),
+            failures: Failures::default(),
+        })
+    }
+
+    /// Who calls.
+    async fn identify(&self, request: &Parts) -> Result<Caller, Problem> {
+        let (headers, listing) = (&request.headers, self.created.listing().await);
+        if self.is_open(&listing) {
+            return local::check(headers, &request.uri).map(|()| Caller::local());
+        }
+        if let Some(bearer) = bearer(headers) {
+            return self.verify(bearer, &self.peer(request), &listing).map(Caller::with);
+        }
+        let Some(cookie) = session::cookie(headers) else {
+            return Err(unauthorized("An API key is needed: `Authorization: Bearer <key>`, or a login at /login."));
+        };
+        let Some((key, _)) = self.of_session(cookie, &listing).await? else {
+            return Err(unauthorized("The login has ended; log in again at /login."));
+        };
+        // A cookie comes along whoever made the browser ask.
+        if !request.method.is_safe() {
+            session::same_origin(request, &self.server)?;
+        }
+        Ok(Caller::with(key))
+    }
+
+    fn peer(&self, request: &Parts) -> Peer {
+        Peer::of(request, &self.server, &self.proxies)
+    }
+
+    /// Whether an API key is needed, or a login or a link that stands for one.
+    pub(super) fn wants_keys(&self) -> bool {
+        !self.is_open(&self.created.latest())
+    }
+
+    /// Whether there are no keys, have been none, and nobody but this machine can connect.
+    fn is_open(&self, listing: &Listing) -> bool {
+        self.configured.is_empty() && !listing.any() && !self.exposed
+    }
+
+    fn keys<'a>(&'a self, listing: &'a Listing) -> impl Iterator<Item = &'a Arc<Key>> {
+        self.configured.iter().chain(listing.keys())
+    }
+
+    /// The key that this is. Wrong ones are counted against whoever shows them.
+    fn verify(&self, shown: &str, peer: &Peer, listing: &Listing) -> Result<Arc<Key>, Problem> {
+        let digest = keys::digest(shown);
+        let mut found = None;
+        // Every digest is compared, in constant time, so that the time taken tells nothing.
+        for key in self.keys(listing) {
+            if bool::from(digest.as_bytes().ct_eq(key.sha256.as_bytes())) {
+                found = Some(key);
+            }
+        }
+        let id = found.map(|key| key.id.as_str());
+        self.failures.admit(peer.address, id, Instant::now()).map_err(|wait_s| {
+            let detail = format!("Too many wrong API keys from {}; try again in {wait_s} s.", peer.address);
+            Problem::too_many("too-many-wrong-keys", detail, wait_s)
+        })?;
+        match found {
+            Some(key) if key.is_expired(Timestamp::now()) => Err(unauthorized("This API key has expired.")),
+            Some(key) => Ok(key.clone()),
+            None => Err(unauthorized("This API key is not known.")),
+        }
+    }
+
+    /// The key that a login was made with, if both hold, and when the login ends.
+    async fn of_session(&self, cookie: &str, listing: &Listing) -> Result<Option<(Arc<Key>, Timestamp)>, Problem> {
+        let now = Timestamp::now();
+        let Some((id, end)) = self.sessions.open(cookie, now).await? else { return Ok(None) };
+        let key = self.keys(listing).find(|key| key.id == id && !key.is_expired(now));
+        Ok(key.map(|key| (key.clone(), end)))
+    }
+}
+
+pub(super) async fn guard(State(services): State<Arc<Services>>, request: Request, next: Next) -> Response {
+    let (mut request, body) = request.into_parts();
+    let link = if services.access.wants_keys() { services.links.admits(&request.uri) } else { None };
+    if let Some(Ok(())) = link {
+        // Whoever has a link needs no name.
+        return next.run(Request::from_parts(request, body)).await;
+    }
+    let caller = match (services.access.identify(&request).await, link) {
+        (Ok(caller), _) => caller,
+        (Err(_), Some(Err(problem))) | (Err(problem), _) => return refused(&services, problem),
+    };
+    if let Some(name) = caller.owner() {
+        Span::current().record("key", name);
+    }
+    let quota = services.access.rates.take(&caller, scopes::is_upload(&request.method, request.uri.path()));
+    let stopped = quota.exceeded.or_else(|| out_of_scope(&caller, &request));
+    let mut response = if let Some(problem) = stopped {
+        refused(&services, problem)
+    } else {
+        request.extensions.insert(caller);
+        next.run(Request::from_parts(request, body)).await
+    };
+    response.headers_mut().extend(quota.headers);
+    response
+}
+
+fn out_of_scope(caller: &Caller, request: &Parts) -> Option<Problem> {
+    let needed = scopes::needed(&request.method, request.uri.path());
+    // OPTIONS tells which methods there are, and no more.
+    if caller.allows(needed) || request.method == Method::OPTIONS {
+        return None;
+    }
+    let (name, needed) = (caller.owner().unwrap_or_default(), needed.as_str());
+    let detail = format!("This needs a key with the scope `{needed}`; `{name}` has {}.", caller.scopes());
+    Some(Problem::new(StatusCode::FORBIDDEN, "forbidden-scope", detail))
+}
+
+/// The answer to a request that is not let in.
+fn refused(services: &Services, problem: Problem) -> Response {
+    services.metrics.refusals.get_or_create(&RefusalLabels { code: problem.code().into() }).inc();
+    problem.into_response()
+}
+
+fn unauthorized(detail: &str) -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, key) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    Some(key.trim()).filter(|key| scheme.eq_ignore_ascii_case("bearer") && !key.is_empty())
+}

@@ -1,0 +1,100 @@
+//! Who is at the other end: the connection's address, or what a trusted proxy says it was.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use axum::extract::ConnectInfo;
+use axum::http::HeaderMap;
+use axum::http::request::Parts;
+use ipnet::IpNet;
+
+use crate::config;
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Peer {
+    pub(super) address: IpAddr,
+    /// The browser speaks https, to us or to the proxy before us.
+    pub(super) https: bool,
+}
+
+impl Peer {
+    pub(super) fn of(request: &Parts, server: &config::Server, proxies: &[IpNet]) -> Self {
+        let connection = request.extensions.get::<ConnectInfo<SocketAddr>>();
+        let address = connection.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| address.ip());
+        let peer = Self::behind(address, &request.headers, proxies);
+        Self { https: peer.https || server.public_url.starts_with("https://"), ..peer }
+    }
+
+    fn behind(connected: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Self {
+        let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(&address));
+        let mut address = connected.to_canonical();
+        if !is_trusted(address) {
+            return Self { address, https: false };
+        }
+        // Each proxy adds whom it heard: what stands before the first stranger, the stranger may have made up.
+        let hops = told(headers, "x-forwarded-for");
+        for hop in hops.iter().rev() {
+            let Some(hop) = address_of(hop) else { break };
+            address = hop.to_canonical();
+            if !is_trusted(address) {
+                break;
+            }
+        }
+        let https =
+            told(headers, "x-forwarded-proto").last().is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"));
+        Self { address, https }
+    }
+}
+
+/// A list in one or several header lines.
+fn told<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {
+    headers
+        .get_all(name)
+        .iter()
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(','))
+        .map(str::trim)
+        .collect()
+}
+
+/// With or without a port.
+fn address_of(hop: &str) -> Option<IpAddr> {
+    let bare = hop.trim_start_matches('[').trim_end_matches(']');
+    bare.parse().ok().or_else(|| hop.parse::<SocketAddr>().ok().map(|address| address.ip()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(connected: &str, forwarded: &[&str], proto: &str) -> Peer {
+        let trusted = ["127.0.0.1/32", "10.0.0.0/8"].map(|network| network.parse().unwrap());
+        let mut headers = HeaderMap::new();
+        for line in forwarded {
+            headers.append("x-forwarded-for", line.parse().unwrap());
+        }
+        headers.append("x-forwarded-proto", proto.parse().unwrap());
+        Peer::behind(connected.parse().unwrap(), &headers, &trusted)
+    }
+
+    fn address(connected: &str, forwarded: &[&str]) -> String {
+        peer(connected, forwarded, "http").address.to_string()
+    }
+
+    #[test]
+    fn only_trusted_proxies_are_believed() {
+        assert_eq!(address("203.0.113.9", &["198.51.100.1"]), "203.0.113.9");
+        assert_eq!(address("127.0.0.1", &["198.51.100.1"]), "198.51.100.1");
+        assert_eq!(address("::ffff:127.0.0.1", &["198.51.100.1:4711"]), "198.51.100.1");
+        assert_eq!(address("127.0.0.1", &["[2001:db8::1]:80"]), "2001:db8::1");
+        assert!(!peer("203.0.113.9", &[], "https").https && peer("127.0.0.1", &[], "https").https);
+    }
+
+    #[test]
+    fn first_stranger_from_the_right_is_the_client() {
+        assert_eq!(address("127.0.0.1", &["1.2.3.4, 198.51.100.1, 10.0.0.7"]), "198.51.100.1");
+        assert_eq!(address("127.0.0.1", &["1.2.3.4", "198.51.100.1"]), "198.51.100.1");
+        assert_eq!(address("127.0.0.1", &["1.2.3.4, nonsense, 10.0.0.7"]), "10.0.0.7");
+        assert_eq!(address("127.0.0.1", &["10.0.0.8, 10.0.0.7"]), "10.0.0.8");
+        assert_eq!(address("127.0.0.1", &[]), "127.0.0.1");
+    }
+}
