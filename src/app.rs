@@ -5,13 +5,14 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
 use crate::config::{self, Config};
-use crate::http::{self, Access, Services};
+use crate::http::{self, Access, Feed, Links, Services};
 use crate::metrics::Metrics;
 use crate::queue::{self, Broker};
 use crate::scheduler;
@@ -57,22 +58,32 @@ impl App {
     /// When the server or a worker cannot go on.
     pub async fn run_until(self, shutdown: Shutdown) -> Result<()> {
         let Self { listener, broker, storage, config, with_workers } = self;
-        let workers = with_workers.then(|| settings(&config)).transpose()?;
+        let sources = sources(&config)?;
+        let workers = with_workers.then(|| settings(&config, sources.clone())).transpose()?;
+        let presets = config.presets()?;
+        let secret = storage.secret("links").context("cannot keep the secret that links are signed with (data_dir)")?;
         let metrics = Metrics::default();
         let services = Services {
             broker: broker.clone(),
             storage: storage.clone(),
             limits: config.limits.clone(),
             queue: config.queue.clone(),
+            retention: config.retention.clone(),
+            presets,
+            sources,
             access: Access::new(&config.auth.keys),
+            links: Links::new(&secret, config.server.link_lifetime),
             metrics: metrics.clone(),
+            feed: Feed::new(broker.clone(), shutdown.warm.clone()),
+            started_at: Timestamp::now(),
         };
         let scheduler = tokio::spawn(scheduler::run(broker.clone(), config.clone()));
+        let (settings, counts, closing) = (config.server.clone(), metrics.clone(), shutdown.warm.clone());
         let mut worker =
             workers.map(|settings| tokio::spawn(worker::run(broker, storage, settings, metrics, shutdown.clone())));
-        let closing = shutdown.warm.clone();
-        let server = axum::serve(listener, http::router(services)).with_graceful_shutdown(closing.cancelled_owned());
-        let mut server = tokio::spawn(server.into_future());
+        let mut server = tokio::spawn(async move {
+            http::serve(listener, http::router(services), &settings, counts, closing).await;
+        });
         let grace = config.server.shutdown_grace;
         tokio::select! {
             // First: at a shutdown the workers may have ended before the requests.
@@ -85,7 +96,7 @@ impl App {
                 }
                 server.abort();
             }
-            ended = &mut server => ended?.context("the HTTP server ended")?,
+            ended = &mut server => ended.context("the HTTP server ended")?,
             // A service that took uploads and never worked on them would be worse than none.
             ended = join(&mut worker) => return ended.context("the workers ended"),
         }
@@ -109,10 +120,21 @@ async fn join(worker: &mut Option<JoinHandle<Result<()>>>) -> Result<()> {
 pub async fn run_worker(config: Config, shutdown: Shutdown) -> Result<()> {
     let storage = open_storage(&config.data_dir)?;
     let broker = open_broker(&config).await?;
-    worker::run(broker, storage, settings(&config)?, Metrics::default(), shutdown).await
+    let settings = settings(&config, sources(&config)?)?;
+    worker::run(broker, storage, settings, Metrics::default(), shutdown).await
 }
 
-fn settings(config: &Config) -> Result<worker::Settings> {
+/// Where pictures may come from, besides uploads.
+fn sources(config: &Config) -> Result<worker::Sources> {
+    let fetcher = config.sources.fetcher(&config.limits)?;
+    let folder = config.sources.folder();
+    if let Some(folder) = &folder {
+        folder.try_out()?;
+    }
+    Ok(worker::Sources { fetcher, folder, max_listed: config.sources.max_listed })
+}
+
+fn settings(config: &Config, sources: worker::Sources) -> Result<worker::Settings> {
     Ok(worker::Settings {
         program: worker::own_program().context("cannot find the program that computes pictures")?,
         arguments: config.watermark.folders().arguments(),
@@ -127,6 +149,7 @@ fn settings(config: &Config) -> Result<worker::Settings> {
         memory: config.worker.memory,
         shutdown_grace: config.server.shutdown_grace,
         limits: config.limits.imaging(),
+        sources,
         policy: config.queue.policy(),
     })
 }

@@ -1,19 +1,28 @@
 //! Settings: a struct per section, read from the embedded defaults, a file, the environment and
 //! flags, in this order, then held against each other by [`Config::validate`].
 
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::assets::Folders;
 use crate::imaging;
 use crate::queue::Policy;
+use crate::sources::address::Networks;
+use crate::sources::{self, Fetcher, Folder};
 
 /// The file that documents every setting; `config.default.toml` in the repository.
 pub const DEFAULTS: &str = include_str!("../config.default.toml");
+
+/// The least that a client is given.
+const MOMENT: Duration = Duration::from_secs(1);
+const MOST_CONNECTIONS: usize = 1_000_000;
+const MOST_LIFETIME: Duration = Duration::from_hours(365 * 24);
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -27,7 +36,10 @@ pub struct Config {
     pub retention: Retention,
     pub limits: Limits,
     pub watermark: Watermark,
+    pub sources: Sources,
     pub log: Log,
+    /// Lists of operations by name; see [`Config::presets`].
+    pub presets: BTreeMap<String, serde_json::Value>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -36,6 +48,13 @@ pub struct Server {
     pub listen: SocketAddr,
     #[serde(with = "duration")]
     pub shutdown_grace: Duration,
+    #[serde(with = "duration")]
+    pub idle_timeout: Duration,
+    #[serde(with = "duration")]
+    pub keep_alive: Duration,
+    pub max_connections: usize,
+    #[serde(with = "duration")]
+    pub link_lifetime: Duration,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -143,6 +162,7 @@ pub struct Limits {
     pub max_files: usize,
     pub max_request_bytes: u64,
     pub max_field_bytes: usize,
+    pub max_body_bytes: usize,
     pub min_free_disk: f64,
 }
 
@@ -152,6 +172,21 @@ pub struct Limits {
 pub struct Watermark {
     pub fonts: PathBuf,
     pub overlays: PathBuf,
+}
+
+/// Where pictures may come from that nobody uploads.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sources {
+    pub folder: PathBuf,
+    pub max_listed: usize,
+    pub urls: Vec<String>,
+    pub allow_private: Vec<String>,
+    #[serde(with = "duration")]
+    pub connect_timeout: Duration,
+    #[serde(with = "duration")]
+    pub timeout: Duration,
+    pub max_redirects: usize,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -167,6 +202,9 @@ pub enum LogFormat {
     Text,
     Json,
 }
+
+/// Lists of operations by their names.
+pub type Presets = BTreeMap<String, Vec<imaging::Operation>>;
 
 /// A setting given as a flag: its dotted name and its value.
 pub type Override = (&'static str, config::Value);
@@ -199,7 +237,9 @@ impl Config {
             .try_parsing(true)
             .list_separator(",")
             .with_list_parse_key("queue.names")
-            .with_list_parse_key("worker.queues");
+            .with_list_parse_key("worker.queues")
+            .with_list_parse_key("sources.urls")
+            .with_list_parse_key("sources.allow_private");
         layers = layers.add_source(environment);
         for (name, value) in flags {
             layers = layers.set_override(name, value)?;
@@ -232,6 +272,7 @@ impl Config {
             );
             require(!key.name.is_empty(), format!("auth.keys[{i}].name: must not be empty"));
         }
+        self.server.validate(&mut require);
         require(
             self.queue.lease >= 3 * self.queue.beat && !self.queue.beat.is_zero(),
             format!(
@@ -292,6 +333,9 @@ impl Config {
             (0.0..1.0).contains(&self.limits.min_free_disk),
             format!("limits.min_free_disk: {} is not a share from 0 to 1", self.limits.min_free_disk),
         );
+        for fault in self.sources.faults() {
+            require(false, fault);
+        }
         require(
             self.broker.redis.is_empty() || redis_scheme(&self.broker.redis),
             "broker.redis: must begin with redis:// or rediss://".into(),
@@ -301,6 +345,25 @@ impl Config {
             format!("broker.prefix: `{}` is empty or has a brace", self.broker.prefix),
         );
         faults
+    }
+
+    /// The presets, parsed. Fonts and overlays that they name must have been provided.
+    ///
+    /// # Errors
+    /// Naming the preset, the entry and the field.
+    pub fn presets(&self) -> Result<Presets> {
+        let limits = self.limits.imaging();
+        let parse = |(name, list): (&String, &serde_json::Value)| {
+            let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+            anyhow::ensure!(
+                (1..=64).contains(&name.len()) && name.chars().all(plain),
+                "presets: `{name}` is not a name of 1 to 64 letters, digits, `-` and `_`"
+            );
+            let parsed = imaging::operation::parse(&list.to_string(), &limits);
+            let parsed = parsed.map_err(|error| anyhow::anyhow!("presets.{name}: {}", error.detail))?;
+            Ok((name.clone(), parsed))
+        };
+        self.presets.iter().map(parse).collect()
     }
 
     /// The settings in force as TOML, without the Redis password.
@@ -318,6 +381,22 @@ impl Config {
 
 fn redis_scheme(url: &str) -> bool {
     url.starts_with("redis://") || url.starts_with("rediss://")
+}
+
+impl Server {
+    fn validate(&self, require: &mut impl FnMut(bool, String)) {
+        for (name, time) in [("idle_timeout", self.idle_timeout), ("keep_alive", self.keep_alive)] {
+            require(time >= MOMENT, format!("server.{name}: {time:?} is less than 1s"));
+        }
+        require(
+            (1..=MOST_CONNECTIONS).contains(&self.max_connections),
+            format!("server.max_connections: {} is not within 1 to {MOST_CONNECTIONS}", self.max_connections),
+        );
+        require(
+            (MOMENT..=MOST_LIFETIME).contains(&self.link_lifetime),
+            format!("server.link_lifetime: {:?} is not within 1s and 8760h (a year)", self.link_lifetime),
+        );
+    }
 }
 
 impl Queue {
@@ -352,6 +431,67 @@ impl Worker {
             0 => self.slots(),
             prefetch => prefetch,
         }
+    }
+}
+
+impl Sources {
+    fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        faults.extend(self.allowed().err().map(|fault| format!("sources.urls: {fault}")));
+        faults.extend(self.networks().err());
+        let folder = &self.folder;
+        if !folder.as_os_str().is_empty() && !folder.is_absolute() {
+            faults.push(format!("sources.folder: {} is not an absolute path", folder.display()));
+        }
+        if self.max_listed == 0 || self.max_listed > 1_000_000 {
+            faults.push(format!("sources.max_listed: {} is not within 1 to 1000000", self.max_listed));
+        }
+        for (name, time) in [("connect_timeout", self.connect_timeout), ("timeout", self.timeout)] {
+            if time.is_zero() {
+                faults.push(format!("sources.{name}: 0s is no time to fetch anything in"));
+            }
+        }
+        faults
+    }
+
+    fn allowed(&self) -> Result<sources::Allowed, String> {
+        sources::Allowed::parse(&self.urls)
+    }
+
+    fn networks(&self) -> Result<Networks, String> {
+        let network = |text: &String| {
+            let address = || text.parse::<IpAddr>().map(IpNet::from);
+            text.parse().or_else(|_| address()).map_err(|_| {
+                format!("sources.allow_private: `{text}` is not a network like 10.1.0.0/16 or fd00:1::/32")
+            })
+        };
+        Ok(Networks::new(self.allow_private.iter().map(network).collect::<Result<_, _>>()?))
+    }
+
+    /// The folder of pictures that are there already, where one is set.
+    pub fn folder(&self) -> Option<Folder> {
+        (!self.folder.as_os_str().is_empty()).then(|| Folder::new(self.folder.clone()))
+    }
+
+    /// What fetches URLs, where any may be fetched.
+    ///
+    /// # Errors
+    /// When it cannot be set up on this machine.
+    pub fn fetcher(&self, limits: &Limits) -> Result<Option<Fetcher>> {
+        let fault = |fault: String| anyhow::anyhow!(fault);
+        let allowed = self.allowed().map_err(fault)?;
+        if allowed.is_empty() {
+            return Ok(None);
+        }
+        let settings = sources::Settings {
+            allowed,
+            networks: self.networks().map_err(fault)?,
+            connect_timeout: self.connect_timeout,
+            timeout: self.timeout,
+            max_redirects: self.max_redirects,
+            max_bytes: limits.max_file_bytes,
+        };
+        Fetcher::new(settings).map(Some).context("cannot fetch URLs (sources.urls) on this machine")
     }
 }
 
@@ -420,9 +560,57 @@ mod tests {
     }
 
     #[test]
+    fn servers_limits_are_refused_by_name_and_bound() {
+        for (name, value, told) in [
+            ("server.idle_timeout", "100ms", "server.idle_timeout: 100ms is less than 1s"),
+            ("server.keep_alive", "0s", "server.keep_alive: 0ns is less than 1s"),
+            ("server.max_connections", "0", "server.max_connections: 0 is not within 1 to 1000000"),
+            ("server.link_lifetime", "0s", "server.link_lifetime: 0ns is not within 1s"),
+            ("server.link_lifetime", "9000h", "server.link_lifetime: 32400000s is not within 1s and 8760h"),
+        ] {
+            let fault = with(name, value).unwrap_err().to_string();
+            assert!(fault.contains(told), "{fault}");
+        }
+    }
+
+    #[test]
     fn lease_shorter_than_three_beats_is_refused() {
         let fault = with("queue.lease", "10s").unwrap_err().to_string();
         assert!(fault.contains("queue.lease") && fault.contains("10s"), "{fault}");
+    }
+
+    #[test]
+    fn wrong_sources_are_refused_by_name() {
+        for (name, value, said) in [
+            ("sources.urls", "ftp://a.example", "sources.urls: `ftp://a.example` is not a pattern of URLs"),
+            ("sources.allow_private", "10.0.0.0/40", "sources.allow_private: `10.0.0.0/40` is not a network"),
+        ] {
+            let fault = with(name, vec![value]).unwrap_err().to_string();
+            assert!(fault.contains(said), "{fault}");
+        }
+        let fault = with("sources.folder", "pictures").unwrap_err().to_string();
+        assert!(fault.contains("sources.folder: pictures is not an absolute path"), "{fault}");
+        let fault = with("sources.timeout", "0s").unwrap_err().to_string();
+        assert!(fault.contains("sources.timeout: 0s"), "{fault}");
+    }
+
+    #[test]
+    fn presets_are_parsed_and_wrong_ones_refused_by_name() {
+        let presets = |text: &str| {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), text).unwrap();
+            let config = Config::load(Some(file.path()), vec![]).unwrap();
+            let printed = config.to_toml().unwrap();
+            std::fs::write(file.path(), printed).unwrap();
+            Config::load(Some(file.path()), vec![]).unwrap().presets()
+        };
+        let both =
+            presets("[presets]\nCard = [{ type = \"resize\", width = 80 }]\nnone = [{ type = \"flip\" }]\n").unwrap();
+        assert_eq!(both.keys().collect::<Vec<_>>(), ["Card", "none"]);
+        let fault = presets("[presets]\ncard = [{ type = \"resize\", width = 0 }]\n").unwrap_err().to_string();
+        assert!(fault.starts_with("presets.card: operations[0].width: 0"), "{fault}");
+        let fault = presets("[presets]\n\"a card\" = [{ type = \"flip\" }]\n").unwrap_err().to_string();
+        assert!(fault.contains("`a card` is not a name"), "{fault}");
     }
 
     #[test]

@@ -10,9 +10,12 @@ pub mod http;
 pub mod scheduler;
 pub mod worker;
 
+pub mod erasure;
 pub mod upkeep;
 
 pub mod submission;
+
+pub mod sources;
 
 pub mod queue;
 pub mod storage;
@@ -27,5 +30,3 @@ pub mod metrics;
 pub mod assets;
 
 pub mod imaging;
-
-mod base64;

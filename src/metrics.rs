@@ -29,6 +29,12 @@ pub struct AttemptLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct FetchLabels {
+    /// `fetched`, or the code of the failure.
+    pub outcome: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct KindLabels {
     pub kind: String,
 }
@@ -50,6 +56,8 @@ pub struct Metrics {
     pub requests: Family<RequestLabels, Counter>,
     pub request_seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
     pub uploaded_bytes: Counter,
+    pub fetched_bytes: Counter,
+    pub fetches: Family<FetchLabels, Counter>,
     pub images_accepted: Counter,
     pub images_rejected: Counter,
     pub attempts: Family<AttemptLabels, Counter>,
@@ -63,6 +71,9 @@ pub struct Metrics {
     /// 1 while this process' worker leaves work lying.
     pub deaf_workers: Gauge,
     pub disk_free: Gauge<f64, AtomicU64>,
+    pub event_streams: Gauge,
+    pub connections: Gauge,
+    pub slow_clients: Counter,
 }
 
 impl Default for Metrics {
@@ -71,6 +82,8 @@ impl Default for Metrics {
             requests: Family::default(),
             request_seconds: Family::new_with_constructor(seconds),
             uploaded_bytes: Counter::default(),
+            fetched_bytes: Counter::default(),
+            fetches: Family::default(),
             images_accepted: Counter::default(),
             images_rejected: Counter::default(),
             attempts: Family::default(),
@@ -82,6 +95,9 @@ impl Default for Metrics {
             dead_letters: Gauge::default(),
             deaf_workers: Gauge::default(),
             disk_free: Gauge::default(),
+            event_streams: Gauge::default(),
+            connections: Gauge::default(),
+            slow_clients: Counter::default(),
         }
     }
 }
@@ -94,6 +110,9 @@ impl Metrics {
         let (name, help) = ("http_request_duration", "Time from a request's head to its answer's head");
         registry.register_with_unit(name, help, Unit::Seconds, self.request_seconds.clone());
         registry.register_with_unit("uploaded", "Bytes of pictures received", Unit::Bytes, self.uploaded_bytes.clone());
+        let (name, help) = ("fetched", "Bytes of pictures fetched by URL");
+        registry.register_with_unit(name, help, Unit::Bytes, self.fetched_bytes.clone());
+        registry.register("fetches", "Pictures fetched by URL, by how that ended", self.fetches.clone());
         registry.register("images_accepted", "Pictures enqueued", self.images_accepted.clone());
         registry.register("images_rejected", "Pictures refused at upload", self.images_rejected.clone());
         registry.register("attempts", "Attempts of jobs by how they ended", self.attempts.clone());
@@ -118,6 +137,13 @@ impl Metrics {
             self.deaf_workers.clone(),
         );
         registry.register("disk_free_ratio", "Share of the store's disk that is free", self.disk_free.clone());
+        registry.register("event_streams", "Clients that listen to events at present", self.event_streams.clone());
+        registry.register("http_connections", "Open connections", self.connections.clone());
+        registry.register(
+            "http_slow_clients",
+            "Uploads and connections cut off because their client did not go on",
+            self.slow_clients.clone(),
+        );
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).expect("a String takes everything");
         text

@@ -88,9 +88,7 @@ async fn enqueue(broker: &Broker, schedule: &Schedule, due: &Due, last: &mut Opt
         retry_of: None,
         payload: payload.clone(),
     };
-    let (meta, created_at) = (Meta::default(), Timestamp::now());
-    let manifest = Manifest { group: due.group, meta, key: None, created_at, eta: None, jobs: vec![entry] };
-    manifest.enqueue(broker).await?;
+    Manifest::new(due.group, Meta::default(), vec![entry]).enqueue(broker).await?;
     *last = Some(due.group);
     Ok(())
 }

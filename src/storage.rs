@@ -1,12 +1,15 @@
 //! The store: uploaded originals and published outputs, under keys.
 //!
-//! Keys: `uploads/<group>/<index>`, `outputs/<group>/<job>/<run>/<file>`, and for a while
-//! `outbox/<group>.json`. A name from a client never becomes part of a path. What is written here
+//! Keys: `uploads/<group>/<index>`, `outputs/<group>/<job>/<run>/<file>`; for a while `outbox/<group>.json` and
+//! `erasures/<group>`; `erased/<group>`, `secrets/<name>`, and `retention/<group>.json` for what a submission has kept for
+//! less long. A name from a client never becomes part of a path. What is written here
 //! is durable (fsync) before it is acknowledged. Backed by `object_store`'s local disk; workers read and write local paths.
 
 use std::error::Error as StdError;
-use std::fs::File;
-use std::io;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::ops::Range;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -16,13 +19,17 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Key;
-use object_store::{GetResultPayload, MultipartUpload, ObjectStoreExt, PutPayload};
+use object_store::{GetOptions, GetResultPayload, MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload};
+use tokio::io::AsyncReadExt;
 use tokio_util::io::ReaderStream;
 
 use crate::job::{GroupId, JobId};
 
-/// Bytes gathered before they are written: enough that a syscall costs little beside it.
-const PART: usize = 256 << 10;
+/// Bytes gathered before they are written, and read at a time: enough that a syscall costs little beside it, little
+/// enough for thousands of slow clients.
+const PART: usize = 64 << 10;
+/// Bytes of a secret.
+const SECRET: usize = 32;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -58,6 +65,12 @@ pub enum Part {
     Outbox,
     Uploads,
     Outputs,
+    /// That its files are still to be erased; see `erasure`.
+    Erasures,
+    /// That they are erased, or about to be.
+    Erased,
+    /// How long the others are kept, where a submission said so.
+    Retention,
 }
 
 impl Part {
@@ -66,7 +79,15 @@ impl Part {
             Self::Outbox => "outbox",
             Self::Uploads => "uploads",
             Self::Outputs => "outputs",
+            Self::Erasures => "erasures",
+            Self::Erased => "erased",
+            Self::Retention => "retention",
         }
+    }
+
+    /// The key of a part that is one small file.
+    pub fn mark(self, group: GroupId) -> String {
+        format!("{}/{group}", self.folder())
     }
 }
 
@@ -80,6 +101,11 @@ pub fn withdrawn_key(group: GroupId) -> String {
     format!("outbox/{group}.withdrawn")
 }
 
+/// The key of what says that a group's things are kept for less long.
+pub fn keep_key(group: GroupId) -> String {
+    format!("retention/{group}.json")
+}
+
 /// A file on its way in. Dropped before [`Incoming::finish`], it leaves nothing.
 #[derive(Debug)]
 pub struct Incoming {
@@ -88,8 +114,16 @@ pub struct Incoming {
     gathered: usize,
 }
 
+/// What is known of a stored file without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct About {
+    pub size: u64,
+    pub modified: SystemTime,
+}
+
 /// A stored file, opened for reading.
 pub struct Stored {
+    /// Bytes that `body` yields.
     pub size: u64,
     pub body: BoxStream<'static, io::Result<Bytes>>,
 }
@@ -115,18 +149,35 @@ impl Storage {
 
     /// Opens a stored file, or `None` where there is none.
     pub async fn open(&self, key: &str) -> Result<Option<Stored>> {
-        match self.store.get(&parse(key)?).await {
+        self.open_part(key, None).await
+    }
+
+    /// As [`open`](Self::open), for some of its bytes, which it must have.
+    pub async fn open_part(&self, key: &str, bytes: Option<Range<u64>>) -> Result<Option<Stored>> {
+        let options = GetOptions::new().with_range(bytes);
+        match self.store.get_opts(&parse(key)?, options).await {
             Ok(found) => {
-                let size = found.meta.size;
+                let size = found.range.end - found.range.start;
                 let body = match found.payload {
                     // The store's own stream reads 8 KiB at a time, each on another thread.
-                    GetResultPayload::File(file, _) => {
-                        ReaderStream::with_capacity(tokio::fs::File::from_std(file), PART).boxed()
+                    GetResultPayload::File(mut file, path) => {
+                        file.seek(SeekFrom::Start(found.range.start)).map_err(|error| at(&path, &error))?;
+                        let bytes = tokio::fs::File::from_std(file).take(size);
+                        ReaderStream::with_capacity(bytes, PART.min(size as usize + 1)).boxed()
                     }
                     GetResultPayload::Stream(body) => body.map_err(io::Error::other).boxed(),
                 };
                 Ok(Some(Stored { size, body }))
             }
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// What is known of a stored file, or `None` where there is none.
+    pub async fn about(&self, key: &str) -> Result<Option<About>> {
+        match self.store.head(&parse(key)?).await {
+            Ok(meta) => Ok(Some(About { size: meta.size, modified: meta.last_modified.into() })),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(failed(error)),
         }
@@ -178,11 +229,7 @@ impl Storage {
 
     /// Whether there is a file under this key.
     pub async fn has(&self, key: &str) -> Result<bool> {
-        match self.store.head(&parse(key)?).await {
-            Ok(_) => Ok(true),
-            Err(object_store::Error::NotFound { .. }) => Ok(false),
-            Err(error) => Err(failed(error)),
-        }
+        Ok(self.about(key).await?.is_some())
     }
 
     /// Stores a file under a second key; answers whether it was there. On one disk it takes no further room.
@@ -210,7 +257,13 @@ impl Storage {
     pub fn remove_group(&self, group: GroupId) -> Result<()> {
         self.remove_owed(group)?;
         self.remove_part(Part::Uploads, group)?;
-        self.remove_part(Part::Outputs, group)
+        self.remove_part(Part::Outputs, group)?;
+        self.remove_note(group)
+    }
+
+    /// Removes what says that a group's things are kept for less long. Blocks on the disk.
+    pub fn remove_note(&self, group: GroupId) -> Result<()> {
+        remove_file(&self.root.join(keep_key(group)))
     }
 
     /// Removes what is owed for a group. Blocks on the disk.
@@ -218,9 +271,39 @@ impl Storage {
         [manifest_key(group), withdrawn_key(group)].iter().try_for_each(|key| remove_file(&self.root.join(key)))
     }
 
-    /// Removes a group's originals or outputs. Blocks on the disk.
+    /// Removes a group's originals or outputs, or a mark of it. Blocks on the disk.
     pub fn remove_part(&self, part: Part, group: GroupId) -> Result<()> {
-        remove_folder(&self.root.join(part.folder()).join(group.to_string()))
+        match part {
+            Part::Outbox => self.remove_owed(group),
+            Part::Uploads | Part::Outputs => remove_folder(&self.root.join(part.folder()).join(group.to_string())),
+            Part::Retention => self.remove_note(group),
+            Part::Erasures | Part::Erased => remove_file(&self.root.join(part.mark(group))),
+        }
+    }
+
+    /// A secret that everybody on this store shares: whoever asks first makes it. Only its owner can read the file.
+    /// Blocks on the disk.
+    pub fn secret(&self, name: &str) -> Result<[u8; SECRET]> {
+        let folder = self.root.join("secrets");
+        let file = folder.join(name);
+        if let Some(secret) = read_secret(&file)? {
+            return Ok(secret);
+        }
+        let mut secret = [0; SECRET];
+        getrandom::fill(&mut secret).map_err(|error| Error::Failed(format!("no random bytes: {error}")))?;
+        match DirBuilder::new().mode(0o700).create(&folder) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(at(&folder, &error)),
+            _ => {}
+        }
+        // Whole before it has its name, which the first one takes: nobody reads half a secret or another one.
+        let draft = folder.join(format!(".{name}-{}", JobId::new()));
+        let written = write_secret(&draft, &secret).and_then(|()| std::fs::hard_link(&draft, &file));
+        remove_file(&draft)?;
+        match written {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(at(&file, &error)),
+            _ => sync(&folder)?,
+        }
+        read_secret(&file)?.ok_or_else(|| Error::Failed(format!("{} is gone", file.display())))
     }
 
     /// Removes the outputs of all runs of a job but one; with `None`, of all. Blocks on the disk.
@@ -300,6 +383,23 @@ impl Incoming {
         self.flush().await?;
         self.upload.complete().await.map(drop).map_err(failed)
     }
+}
+
+fn read_secret(file: &Path) -> Result<Option<[u8; SECRET]>> {
+    match std::fs::read(file) {
+        Ok(bytes) => bytes.try_into().map(Some).map_err(|bytes: Vec<u8>| {
+            let (file, bytes) = (file.display(), bytes.len());
+            Error::Failed(format!("{file} has {bytes} bytes instead of {SECRET}: remove it, and a new one is made"))
+        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(at(file, &error)),
+    }
+}
+
+fn write_secret(file: &Path, secret: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
+    file.write_all(secret)?;
+    file.sync_all()
 }
 
 fn sync(path: &Path) -> Result<()> {
@@ -422,6 +522,36 @@ mod tests {
         assert!(storage.rename(&manifest_key(group), &withdrawn_key(group)).await.unwrap());
         assert!(!storage.rename(&manifest_key(group), &withdrawn_key(group)).await.unwrap());
         assert_eq!(listed(Part::Outbox, now + hour), [group]);
+    }
+
+    #[tokio::test]
+    async fn part_of_a_file_is_read_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = Storage::local(folder.path()).unwrap();
+        let key = upload_key(GroupId::new(), 0);
+        let bytes: Vec<u8> = (0..3 * PART).map(|i| (i % 251) as u8).collect();
+        storage.put(&key, bytes.clone().into()).await.unwrap();
+        for part in [0..1, 7..(2 * PART + 9), (3 * PART - 1)..(3 * PART)] {
+            let stored = storage.open_part(&key, Some(part.start as u64..part.end as u64)).await.unwrap().unwrap();
+            assert_eq!(stored.size as usize, part.len());
+            let read: Vec<Bytes> = stored.body.try_collect().await.unwrap();
+            assert!(read.concat() == bytes[part.clone()], "{part:?}");
+        }
+        assert_eq!(storage.about(&key).await.unwrap().unwrap().size as usize, bytes.len());
+    }
+
+    #[test]
+    fn secret_is_one_for_all_and_its_owners_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let storages = [0; 8].map(|_| Storage::local(folder.path()).unwrap());
+        let asked = storages.map(|storage| std::thread::spawn(move || storage.secret("links").unwrap()));
+        let secrets = asked.map(|asked| asked.join().unwrap());
+        assert!(secrets.iter().all(|secret| *secret == secrets[0] && *secret != [0; SECRET]));
+        let left: Vec<_> = std::fs::read_dir(folder.path().join("secrets")).unwrap().collect();
+        assert_eq!(left.len(), 1, "no draft is left");
+        let mode = std::fs::metadata(folder.path().join("secrets/links")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
     }
 
     #[test]

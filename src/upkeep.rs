@@ -10,9 +10,10 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use tracing::{info, warn};
 
-use crate::job::{GroupId, ImageResult, OutboxSweep, State, StorageSweep};
+use crate::erasure;
+use crate::job::{GroupId, ImageResult, Keep, OutboxSweep, State, StorageSweep};
 use crate::queue::{self, Broker, Group, GroupResult, Reservation};
-use crate::storage::{self, Groups, Part, Storage, manifest_key, withdrawn_key};
+use crate::storage::{self, Groups, Part, Storage, keep_key, manifest_key, withdrawn_key};
 use crate::submission;
 use crate::submission::outbox::{self, Manifest, Owed};
 
@@ -23,13 +24,7 @@ const PAGE: usize = 1_000;
 /// Questions to the broker under way at a time.
 const ASKED: usize = 16;
 
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error(transparent)]
-    Storage(#[from] storage::Error),
-    #[error(transparent)]
-    Queue(#[from] queue::Error),
-}
+pub use crate::erasure::Error;
 
 type Result<T> = std::result::Result<T, Error>;
 
@@ -42,6 +37,8 @@ pub struct Delivered {
     pub ended: u64,
     /// Refused to their clients, and now gone.
     pub withdrawn: u64,
+    /// Ended, and their files erased as their owners had asked.
+    pub erased: u64,
 }
 
 /// What a sweep of the store removed, in groups.
@@ -60,7 +57,7 @@ pub struct Swept {
 /// # Errors
 /// When the store or the broker fails.
 pub async fn sweep_outbox(storage: &Storage, broker: &Broker, sweep: &OutboxSweep) -> Result<Delivered> {
-    let mut delivered = Delivered::default();
+    let mut delivered = Delivered { erased: erase(storage, broker).await?, ..Delivered::default() };
     let mut lost = Vec::new();
     let mut owed = storage.groups_older_than(Part::Outbox, SystemTime::now() - sweep.age)?;
     loop {
@@ -84,12 +81,28 @@ pub async fn sweep_outbox(storage: &Storage, broker: &Broker, sweep: &OutboxSwee
     Ok(delivered)
 }
 
+/// Erases what was ordered to be, of groups that have ended.
+async fn erase(storage: &Storage, broker: &Broker) -> Result<u64> {
+    let mut erased = 0;
+    let mut ordered = storage.groups_older_than(Part::Erasures, SystemTime::now())?;
+    loop {
+        let page;
+        (page, ordered) = next_page(ordered).await?;
+        if page.is_empty() {
+            return Ok(erased);
+        }
+        for (id, _) in page {
+            erased += u64::from(erasure::carry_out(storage, broker, id).await?);
+        }
+    }
+}
+
 /// A group of the outbox that the broker has.
 async fn see_to(storage: &Storage, broker: &Broker, group: &Group, delivered: &mut Delivered) -> Result<()> {
     let id = group.id;
     let ended = group.finished_at.is_some();
     if !storage.has(&withdrawn_key(id)).await? {
-        if ended {
+        if ended && follow_up_has_begun(broker, group).await? {
             keep_winners(storage, broker, id).await?;
             storage.remove(&manifest_key(id)).await?;
             delivered.ended += 1;
@@ -113,8 +126,19 @@ async fn see_to(storage: &Storage, broker: &Broker, group: &Group, delivered: &m
     Ok(())
 }
 
+/// Whether what follows a group, if anything does, is no longer owed: the job that begins it has ended.
+async fn follow_up_has_begun(broker: &Broker, group: &Group) -> Result<bool> {
+    match group.then.filter(|_| group.fired) {
+        Some(then) => Ok(broker.group(then).await?.is_none_or(|then| then.finished_at.is_some())),
+        None => Ok(true),
+    }
+}
+
 /// A group of the outbox that the broker does not have, or not whole.
 async fn deliver(storage: &Storage, broker: &Broker, id: GroupId, delivered: &mut Delivered) -> Result<()> {
+    if erasure::stands(storage, id).await?.is_some() {
+        return Ok(());
+    }
     // Read after the broker was asked: a record is removed only after its manifest, so this one is owed indeed.
     match read(storage, id).await {
         Some(Owed::Withdrawn(manifest)) => {
@@ -184,10 +208,12 @@ fn winner(result: &GroupResult) -> Option<u32> {
 /// # Errors
 /// When the store or the broker fails.
 pub async fn sweep_storage(storage: &Storage, broker: &Broker, sweep: &StorageSweep) -> Result<Swept> {
+    sweep_own_retention(storage, broker).await?;
     let StorageSweep { records, originals, outputs } = *sweep;
     let records = if records.is_zero() { 0 } else { remove_records(storage, broker, records, outputs).await? };
     let kept = (!originals.is_zero()).then_some(originals);
     let uploads = remove_parts(storage, broker, Part::Uploads, kept, ORPHAN_AGE).await?;
+    forget_erased(storage, broker).await?;
     let outputs = match outputs {
         Duration::ZERO => Removed::default(),
         outputs => remove_parts(storage, broker, Part::Outputs, Some(outputs), outputs).await?,
@@ -200,6 +226,69 @@ pub async fn sweep_storage(storage: &Storage, broker: &Broker, sweep: &StorageSw
     })
 }
 
+/// Removes what submissions have asked to be kept for less long than the settings say. A note in the store names each
+/// such group, so that no other is looked at; it goes when it has nothing left to say.
+async fn sweep_own_retention(storage: &Storage, broker: &Broker) -> Result<()> {
+    let mut notes = storage.groups_older_than(Part::Retention, SystemTime::now())?;
+    loop {
+        let page;
+        (page, notes) = next_page(notes).await?;
+        if page.is_empty() {
+            return Ok(());
+        }
+        for (id, noted) in page {
+            let Some(note) = storage.read(&keep_key(id)).await? else { continue };
+            match serde_json::from_slice(&note) {
+                Ok(keep) => keep_for(storage, broker, (id, noted), keep).await?,
+                Err(error) => warn!("how long group {id} is kept cannot be read: {error}"),
+            }
+        }
+    }
+}
+
+async fn keep_for(storage: &Storage, broker: &Broker, (id, noted): (GroupId, SystemTime), keep: Keep) -> Result<()> {
+    let Some(group) = broker.group(id).await? else {
+        // Its record went first; of what is left nothing is known any more. A young one may still be on its way in.
+        if noted < SystemTime::now() - ORPHAN_AGE && !is_owed(storage, id).await? {
+            let outputs_go = keep.outputs.is_some();
+            on_disk(
+                storage,
+                move |storage| {
+                    if outputs_go { storage.remove_group(id) } else { storage.remove_note(id) }
+                },
+            )
+            .await?;
+        }
+        return Ok(());
+    };
+    let age = group.finished_at.and_then(|at| Duration::try_from(Timestamp::now().duration_since(at)).ok());
+    let Some(age) = age else { return Ok(()) };
+    let over = |kept: Option<Duration>| kept.is_some_and(|kept| age > kept);
+    let outputs_go = keep.outputs.is_some();
+    let (record, originals, outputs) = (over(keep.records), over(keep.originals), over(keep.outputs));
+    on_disk(storage, move |storage| {
+        if record {
+            storage.remove_owed(id)?;
+        }
+        // Nothing can name an original without its record; outputs stay at their address, where they have no time of
+        // their own.
+        if record || originals {
+            storage.remove_part(Part::Uploads, id)?;
+        }
+        if outputs || record && outputs_go { storage.remove_part(Part::Outputs, id) } else { Ok(()) }
+    })
+    .await?;
+    if record {
+        broker.remove_group(id).await?;
+    }
+    let waits = |kept: Option<Duration>, over: bool| kept.is_some() && !over;
+    let rest = waits(keep.outputs, outputs) || waits(keep.originals, originals) || waits(keep.records, record);
+    if record || !rest {
+        on_disk(storage, move |storage| storage.remove_note(id)).await?;
+    }
+    Ok(())
+}
+
 async fn remove_records(storage: &Storage, broker: &Broker, records: Duration, outputs: Duration) -> Result<u64> {
     let outputs_go = !outputs.is_zero() && outputs <= records;
     let mut removed = 0;
@@ -210,6 +299,7 @@ async fn remove_records(storage: &Storage, broker: &Broker, records: Duration, o
                 storage.remove_owed(id)?;
                 // Nothing can name an original without its record; outputs stay at their address.
                 storage.remove_part(Part::Uploads, id)?;
+                storage.remove_part(Part::Erased, id)?;
                 if outputs_go { storage.remove_part(Part::Outputs, id) } else { Ok(()) }
             })
             .await?;
@@ -217,6 +307,30 @@ async fn remove_records(storage: &Storage, broker: &Broker, records: Duration, o
         }
         if removed == before {
             return Ok(removed);
+        }
+    }
+}
+
+/// Forgets which groups were erased that have no record any more; and removes what a worker that was thought dead may
+/// have written since.
+async fn forget_erased(storage: &Storage, broker: &Broker) -> Result<()> {
+    let mut erased = storage.groups_older_than(Part::Erased, SystemTime::now() - ORPHAN_AGE)?;
+    loop {
+        let page;
+        (page, erased) = next_page(erased).await?;
+        if page.is_empty() {
+            return Ok(());
+        }
+        for (id, _) in page {
+            if storage.has(&Part::Erasures.mark(id)).await? {
+                continue;
+            }
+            let known = broker.group(id).await?.is_some();
+            on_disk(storage, move |storage| {
+                storage.remove_group(id)?;
+                if known { Ok(()) } else { storage.remove_part(Part::Erased, id) }
+            })
+            .await?;
         }
     }
 }

@@ -1,3 +1,5 @@
+//! `pixmill config`: the settings in force, the documented defaults, and whether they are valid.
+
 use std::path::Path;
 
 use anyhow::Result;
@@ -6,7 +8,19 @@ use clap::{Args, Subcommand};
 use super::Settings;
 use crate::config::DEFAULTS;
 
+const EXAMPLES: &str = "\
+Examples:
+  pixmill config print --defaults > pixmill.toml    every setting, explained
+  pixmill config check --config pixmill.toml        before the service has it
+  PIXMILL__WORKER__CPU=4 pixmill config print       what is in force
+
+Settings come from the defaults, then the file, the environment and flags. Each is a variable too: worker.cpu is \
+PIXMILL__WORKER__CPU. Secrets are not printed.
+
+Exit code: 0 valid, 1 not, 2 called wrongly.";
+
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Config {
     #[command(subcommand)]
     action: Action,
@@ -34,7 +48,9 @@ pub(super) fn run(args: &Config, file: Option<&Path>) -> Result<()> {
         Action::Print { defaults: true, .. } => print!("{DEFAULTS}"),
         Action::Print { settings, .. } => print!("{}", settings.load(file, Vec::new())?.to_toml()?),
         Action::Check { settings } => {
-            settings.load(file, Vec::new())?.watermark.folders().provide()?;
+            let config = settings.load(file, Vec::new())?;
+            config.watermark.folders().provide()?;
+            config.presets()?;
             println!("The settings are valid.");
         }
     }

@@ -28,17 +28,22 @@ const PAGE: usize = 1_000;
 
 const EXAMPLES: &str = "\
 Examples:
-  pixmill control pause cpu_intensive --redis redis://127.0.0.1/0     its running jobs end, no other starts
-  pixmill control resume cpu_intensive
-  pixmill control cancel 0198f2ab-5c1d-7e33-a1c2-0f6e2b9d4c11         a group (an upload's task_id) or a job
-  pixmill control retry --dead                                        try again all that failed for good
-  pixmill control purge scheduled --yes                               cancel all that waits in a queue
-  pixmill control grow 2 --worker 0198f2ab                            two more pictures at a time, on one worker
-  pixmill control shutdown --worker 0198f2ab                          finish what runs, then end
+  pixmill control pause cpu_intensive            its running jobs end, no other
+                                                 starts
+  pixmill control resume cpu_intensive --redis redis://127.0.0.1/0
+  pixmill control cancel 0198f2ab-5c1d-7e33-a1c2-0f6e2b9d4c11
+                                                 a group (an upload's task_id)
+                                                 or a job
+  pixmill control retry --dead                   all that failed for good
+  pixmill control erase 0198f2ab-5c1d-7e33-a1c2-0f6e2b9d4c11 --yes
+                                                 a group's pictures, before
+                                                 their time
+  pixmill control purge scheduled --yes          cancel all that waits there
+  pixmill control grow 2 --worker 0198f2ab       two more pictures at a time
+  pixmill control shutdown --worker 0198f2ab     finish what runs, then end
 
-The flags that say where the queue is are the service's own. `pixmill inspect workers` names the
-workers' sessions, `inspect queues` the queues, `inspect active` and `inspect dead` jobs. --json
-prints one document, a list.
+The flags that say where the queue is are the service's own. `pixmill inspect workers` names the workers' sessions, \
+`inspect queues` the queues, `inspect active` and `inspect dead` jobs. --json prints one document, a list.
 
 Exit code: 0 done, 1 something was not found, a worker is silent or none is there, 2 called wrongly.";
 
@@ -80,6 +85,14 @@ enum Order {
     Cancel {
         #[arg(value_name = "ID", required = true)]
         ids: Vec<Uuid>,
+    },
+    /// Cancel groups and erase their files, originals and outputs, before their time; their records stay
+    Erase {
+        #[arg(value_name = "ID", required = true)]
+        ids: Vec<Uuid>,
+        /// Do not ask first
+        #[arg(long, short)]
+        yes: bool,
     },
     /// Try failed and cancelled jobs again, each group's as a new group of copies
     Retry {
@@ -156,6 +169,7 @@ pub(super) fn run(args: &Args, file: Option<&Path>) -> Result<ExitCode> {
             Order::Resume { queues } => switch(&broker, &config, queues, false).await,
             Order::Purge { queues, yes } => purge(&broker, &config, queues, *yes).await,
             Order::Cancel { ids } => cancel(&broker, ids).await,
+            Order::Erase { ids, yes } => erase(&broker, &config, ids, *yes).await,
             Order::Retry { dead: true, .. } => retry_dead(&broker, &config).await,
             Order::Retry { ids, .. } => retry(&broker, &config, ids).await,
             Order::Grow(Resize { by, class, to }) => {
@@ -245,6 +259,20 @@ async fn cancel(broker: &Broker, ids: &[Uuid]) -> Result<Done> {
             (json!({"id": id, "is": null}), unknown(id, broker))
         };
         entries.push(entry);
+    }
+    Ok(Done::with(entries, whole))
+}
+
+async fn erase(broker: &Broker, config: &Config, ids: &[Uuid], yes: bool) -> Result<Done> {
+    let storage = app::visit_storage(config)?;
+    if !yes {
+        confirm(&format!("erase the files of {}, for good", count(ids.len() as u64, "group")))?;
+    }
+    let (mut entries, mut whole) = (Vec::new(), true);
+    for &id in ids {
+        let entry = super::erase::erase(&storage, broker, id).await?;
+        whole &= entry.is_some();
+        entries.push(entry.unwrap_or_else(|| (json!({"id": id, "files": null}), unknown(id, broker))));
     }
     Ok(Done::with(entries, whole))
 }

@@ -17,6 +17,7 @@ use super::roster::{self, Worker};
 use super::table::{count, show, span, table};
 use crate::app;
 use crate::config::Config;
+use crate::job::Failure;
 use crate::queue::{Broker, Index, Job, Listed, QueueDepth};
 use crate::worker::control::{Command, Slots, Totals};
 
@@ -25,15 +26,15 @@ const LOOKUPS: usize = 64;
 
 const EXAMPLES: &str = "\
 Examples:
-  pixmill inspect ping                                     every worker answers? (SQLite in ./pixmill-data)
-  pixmill inspect workers --redis redis://127.0.0.1/0      who is there, and how busy
-  pixmill inspect active --worker 0198f2ab                 what one computes; the start of its session will do
+  pixmill inspect ping                          does every worker answer?
+  pixmill inspect workers --redis redis://127.0.0.1/0
+  pixmill inspect active --worker 0198f2ab      the start of a session will do
   pixmill inspect queues --json | jq '.[] | select(.paused)'
-  pixmill inspect dead --limit 5                           the last five jobs that failed for good, and why
+  pixmill inspect dead --limit 5                the last that failed for good
 
-The flags that say where the queue is are the service's own. Workers are asked what they do; one that
-does not answer is named, and shown as it last reported itself. --json prints one document: a list;
-for `stats` an object.
+The flags that say where the queue is are the service's own; without them it is the SQLite in ./pixmill-data. Workers \
+are asked what they do; one that does not answer is named, and shown as it last reported itself. --json prints one \
+document: a list; for `stats` an object.
 
 Exit code: 0 all good, 1 a worker is silent, none is there to ping, or the broker is away, 2 called wrongly.";
 
@@ -117,7 +118,7 @@ async fn inspect(args: &Args, broker: &Broker) -> Result<ExitCode> {
         What::Stats => stats(broker, &workers).await?,
         What::Queues => {
             let depths = broker.depths().await?;
-            (depths.iter().map(depth).collect(), queues(&depths))
+            (json!(depths), queues(&depths))
         }
         What::Workers => present(&workers),
     };
@@ -213,7 +214,7 @@ async fn stats(broker: &Broker, workers: &[Worker]) -> Result<(Value, String)> {
     let events_since = first.first().map(|event| event.at);
     let document = json!({
         "workers": workers.iter().map(|worker| labelled(worker.session(), worker.report.totals)).collect::<Value>(),
-        "queues": depths.iter().map(depth).collect::<Value>(),
+        "queues": depths,
         "events_since": events_since,
     });
     let short = roster::short(workers);
@@ -238,18 +239,9 @@ fn queues(depths: &[QueueDepth]) -> String {
     table(["queue", "waiting", "delayed", "active", "state"], rows.collect())
 }
 
-fn depth(depth: &QueueDepth) -> Value {
-    let QueueDepth { queue, waiting, delayed, active, paused } = depth;
-    json!({"queue": queue, "waiting": waiting, "delayed": delayed, "active": active, "paused": paused})
-}
-
 fn present(workers: &[Worker]) -> (Value, String) {
     let now = Timestamp::now();
-    let document = workers.iter().map(|worker| {
-        let mut document = json!(worker.report);
-        document["seen_at"] = json!(worker.seen_at);
-        document
-    });
+    let document = workers.iter().map(Worker::document);
     let rows = workers.iter().map(|worker| {
         let report = &worker.report;
         let [cpu, io] = [report.cpu, report.io].map(|Slots { total, busy }| format!("{busy}/{total}"));
@@ -281,9 +273,7 @@ fn described(job: &Job, instant: &str, at: Timestamp) -> Value {
 
 /// What the last attempt failed with: `null` before the first.
 fn error(job: &Job) -> Value {
-    let result: Value =
-        job.result.as_deref().and_then(|result| serde_json::from_slice(result).ok()).unwrap_or_default();
-    result.get("error").cloned().unwrap_or(result)
+    json!(job.result.as_deref().and_then(Failure::told_by))
 }
 
 fn why(job: &Job) -> String {

@@ -3,8 +3,11 @@
 mod batch;
 mod config;
 mod control;
+mod erase;
 mod exit;
 mod inspect;
+mod manual;
+mod near;
 mod operations;
 mod process;
 mod roster;
@@ -17,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
@@ -35,7 +38,9 @@ use crate::worker::{Shutdown, compute};
     arg_required_else_help = false,
     after_help = "Without a command: `pixmill serve`.\n\n\
     Try it:\n  pixmill serve\n  curl -F images=@cat.jpg http://127.0.0.1:8080/api/upload\n  \
-    pixmill process cat.jpg small.webp --resize 800x600"
+    pixmill process cat.jpg small.webp --resize 800x600\n  \
+    pixmill batch photos/ --thumbnail 150\n\n\
+    Exit code: 0 all good, 1 something failed, 2 called wrongly; more under each command."
 )]
 struct Cli {
     /// A TOML file of settings; `pixmill config print` shows them all.
@@ -54,28 +59,32 @@ enum Command {
     /// Start a worker for a service that runs elsewhere, on the same Redis and store.
     Worker(worker::Worker),
     Process(process::Args),
-    Batch(batch::Args),
+    Batch(Box<batch::Args>),
     Inspect(inspect::Args),
     Control(control::Args),
     /// Show or check the settings.
     Config(config::Config),
     /// Print the HTTP API's description in OpenAPI 3.1, as the server gives it at /openapi.json.
     Openapi,
+    Completions(manual::Completions),
+    Man(manual::Man),
     /// Print the list of error codes as Markdown: docs/errors.md.
     #[command(hide = true)]
     Errors,
-    /// What a worker starts to have pictures computed.
-    #[command(hide = true)]
-    Compute {
-        #[arg(long)]
-        threads: usize,
-        #[arg(long)]
-        niceness: i32,
-        #[arg(long)]
-        fonts: Option<PathBuf>,
-        #[arg(long)]
-        overlays: Option<PathBuf>,
-    },
+}
+
+/// What a worker starts to have pictures computed; nothing for people, their shells and their manuals.
+#[derive(Debug, Parser)]
+#[command(name = "pixmill compute")]
+struct Compute {
+    #[arg(long)]
+    threads: usize,
+    #[arg(long)]
+    niceness: i32,
+    #[arg(long)]
+    fonts: Option<PathBuf>,
+    #[arg(long)]
+    overlays: Option<PathBuf>,
 }
 
 /// Where the queue and the pictures are.
@@ -126,8 +135,12 @@ impl Settings {
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    exit::code(run(cli))
+    if std::env::args_os().nth(1).is_some_and(|command| command == "compute") {
+        let Compute { threads, niceness, fonts, overlays } = Compute::parse_from(std::env::args_os().skip(1));
+        let computed = Folders { fonts, overlays }.provide().and_then(|()| compute(threads, niceness));
+        return exit::code(computed.map(|()| ExitCode::SUCCESS));
+    }
+    exit::code(run(Cli::parse()))
 }
 
 fn run(cli: Cli) -> Result<ExitCode> {
@@ -141,11 +154,9 @@ fn run(cli: Cli) -> Result<ExitCode> {
             let config = Config::load(file, Vec::new())?;
             println!("{:#}", http::openapi(&config.limits, &config.queue));
         }
+        Some(Command::Completions(args)) => manual::completions(&args, Cli::command()),
+        Some(Command::Man(args)) => manual::pages(&args, Cli::command())?,
         Some(Command::Errors) => print!("{}", codes::markdown()),
-        Some(Command::Compute { threads, niceness, fonts, overlays }) => {
-            Folders { fonts, overlays }.provide()?;
-            compute(threads, niceness)?;
-        }
         Some(Command::Process(args)) => {
             let config = Config::load(file, Vec::new())?;
             config.watermark.folders().provide()?;
@@ -154,7 +165,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::Batch(args)) => {
             let config = Config::load(file, Vec::new())?;
             config.watermark.folders().provide()?;
-            return Ok(tokio::runtime::Runtime::new()?.block_on(batch::run(args, config)));
+            return Ok(tokio::runtime::Runtime::new()?.block_on(batch::run(*args, config)));
         }
         Some(Command::Inspect(args)) => return inspect::run(&args, file),
         Some(Command::Control(args)) => return control::run(&args, file),
@@ -206,4 +217,39 @@ fn start_log(log: &Log) -> Result<()> {
         LogFormat::Json => log_to_stderr.json().with_span_events(FmtSpan::NONE).init(),
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every command's page, at that width.
+    fn pages(command: clap::Command, width: usize, pages: &mut Vec<(String, String)>) {
+        let mut command = command.term_width(width);
+        pages.push((command.get_name().to_owned(), command.render_long_help().to_string()));
+        for inner in command.get_subcommands() {
+            self::pages(inner.clone(), width, pages);
+        }
+    }
+
+    #[test]
+    fn help_fits_a_terminal_of_80_columns_and_examples_are_not_broken() {
+        let mut narrow = Vec::new();
+        let mut wide = Vec::new();
+        pages(Cli::command(), 80, &mut narrow);
+        pages(Cli::command(), 1_000, &mut wide);
+        for ((name, narrow), (_, wide)) in narrow.iter().zip(&wide) {
+            for line in narrow.lines() {
+                assert!(line.chars().count() <= 80, "{name}: {line}");
+            }
+            for line in wide.lines().filter(|line| line.starts_with("  pixmill ")) {
+                assert!(narrow.lines().any(|one| one == line), "{name}: broken at 80 columns: {line}");
+            }
+        }
+    }
+
+    #[test]
+    fn flags_are_well_formed() {
+        Cli::command().debug_assert();
+    }
 }

@@ -256,11 +256,21 @@ impl Operations {
     /// # Errors
     /// A sentence that names the flag, the value and the limit.
     pub(crate) fn list(&self, limits: &Limits) -> Result<Vec<Operation>, String> {
+        self.written(limits).map(|(_, operations)| operations)
+    }
+
+    /// The same, behind the JSON that says it to a server.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    pub(crate) fn written(&self, limits: &Limits) -> Result<(String, Vec<Operation>), String> {
         let mut values = if self.is_empty() { defaults() } else { self.values(limits)? };
         for value in &mut values {
             self.add_save(value);
         }
-        operation::parse(&Value::Array(values).to_string(), limits).map_err(detail)
+        let json = Value::Array(values).to_string();
+        let operations = operation::parse(&json, limits).map_err(detail)?;
+        Ok((json, operations))
     }
 
     /// All entries, one after the other, on one picture.

@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 
 use super::exit::{self, Usage};
+use super::near;
 use super::operations::Operations;
 use crate::config::Config;
 use crate::imaging::operation::Action;
@@ -22,15 +23,17 @@ const EXAMPLES: &str = "\
 Examples:
   pixmill process cat.jpg small.jpg --resize 800x600
   pixmill process cat.jpg square.webp --resize 400x400 --fit cover --quality 75
-  pixmill process cat.png signed.png --resize 1200x --watermark '© Ann' --position bottom-left
-  pixmill process scan.tiff scan.png                 only converts
-  pixmill process cat.jpg --explain                  tells how the default three would be made
-  pixmill process cat.jpg - --info                   tells of the picture in JSON
-  curl -s https://example.org/cat.jpg | pixmill process - - --thumbnail 150 > cat-150.jpg
+  pixmill process cat.png signed.png --watermark '© Ann' --position bottom-left
+  pixmill process scan.tiff scan.png          only converts
+  pixmill process cat.jpg --explain           how the default three are made
+  pixmill process cat.jpg - --info            tells of the picture in JSON
+  curl -s https://example.org/cat.jpg | pixmill process - - --thumbnail 150 > x
 
-The order of operations counts: --resize 800x --watermark X writes on the small picture,
---watermark X --resize 800x shrinks the text along. The format is --format's, else the one that the
-operations name, else the one of OUT's ending (jpg, png, webp, gif, bmp, tiff, avif, qoi), else the source's.";
+The order of operations counts: --resize 800x --watermark X writes on the small picture, --watermark X --resize 800x \
+shrinks the text along. The format is --format's, else the one that the operations name, else the one of OUT's ending \
+(jpg, png, webp, gif, bmp, tiff, avif, qoi), else the source's.
+
+Exit code: 0 done, 1 the picture could not be read, made or written, 2 called wrongly.";
 
 /// Process one picture, without a queue: pixmill process cat.jpg small.jpg --resize 800x600
 #[derive(Debug, clap::Args)]
@@ -84,8 +87,7 @@ fn process(args: &Args, limits: &Limits) -> Result<()> {
             Usage("a picture does not belong on a terminal: redirect standard output, or name a file".into()).into()
         );
     }
-    let source =
-        read(&args.input, limits).with_context(|| format!("{} cannot be read", shown(&args.input, "stdin")))?;
+    let source = source(args, limits)?;
     let options = Options { lenient: args.lenient, ..Options::new(limits) };
     let made = compute(&source, operation, &options).with_context(|| shown(&args.input, "stdin"))?;
     let (data, told) = match made {
@@ -117,8 +119,7 @@ fn process(args: &Args, limits: &Limits) -> Result<()> {
 
 /// Prints the plan.
 fn explain(args: &Args, operations: &[imaging::Operation], limits: &Limits) -> Result<()> {
-    let source =
-        read(&args.input, limits).with_context(|| format!("{} cannot be read", shown(&args.input, "stdin")))?;
+    let source = source(args, limits)?;
     let told = imaging::explain(&source, operations, limits).with_context(|| shown(&args.input, "stdin"))?;
     writeln!(io::stdout().lock(), "{told}").context("the plan cannot be written")
 }
@@ -131,6 +132,13 @@ fn compute(source: &[u8], operation: imaging::Operation, options: &Options<'_>) 
     };
     imaging::process(source, &[operation], options, &mut keep)?;
     Ok(only.expect("one operation yields one output"))
+}
+
+fn source(args: &Args, limits: &Limits) -> Result<Vec<u8>> {
+    read(&args.input, limits).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => anyhow!(near::no_such_file(&args.input)),
+        _ => anyhow::Error::new(error).context(format!("{} cannot be read", shown(&args.input, "stdin"))),
+    })
 }
 
 /// Reads no further than the limit, so that an endless stream ends.

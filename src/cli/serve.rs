@@ -9,10 +9,9 @@ use crate::app::App;
 use crate::config::Override;
 
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  pixmill serve                                    SQLite and local disk, nothing else needed\n  \
-    pixmill serve --redis redis://127.0.0.1/0 --no-workers    the API alone; add `pixmill worker`s"
-)]
+#[command(after_help = "Examples:\n  pixmill serve                         needs nothing but SQLite and this disk\n  \
+    pixmill serve --redis redis://127.0.0.1/0 --no-workers\n                                        \
+    the API alone; add `pixmill worker`s")]
 pub(super) struct Serve {
     #[command(flatten)]
     settings: Settings,

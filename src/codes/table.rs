@@ -34,8 +34,14 @@ codes! {
         "A result could not be fetched from the server." "Run the same command again: it goes on with what is missing.";
     "empty-file" [422] [Answer Rejected Job] Never:
         "The file has no bytes." "Send the picture itself; an upload that broke off on your side looks like this.";
+    "fetch-failed" [] [Job Batch] Later:
+        "A URL could not be fetched: no connection, no answer in time, or a server's fault." "It is tried again by itself; look whether the address answers.";
+    "fetch-refused" [] [Job Batch] Never:
+        "A URL's server refused to give the picture." "Open the address where pixmill runs; the detail has the server's answer.";
     "field-too-large" [413] [Answer] Never:
         "A form field other than a picture is larger than `limits.max_field_bytes`." "Send fewer operations at a time, or raise the limit.";
+    "files-erased" [410] [Answer] Never:
+        "The group's files were erased at its owner's wish." "Upload the pictures again, if they are wanted after all.";
     "forbidden-host" [403] [Answer] Never:
         "No API keys are configured, and the request's `Host` is not this machine." "Configure `auth.keys` to serve others.";
     "forbidden-origin" [403] [Answer] Never:
@@ -50,6 +56,10 @@ codes! {
         "A fault of ours." "The log has the cause, under the answer's `x-request-id`; report it.";
     "invalid-idempotency-key" [400] [Answer] Never:
         "The `Idempotency-Key` is empty, too long, or has other characters than visible ASCII." "Take 1 to 200 such characters; a UUID will do.";
+    "invalid-json" [400] [Answer] Never:
+        "The body is not valid JSON." "The detail says where it breaks; let a library write it.";
+    "invalid-line" [] [Batch] Never:
+        "A line of a list names no picture." "The detail has its number; mend the line and run the command again.";
     "invalid-multipart" [400] [Answer] Never:
         "The form cannot be read: it was cut off, or its parts are malformed." "The detail says where; let a library make the form, or check the connection.";
     "invalid-operation" [422] [Answer Job] Never:
@@ -58,33 +68,61 @@ codes! {
         "`options` has an unknown field, or a value that is not allowed." "The detail names the field and what is allowed.";
     "invalid-query" [400] [Answer] Never:
         "The query has an unknown parameter, or a value that is not allowed." "The detail names it.";
+    "invalid-sources" [422] [Answer] Never:
+        "`sources` has an unknown field, or a value that is not allowed." "The detail names the entry, the field and what is allowed.";
+    "invalid-url" [422] [Answer Rejected Batch] Never:
+        "A source's `url` is not one." "Write it whole, from `https://` on.";
+    "link-expired" [403] [Answer] Never:
+        "A signed link is older than `server.link_lifetime`." "Ask for the status again: it has a fresh one.";
+    "link-invalid" [403] [Answer] Never:
+        "A signed link was changed, or is not one of ours." "Take it from the status as it stands there.";
     "method-not-allowed" [405] [Answer] Never:
         "The address is known and does not take this method." "`Allow` says which it takes.";
     "missing-glyph" [422] [Answer Job] Never:
         "No font has some characters of a watermark's text." "Leave out the characters that the detail names, or add a font (`watermark.fonts`).";
+    "name-taken" [] [Batch] Never:
+        "Two pictures' results would have the same names." "Name one of them otherwise, or use another `--out` for it.";
     "no-images" [400] [Answer] Never:
         "The form has no picture." "Send at least one file in the field `images`.";
     "no-result" [] [Batch] Later:
         "The server's answer leaves this picture out." "Run the same command again.";
+    "not-finished" [409] [Answer] Later:
+        "The group is still being processed." "Wait until its status is no longer `processing`, or ask for what is there with `?partial=true`.";
     "not-found" [404] [Answer] Never:
         "There is nothing at this address, or no longer: records and files are removed when their time is over." "Check the id; see `[retention]` in the settings.";
+    "not-json" [415] [Answer] Never:
+        "The request's content type is not `application/json`." "Send the header `Content-Type: application/json`.";
     "not-multipart" [415] [Answer] Never:
         "The body of an upload is not `multipart/form-data` with a boundary." "Send a form; most libraries set the content type themselves, so do not set it by hand.";
     "not-retryable" [409] [Answer] Never:
         "Nothing of it has failed or was cancelled, or its originals are gone." "Upload the pictures again if they are to be made once more.";
     "output-too-large" [422] [Answer Job] Never:
         "An operation would make a picture beyond the limits, or one that cannot be as small as its `max_bytes`." "Ask for a smaller one; the detail names the limit.";
+    "outputs-gone" [410] [Answer] Never:
+        "The outputs are no longer kept (`retention.outputs`)." "Process the originals again, or keep outputs for longer.";
     "poison" [] [Job] Never:
         "The job took its process down again and again." "Report it with the picture.";
+    "precondition-failed" [412] [Answer] Never:
+        "The file is not what `If-Match` or `If-Unmodified-Since` takes it for." "Ask without the precondition, and compare.";
     "queue-full" [503] [Answer] Later:
         "As many jobs wait as the queue takes, or its disk is full." "Wait for `Retry-After`; add workers if it happens often.";
+    "range-not-satisfiable" [416] [Answer] Never:
+        "No byte of the file is in the `Range` that was asked for." "`Content-Range` tells the file's size.";
     "repeated-field" [400] [Answer] Never:
         "A form field that may be there once is there twice." "Put all operations into one list.";
+    "request-timeout" [408] [Answer] Later:
+        "The upload did not come on for `server.idle_timeout`." "Look at the connection, and send it again.";
     "request-too-large" [413] [Answer] Never:
         "The request has more bytes than `limits.max_request_bytes`." "Send the pictures in several requests.";
+    "result-beside-source" [] [Batch] Never:
+        "A picture's results would lie beside it, and the next run would take them for sources." "Name another folder with `--out`.";
     "result-missing" [] [Batch] Later:
         "A result was made and is no longer there." "Run the same command again.";
-    "source-missing" [] [Job] Never:
+    "source-forbidden" [422] [Answer Rejected Job] Never:
+        "A source's key leads where keys may not lead, or no folder is configured." "Name a file below `sources.folder`.";
+    "source-gone" [422] [Answer Rejected] Never:
+        "The original of an earlier group is no longer kept." "Upload it again, or keep originals for longer (`retention.originals`).";
+    "source-missing" [422] [Answer Rejected Job] Never:
         "The original is no longer stored." "Upload it again.";
     "source-unreadable" [] [Batch] Never:
         "A file on your side cannot be read." "The detail has the system's reason.";
@@ -110,8 +148,14 @@ codes! {
         "An API key is needed, or the one sent is not known." "Send `Authorization: Bearer <key>`.";
     "unknown-field" [400] [Answer] Never:
         "The form has a field of a name that is not known." "The detail lists the known ones; pictures go into `images`.";
+    "unknown-preset" [422] [Answer] Never:
+        "The preset that is named is not configured." "The detail lists those that are; so does `GET /api/presets`.";
     "unsupported-format" [415] [Answer Rejected Job] Never:
         "The file is not a picture in a format that is read here; its name and its announced type do not count." "Convert it to one of those that the detail lists.";
+    "url-forbidden" [422] [Answer Rejected Job] Never:
+        "A URL that must not be fetched: its host is not in `sources.urls`, or leads into a private network." "Add the host to `sources.urls`; private networks are opened by `sources.allow_private`.";
     "worker-deaf" [503] [Answer] Later:
         "Jobs wait, and the workers of this process claim none (`/readyz` only)." "Restart the process; report it with its log.";
+    "worker-silent" [503] [Answer] Later:
+        "A worker has not answered an order within five seconds; it obeys if it wakes within a minute." "See in `/api/workers` whether it has, and at its machine why it is silent.";
 }

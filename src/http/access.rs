@@ -18,6 +18,7 @@ use subtle::ConstantTimeEq;
 
 use super::{Problem, Services};
 use crate::config::ApiKey;
+use crate::submission::Meta;
 
 /// The keys' SHA-256 digests as hexadecimal text; none opens the server to this machine only.
 #[derive(Debug, Clone)]
@@ -29,9 +30,22 @@ pub struct Access {
 #[derive(Debug, Clone)]
 pub(super) struct Caller(pub(super) String);
 
+impl Caller {
+    /// Whether it may know of a group.
+    #[allow(clippy::unused_self, reason = "all callers may know of all groups so far")]
+    pub(super) fn sees(&self, _meta: &Meta) -> bool {
+        true
+    }
+}
+
 impl Access {
     pub fn new(keys: &[ApiKey]) -> Self {
         Self { digests: keys.iter().map(|key| key.sha256.to_ascii_lowercase()).collect() }
+    }
+
+    /// Whether an API key is needed, or a link that stands for one.
+    pub(super) fn wants_keys(&self) -> bool {
+        !self.digests.is_empty()
     }
 
     fn check(&self, headers: &HeaderMap, uri: &Uri) -> Result<Caller, Problem> {
@@ -63,8 +77,16 @@ pub(super) async fn guard(
     mut request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    let caller = services.access.check(request.headers(), request.uri())?;
-    request.extensions_mut().insert(caller);
+    match services.access.check(request.headers(), request.uri()) {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+        }
+        Err(refused) if services.access.wants_keys() => {
+            // Whoever has a link needs no name.
+            services.links.admits(request.uri()).ok_or(refused)??;
+        }
+        Err(refused) => return Err(refused),
+    }
     Ok(next.run(request).await)
 }
 

@@ -4,10 +4,16 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
+use super::conditional::{self, Known};
+use super::groups::{Asked, Flag, query};
+use super::manners::CROSS_ORIGIN;
 use super::{Problem, Services, UrlPath};
+use crate::erasure;
 use crate::imaging::Format;
 use crate::job::{GroupId, JobId};
 use crate::storage::output_key;
@@ -15,36 +21,94 @@ use crate::storage::output_key;
 /// A path names one run's output, and a run is written once: its content never changes.
 const FOR_EVER: &str = "private, max-age=31536000, immutable";
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wish {
+    /// To be saved rather than shown.
+    #[serde(default)]
+    download: Flag,
+    // The guard's matter.
+    #[serde(rename = "expires")]
+    _expires: Option<IgnoredAny>,
+    #[serde(rename = "signature")]
+    _signature: Option<IgnoredAny>,
+}
+
 pub(super) async fn file(
     State(services): State<Arc<Services>>,
     UrlPath((group, job, run, file)): UrlPath<(String, String, String, String)>,
+    wish: Asked<Wish>,
+    method: Method,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let unknown = || Problem::not_found(format!("There is no file {group}/{job}/{run}/{file}."));
-    let key = key(&group, &job, &run, &file).ok_or_else(unknown)?;
+    let Wish { download, .. } = query(wish)?;
+    let (id, key) = key(&group, &job, &run, &file).ok_or_else(unknown)?;
     let format = Format::from_extension(file.rsplit('.').next().unwrap_or_default()).ok_or_else(unknown)?;
-    let stored = services.storage.open(&key).await?.ok_or_else(unknown)?;
-    let tag = HeaderValue::from_str(&format!("\"{job}-{run}-{file}\"")).map_err(|_| unknown())?;
-    let known = headers.get(header::IF_NONE_MATCH).and_then(|tags| tags.to_str().ok()).is_some_and(|tags| {
-        tags.split(',')
-            .map(|one| one.trim().trim_start_matches("W/"))
-            .any(|one| one == "*" || one.as_bytes() == tag.as_bytes())
-    });
-    let lasting = [(header::ETAG, tag), (header::CACHE_CONTROL, HeaderValue::from_static(FOR_EVER))];
-    if known {
-        return Ok((StatusCode::NOT_MODIFIED, lasting).into_response());
+    let storage = &services.storage;
+    if erasure::stands(storage, id).await?.is_some() {
+        return Err(erased(id));
     }
-    let about = [
-        (header::CONTENT_TYPE, HeaderValue::from_static(format.media_type())),
-        (header::CONTENT_LENGTH, HeaderValue::from(stored.size)),
-    ];
-    Ok((lasting, about, Body::from_stream(stored.body)).into_response())
+    let about = storage.about(&key).await?.ok_or_else(unknown)?;
+    let (tag, size) = (format!("\"{job}-{run}-{file}\""), about.size);
+    let asked = conditional::asked(&method, &headers, &Known { tag: &tag, modified: about.modified, size });
+    let mut response = match asked {
+        conditional::Asked::NotModified => StatusCode::NOT_MODIFIED.into_response(),
+        conditional::Asked::Failed => {
+            let detail = format!("The file is not what the request takes it for; its tag is {tag}.");
+            return Err(Problem::new(StatusCode::PRECONDITION_FAILED, "precondition-failed", detail));
+        }
+        conditional::Asked::Unsatisfiable => {
+            let detail = format!("The file has {size} bytes, none of which is in the range that was asked for.");
+            let problem = Problem::new(StatusCode::RANGE_NOT_SATISFIABLE, "range-not-satisfiable", detail);
+            return Ok(([(header::CONTENT_RANGE, format!("bytes */{size}"))], problem).into_response());
+        }
+        conditional::Asked::Whole | conditional::Asked::Part(_) if method == Method::HEAD => {
+            [(header::CONTENT_LENGTH, size)].into_response()
+        }
+        conditional::Asked::Whole => {
+            let stored = storage.open(&key).await?.ok_or_else(unknown)?;
+            ([(header::CONTENT_LENGTH, stored.size)], Body::from_stream(stored.body)).into_response()
+        }
+        conditional::Asked::Part(bytes) => {
+            let told = format!("bytes {}-{}/{size}", bytes.start, bytes.end - 1);
+            let stored = storage.open_part(&key, Some(bytes)).await?.ok_or_else(unknown)?;
+            let length = [(header::CONTENT_LENGTH, stored.size)];
+            let part = [(header::CONTENT_RANGE, told)];
+            (StatusCode::PARTIAL_CONTENT, length, part, Body::from_stream(stored.body)).into_response()
+        }
+    };
+    let headers = response.headers_mut();
+    let mut tell = |name, value: String| {
+        // Its name has only plain characters: see `key`.
+        headers.extend(HeaderValue::try_from(value).ok().map(|value| (name, value)));
+    };
+    tell(header::ETAG, tag);
+    tell(header::LAST_MODIFIED, httpdate::fmt_http_date(about.modified));
+    tell(header::CACHE_CONTROL, FOR_EVER.into());
+    tell(header::ACCEPT_RANGES, "bytes".into());
+    // Shops show pictures on pages of their own.
+    tell(CROSS_ORIGIN, "cross-origin".into());
+    if response.status() != StatusCode::NOT_MODIFIED {
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.media_type()));
+        let kind = if download == Flag::Yes { "attachment" } else { "inline" };
+        let disposition = HeaderValue::try_from(format!("{kind}; filename=\"{file}\"")).map_err(|_| unknown())?;
+        headers.insert(header::CONTENT_DISPOSITION, disposition);
+    }
+    Ok(response)
 }
 
-/// The output's key, or nothing if the parts are not what we would have named.
-fn key(group: &str, job: &str, run: &str, file: &str) -> Option<String> {
+/// The refusal of what was erased with its group.
+pub(super) fn erased(group: GroupId) -> Problem {
+    Problem::new(StatusCode::GONE, "files-erased", format!("The files of group {group} were erased."))
+}
+
+/// The output's group and key, or nothing if the parts are not what we would have named.
+fn key(group: &str, job: &str, run: &str, file: &str) -> Option<(GroupId, String)> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let named = file.chars().all(plain) && !file.starts_with('.');
     let (group, job): (GroupId, JobId) = (group.parse().ok()?, job.parse().ok()?);
-    named.then(|| run.parse().ok().map(|run| output_key(group, job, run, file)))?
+    let run = run.parse().ok()?;
+    named.then(|| (group, output_key(group, job, run, file)))
 }

@@ -14,6 +14,7 @@ use multer::{Constraints, Multipart, SizeLimit};
 
 use super::Problem;
 use super::disposition::Disposition;
+use super::pace::TooSlow;
 
 /// The header of one part: a name may be long, a novel is none.
 const MOST_HEADER_BYTES: usize = 16 << 10;
@@ -111,6 +112,10 @@ impl Unread {
 
 /// A form that cannot be read to its end.
 pub(super) fn unreadable(error: multer::Error) -> Problem {
+    if let Some(said) = TooSlow::behind(&error) {
+        let detail = format!("The upload was given up: {said}.");
+        return Problem::new(StatusCode::REQUEST_TIMEOUT, "request-timeout", detail);
+    }
     match error {
         multer::Error::StreamSizeExceeded { limit } => {
             let detail = format!("The request has more bytes than limits.max_request_bytes ({limit}).");

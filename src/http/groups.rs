@@ -14,7 +14,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::links::Signer;
 use super::{Problem, Services, UrlPath, problem};
+use crate::erasure;
 use crate::job::{GroupId, ImageResult, JobId, Output, Payload, State as JobState};
 use crate::queue::{self, Broker, Group, GroupResult, Job};
 use crate::submission::outbox::{self, Manifest, Owed};
@@ -36,9 +38,28 @@ pub(super) struct Page {
 #[serde(deny_unknown_fields)]
 pub(super) struct NoQuery {}
 
-type Asked<T> = Result<Query<T>, QueryRejection>;
+/// What else is to be done with a group that is cancelled.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Cancel {
+    /// Its files are erased.
+    #[serde(default)]
+    files: Flag,
+}
 
-fn query<T>(asked: Asked<T>) -> Result<T, Problem> {
+/// A parameter that is set or not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub(super) enum Flag {
+    #[serde(rename = "true", alias = "1")]
+    Yes,
+    #[default]
+    #[serde(rename = "false", alias = "0")]
+    No,
+}
+
+pub(super) type Asked<T> = Result<Query<T>, QueryRejection>;
+
+pub(super) fn query<T>(asked: Asked<T>) -> Result<T, Problem> {
     match asked {
         Ok(Query(query)) => Ok(query),
         Err(error) => Err(Problem::bad_request("invalid-query", error.body_text())),
@@ -49,7 +70,9 @@ fn query<T>(asked: Asked<T>) -> Result<T, Problem> {
 pub(super) trait Subject: FromStr + Copy + Send {
     const NAME: &str;
     /// What the request for its status may ask.
-    type Query: DeserializeOwned + Default + Send;
+    type Query: DeserializeOwned + Send;
+    /// What the request to cancel it may ask.
+    type Cancel: DeserializeOwned + Send;
 
     /// None where it is unknown.
     fn status(
@@ -57,29 +80,46 @@ pub(super) trait Subject: FromStr + Copy + Send {
         services: &Services,
         query: Self::Query,
     ) -> impl Future<Output = Result<Option<Response>, Problem>> + Send;
-    /// Whether it is known.
-    fn cancel(self, broker: &Broker) -> impl Future<Output = queue::Result<bool>> + Send;
+    /// Its status then; none where it is unknown.
+    fn cancel(
+        self,
+        services: &Services,
+        query: Self::Cancel,
+    ) -> impl Future<Output = Result<Option<Response>, Problem>> + Send;
     fn retry(self, services: &Services) -> impl Future<Output = Result<Submitted, submission::Error>> + Send;
 }
 
 impl Subject for GroupId {
     const NAME: &str = "group";
     type Query = Page;
+    type Cancel = Cancel;
 
     async fn status(self, services: &Services, Page { from }: Page) -> Result<Option<Response>, Problem> {
-        // One more, to know whether there is another page.
-        if let Some((group, results)) = services.broker.group_with_results(self, from, PAGE + 1).await? {
-            return Ok(Some(fresh(of_group(&services.broker, group, results).await?)));
-        }
-        // What the broker has lost is on its way back to it: its client has no cause for alarm.
-        match outbox::read(&services.storage, self).await? {
-            Some(Owed::Work(manifest)) => Ok(Some(fresh(of_manifest(&manifest)))),
-            _ => Ok(None),
-        }
+        Ok(document(services, self, from).await?.map(fresh))
     }
 
-    async fn cancel(self, broker: &Broker) -> queue::Result<bool> {
-        broker.cancel_group(self).await.map(|ended| ended.is_some())
+    async fn cancel(self, services: &Services, Cancel { files }: Cancel) -> Result<Option<Response>, Problem> {
+        let (storage, broker) = (&services.storage, &services.broker);
+        let lost = match broker.cancel_group(self).await? {
+            Some(_) => None,
+            None => match outbox::read(storage, self).await? {
+                Some(Owed::Work(manifest)) if files == Flag::Yes => Some(manifest),
+                _ => return Ok(None),
+            },
+        };
+        if files == Flag::Yes {
+            erasure::order(storage, self).await?;
+            erasure::carry_out(storage, broker, self).await?;
+        }
+        match lost {
+            None => self.status(services, Page::default()).await,
+            // What the broker has lost does not come back to it now.
+            Some(manifest) => {
+                let mut document = of_manifest(&manifest, JobState::Cancelled);
+                tell_of_files(services, self, &mut document).await?;
+                Ok(Some(fresh(document)))
+            }
+        }
     }
 
     async fn retry(self, services: &Services) -> Result<Submitted, submission::Error> {
@@ -90,13 +130,18 @@ impl Subject for GroupId {
 impl Subject for JobId {
     const NAME: &str = "job";
     type Query = NoQuery;
+    type Cancel = NoQuery;
 
     async fn status(self, services: &Services, _: NoQuery) -> Result<Option<Response>, Problem> {
-        Ok(services.broker.job(self).await?.map(|job| fresh(of_job(&job))))
+        let Some(job) = services.broker.job(self).await? else { return Ok(None) };
+        Ok(Some(fresh(of_job(services, &job).await?)))
     }
 
-    async fn cancel(self, broker: &Broker) -> queue::Result<bool> {
-        broker.cancel_job(self).await.map(|state| state.is_some())
+    async fn cancel(self, services: &Services, _: NoQuery) -> Result<Option<Response>, Problem> {
+        match services.broker.cancel_job(self).await? {
+            Some(_) => self.status(services, NoQuery {}).await,
+            None => Ok(None),
+        }
     }
 
     async fn retry(self, services: &Services) -> Result<Submitted, submission::Error> {
@@ -104,11 +149,62 @@ impl Subject for JobId {
     }
 }
 
-fn unknown<S: Subject>(id: &str) -> Problem {
+/// A group's status with its results from an index on; none where it is unknown.
+pub(super) async fn document(services: &Services, id: GroupId, from: u32) -> Result<Option<Value>, Problem> {
+    // One more, to know whether there is another page.
+    if let Some((group, results)) = services.broker.group_with_results(id, from, PAGE + 1).await? {
+        return of_group(services, group, results).await.map(Some);
+    }
+    // What the broker has lost is on its way back to it: its client has no cause for alarm.
+    match outbox::read(&services.storage, id).await? {
+        Some(Owed::Work(manifest)) => Ok(Some(of_manifest(&manifest, JobState::Waiting))),
+        _ => Ok(None),
+    }
+}
+
+/// A group by its counters alone.
+pub(super) struct Standing {
+    pub(super) document: Value,
+    pub(super) finished: bool,
+    pub(super) meta: Meta,
+}
+
+impl Standing {
+    pub(super) fn of(group: &Group) -> Self {
+        let meta = serde_json::from_slice(&group.meta).unwrap_or_default();
+        let counts = Counts::of(group, &meta);
+        let mut document = counts.document(&group.id, group.created_at, group.finished_at);
+        document["links"] = links(group.id);
+        Self { document, finished: counts.open == 0, meta }
+    }
+
+    /// All its jobs in one state.
+    fn of_manifest(manifest: &Manifest, state: JobState) -> Self {
+        let total = manifest.total() as u32;
+        let (open, cancelled) = if state == JobState::Cancelled { (0, total) } else { (total, 0) };
+        let counts = Counts { total, open, succeeded: 0, failed: 0, cancelled };
+        let mut document = counts.document(&manifest.group, manifest.created_at, None);
+        document["links"] = links(manifest.group);
+        Self { document, finished: open == 0, meta: manifest.meta.clone() }
+    }
+}
+
+/// Where a group stands; none where it is unknown.
+pub(super) async fn standing(services: &Services, id: GroupId) -> Result<Option<Standing>, Problem> {
+    if let Some(group) = services.broker.group(id).await? {
+        return Ok(Some(Standing::of(&group)));
+    }
+    match outbox::read(&services.storage, id).await? {
+        Some(Owed::Work(manifest)) => Ok(Some(Standing::of_manifest(&manifest, JobState::Waiting))),
+        _ => Ok(None),
+    }
+}
+
+pub(super) fn unknown<S: Subject>(id: &str) -> Problem {
     Problem::not_found(format!("There is no {} `{id}`.", S::NAME))
 }
 
-fn parsed<S: Subject>(id: &str) -> Result<S, Problem> {
+pub(super) fn parsed<S: Subject>(id: &str) -> Result<S, Problem> {
     id.parse().map_err(|_| unknown::<S>(id))
 }
 
@@ -136,17 +232,15 @@ pub(super) async fn status<S: Subject>(
     parsed::<S>(&id)?.status(&services, asked).await?.ok_or_else(|| unknown::<S>(&id))
 }
 
-/// Cancels what has not ended. Answers with the status, in which pictures that were at work may still be open.
+/// Cancels what has not ended, and erases a group's files where that is asked for. Answers with the status, in which
+/// pictures that were at work may still be open.
 pub(super) async fn cancel<S: Subject>(
     State(services): State<Arc<Services>>,
     UrlPath(id): UrlPath<String>,
-    nothing: Asked<NoQuery>,
+    asked: Asked<S::Cancel>,
 ) -> Result<Response, Problem> {
-    query(nothing)?;
-    let subject = parsed::<S>(&id)?;
-    let known = subject.cancel(&services.broker).await?;
-    let status = if known { subject.status(&services, S::Query::default()).await? } else { None };
-    status.ok_or_else(|| unknown::<S>(&id))
+    let asked = query(asked)?;
+    parsed::<S>(&id)?.cancel(&services, asked).await?.ok_or_else(|| unknown::<S>(&id))
 }
 
 /// Tries what has failed or was cancelled again, as a group of its own.
@@ -161,7 +255,10 @@ pub(super) async fn retry<S: Subject>(
 
 /// The answer to a submission.
 pub(super) fn accepted(submitted: &Submitted) -> Response {
-    let links = links(submitted.group);
+    let mut links = links(submitted.group);
+    if let Some(then) = submitted.then {
+        links["then"] = format!("/api/task_status/{then}").into();
+    }
     let location = links["self"].as_str().unwrap_or_default().to_owned();
     let body = json!({
         "status": "processing",
@@ -173,13 +270,21 @@ pub(super) fn accepted(submitted: &Submitted) -> Response {
     (StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(body)).into_response()
 }
 
-fn of_manifest(manifest: &Manifest) -> Value {
-    let total = manifest.jobs.len() as u32;
-    let counts = Counts { total, open: total, succeeded: 0, failed: 0, cancelled: 0 };
-    let mut document = counts.document(&manifest.group, manifest.created_at, None);
-    document["result"] = json!([]);
-    document["links"] = links(manifest.group);
-    with_meta(document, &manifest.meta)
+/// All its jobs in one state.
+fn of_manifest(manifest: &Manifest, state: JobState) -> Value {
+    let Standing { document, meta, .. } = Standing::of_manifest(manifest, state);
+    with_meta(with_results(document, json!([])), &meta)
+}
+
+/// `links` and what follows them stand last.
+fn with_results(mut document: Value, results: Value) -> Value {
+    let links = document["links"].take();
+    document["result"] = results;
+    if let Value::Object(fields) = &mut document {
+        fields.shift_remove("links");
+    }
+    document["links"] = links;
+    document
 }
 
 fn with_meta(mut document: Value, meta: &Meta) -> Value {
@@ -187,17 +292,31 @@ fn with_meta(mut document: Value, meta: &Meta) -> Value {
     if let Some(first) = meta.retry_of {
         document["retry_of"] = json!(first);
     }
+    if let Some(first) = meta.follows {
+        document["follows"] = json!(first);
+    }
+    if let Some(then) = meta.then {
+        document["then"] = json!({"on": then.on, "task_id": then.group});
+        document["links"]["then"] = format!("/api/task_status/{}", then.group).into();
+    }
     document
 }
 
 /// A document that changes from one look to the next.
-fn fresh(document: Value) -> Response {
+pub(super) fn fresh(document: Value) -> Response {
     ([(header::CACHE_CONTROL, "no-store")], Json(document)).into_response()
 }
 
 pub(super) fn links(group: GroupId) -> Value {
-    json!({"self": format!("/api/task_status/{group}")})
+    json!({"self": format!("/api/task_status/{group}"), "events": format!("/api/groups/{group}/events")})
 }
+
+pub(super) fn job_links(job: &Job) -> Value {
+    json!({"self": format!("/api/task_status/{}", job.id), "group": format!("/api/task_status/{}", job.group)})
+}
+
+/// What a `status` may be.
+pub(super) const STATUSES: [&str; 4] = ["processing", "completed", "failed", "cancelled"];
 
 /// How many jobs stand where.
 #[derive(Clone, Copy)]
@@ -210,6 +329,16 @@ struct Counts {
 }
 
 impl Counts {
+    fn of(group: &Group, meta: &Meta) -> Self {
+        let Group { mut total, pending, succeeded, failed, cancelled, sealed, .. } = *group;
+        // Before it is sealed, a group is open even when all jobs so far have ended.
+        let open = if sealed { pending } else { pending.max(1) };
+        if let (false, Some(listed)) = (sealed, meta.listed) {
+            total = total.max(listed);
+        }
+        Self { total, open, succeeded, failed, cancelled }
+    }
+
     /// Any open job: `processing`; else any cancelled: `cancelled`; else none succeeded: `failed`; else `completed`.
     fn status(self) -> &'static str {
         match self {
@@ -238,25 +367,35 @@ impl Counts {
 }
 
 /// The document of a group with a page of its results, and one more where there is another page.
-async fn of_group(broker: &Broker, group: Group, mut results: Vec<GroupResult>) -> Result<Value, Problem> {
-    let Group { total, pending, succeeded, failed, cancelled, .. } = group;
-    // Before it is sealed, a group is open even when all jobs so far have ended.
-    let open = if group.sealed { pending } else { pending.max(1) };
-    let counts = Counts { total, open, succeeded, failed, cancelled };
-    let mut document = counts.document(&group.id, group.created_at, group.finished_at);
+async fn of_group(services: &Services, group: Group, mut results: Vec<GroupResult>) -> Result<Value, Problem> {
+    let signer = services.links.signer(&services.access);
+    let Standing { document, meta, .. } = Standing::of(&group);
     let next =
         (results.len() > PAGE).then(|| results.truncate(PAGE)).and_then(|()| results.last()).map(|last| last.index + 1);
-    let names = names_of_unnamed(broker, &results).await?;
-    document["result"] = results.iter().map(|result| entry(group.id, result, &names)).collect();
-    document["links"] = links(group.id);
+    let names = names_of_unnamed(&services.broker, &results).await?;
+    let results = results.iter().map(|result| entry(group.id, result, &names, &signer)).collect();
+    let mut document = with_results(document, results);
+    document["links"]["archive"] = signer.link(format!("/api/groups/{}/archive", group.id)).into();
+    tell_of_files(services, group.id, &mut document).await?;
     if let Some(next) = next {
         document["links"]["next"] = format!("/api/task_status/{}?from={next}", group.id).into();
     }
-    let meta: Meta = serde_json::from_slice(&group.meta).unwrap_or_default();
     Ok(with_meta(document, &meta))
 }
 
-fn of_job(job: &Job) -> Value {
+/// Says so where a group's files were erased: the paths lead nowhere then.
+async fn tell_of_files(services: &Services, group: GroupId, document: &mut Value) -> Result<(), Problem> {
+    if let Some(stands) = erasure::stands(&services.storage, group).await? {
+        let told = match stands {
+            erasure::Stands::Ordered => "erasing",
+            erasure::Stands::Done => "erased",
+        };
+        document["files"] = told.into();
+    }
+    Ok(())
+}
+
+async fn of_job(services: &Services, job: &Job) -> Result<Value, Problem> {
     let one = |state| u32::from(job.state == state);
     let counts = Counts {
         total: 1,
@@ -276,20 +415,25 @@ fn of_job(job: &Job) -> Value {
             result: job.result.clone().unwrap_or_default(),
         };
         let names = image_of(job).into_iter().map(|image| (job.id, image)).collect();
-        json!([entry(job.group, &result, &names)])
+        json!([entry(job.group, &result, &names, &services.links.signer(&services.access))])
     } else {
         json!([])
     };
-    document["links"] =
-        json!({"self": format!("/api/task_status/{}", job.id), "group": format!("/api/task_status/{}", job.group)});
+    document["links"] = job_links(job);
     if let Some(first) = job.retry_of {
         document["retry_of"] = json!(first);
     }
-    document
+    tell_of_files(services, job.group, &mut document).await?;
+    Ok(document)
 }
 
 /// One finished picture, with its paths on this server.
-fn entry(group: GroupId, result: &GroupResult, names: &HashMap<JobId, String>) -> Value {
+pub(super) fn entry(
+    group: GroupId,
+    result: &GroupResult,
+    names: &HashMap<JobId, String>,
+    signer: &Signer<'_>,
+) -> Value {
     let known: Option<ImageResult> = serde_json::from_slice(&result.result).ok();
     let image = known.as_ref().and_then(|known| known.image.as_deref()).or(names.get(&result.job).map(String::as_str));
     let mut entry = json!({"success": result.state == JobState::Succeeded, "job_id": result.job, "image": image});
@@ -307,7 +451,7 @@ fn entry(group: GroupId, result: &GroupResult, names: &HashMap<JobId, String>) -
         entry["error"] = json!({"code": error.code, "detail": error.detail, "retryable": error.retryable});
         return entry;
     }
-    let path = |file: &str| format!("/files/{group}/{}/{}/{file}", result.job, known.run);
+    let path = |file: &str| signer.link(format!("/files/{group}/{}/{}/{file}", result.job, known.run));
     let (paths, outputs): (Vec<Value>, Vec<Value>) = known
         .outputs
         .iter()
@@ -341,7 +485,10 @@ fn entry(group: GroupId, result: &GroupResult, names: &HashMap<JobId, String>) -
 }
 
 /// The pictures' names where the broker itself ended a job, and so the result does not have it.
-async fn names_of_unnamed(broker: &Broker, results: &[GroupResult]) -> Result<HashMap<JobId, String>, Problem> {
+pub(super) async fn names_of_unnamed(
+    broker: &Broker,
+    results: &[GroupResult],
+) -> queue::Result<HashMap<JobId, String>> {
     let mut names = HashMap::new();
     for result in results {
         let has_name = serde_json::from_slice::<ImageResult>(&result.result).is_ok_and(|known| known.image.is_some());
@@ -352,11 +499,9 @@ async fn names_of_unnamed(broker: &Broker, results: &[GroupResult]) -> Result<Ha
     Ok(names)
 }
 
-fn image_of(job: &Job) -> Option<String> {
-    match serde_json::from_slice(&job.payload).ok()? {
-        Payload::ImageProcess(request) => Some(request.image),
-        Payload::StorageSweep(_) | Payload::OutboxSweep(_) => None,
-    }
+pub(super) fn image_of(job: &Job) -> Option<String> {
+    let payload: Payload = serde_json::from_slice(&job.payload).ok()?;
+    payload.picture().map(|picture| picture.image.clone())
 }
 
 #[cfg(test)]

@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 
 use super::{Problem, Services};
 use crate::metrics::{DepthLabels, QueueLabels};
-use crate::queue::Index;
+use crate::queue::{self, Broker, Index};
 
 /// Dead letters are counted by listing them, so not without end.
-const DEAD_COUNTED: usize = 1_000;
+pub(super) const DEAD_COUNTED: usize = 1_000;
 
 /// The process runs; nothing else is asked.
 pub(super) async fn alive() -> Json<Value> {
@@ -44,6 +44,11 @@ pub(super) async fn takes_work(services: &Services) -> Result<(), Problem> {
     Err(Problem::unavailable("storage-full", detail, 60))
 }
 
+/// At most [`DEAD_COUNTED`].
+pub(super) async fn dead_letters(broker: &Broker) -> queue::Result<usize> {
+    broker.list(Index::Dead, 0, DEAD_COUNTED).await.map(|dead| dead.len())
+}
+
 pub(super) async fn metrics(State(services): State<Arc<Services>>) -> Result<Response, Problem> {
     let metrics = &services.metrics;
     metrics.disk_free.set(services.storage.free_share()?);
@@ -51,10 +56,9 @@ pub(super) async fn metrics(State(services): State<Arc<Services>>) -> Result<Res
     metrics.jobs.clear();
     metrics.queue_paused.clear();
     let broker = &services.broker;
-    let (depths, workers, dead) =
-        tokio::join!(broker.depths(), broker.workers(), broker.list(Index::Dead, 0, DEAD_COUNTED));
+    let (depths, workers, dead) = tokio::join!(broker.depths(), broker.workers(), dead_letters(broker));
     metrics.workers.set(workers.map_or(f64::NAN, |workers| workers.len() as f64));
-    metrics.dead_letters.set(dead.map_or(f64::NAN, |dead| dead.len() as f64));
+    metrics.dead_letters.set(dead.map_or(f64::NAN, |dead| dead as f64));
     for depth in depths.unwrap_or_default() {
         let queue = QueueLabels { queue: depth.queue.clone() };
         metrics.queue_paused.get_or_create(&queue).set(depth.paused.into());

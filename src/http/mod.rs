@@ -4,30 +4,46 @@
 //! `application/problem+json` document.
 
 mod access;
+mod archive;
+mod conditional;
 mod disposition;
 mod docs;
+mod events;
 mod examples;
 mod files;
 mod form;
 mod groups;
 mod health;
 mod linger;
+mod links;
+mod listen;
+mod lists;
+mod manners;
+mod nulls;
 mod openapi;
+mod openapi_sources;
+mod openapi_watching;
+mod pace;
 mod problem;
+mod query;
+mod queues;
+mod sources;
+mod stats;
 mod uploads;
+mod workers;
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::HeaderName;
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
+use jiff::Timestamp;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
-use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::trace::TraceLayer;
 use tracing::info_span;
 
@@ -36,8 +52,12 @@ use crate::job::{GroupId, JobId};
 use crate::metrics::{Metrics, RequestLabels, RouteLabels};
 use crate::queue::Broker;
 use crate::storage::Storage;
+use crate::submission::Places;
 
 pub use access::Access;
+pub use events::Feed;
+pub use links::Links;
+pub use listen::serve;
 pub use openapi::document as openapi;
 use problem::{Problem, UrlPath};
 
@@ -47,8 +67,36 @@ pub struct Services {
     pub storage: Storage,
     pub limits: config::Limits,
     pub queue: config::Queue,
+    pub retention: config::Retention,
+    pub presets: config::Presets,
+    pub sources: Places,
     pub access: Access,
+    pub links: Links,
     pub metrics: Metrics,
+    pub feed: Feed,
+    pub started_at: Timestamp,
+}
+
+#[cfg(test)]
+impl Services {
+    /// With the default settings and a store in `home`.
+    fn of_a_test(broker: Broker, home: &std::path::Path) -> Self {
+        let config = config::Config::load(None, vec![]).expect("the defaults are valid");
+        Self {
+            feed: Feed::new(broker.clone(), tokio_util::sync::CancellationToken::new()),
+            broker,
+            storage: Storage::local(home).expect("the folder is there"),
+            presets: config.presets().expect("the defaults are valid"),
+            limits: config.limits,
+            queue: config.queue,
+            retention: config.retention,
+            sources: Places::default(),
+            access: Access::new(&[]),
+            links: Links::new(&[7; 32], config.server.link_lifetime),
+            metrics: Metrics::default(),
+            started_at: Timestamp::now(),
+        }
+    }
 }
 
 type Shared = State<Arc<Services>>;
@@ -58,10 +106,25 @@ pub fn router(services: Services) -> Router {
     let guarded = Router::new()
         .route("/api/upload", post(uploads::upload))
         .route("/api/task_status/{id}", get(groups::task_status))
+        .route("/api/groups", get(lists::groups).post(sources::create))
+        .route("/api/presets", get(sources::presets))
         .route("/api/groups/{id}", get(groups::status::<GroupId>).delete(groups::cancel::<GroupId>))
+        .route("/api/groups/{id}/archive", get(archive::archive))
         .route("/api/groups/{id}/retry", post(groups::retry::<GroupId>))
         .route("/api/jobs/{id}", get(groups::status::<JobId>).delete(groups::cancel::<JobId>))
         .route("/api/jobs/{id}/retry", post(groups::retry::<JobId>))
+        .route("/api/groups/{id}/events", get(events::of_group))
+        .route("/api/jobs", get(lists::jobs))
+        .route("/api/queues", get(queues::queues))
+        .route("/api/queues/{queue}/pause", post(queues::pause))
+        .route("/api/queues/{queue}/resume", post(queues::resume))
+        .route("/api/queues/{queue}/jobs", delete(queues::purge))
+        .route("/api/workers", get(workers::workers))
+        .route("/api/workers/{session}/shutdown", post(workers::shutdown))
+        .route("/api/workers/{session}/grow", post(workers::grow))
+        .route("/api/workers/{session}/shrink", post(workers::shrink))
+        .route("/api/events", get(events::of_everything))
+        .route("/api/stats", get(stats::stats))
         .route("/files/{group}/{job}/{run}/{file}", get(files::file))
         .route("/metrics", get(health::metrics))
         .route_layer(middleware::from_fn_with_state(services.clone(), access::guard));
@@ -81,7 +144,8 @@ pub fn router(services: Services) -> Router {
         .layer(DefaultBodyLimit::disable())
         .layer(middleware::from_fn(linger::linger))
         .layer(CatchPanicLayer::custom(problem::panicked))
-        .layer(nosniff())
+        .layer(manners::compression())
+        .layer(middleware::from_fn(manners::dress))
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(TraceLayer::new_for_http().make_span_with(|request: &Request| {
             let id = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
@@ -92,10 +156,6 @@ pub fn router(services: Services) -> Router {
 }
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-fn nosniff() -> SetResponseHeaderLayer<HeaderValue> {
-    SetResponseHeaderLayer::overriding(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))
-}
 
 async fn measure(State(services): Shared, request: Request, next: Next) -> Response {
     // Unknown paths share one label, or anyone could fill the registry.

@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use serde_json::{Map, Value, json};
 
-use super::{Shared, examples};
+use super::{Shared, examples, nulls, openapi_sources, openapi_watching};
 use crate::config;
 use crate::imaging::{Format, operation};
 
@@ -27,9 +27,12 @@ pub fn document(limits: &config::Limits, queue: &config::Queue) -> Value {
                 `application/problem+json` document whose `code` stays the same; unknown parameters and fields are \
                 errors.",
         },
-        "paths": paths(limits),
+        "paths": joined(joined(paths(limits), openapi_sources::paths()), openapi_watching::paths()),
         "components": {
-            "schemas": schemas(limits, queue),
+            "schemas": joined(
+                joined(schemas(limits), openapi_sources::schemas(limits, queue)),
+                openapi_watching::schemas(),
+            ),
             "responses": responses(),
             "parameters": parameters(),
             "securitySchemes": {
@@ -44,49 +47,27 @@ pub fn document(limits: &config::Limits, queue: &config::Queue) -> Value {
         "tags": [
             {"name": "pictures", "description": "What front ends use."},
             {"name": "work", "description": "Groups and jobs by their ids."},
+            {"name": "watching", "description": "Lists, numbers and live events."},
+            {"name": "steering", "description": "Orders to queues and workers."},
             {"name": "operations", "description": "What operators' tools ask."},
             {"name": "documentation", "description": "What people and their tools read."},
         ],
     });
-    let schemas = &mut document["components"]["schemas"];
-    nulls_are_left_out(&mut schemas["Options"]);
-    each_entry(&mut schemas["Operations"]);
+    nulls::allow(&mut document["components"]["schemas"]);
     examples::add(&mut document);
     document
 }
 
-/// The entries of a list of operations, and those of the lists in them.
-fn each_entry(operations: &mut Value) {
-    for entry in operations["items"]["oneOf"].as_array_mut().into_iter().flatten() {
-        nulls_are_left_out(entry);
-        if entry["properties"]["operations"]["items"]["oneOf"].is_array() {
-            each_entry(&mut entry["properties"]["operations"]);
+fn joined(mut all: Value, more: Value) -> Value {
+    let Value::Object(more) = more else { return all };
+    for (name, described) in more {
+        match (&mut all[name.as_str()], described) {
+            // A path that both know, with methods of each.
+            (Value::Object(known), Value::Object(further)) => known.extend(further),
+            (unknown, described) => *unknown = described,
         }
     }
-}
-
-/// Optional fields may be `null`, which is the same as leaving them out.
-fn nulls_are_left_out(object: &mut Value) {
-    let required = object["required"].clone();
-    let is_optional = |name: &str| !required.as_array().is_some_and(|names| names.iter().any(|one| one == name));
-    let fields = object["properties"].as_object_mut().into_iter().flatten();
-    fields.filter(|(name, _)| is_optional(name)).for_each(|(_, schema)| nullable(schema));
-}
-
-fn nullable(schema: &mut Value) {
-    if let Some(kind @ Value::String(_)) = schema.get_mut("type") {
-        *kind = json!([kind.take(), "null"]);
-    }
-    if let Some(values) = schema.get_mut("enum").and_then(Value::as_array_mut) {
-        values.push(Value::Null);
-    }
-    if let Some(schemas) = ["oneOf", "anyOf"]
-        .into_iter()
-        .find(|name| schema.get(name).is_some())
-        .and_then(|name| schema[name].as_array_mut())
-    {
-        schemas.push(json!({"type": "null"}));
-    }
+    all
 }
 
 fn paths(limits: &config::Limits) -> Value {
@@ -110,7 +91,7 @@ fn paths(limits: &config::Limits) -> Value {
                 "headers": {"Location": {"schema": {"type": "string"}, "description": "The status's path."}},
                 "content": content("Submitted"),
             })),
-            problems: &["400", "409", "413", "415", "422", "503"],
+            problems: &["400", "408", "409", "413", "415", "422", "503"],
         }.described()},
         "/api/task_status/{id}": {"get": Operation {
             id: "taskStatus",
@@ -137,13 +118,35 @@ fn paths(limits: &config::Limits) -> Value {
                 id: "cancelGroup",
                 tag: "work",
                 about: "Cancel what has not ended.",
-                more: "Pictures that are being made end as soon as they can; finished ones stay.",
-                parameters: group(),
+                more: "Pictures that are being made end as soon as they can; finished ones stay. With `files`, \
+                    originals and outputs are erased too: at once where the group has ended, or as soon as it has; \
+                    `files` in the answer says which. Nobody is given them from now on.",
+                parameters: [group(), vec![flag("files", "Erase the group's files.")]].concat(),
                 body: None,
                 success: ("200", status("The status, in which pictures that were at work may still be open.")),
                 problems: &["400", "404", "503"],
             }.described(),
         },
+        "/api/groups/{group}/archive": {"get": Operation {
+            id: "archive",
+            tag: "pictures",
+            about: "All outputs of a group as one zip, streamed while it is made.",
+            more: "Files are called `<image stem>-<index>-<type>.<ext>`; `results.json`, the last one, has what the \
+                status says of each picture, and as `file` of each output its name in the archive. Should a file be \
+                missing midway, the answer breaks off.",
+            parameters: [
+                group(),
+                vec![flag("partial", "What there is so far, of a group that has not ended.")],
+                signed(),
+            ].concat(),
+            body: None,
+            success: ("200", json!({
+                "description": "The archive.",
+                "headers": {"Content-Disposition": {"schema": {"type": "string"}}},
+                "content": {"application/zip": {}},
+            })),
+            problems: &["400", "404", "409", "410", "503"],
+        }.described()},
         "/api/groups/{group}/retry": {"post": retry("retryGroup", group())},
         "/api/jobs/{job}": {
             "get": Operation {
@@ -172,25 +175,30 @@ fn paths(limits: &config::Limits) -> Value {
             id: "file",
             tag: "pictures",
             about: "An output, by the path that the status tells.",
-            more: "What lies at a path never changes.",
-            parameters: vec![
+            more: "What lies at a path never changes. Preconditions, and a single range, are honoured as RFC 9110 \
+                says.",
+            parameters: [vec![
                 parameter("group"),
                 parameter("job"),
                 in_path("run", "The run of the job that wrote it.", json!({"type": "string"})),
                 in_path("file", "Its name.", json!({"type": "string"})),
-            ],
+                flag("download", "Have browsers save it rather than show it."),
+            ], signed()].concat(),
             body: None,
             success: ("200", json!({
                 "description": "The picture.",
                 "headers": {
                     "ETag": {"schema": {"type": "string"}},
+                    "Last-Modified": {"schema": {"type": "string"}},
+                    "Accept-Ranges": {"schema": {"const": "bytes"}},
+                    "Content-Disposition": {"schema": {"type": "string"}},
                     "Cache-Control": {"schema": {"type": "string"}},
                 },
                 "content": Format::ALL.iter().filter(|format| format.is_writable()).map(|format| {
                     (format.media_type().to_owned(), json!({}))
                 }).collect::<Map<_, _>>(),
             })),
-            problems: &["304", "404"],
+            problems: &["206", "304", "400", "404", "410", "412", "416"],
         }.described()},
         "/metrics": {"get": plain("metrics", "Metrics in OpenMetrics' text format.",
             "application/openmetrics-text", &["503"])},
@@ -218,20 +226,20 @@ fn paths(limits: &config::Limits) -> Value {
 }
 
 /// One method of a path.
-struct Operation {
-    id: &'static str,
-    tag: &'static str,
-    about: &'static str,
-    more: &'static str,
-    parameters: Vec<Value>,
-    body: Option<Value>,
-    success: (&'static str, Value),
+pub(super) struct Operation {
+    pub(super) id: &'static str,
+    pub(super) tag: &'static str,
+    pub(super) about: &'static str,
+    pub(super) more: &'static str,
+    pub(super) parameters: Vec<Value>,
+    pub(super) body: Option<Value>,
+    pub(super) success: (&'static str, Value),
     /// The statuses of `components.responses` beside 401 and 403, which all guarded ones have, and 500.
-    problems: &'static [&'static str],
+    pub(super) problems: &'static [&'static str],
 }
 
 impl Operation {
-    fn described(self) -> Value {
+    pub(super) fn described(self) -> Value {
         let mut responses = Map::from_iter([(self.success.0.to_owned(), self.success.1)]);
         for status in self.problems.iter().chain(&["401", "403", "500"]) {
             responses.insert((*status).into(), json!({"$ref": format!("#/components/responses/{status}")}));
@@ -318,7 +326,7 @@ fn upload_form(limits: &config::Limits) -> Value {
                             limits.max_file_bytes, limits.max_request_bytes
                         ),
                     },
-                    "operations": reference("Operations"),
+                    "operations": openapi_sources::operations_or_preset(),
                     "options": reference("Options"),
                 },
             },
@@ -362,41 +370,35 @@ fn responses() -> Value {
         later
     };
     json!({
-        "304": {"description": "The `If-None-Match` of the request fits."},
+        "206": {
+            "description": "The bytes that `Range` asks for.",
+            "headers": {"Content-Range": {"schema": {"type": "string"}}},
+        },
+        "304": {"description": "The client has it already, by `If-None-Match` or `If-Modified-Since`."},
         "400": problem("The request cannot be read."),
         "401": problem("No API key, or an unknown one."),
-        "403": problem("Not from this machine, and no API keys are configured."),
+        "403": problem("Not from this machine, and no API keys are configured; or a signed link that has expired or \
+            was changed."),
         "404": problem("There is no such thing."),
+        "408": problem("The upload did not come on."),
         "409": later("It is not in a state for that, or its first request is still being received."),
+        "410": problem("It was there: erased at its owner's wish, or no longer kept."),
+        "412": problem("The file is not what `If-Match` or `If-Unmodified-Since` takes it for."),
         "413": problem("More bytes or files than a limit allows."),
-        "415": problem("Not a form, or not a picture that can be read."),
+        "415": problem("Not a form, not JSON, or not a picture that can be read."),
+        "416": problem("No byte of the file is in the range."),
         "422": problem("It was understood, and is refused: the detail names the entry, the field and the limit."),
         "500": problem("Our fault; the log says what."),
         "503": later("Not at present: the queue is away or full, or the disk is."),
     })
 }
 
-fn schemas(limits: &config::Limits, queue: &config::Queue) -> Value {
+fn schemas(limits: &config::Limits) -> Value {
     let written: Vec<&str> = Format::ALL.iter().filter(|format| format.is_writable()).map(|one| one.name()).collect();
     let read: Vec<&str> = Format::ALL.iter().map(|format| format.name()).collect();
-    let count = |about: &str| json!({"type": "integer", "minimum": 0, "description": about});
-    let text = |about: &str| json!({"type": "string", "description": about});
     let color = json!({"type": "string", "pattern": "^#[0-9a-f]{6}$"});
     json!({
         "Operations": operation::schema(&limits.imaging()),
-        "Options": {
-            "type": "object",
-            "additionalProperties": false,
-            "properties": {
-                "queue": {"enum": queue.names},
-                "priority": {"type": "integer", "minimum": 1, "maximum": 10, "description": "10 first."},
-                "eta": {"type": "string", "format": "date-time", "description": "Not to be started before."},
-                "retries": {"type": "integer", "minimum": 0, "maximum": 100,
-                    "description": "Further attempts after the first."},
-                "lenient": {"type": "boolean", "default": false,
-                    "description": "Make what there is of a file cut short, with a warning, instead of refusing it."},
-            },
-        },
         "Submitted": {
             "type": "object",
             "required": ["status", "task_id", "total_images", "rejected", "links"],
@@ -430,7 +432,10 @@ fn schemas(limits: &config::Limits, queue: &config::Queue) -> Value {
             "properties": {
                 "self": text("The status."),
                 "next": text("More results."),
+                "events": text("A group's live events."),
                 "group": text("A job's group."),
+                "archive": text("All outputs of the group as a zip, once it has ended."),
+                "then": text("What follows; there once it has begun."),
             },
             "additionalProperties": false,
         },
@@ -457,7 +462,17 @@ fn schemas(limits: &config::Limits, queue: &config::Queue) -> Value {
                 "result": {"type": "array", "items": reference("Result"), "maxItems": 1000,
                     "description": "Pictures that have ended, in the upload's order."},
                 "rejected": {"type": "array", "items": reference("Rejected")},
+                "files": {"enum": ["erasing", "erased"], "description": "There where the group's files were erased, or \
+                    are about to be: no path leads anywhere."},
                 "retry_of": text("The group or job that this one tries again."),
+                "follows": text("The group whose originals these are."),
+                "then": {
+                    "type": "object",
+                    "required": ["on", "task_id"],
+                    "description": "The group that follows.",
+                    "properties": {"on": {"enum": ["success", "always"]}, "task_id": text("Its id.")},
+                    "additionalProperties": false,
+                },
                 "links": reference("Links"),
             },
             "additionalProperties": false,
@@ -472,7 +487,8 @@ fn schemas(limits: &config::Limits, queue: &config::Queue) -> Value {
                 "attempts": count(""),
                 "duration_ms": {"type": ["integer", "null"], "description": "Of the attempt that counted."},
                 "paths": {"type": "array", "items": {"type": ["string", "null"]}, "description":
-                    "The outputs' paths on this server, one an operation; null for `info`."},
+                    "The outputs' paths on this server, one an operation; null for `info`. Where API keys are \
+                    configured they are signed links, which open without a key for a while."},
                 "outputs": {"type": "array", "items": {"oneOf": [reference("Output"), reference("Info")]}},
                 "error": {
                     "type": "object",
@@ -583,19 +599,39 @@ fn schemas(limits: &config::Limits, queue: &config::Queue) -> Value {
     })
 }
 
-fn content(schema: &str) -> Value {
+pub(super) fn count(about: &str) -> Value {
+    json!({"type": "integer", "minimum": 0, "description": about})
+}
+
+pub(super) fn text(about: &str) -> Value {
+    json!({"type": "string", "description": about})
+}
+
+pub(super) fn content(schema: &str) -> Value {
     json!({"application/json": {"schema": reference(schema)}})
 }
 
-fn reference(schema: &str) -> Value {
+pub(super) fn reference(schema: &str) -> Value {
     json!({"$ref": format!("#/components/schemas/{schema}")})
 }
 
-fn parameter(name: &str) -> Value {
+pub(super) fn parameter(name: &str) -> Value {
     json!({"$ref": format!("#/components/parameters/{name}")})
 }
 
+fn flag(name: &str, about: &str) -> Value {
+    json!({"name": name, "in": "query", "description": about, "schema": {"enum": ["true", "1", "false", "0"]}})
+}
+
+/// What a signed link bears.
+fn signed() -> Vec<Value> {
+    let about = "Of a signed link, as the status has it where API keys are configured.";
+    ["expires", "signature"]
+        .map(|name| json!({"name": name, "in": "query", "description": about, "schema": {"type": "string"}}))
+        .to_vec()
+}
+
 #[allow(clippy::needless_pass_by_value, reason = "as json! makes it")]
-fn in_path(name: &str, about: &str, schema: Value) -> Value {
+pub(super) fn in_path(name: &str, about: &str, schema: Value) -> Value {
     json!({"name": name, "in": "path", "required": true, "description": about, "schema": schema})
 }

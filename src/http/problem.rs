@@ -13,7 +13,7 @@ use tracing::error;
 
 use crate::job::Failure;
 use crate::submission::{self, Rejected};
-use crate::{codes, queue, storage};
+use crate::{codes, erasure, queue, storage};
 
 /// An error answer, whose code is one of [`codes::ALL`]. `type` is `/problems/<code>`, where its page is.
 #[derive(Debug)]
@@ -46,6 +46,11 @@ impl Problem {
     pub(super) fn unavailable(code: &str, detail: impl Into<String>, retry_after_s: u32) -> Self {
         let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail);
         Self { retry_after_s: Some(retry_after_s), ..problem }
+    }
+
+    #[cfg(test)]
+    pub(super) fn code(&self) -> &str {
+        &self.code
     }
 
     /// Ours to mend: the cause goes into the log, once, and not to the client.
@@ -139,6 +144,15 @@ impl From<storage::Error> for Problem {
     }
 }
 
+impl From<erasure::Error> for Problem {
+    fn from(error: erasure::Error) -> Self {
+        match error {
+            erasure::Error::Storage(error) => error.into(),
+            erasure::Error::Queue(error) => error.into(),
+        }
+    }
+}
+
 impl From<submission::Error> for Problem {
     fn from(error: submission::Error) -> Self {
         match error {
@@ -158,6 +172,7 @@ impl From<submission::Error> for Problem {
                 Self::unprocessable("idempotency-key-reused", detail)
             }
             submission::Error::Unknown(what) => Self::not_found(format!("There is no {what}.")),
+            submission::Error::TooMany(detail) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-many-files", detail),
             submission::Error::NotRetryable(detail) => Self::new(StatusCode::CONFLICT, "not-retryable", detail),
         }
     }
@@ -181,9 +196,13 @@ pub(super) async fn no_such_route(uri: Uri) -> Problem {
     Problem::not_found(format!("There is nothing at {}.", uri.path()))
 }
 
-pub(super) async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
+/// The router adds which methods there are (`Allow`), and that is all there is to answer to OPTIONS.
+pub(super) async fn method_not_allowed(method: Method, uri: Uri) -> Response {
+    if method == Method::OPTIONS {
+        return StatusCode::NO_CONTENT.into_response();
+    }
     let detail = format!("{} does not take {method}.", uri.path());
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail)
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail).into_response()
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "the layer's signature")]

@@ -7,14 +7,14 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use futures::{StreamExt, TryStreamExt};
+use serde_json::Value;
 
 use super::access::Caller;
 use super::form::{Field, Form, unreadable};
 use super::groups::accepted;
 use super::health::takes_work;
 use super::{Problem, Services};
-use crate::imaging::{Operation, operation};
-use crate::submission::{Options, Submission};
+use crate::submission::{Asked, Rules, Submission};
 
 /// With the caller's name before it, a key stays within what the broker takes.
 pub(super) const MOST_KEY_CHARS: usize = 200;
@@ -31,22 +31,16 @@ pub(super) async fn upload(
     }
     let asked = receive(&services, request, &mut submission).await;
     services.metrics.images_rejected.inc_by(submission.rejected().len() as u64);
-    let Asked { operations, options } = match asked {
+    let asked = match asked {
         Ok(asked) => asked,
         Err(problem) => {
             submission.unreserve().await;
             return Err(problem);
         }
     };
-    let submitted = submission.enqueue(&services.broker, &operations, &options, &services.queue).await?;
+    let submitted = submission.enqueue(&services.broker, &asked, &services.queue).await?;
     services.metrics.images_accepted.inc_by(submitted.images as u64);
     Ok(accepted(&submitted))
-}
-
-/// What is to be done with the pictures.
-struct Asked {
-    operations: Vec<Operation>,
-    options: Options,
 }
 
 /// Reads the form; its pictures go to the submission.
@@ -54,16 +48,9 @@ async fn receive(services: &Services, request: Request, submission: &mut Submiss
     let boundary = boundary(request.headers())?;
     let form = Form::new(request.into_body(), boundary, services.limits.max_request_bytes);
     let Fields { operations, options } = read(services, form, submission).await?;
-    let operations = match operations {
-        None => operation::defaults(),
-        Some(json) => operation::parse(&json, &services.limits.imaging())
-            .map_err(|error| Problem::unprocessable(error.code.as_str(), error.detail))?,
-    };
-    let options = match options {
-        None => Options::default(),
-        Some(json) => Options::parse(&json, &services.queue.names)
-            .map_err(|detail| Problem::unprocessable("invalid-options", detail))?,
-    };
+    let operations = operations.map(|json| parsed(&json, "operations", "invalid-operation")).transpose()?;
+    let options = options.map(|json| parsed(&json, "options", "invalid-options")).transpose()?;
+    let asked = asked(services, operations.as_ref(), options.as_ref())?;
     if submission.received() == 0 {
         let detail = "The form has no picture: send at least one file in the field `images`.";
         return Err(Problem::bad_request("no-images", detail));
@@ -71,11 +58,27 @@ async fn receive(services: &Services, request: Request, submission: &mut Submiss
     if submission.received() == submission.rejected().len() {
         return Err(Problem::all_rejected(submission.rejected()));
     }
-    Ok(Asked { operations, options })
+    Ok(asked)
+}
+
+fn parsed(json: &str, name: &str, code: &str) -> Result<Value, Problem> {
+    serde_json::from_str(json).map_err(|error| Problem::unprocessable(code, format!("{name}: not valid JSON: {error}")))
+}
+
+/// What is to be done, by a request's operations and options.
+pub(super) fn asked(
+    services: &Services,
+    operations: Option<&Value>,
+    options: Option<&Value>,
+) -> Result<Asked, Problem> {
+    let Services { queue, retention, presets, limits, .. } = services;
+    let limits = limits.imaging();
+    let rules = Rules { queues: &queue.names, retention, presets, limits: &limits };
+    Asked::parse(operations, options, rules).map_err(|(code, detail)| Problem::unprocessable(code, detail))
 }
 
 /// The request's key, under the caller's name: two callers' keys never meet.
-fn idempotency_key(headers: &HeaderMap, Caller(caller): &Caller) -> Result<Option<String>, Problem> {
+pub(super) fn idempotency_key(headers: &HeaderMap, Caller(caller): &Caller) -> Result<Option<String>, Problem> {
     let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
     let visible = |key: &&str| key.bytes().all(|byte| byte.is_ascii_graphic());
     let visible = key.to_str().ok().filter(visible).filter(|key| (1..=MOST_KEY_CHARS).contains(&key.len()));

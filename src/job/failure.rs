@@ -25,6 +25,14 @@ impl Failure {
         codes::hold(code, None);
         Self { code: code.into(), detail: detail.into(), retryable: true }
     }
+
+    /// What went wrong by what a job was last settled with: the result of one that has failed, the reason of one that
+    /// waits for a retry.
+    pub fn told_by(settled: &[u8]) -> Option<Self> {
+        let mut told: serde_json::Value = serde_json::from_slice(settled).ok()?;
+        let failure = told.get_mut("error").map(serde_json::Value::take).unwrap_or(told);
+        serde_json::from_value(failure).ok()
+    }
 }
 
 impl From<imaging::Error> for Failure {

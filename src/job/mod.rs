@@ -5,12 +5,16 @@
 
 mod failure;
 mod id;
+pub(crate) mod path;
 mod payload;
 mod result;
 mod state;
 
 pub use failure::Failure;
 pub use id::{GroupId, JobId};
-pub use payload::{Class, ImageProcess, OutboxSweep, Payload, Source, StorageSweep};
+pub use payload::{
+    Class, GroupFollow, ImageProcess, Keep, Origin, OutboxSweep, Payload, Source, SourceFetch, SourceScan,
+    StorageSweep, Terms,
+};
 pub use result::{Answer, ImageResult, Output, OutputFile};
 pub use state::State;

@@ -2,7 +2,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use url::Url;
 
+use super::GroupId;
 use crate::imaging::Operation;
 
 /// What a job is to do. Closed: the `match` over it is the registry of kinds.
@@ -11,6 +13,12 @@ use crate::imaging::Operation;
 pub enum Payload {
     #[serde(rename = "image.process")]
     ImageProcess(ImageProcess),
+    #[serde(rename = "source.fetch")]
+    SourceFetch(SourceFetch),
+    #[serde(rename = "source.scan")]
+    SourceScan(SourceScan),
+    #[serde(rename = "group.follow")]
+    GroupFollow(GroupFollow),
     #[serde(rename = "storage.sweep")]
     StorageSweep(StorageSweep),
     #[serde(rename = "outbox.sweep")]
@@ -53,7 +61,84 @@ pub enum Source {
     /// A key of the store.
     Stored(String),
     /// A file beside the worker; only `pixmill batch` without a server makes these.
-    File(PathBuf),
+    File(#[serde(with = "super::path")] PathBuf),
+    /// A key below `sources.folder`.
+    Shared(String),
+}
+
+/// The first stage of a picture that is not in the store or has not been looked at: it is fetched where it must be, and
+/// probed; the job then goes on as its `image.process`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SourceFetch {
+    pub from: Origin,
+    /// Its source is where the picture will lie.
+    pub picture: ImageProcess,
+    /// The next stage's.
+    pub queue: String,
+}
+
+/// Where a picture comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    Url(Url),
+    /// The picture's own source, as it lies there.
+    InPlace,
+}
+
+/// Hands the pictures of a long list to the broker, chunk by chunk; the list is in the group's manifest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceScan {
+    pub group: GroupId,
+}
+
+/// Makes a new group of the originals of one that has finished.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GroupFollow {
+    pub of: GroupId,
+    /// The new one's id.
+    pub group: GroupId,
+    pub terms: Terms,
+    #[serde(default, skip_serializing_if = "Keep::is_empty")]
+    pub keep: Keep,
+}
+
+/// What becomes of each picture of a submission.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Terms {
+    pub operations: Vec<Operation>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lenient: bool,
+    /// Where it is processed.
+    pub queue: String,
+    /// Where it is fetched.
+    pub fetch_queue: String,
+    pub priority: u8,
+    pub max_attempts: u32,
+}
+
+/// How long a submission's things are kept from the end of its group, where not as the settings say.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Keep {
+    #[serde(default, with = "duration", skip_serializing_if = "Option::is_none")]
+    pub records: Option<Duration>,
+    /// They go with the record at the latest.
+    #[serde(default, with = "duration", skip_serializing_if = "Option::is_none")]
+    pub originals: Option<Duration>,
+    #[serde(default, with = "duration", skip_serializing_if = "Option::is_none")]
+    pub outputs: Option<Duration>,
+}
+
+impl Keep {
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+mod duration {
+    //! Durations as people write them: `36h`, `90m`.
+    pub(super) use jiff::fmt::serde::unsigned_duration::friendly::compact::optional::{deserialize, serialize};
 }
 
 /// How long things are kept from the end of their group; zero: for ever.
@@ -93,6 +178,9 @@ impl Payload {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::ImageProcess(_) => "image.process",
+            Self::SourceFetch(_) => "source.fetch",
+            Self::SourceScan(_) => "source.scan",
+            Self::GroupFollow(_) => "group.follow",
             Self::StorageSweep(_) => "storage.sweep",
             Self::OutboxSweep(_) => "outbox.sweep",
         }
@@ -101,14 +189,36 @@ impl Payload {
     pub fn class(&self) -> Class {
         match self {
             Self::ImageProcess(_) => Class::Cpu,
-            Self::StorageSweep(_) | Self::OutboxSweep(_) => Class::Io,
+            Self::SourceFetch(_)
+            | Self::SourceScan(_)
+            | Self::GroupFollow(_)
+            | Self::StorageSweep(_)
+            | Self::OutboxSweep(_) => Class::Io,
         }
     }
 
     pub fn default_queue(&self) -> &'static str {
         match self {
             Self::ImageProcess(_) => "cpu_intensive",
+            Self::SourceFetch(_) | Self::SourceScan(_) | Self::GroupFollow(_) => "io_intensive",
             Self::StorageSweep(_) | Self::OutboxSweep(_) => "scheduled",
+        }
+    }
+
+    /// The picture that it is about, if it is about one.
+    pub fn picture(&self) -> Option<&ImageProcess> {
+        match self {
+            Self::ImageProcess(picture) => Some(picture),
+            Self::SourceFetch(fetch) => Some(&fetch.picture),
+            Self::SourceScan(_) | Self::GroupFollow(_) | Self::StorageSweep(_) | Self::OutboxSweep(_) => None,
+        }
+    }
+
+    pub fn picture_mut(&mut self) -> Option<&mut ImageProcess> {
+        match self {
+            Self::ImageProcess(picture) => Some(picture),
+            Self::SourceFetch(fetch) => Some(&mut fetch.picture),
+            Self::SourceScan(_) | Self::GroupFollow(_) | Self::StorageSweep(_) | Self::OutboxSweep(_) => None,
         }
     }
 }

@@ -19,6 +19,16 @@ pub(super) fn group(group: &NewGroup, members: &[NewJob]) -> Result<()> {
     }
 }
 
+/// Further jobs of a group, whose indexes begin anywhere.
+pub(super) fn part(whole: &NewGroup, members: &[NewJob]) -> Result<()> {
+    if let Some(held) = members.iter().find(|job| job.after.is_some()) {
+        return invalid(format!("job {} waits for another, and its group comes in parts", held.id));
+    }
+    let first = members.first().map_or(0, |job| job.index);
+    let from_zero = |job: &NewJob| NewJob { index: job.index.wrapping_sub(first), ..job.clone() };
+    group(whole, &members.iter().map(from_zero).collect::<Vec<_>>())
+}
+
 fn jobs(jobs: &[NewJob]) -> Result<()> {
     let mut ids = HashMap::with_capacity(jobs.len());
     let mut indexes = vec![false; jobs.len()];

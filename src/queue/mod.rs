@@ -7,6 +7,7 @@
 
 mod check;
 mod clock;
+mod listing;
 pub mod policy;
 mod redis;
 mod sqlite;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::job::{Class, GroupId, JobId, State};
 
 pub use clock::Clock;
+pub use listing::{JobFilter, Page, Period, Place};
 pub use policy::Policy;
 
 /// A job to be enqueued. Its id is made by the submitter: enqueueing it again is a no-op.
@@ -200,12 +202,24 @@ pub enum Verdict {
     Fail { result: Bytes },
     /// Waits for `after`, then runs again. One that is being cancelled ends as cancelled instead.
     Retry { after: Duration, reason: Bytes },
+    /// This stage of the job is done: it goes on as its next one, at the end of that one's line, and its attempts count
+    /// from 1 again. No cap refuses it. One that is being cancelled ends as cancelled instead.
+    Continue(Stage),
     /// Terminal: the attempt was stopped because of a cancel.
     Cancel,
     /// The process that computed it died. First in line again, to run `alone`; where it did already, that counts as a
     /// stall, and the last one of [`Policy::max_stalls`] fails the job as `poison`. One that is being cancelled ends as
     /// cancelled instead.
     Crash { alone: bool },
+}
+
+/// What a job goes on as when it has done what came before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stage {
+    pub kind: String,
+    pub queue: String,
+    pub class: Class,
+    pub payload: Bytes,
 }
 
 /// What became of a settlement.
@@ -289,7 +303,7 @@ pub struct Job {
 }
 
 /// One queue's depths.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct QueueDepth {
     pub queue: String,
     pub waiting: u64,
@@ -328,7 +342,7 @@ pub struct WorkerEntry {
 /// Something that happened to a job or a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// Sorts by time within one broker; what [`Broker::events`] goes on after.
+    /// Sorts by time within one broker, as text; what [`Broker::events`] goes on after.
     pub id: String,
     pub at: Timestamp,
     pub kind: EventKind,
@@ -347,7 +361,7 @@ pub enum EventKind {
     Retried,
     /// Its lease ran out or its process died; it waits again.
     Stalled,
-    /// Given back without blame.
+    /// Waits again without blame: given back, or for its next stage.
     Released,
     Succeeded,
     Failed,
@@ -356,6 +370,36 @@ pub enum EventKind {
     Finished,
     /// A group's follow-up was enqueued; `group` is the one that finished.
     Fired,
+}
+
+impl EventKind {
+    pub const ALL: [Self; 10] = [
+        Self::Enqueued,
+        Self::Started,
+        Self::Retried,
+        Self::Stalled,
+        Self::Released,
+        Self::Succeeded,
+        Self::Failed,
+        Self::Cancelled,
+        Self::Finished,
+        Self::Fired,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Enqueued => "enqueued",
+            Self::Started => "started",
+            Self::Retried => "retried",
+            Self::Stalled => "stalled",
+            Self::Released => "released",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Finished => "finished",
+            Self::Fired => "fired",
+        }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -460,6 +504,20 @@ impl Broker {
         either!(self, broker => broker.enqueue(group, jobs).await)
     }
 
+    /// Adds jobs to a group that is not sealed, or is not known yet: those whose indexes follow on the ones of before. The
+    /// `last` call seals it. Its key is bound by the first one, so that a client that asks again gets the group as far as
+    /// it is.
+    ///
+    /// Nothing is cancelled when a call is refused: it may be made again later. Of a sealed group (a cancel seals it, too)
+    /// nothing changes.
+    ///
+    /// # Errors
+    /// As for [`enqueue`](Self::enqueue); `after` is none of theirs.
+    pub async fn extend(&self, group: &NewGroup, jobs: &[NewJob], last: bool) -> Result<()> {
+        check::part(group, jobs)?;
+        either!(self, broker => broker.extend(group, jobs, last).await)
+    }
+
     /// Takes waiting jobs by queue, then priority, then age; promotes what is due and recovers what expired first.
     pub async fn claim(&self, request: &ClaimRequest) -> Result<Claim> {
         check::claim(request)?;
@@ -554,6 +612,18 @@ impl Broker {
         either!(self, broker => broker.list(index, skip, limit).await)
     }
 
+    /// Groups by the time they were enqueued, the newest first; those below a place, at most `limit`, of 1,000 in one
+    /// call.
+    pub async fn groups(&self, submitted: Period, below: Option<Place>, limit: usize) -> Result<Page<Group>> {
+        either!(self, broker => broker.groups(submitted, below, limit).await)
+    }
+
+    /// Jobs by the time their group was enqueued, the newest first; those below a place, at most `limit`. What one call
+    /// looks at is bounded: a page may be short, or empty, and name the place where the list goes on.
+    pub async fn jobs(&self, filter: &JobFilter, below: Option<Place>, limit: usize) -> Result<Page<Job>> {
+        either!(self, broker => broker.jobs(filter, below, limit).await)
+    }
+
     /// What happened after the event with the id `after`, or since the first one kept; the oldest first, at most `limit`.
     ///
     /// The last [`Policy::events`] are kept, and somewhat more.
@@ -562,6 +632,19 @@ impl Broker {
     /// `Invalid` for an id that is not an event's.
     pub async fn events(&self, after: Option<&str>, limit: usize) -> Result<Vec<Event>> {
         either!(self, broker => broker.events(after, limit).await)
+    }
+
+    /// The id of the last event; none where nothing has happened yet.
+    pub async fn last_event(&self) -> Result<Option<String>> {
+        either!(self, broker => broker.last_event().await)
+    }
+
+    /// Returns when something has happened after the event with the id `after`, or after `timeout`.
+    ///
+    /// # Errors
+    /// `Invalid` for an id that is not an event's.
+    pub async fn await_event(&self, after: Option<&str>, timeout: Duration) -> Result<()> {
+        either!(self, broker => broker.await_event(after, timeout).await)
     }
 
     /// Says that a worker lives and what it does, over what it said before.

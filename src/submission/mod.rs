@@ -5,9 +5,13 @@
 //! stored for it is removed again on the first error, and when it is dropped; from then on it is
 //! owed.
 
+mod asked;
+mod follow;
+mod listed;
 pub mod outbox;
 mod retry;
 pub mod routing;
+mod wanted;
 
 use std::io::BufReader;
 
@@ -20,58 +24,20 @@ use tracing::{info, warn};
 
 use crate::config;
 use crate::imaging::{self, Code, Operation};
-use crate::job::{Failure, GroupId, ImageProcess, JobId, Payload, Source};
-use crate::queue::{self, Broker, Reservation};
+use crate::job::{Failure, GroupId, ImageProcess, JobId, Keep, Origin, Payload, Source, SourceFetch, Terms};
+use crate::queue::{self, Broker, On, Reservation};
 use crate::storage::{self, Storage, upload_key};
 
 use outbox::{Entry, Key, Manifest};
 
+pub use asked::{After, Asked, MOST_PER_CHUNK, Options, Refusal, Rules};
+pub use follow::follow;
+pub use listed::{Listed, scan};
 pub use retry::{retry_group, retry_jobs};
+pub use wanted::{Places, Wanted};
 
 /// Characters of a client's file name that are kept.
 const NAME_CHARS: usize = 255;
-
-/// What a client may ask for beside the operations.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Options {
-    pub queue: Option<String>,
-    /// 1–10, 10 first.
-    pub priority: Option<u8>,
-    /// Not to be started before.
-    pub eta: Option<Timestamp>,
-    /// Further attempts after the first.
-    pub retries: Option<u32>,
-    /// Makes what there is of a file cut short, with a warning, instead of refusing it.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub lenient: bool,
-}
-
-impl Options {
-    /// Parses and checks the JSON of the field `options`.
-    ///
-    /// # Errors
-    /// One sentence that names the field, the value and the limit.
-    pub fn parse(json: &str, queues: &[String]) -> Result<Self, String> {
-        let options: Self = serde_json::from_str(json).map_err(|error| format!("options: {error}"))?;
-        if let Some(queue) = &options.queue
-            && !queues.contains(queue)
-        {
-            return Err(format!("options.queue: unknown queue `{queue}`; known: {}", queues.join(", ")));
-        }
-        if let Some(priority) = options.priority
-            && !(1..=10).contains(&priority)
-        {
-            return Err(format!("options.priority: {priority} is not within 1 to 10"));
-        }
-        if let Some(retries) = options.retries
-            && retries > 100
-        {
-            return Err(format!("options.retries: {retries} exceeds 100"));
-        }
-        Ok(options)
-    }
-}
 
 /// A refused picture, as it stands in answers and in the group's record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -90,6 +56,22 @@ pub struct Meta {
     /// The group whose pictures these are copies of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_of: Option<GroupId>,
+    /// The group that this one follows, whose pictures these are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follows: Option<GroupId>,
+    /// What follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub then: Option<Next>,
+    /// Pictures that the group has once all of them are enqueued, where they come in parts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listed: Option<u32>,
+}
+
+/// The group that follows another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Next {
+    pub on: On,
+    pub group: GroupId,
 }
 
 /// What ended a submission before the broker had it.
@@ -114,6 +96,9 @@ pub enum Error {
     /// Nothing of it can be tried again.
     #[error("{0}")]
     NotRetryable(String),
+    /// More pictures than one submission takes.
+    #[error("{0}")]
+    TooMany(String),
 }
 
 /// A group on its way in.
@@ -121,8 +106,11 @@ pub struct Submission {
     storage: Storage,
     limits: imaging::Limits,
     group: GroupId,
+    meta: Meta,
     accepted: Vec<Accepted>,
     rejected: Vec<Rejected>,
+    /// Keys of a prefix with more pictures than are looked at while the client waits.
+    listed: Option<Vec<String>>,
     keyed: Option<Keyed>,
     /// Written down in the outbox, which answers for its files from then on.
     owed: bool,
@@ -140,9 +128,16 @@ struct Keyed {
 
 struct Accepted {
     image: String,
-    key: String,
-    bytes: u64,
-    header: imaging::Header,
+    source: Source,
+    seen: Seen,
+}
+
+/// What is known of a picture before its job begins.
+enum Seen {
+    /// It lies where its source says and has been looked at.
+    Probed { bytes: u64, header: imaging::Header },
+    /// A job fetches it first.
+    Elsewhere(Origin),
 }
 
 /// A group that the broker has.
@@ -151,13 +146,19 @@ pub struct Submitted {
     pub group: GroupId,
     pub images: usize,
     pub rejected: Vec<Rejected>,
+    /// The group that follows.
+    pub then: Option<GroupId>,
 }
 
 impl Submission {
     pub fn begin(storage: Storage, limits: &config::Limits) -> Self {
+        Self::begin_as(GroupId::new(), storage, limits.imaging(), Meta::default())
+    }
+
+    /// Of a group whose id and circumstances are known.
+    fn begin_as(group: GroupId, storage: Storage, limits: imaging::Limits, meta: Meta) -> Self {
         let (accepted, rejected) = (Vec::new(), Vec::new());
-        let (limits, group) = (limits.imaging(), GroupId::new());
-        Self { storage, limits, group, accepted, rejected, keyed: None, owed: false }
+        Self { storage, limits, group, meta, accepted, rejected, listed: None, keyed: None, owed: false }
     }
 
     /// Reserves an idempotency key: submitted again with the same content, it gets the same group.
@@ -186,6 +187,11 @@ impl Submission {
     /// Pictures received so far, good and bad.
     pub fn received(&self) -> usize {
         self.accepted.len() + self.rejected.len()
+    }
+
+    /// Whether there are pictures, and all of them are bad.
+    pub fn is_hopeless(&self) -> bool {
+        self.accepted.is_empty() && self.listed.is_none() && !self.rejected.is_empty()
     }
 
     pub fn rejected(&self) -> &[Rejected] {
@@ -222,9 +228,7 @@ impl Submission {
             }
         }
         if let (Some(keyed), Some(digest)) = (&mut self.keyed, digest) {
-            keyed.content.update((name.len() as u64).to_be_bytes());
-            keyed.content.update(name);
-            keyed.content.update(digest.finalize());
+            keyed.note(name, &digest.finalize());
         }
         let verdict = match incoming {
             None => {
@@ -237,11 +241,17 @@ impl Submission {
             Some(_) if bytes == 0 => Err(imaging::Error::new(Code::EmptyFile, "the file is empty")),
             Some(incoming) => {
                 incoming.finish().await?;
-                self.probe(&key).await?
+                probe_stored(&self.storage, &key, &self.limits).await?.map(|(_, header)| header)
             }
         };
         match verdict {
-            Ok(header) => self.accepted.push(Accepted { image, key, bytes, header }),
+            Ok(header) => {
+                self.accepted.push(Accepted {
+                    image,
+                    source: Source::Stored(key),
+                    seen: Seen::Probed { bytes, header },
+                });
+            }
             Err(error) => {
                 self.storage.remove(&key).await?;
                 self.rejected.push(Rejected { index, image, error: error.into() });
@@ -250,14 +260,25 @@ impl Submission {
         Ok(bytes)
     }
 
-    async fn probe(&self, key: &str) -> Result<imaging::Result<imaging::Header>, Error> {
-        let (path, limits) = (self.storage.path(key), self.limits.clone());
-        let probed = tokio::task::spawn_blocking(move || {
-            let file = std::fs::File::open(&path)
-                .map_err(|error| storage::Error::Failed(format!("{}: {error}", path.display())))?;
-            Ok::<_, storage::Error>(imaging::probe(BufReader::with_capacity(16 << 10, file), &limits))
-        });
-        Ok(probed.await.expect("probing catches its panics")?)
+    /// The answer that was given under the idempotency key before, if there was one.
+    ///
+    /// # Errors
+    /// `KeyReused`; or when the broker fails.
+    async fn answered(&self, broker: &Broker, key: Option<&Key>) -> Result<Option<Submitted>, Error> {
+        let (Some(Keyed { earlier: Some((group, fingerprint)), .. }), Some(key)) = (&self.keyed, key) else {
+            return Ok(None);
+        };
+        if *fingerprint != key.fingerprint {
+            return Err(Error::KeyReused(*group));
+        }
+        let Some(known) = broker.group(*group).await? else {
+            let (images, rejected) = (self.accepted.len(), self.rejected.clone());
+            return Ok(Some(Submitted { group: *group, images, rejected, then: None }));
+        };
+        let meta: Meta = serde_json::from_slice(&known.meta).unwrap_or_default();
+        let images = meta.listed.unwrap_or(known.total) as usize;
+        let then = meta.then.map(|then| then.group);
+        Ok(Some(Submitted { group: *group, images, rejected: meta.rejected, then }))
     }
 
     /// Enqueues a job for each accepted picture, in the order received. Durable when it returns.
@@ -267,45 +288,42 @@ impl Submission {
     pub async fn enqueue(
         mut self,
         broker: &Broker,
-        operations: &[Operation],
-        options: &Options,
+        Asked { operations, options }: &Asked,
         queue: &config::Queue,
     ) -> Result<Submitted, Error> {
         let key = self.keyed.as_ref().map(|keyed| keyed.key(operations, options));
-        if let (Some(Keyed { earlier: Some((group, fingerprint)), .. }), Some(key)) = (&self.keyed, &key) {
-            if *fingerprint != key.fingerprint {
-                return Err(Error::KeyReused(*group));
-            }
-            let (images, rejected) = (self.accepted.len(), self.rejected.clone());
-            return Ok(Submitted { group: *group, images, rejected });
+        if let Some(submitted) = self.answered(broker, key.as_ref()).await? {
+            return Ok(submitted);
         }
-        let priority = options.priority.unwrap_or(5);
-        let limits = self.limits.clone();
-        let entry = |accepted: Accepted| {
-            let payload = Payload::ImageProcess(ImageProcess {
-                source: Source::Stored(accepted.key),
-                image: accepted.image,
-                operations: operations.to_vec(),
-                lenient: options.lenient,
-                peak: Some(imaging::estimate(accepted.bytes, &accepted.header, operations, &limits)),
-                lost: 0,
-            });
-            let asked = options.queue.as_deref().unwrap_or(payload.default_queue());
-            Entry {
-                id: JobId::new(),
-                queue: routing::queue(&queue.routes, payload.kind(), asked, priority).into(),
-                priority,
-                max_attempts: options.retries.map_or(queue.max_attempts, |retries| retries + 1),
-                after: None,
-                retry_of: None,
-                payload,
-            }
-        };
-        let jobs: Vec<Entry> = self.accepted.drain(..).map(entry).collect();
-        let meta = Meta { rejected: std::mem::take(&mut self.rejected), retry_of: None };
-        let submitted = Submitted { group: self.group, images: jobs.len(), rejected: meta.rejected.clone() };
-        let (group, created_at) = (self.group, Timestamp::now());
-        let manifest = Manifest { group, meta, key, created_at, eta: options.eta, jobs };
+        let terms = options.terms(operations.clone(), queue);
+        let then = options.then.as_ref().map(|next| next.follow(self.group, queue));
+        let listed = self.listed.take().map(|keys| Listed::new(keys, terms.clone(), options.chunk(), queue));
+        let mut meta = std::mem::take(&mut self.meta);
+        meta.rejected = std::mem::take(&mut self.rejected);
+        meta.then = then.as_ref().map(|(next, _)| *next);
+        meta.listed = listed.as_ref().map(|listed| listed.keys.len() as u32);
+        let (keep, eta) = (options.retention.unwrap_or_default(), options.eta);
+        self.submit(broker, meta, &terms, Circumstances { key, eta, keep, listed, then: then.map(|(_, then)| then) })
+            .await
+    }
+
+    async fn submit(
+        mut self,
+        broker: &Broker,
+        meta: Meta,
+        terms: &Terms,
+        circumstances: Circumstances,
+    ) -> Result<Submitted, Error> {
+        let Circumstances { key, eta, keep, listed, then } = circumstances;
+        let (group, follows) = (self.group, meta.follows.is_some());
+        // What follows a group has the same jobs, however often it is made.
+        let ids = (0..).map(|index| if follows { listed::id(group, index) } else { JobId::new() });
+        let jobs: Vec<Entry> =
+            self.accepted.drain(..).zip(ids).map(|(accepted, id)| accepted.entry(id, terms, &self.limits)).collect();
+        let images = jobs.len() + listed.as_ref().map_or(0, |listed| listed.keys.len());
+        let (rejected, next) = (meta.rejected.clone(), meta.then.map(|then| then.group));
+        let submitted = Submitted { group: self.group, images, rejected, then: next };
+        let manifest = Manifest { key, eta, listed, then, keep, ..Manifest::new(self.group, meta, jobs) };
         self.owed = true;
         outbox::submit(&self.storage, broker, manifest).await?;
         info!(group.id = %submitted.group, "enqueued {} pictures as group {}", submitted.images, submitted.group);
@@ -313,7 +331,75 @@ impl Submission {
     }
 }
 
+/// What a submission has beside its pictures.
+#[derive(Default)]
+struct Circumstances {
+    key: Option<Key>,
+    eta: Option<Timestamp>,
+    keep: Keep,
+    listed: Option<Listed>,
+    then: Option<outbox::Then>,
+}
+
+impl Accepted {
+    fn entry(self, id: JobId, terms: &Terms, limits: &imaging::Limits) -> Entry {
+        let Self { image, source, seen } = self;
+        let Terms { operations, lenient, queue, fetch_queue, priority, max_attempts } = terms.clone();
+        let peak = match &seen {
+            Seen::Probed { bytes, header } => Some(imaging::estimate(*bytes, header, &operations, limits)),
+            Seen::Elsewhere(_) => None,
+        };
+        let picture = ImageProcess { source, image, operations, lenient, peak, lost: 0 };
+        let (payload, queue) = match seen {
+            Seen::Probed { .. } => (Payload::ImageProcess(picture), queue),
+            Seen::Elsewhere(from) => (Payload::SourceFetch(SourceFetch { from, picture, queue }), fetch_queue),
+        };
+        Entry { id, queue, priority, max_attempts, after: None, retry_of: None, payload }
+    }
+}
+
+/// A picture's size in bytes and its header, or what is wrong with it.
+pub type Probed = imaging::Result<(u64, imaging::Header)>;
+
+/// Looks at the header of a stored picture.
+///
+/// # Errors
+/// When it cannot be read.
+pub async fn probe_stored(storage: &Storage, key: &str, limits: &imaging::Limits) -> storage::Result<Probed> {
+    let path = storage.path(key);
+    let failed = move |error| storage::Error::Failed(format!("{}: {error}", path.display()));
+    let file = tokio::fs::File::open(storage.path(key)).await.map_err(&failed)?.into_std().await;
+    probe(file, limits.clone()).await.map_err(failed)
+}
+
+/// Looks at the header of a picture in an open file.
+///
+/// # Errors
+/// When it cannot be read.
+pub async fn probe(file: std::fs::File, limits: imaging::Limits) -> std::io::Result<Probed> {
+    let probed = tokio::task::spawn_blocking(move || {
+        let (bytes, limit) = (file.metadata()?.len(), limits.max_file_bytes);
+        if bytes == 0 {
+            return Ok(Err(imaging::Error::new(Code::EmptyFile, "the file is empty")));
+        }
+        if bytes > limit {
+            let detail = format!("{bytes} bytes exceed limits.max_file_bytes ({limit})");
+            return Ok(Err(imaging::Error::new(Code::TooLarge, detail)));
+        }
+        let header = imaging::probe(BufReader::with_capacity(16 << 10, file), &limits);
+        Ok(header.map(|header| (bytes, header)))
+    });
+    probed.await.expect("probing catches its panics")
+}
+
 impl Keyed {
+    /// Something more that was submitted under it.
+    fn note(&mut self, name: &str, content: &[u8]) {
+        self.content.update((name.len() as u64).to_be_bytes());
+        self.content.update(name);
+        self.content.update(content);
+    }
+
     /// The key with what it stands for: operations and options in one form, however they were written, and the files.
     fn key(&self, operations: &[Operation], options: &Options) -> Key {
         let asked = serde_json::to_vec(&(operations, options)).expect("operations and options always serialise");
@@ -360,15 +446,5 @@ mod tests {
         assert_eq!(shown_name("a\r\nb\0.jpg", 0), "a\u{fffd}\u{fffd}b\u{fffd}.jpg");
         assert_eq!(shown_name("", 3), "image-3");
         assert_eq!(shown_name(&"x".repeat(9_000), 0).len(), NAME_CHARS);
-    }
-
-    #[test]
-    fn options_name_the_field_and_the_limit() {
-        let queues = ["default".to_owned(), "critical".to_owned()];
-        let fault = |json| Options::parse(json, &queues).unwrap_err();
-        assert_eq!(fault(r#"{"priority": 11}"#), "options.priority: 11 is not within 1 to 10");
-        assert_eq!(fault(r#"{"queue": "fast"}"#), "options.queue: unknown queue `fast`; known: default, critical");
-        assert!(fault(r#"{"prioritty": 1}"#).contains("prioritty"));
-        assert!(fault("[1").starts_with("options: "));
     }
 }

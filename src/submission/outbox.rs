@@ -15,10 +15,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
-use super::{Error, Meta};
-use crate::job::{GroupId, JobId, Payload};
-use crate::queue::{self, Broker, NewGroup, NewJob};
-use crate::storage::{self, Storage, manifest_key, withdrawn_key};
+use super::{Error, Listed, Meta};
+use crate::job::{GroupId, JobId, Keep, Payload};
+use crate::queue::{self, Broker, NewGroup, NewJob, On};
+use crate::storage::{self, Storage, keep_key, manifest_key, withdrawn_key};
 
 /// A submission, whole.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,6 +33,22 @@ pub struct Manifest {
     pub eta: Option<Timestamp>,
     /// In the order of their indexes.
     pub jobs: Vec<Entry>,
+    /// Instead of `jobs`: a list too long for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listed: Option<Listed>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub then: Option<Then>,
+    #[serde(default, skip_serializing_if = "Keep::is_empty")]
+    pub keep: Keep,
+}
+
+/// What the broker enqueues when the group has finished.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Then {
+    pub on: On,
+    /// The group of the one job.
+    pub group: GroupId,
+    pub job: Entry,
 }
 
 /// An idempotency key, and what was submitted under it as a hash in hexadecimal digits.
@@ -66,15 +82,29 @@ pub enum Owed {
 }
 
 impl Manifest {
+    /// Of a submission made now, with nothing unusual about it.
+    pub fn new(group: GroupId, meta: Meta, jobs: Vec<Entry>) -> Self {
+        let (key, eta, listed, then) = (None, None, None, None);
+        Self { group, meta, key, created_at: Timestamp::now(), eta, jobs, listed, then, keep: Keep::default() }
+    }
+
+    /// Its pictures.
+    pub fn total(&self) -> usize {
+        self.jobs.len() + self.listed.as_ref().map_or(0, |listed| listed.keys.len())
+    }
+
     /// Has the broker enqueue again what it has lost.
     ///
     /// # Errors
     /// When the store or the broker fails; it is still owed then.
     pub async fn deliver(mut self, storage: &Storage, broker: &Broker) -> Result<(), Error> {
         for job in &mut self.jobs {
-            if let Payload::ImageProcess(request) = &mut job.payload {
-                request.lost += 1;
+            if let Some(picture) = job.payload.picture_mut() {
+                picture.lost += 1;
             }
+        }
+        if let Some(listed) = &mut self.listed {
+            listed.lost += 1;
         }
         self.write(storage).await?;
         let mut outcome = self.enqueue(broker).await;
@@ -93,12 +123,33 @@ impl Manifest {
 
     /// Has the broker enqueue it. What it has already is not enqueued again.
     pub async fn enqueue(&self, broker: &Broker) -> queue::Result<()> {
-        let meta = serde_json::to_vec(&self.meta).expect("strings and numbers always serialise");
-        let now = Timestamp::now();
-        let delay = self.eta.and_then(|eta| Duration::try_from(eta.duration_since(now)).ok());
+        let group = self.new_group();
+        if let Some(listed) = &self.listed {
+            return listed.complete(broker, &group, self).await;
+        }
+        let delay = self.delay();
         let jobs: Vec<NewJob> = (0..).zip(&self.jobs).map(|(index, job)| job.at(index, delay)).collect();
-        let key = self.key.as_ref().map(Key::to_queue);
-        broker.enqueue(&NewGroup { key, ..NewGroup::new(self.group, meta.into()) }, &jobs).await
+        broker.enqueue(&group, &jobs).await
+    }
+
+    /// As [`enqueue`](Self::enqueue), while a client waits: of a long list only the beginning.
+    async fn begin(&self, broker: &Broker) -> queue::Result<()> {
+        match &self.listed {
+            Some(listed) => listed.begin(broker, &self.new_group(), self).await,
+            None => self.enqueue(broker).await,
+        }
+    }
+
+    fn new_group(&self) -> NewGroup {
+        let meta = serde_json::to_vec(&self.meta).expect("strings and numbers always serialise");
+        let then =
+            self.then.as_ref().map(|then| queue::Then { on: then.on, group: then.group, job: then.job.at(0, None) });
+        NewGroup { id: self.group, meta: meta.into(), then, key: self.key.as_ref().map(Key::to_queue) }
+    }
+
+    /// How long its jobs are not to be started.
+    pub(super) fn delay(&self) -> Option<Duration> {
+        self.eta.and_then(|eta| Duration::try_from(eta.duration_since(Timestamp::now())).ok())
     }
 }
 
@@ -109,7 +160,7 @@ impl Key {
 }
 
 impl Entry {
-    fn at(&self, index: u32, delay: Option<Duration>) -> NewJob {
+    pub(super) fn at(&self, index: u32, delay: Option<Duration>) -> NewJob {
         let bytes = serde_json::to_vec(&self.payload).expect("a payload always serialises").into();
         NewJob {
             id: self.id,
@@ -133,14 +184,23 @@ pub(super) async fn submit(storage: &Storage, broker: &Broker, manifest: Manifes
     let (storage, broker) = (storage.clone(), broker.clone());
     let submitted = tokio::spawn(async move {
         let group = manifest.group;
-        if let Err(error) = manifest.write(&storage).await {
+        // What is kept for less long is known before there is anything to keep.
+        let noted = match manifest.keep {
+            keep if keep.is_empty() => Ok(()),
+            keep => storage.put(&keep_key(group), serde_json::to_vec(&keep).expect("it serialises").into()).await,
+        };
+        let written = match noted {
+            Ok(()) => manifest.write(&storage).await,
+            noted => noted,
+        };
+        if let Err(error) = written {
             discard(&storage, group).await;
             return Err(error.into());
         }
-        let mut outcome = manifest.enqueue(&broker).await;
+        let mut outcome = manifest.begin(&broker).await;
         if matches!(outcome, Err(queue::Error::Unavailable(_))) {
             // It may have been enqueued and only the reply been lost: asked again, the broker says so.
-            outcome = manifest.enqueue(&broker).await;
+            outcome = manifest.begin(&broker).await;
         }
         match &outcome {
             Ok(()) => {}
@@ -217,12 +277,11 @@ mod tests {
         let (id, retry_of) = (JobId::new(), Some(JobId::new()));
         let entry = Entry { id, queue: "default".into(), priority: 7, max_attempts: 2, after: None, retry_of, payload };
         let manifest = Manifest {
-            group: GroupId::new(),
-            meta: Meta::default(),
             key: Some(Key { name: "local:k".into(), fingerprint: "ab".into() }),
-            created_at: Timestamp::now(),
             eta: Some(Timestamp::now()),
-            jobs: vec![entry],
+            then: Some(Then { on: On::Always, group: GroupId::new(), job: entry.clone() }),
+            keep: Keep { outputs: Some(Duration::from_hours(1)), ..Keep::default() },
+            ..Manifest::new(GroupId::new(), Meta::default(), vec![entry])
         };
         let group = manifest.group;
         assert_eq!(read(&storage, group).await.unwrap(), None);

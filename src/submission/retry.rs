@@ -2,13 +2,11 @@
 
 use std::collections::HashMap;
 
-use jiff::Timestamp;
-
 use super::outbox::{Entry, Manifest};
 use super::{Error, Meta, Submitted, outbox};
 use crate::job::{GroupId, JobId, Payload, Source, State};
 use crate::queue::{self, Broker, Job};
-use crate::storage::{Storage, upload_key};
+use crate::storage::{Part, Storage, upload_key};
 
 /// Results read at a time.
 const PAGE: usize = 1_000;
@@ -46,7 +44,7 @@ pub async fn retry_jobs(storage: &Storage, broker: &Broker, ids: &[JobId]) -> Re
     let group = GroupId::new();
     match copies(storage, broker, group, ids).await {
         Ok(manifest) => {
-            let submitted = Submitted { group, images: manifest.jobs.len(), rejected: Vec::new() };
+            let submitted = Submitted { group, images: manifest.jobs.len(), rejected: Vec::new(), then: None };
             outbox::submit(storage, broker, manifest).await?;
             Ok(submitted)
         }
@@ -91,17 +89,20 @@ async fn copies(storage: &Storage, broker: &Broker, group: GroupId, ids: &[JobId
     groups.dedup();
     let retry_of = if let [only] = groups[..] { Some(only) } else { None };
     let meta = Meta { retry_of, ..Meta::default() };
-    Ok(Manifest { group, meta, key: None, created_at: Timestamp::now(), eta: None, jobs })
+    Ok(Manifest::new(group, meta, jobs))
 }
 
 /// The job's payload, with its original stored a second time under `key`.
 async fn own_source(storage: &Storage, job: &Job, key: &str) -> Result<Payload, Error> {
     let mut payload: Payload = serde_json::from_slice(&job.payload)
         .map_err(|error| queue::Error::Incompatible(format!("job {} of kind `{}`: {error}", job.id, job.kind)))?;
-    if let Payload::ImageProcess(request) = &mut payload
-        && let Source::Stored(original) = &mut request.source
+    let fetches = matches!(payload, Payload::SourceFetch(_));
+    if let Some(picture) = payload.picture_mut()
+        && let Source::Stored(original) = &mut picture.source
     {
-        if !storage.copy(original, key).await? {
+        // One that is about to be erased is not given a second life; what was not fetched yet is fetched anew.
+        let erased = storage.has(&Part::Erased.mark(job.group)).await?;
+        if erased || !storage.copy(original, key).await? && !fetches {
             let detail = format!("the original of job {} is no longer kept (retention.originals)", job.id);
             return Err(Error::NotRetryable(detail));
         }

@@ -4,16 +4,19 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::job::{Class, Failure, ImageProcess, ImageResult, Output};
-use crate::queue::{ClaimedJob, Lease, Policy, Settlement, Verdict, policy};
+use crate::queue::{ClaimedJob, Lease, Policy, Settlement, Stage, Verdict, policy};
 
 /// A claimed job on its way to its verdict.
 #[derive(Debug)]
 pub(super) struct Attempt {
     pub(super) job: ClaimedJob,
     pub(super) class: Class,
+    /// The client's name for the picture that it is about.
+    pub(super) image: Option<String>,
     /// What a picture needs beyond its job.
     pub(super) picture: Option<Picture>,
     /// When its work began; its claim, before that.
@@ -24,12 +27,20 @@ pub(super) struct Attempt {
 #[derive(Debug)]
 pub(super) struct Picture {
     pub(super) request: ImageProcess,
-    pub(super) source: PathBuf,
+    pub(super) source: Whereabouts,
     /// Names the folder where its outputs go.
     pub(super) run: u32,
     pub(super) folder: PathBuf,
     /// Bytes that it takes in memory, by estimate.
     pub(super) peak: u64,
+}
+
+/// Where a picture's file is, for the process that computes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Whereabouts {
+    File(#[serde(with = "crate::job::path")] PathBuf),
+    /// A key below a folder that it must not lead out of.
+    Beneath(#[serde(with = "crate::job::path")] PathBuf, String),
 }
 
 /// Why an attempt is stopped from outside.
@@ -45,6 +56,8 @@ pub(super) enum Yield {
     Outputs(Vec<Output>),
     /// An io job's own result.
     Result(Bytes),
+    /// The next stage of a job.
+    Stage(Stage),
 }
 
 /// An attempt that waits to be settled.
@@ -80,7 +93,7 @@ impl Attempt {
         let took = self.since.elapsed();
         let mut result = ImageResult {
             success: outcome.is_ok(),
-            image: self.picture.as_ref().map(|picture| picture.request.image.clone()),
+            image: self.image.clone(),
             attempts: self.job.attempt,
             run: self.picture.as_ref().map_or(0, |picture| picture.run),
             duration_ms: Some(took.as_millis() as u64),
@@ -89,6 +102,7 @@ impl Attempt {
         };
         let (verdict, failure) = match outcome {
             Ok(Yield::Result(result)) => (Verdict::Succeed { result }, None),
+            Ok(Yield::Stage(stage)) => (Verdict::Continue(stage), None),
             Ok(Yield::Outputs(outputs)) => {
                 result.outputs = outputs;
                 (Verdict::Succeed { result: result.to_bytes() }, None)

@@ -1,21 +1,26 @@
 //! Computes one picture: the one function that a worker's threads run, with serialisable ends.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::attempt::Whereabouts;
+use super::fetch::failed;
 use crate::imaging::{self, Limits, Made, Operation, Options};
 use crate::job::{Answer, Failure, Output, OutputFile};
+use crate::sources::Folder;
 
 /// What is to be computed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Spec {
-    pub(super) source: PathBuf,
+    pub(super) source: Whereabouts,
     pub(super) operations: Vec<Operation>,
     /// Where the outputs go; made here.
+    #[serde(with = "crate::job::path")]
     pub(super) folder: PathBuf,
     /// Makes what there is of a file cut short.
     pub(super) lenient: bool,
@@ -77,17 +82,25 @@ fn compute(spec: &Spec, stopped: &dyn Fn() -> bool) -> Outcome {
         .ok_or_else(|| Failure::permanent("internal", "an operation yielded no output"))
 }
 
-fn read(path: &Path, limits: &Limits) -> Result<Vec<u8>, Failure> {
+fn read(source: &Whereabouts, limits: &Limits) -> Result<Vec<u8>, Failure> {
     let unreadable = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => Failure::permanent("source-missing", "the original is no longer stored"),
         _ => Failure::transient("storage", format!("the original cannot be read: {error}")),
     };
-    let bytes = fs::metadata(path).map_err(unreadable)?.len();
-    if bytes > limits.max_file_bytes {
-        let limit = limits.max_file_bytes;
+    let mut file = match source {
+        Whereabouts::File(path) => File::open(path).map_err(unreadable)?,
+        Whereabouts::Beneath(folder, key) => Folder::new(folder.clone()).open(key).map_err(failed)?,
+    };
+    let bytes = file.metadata().map_err(unreadable)?.len();
+    let limit = limits.max_file_bytes;
+    let mut read = Vec::with_capacity(bytes.min(limit) as usize);
+    // No further than the limit: somebody may be writing to a file that is only read where it lies.
+    file.by_ref().take(limit + 1).read_to_end(&mut read).map_err(unreadable)?;
+    if bytes.max(read.len() as u64) > limit {
+        let bytes = bytes.max(read.len() as u64);
         return Err(Failure::permanent("too-large", format!("{bytes} bytes exceed limits.max_file_bytes ({limit})")));
     }
-    fs::read(path).map_err(unreadable)
+    Ok(read)
 }
 
 fn unwritable(folder: &Path, error: &std::io::Error) -> Failure {

@@ -3,21 +3,38 @@
 use bytes::Bytes;
 use serde::Serialize;
 
+use super::Sources;
+use super::attempt::Yield;
+use super::fetch::fetch;
+use crate::imaging::Limits;
 use crate::job::{Failure, Payload};
-use crate::queue::Broker;
+use crate::metrics::Metrics;
+use crate::queue::{self, Broker};
 use crate::storage::Storage;
+use crate::submission;
 use crate::upkeep::{self, sweep_outbox, sweep_storage};
 
 /// What they work on.
 pub(super) struct Context {
     pub(super) broker: Broker,
     pub(super) storage: Storage,
+    pub(super) sources: Sources,
+    pub(super) limits: Limits,
+    pub(super) metrics: Metrics,
 }
 
 /// Carries out one job; answers its result. Dropped halfway when the job is stopped, or its time is over.
-pub(super) async fn carry_out(payload: &Payload, context: &Context) -> Result<Bytes, Failure> {
-    let Context { broker, storage } = context;
+pub(super) async fn carry_out(payload: &Payload, context: &Context) -> Result<Yield, Failure> {
+    let Context { broker, storage, sources, limits, .. } = context;
     match payload {
+        Payload::SourceFetch(job) => fetch(job, context).await.map(Yield::Stage),
+        Payload::SourceScan(scan) => {
+            submission::scan(storage, broker, scan.group).await.map(|()| done(&Nothing {})).map_err(refused)
+        }
+        Payload::GroupFollow(job) => submission::follow(storage, broker, sources, limits, job)
+            .await
+            .map(|pictures| done(&Followed { pictures }))
+            .map_err(refused),
         Payload::StorageSweep(sweep) => {
             sweep_storage(storage, broker, sweep).await.map(|swept| done(&swept)).map_err(broken_off)
         }
@@ -36,8 +53,17 @@ struct Done<'a, T> {
     counts: &'a T,
 }
 
-fn done<T: Serialize>(counts: &T) -> Bytes {
-    serde_json::to_vec(&Done { success: true, counts }).expect("numbers always serialise").into()
+#[derive(Serialize)]
+struct Nothing {}
+
+#[derive(Serialize)]
+struct Followed {
+    pictures: usize,
+}
+
+fn done<T: Serialize>(counts: &T) -> Yield {
+    let result: Bytes = serde_json::to_vec(&Done { success: true, counts }).expect("numbers always serialise").into();
+    Yield::Result(result)
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
@@ -45,6 +71,19 @@ fn broken_off(error: upkeep::Error) -> Failure {
     let code = match error {
         upkeep::Error::Queue(_) => "broker-unavailable",
         upkeep::Error::Storage(_) => "storage",
+    };
+    Failure::transient(code, error.to_string())
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
+fn refused(error: submission::Error) -> Failure {
+    let code = match &error {
+        submission::Error::Queue(queue::Error::Full(_)) => "queue-full",
+        submission::Error::Queue(_) => "broker-unavailable",
+        submission::Error::Unknown(_) | submission::Error::NotRetryable(_) => {
+            return Failure::permanent("source-gone", error.to_string());
+        }
+        _ => "storage",
     };
     Failure::transient(code, error.to_string())
 }

@@ -12,10 +12,12 @@ mod compute;
 pub mod control;
 mod crew;
 mod execute;
+mod fetch;
 mod heartbeat;
 mod intake;
 mod io;
 mod lanes;
+pub mod roster;
 mod shift;
 mod watchdog;
 mod wire;
@@ -34,6 +36,8 @@ use crate::imaging::Limits;
 use crate::metrics::Metrics;
 use crate::queue::{Broker, Policy};
 use crate::storage::Storage;
+
+pub use crate::submission::Places as Sources;
 
 pub use compute::compute;
 
@@ -68,6 +72,7 @@ pub struct Settings {
     /// After the shutdown signal: what has not ended by then is given back.
     pub shutdown_grace: Duration,
     pub limits: Limits,
+    pub sources: Sources,
     pub policy: Policy,
 }
 

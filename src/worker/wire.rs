@@ -36,9 +36,6 @@ pub(super) enum Answer {
 }
 
 /// A message with its length before it.
-///
-/// # Errors
-/// For a path that is not UTF-8.
 pub(super) fn frame(message: &impl Serialize) -> serde_json::Result<Vec<u8>> {
     let mut frame = vec![0; 4];
     serde_json::to_writer(&mut frame, message)?;

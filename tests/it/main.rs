@@ -5,7 +5,9 @@
 mod broker;
 mod chaos;
 mod cli;
+mod docs_sources;
 mod faults;
 mod http;
+mod sources;
 mod support;
 mod upkeep;

@@ -5,11 +5,12 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use jiff::Timestamp;
 use pixmill::imaging::operation;
-use pixmill::job::{GroupId, ImageProcess, ImageResult, JobId, OutboxSweep, Payload, Source, State, StorageSweep};
-use pixmill::queue::{Key, NewGroup, Reservation, Settlement, Verdict};
-use pixmill::storage::{Storage, manifest_key, upload_key, withdrawn_key};
+use pixmill::job::{
+    GroupId, ImageProcess, ImageResult, JobId, Keep, OutboxSweep, Payload, Source, State, StorageSweep,
+};
+use pixmill::queue::{Key, NewGroup, On, Reservation, Settlement, Verdict};
+use pixmill::storage::{Storage, keep_key, manifest_key, upload_key, withdrawn_key};
 use pixmill::submission::Meta;
 use pixmill::submission::outbox::{self, Entry, Manifest};
 use pixmill::upkeep::{self, Delivered, Swept};
@@ -57,8 +58,7 @@ impl House {
             let (id, queue) = (JobId::new(), "cpu_intensive".into());
             jobs.push(Entry { id, queue, priority: 5, max_attempts: 4, after: None, retry_of: None, payload });
         }
-        let (meta, created_at) = (Meta::default(), Timestamp::now());
-        Manifest { group, meta, key: None, created_at, eta: None, jobs }
+        Manifest::new(group, Meta::default(), jobs)
     }
 
     async fn write(&self, manifest: &Manifest) {
@@ -320,5 +320,53 @@ async fn sweep_goes_on_where_another_was_broken_off() {
         let swept = house.sweep(StorageSweep { records: HOUR, ..FOR_EVER }).await;
         assert_eq!(swept.records, 1_099);
         assert_eq!(house.world.broker.finished_groups(Duration::ZERO, 10).await.unwrap(), []);
+    }
+}
+
+#[tokio::test]
+async fn group_is_owed_until_what_follows_it_has_begun() {
+    for house in House::both().await {
+        let job = house.upload(1).await.jobs.remove(0);
+        let then = outbox::Then { on: On::Always, group: GroupId::new(), job: Entry { id: JobId::new(), ..job } };
+        let manifest = Manifest { then: Some(then.clone()), ..house.upload(1).await };
+        house.write(&manifest).await;
+        house.deliver().await;
+        let settle = async |session: &str| {
+            let job = house.world.claim(session, 1, 1).await.remove(0);
+            let verdict = Verdict::Succeed { result: Bytes::from_static(b"{}") };
+            house.world.broker.settle(&[Settlement { lease: job.lease, verdict }], None).await.unwrap();
+        };
+        settle("first").await;
+        assert!(house.world.group(manifest.group).await.fired);
+        assert_eq!(house.deliver().await, Delivered::default());
+        assert!(house.owes(manifest.group), "a broker that forgot would not know what follows");
+        settle("second").await;
+        assert_eq!(house.deliver().await, Delivered { ended: 1, ..Delivered::default() });
+        assert!(!house.owes(manifest.group));
+    }
+}
+
+#[tokio::test]
+async fn own_retention_ends_before_the_settings_and_leaves_its_neighbours() {
+    for house in House::both().await {
+        let (short, kept, young) = (house.done(1).await, house.done(1).await, house.upload(1).await);
+        let keep = Keep { originals: Some(HOUR), outputs: Some(DAY), ..Keep::default() };
+        for manifest in [&short, &young] {
+            let note = serde_json::to_vec(&keep).unwrap();
+            house.storage.put(&keep_key(manifest.group), note.into()).await.unwrap();
+        }
+        house.sweep(FOR_EVER).await;
+        assert!(house.has("uploads", short.group) && house.has("uploads", young.group));
+        let over = Keep { originals: Some(AT_ONCE), ..keep };
+        house.storage.put(&keep_key(short.group), serde_json::to_vec(&over).unwrap().into()).await.unwrap();
+        house.sweep(FOR_EVER).await;
+        assert!(!house.has("uploads", short.group) && house.has("outputs", short.group));
+        let over = Keep { outputs: Some(AT_ONCE), ..over };
+        house.storage.put(&keep_key(short.group), serde_json::to_vec(&over).unwrap().into()).await.unwrap();
+        house.sweep(FOR_EVER).await;
+        assert!(!house.has("outputs", short.group) && house.has("outputs", kept.group));
+        let noted = |group| house.folder.path().join(keep_key(group)).exists();
+        assert!(!noted(short.group), "it has nothing left to say");
+        assert!(noted(young.group) && house.has("uploads", young.group), "it may still be on its way in");
     }
 }

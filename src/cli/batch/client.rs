@@ -1,29 +1,33 @@
 //! A pixmill server, as the batch's client sees it: upload, status, download.
 //!
-//! What may pass (no connection, 429, 5xx) is tried again for five minutes, as the server's
-//! `Retry-After` asks; a server that restarts meanwhile costs nothing but time. What will not pass
-//! is an error that names the address and what the server said.
+//! What may pass (no connection, 429, 5xx, a download cut off) is tried again for five minutes, as the
+//! server's `Retry-After` asks; a server that restarts meanwhile costs nothing but time. What will not
+//! pass is an error that names the address, what the server said, and what to do.
 
+use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use futures::StreamExt;
 use reqwest::multipart::{Form, Part};
-use reqwest::{Body, Client, RequestBuilder, Response, StatusCode};
+use reqwest::{Body, Client, ClientBuilder, RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 use tokio_util::io::ReaderStream;
 use tokio_util::sync::CancellationToken;
 use url::Url;
-use uuid::Uuid;
 
 use crate::job::Failure;
 
 /// How long one request is tried again.
 const PATIENCE: Duration = Duration::from_mins(5);
+/// How long a server is waited for that has never answered.
+const FIRST_CONTACT: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// The most that `Retry-After` is believed.
@@ -35,6 +39,10 @@ pub(super) struct Server {
     key: Option<String>,
     /// Ends waiting between tries.
     stop: CancellationToken,
+    /// What people should hear while something is tried again.
+    remarks: UnboundedSender<String>,
+    /// It has been said that the server is away.
+    away: AtomicBool,
 }
 
 /// The answer to an upload.
@@ -47,6 +55,10 @@ pub(super) enum Uploaded {
     Rejected(Vec<Rejected>),
     /// The request as a whole was too large for the server, or for a proxy before it.
     TooLarge(String),
+    /// The server is still receiving, or has received something else, under this key.
+    KeyInUse,
+    /// A file was gone when its turn came.
+    Unreadable(String),
 }
 
 #[derive(Debug, Deserialize)]
@@ -68,8 +80,8 @@ pub(super) struct Entry {
     pub(super) success: bool,
     #[serde(default)]
     pub(super) paths: Vec<Option<String>>,
-    #[serde(default)]
     /// As they are told: `info` has fields of its own.
+    #[serde(default)]
     pub(super) outputs: Vec<Value>,
     pub(super) duration_ms: Option<u64>,
     pub(super) error: Option<Reason>,
@@ -88,6 +100,7 @@ pub(super) struct Reason {
 /// RFC 9457, and the rejected pictures.
 #[derive(Debug, Default, Deserialize)]
 struct Problem {
+    code: Option<String>,
     title: Option<String>,
     detail: Option<String>,
     #[serde(default)]
@@ -107,30 +120,63 @@ impl From<Reason> for Failure {
     }
 }
 
+/// What all our requests have in common.
+pub(super) fn builder() -> ClientBuilder {
+    // A second installation is refused, and none is needed.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let agent = concat!("pixmill/", env!("CARGO_PKG_VERSION"));
+    Client::builder().user_agent(agent).connect_timeout(Duration::from_secs(10))
+}
+
 impl Server {
-    pub(super) fn new(base: &Url, key: Option<&str>, stop: CancellationToken) -> Result<Self> {
-        // A second installation is refused, and none is needed.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let agent = concat!("pixmill/", env!("CARGO_PKG_VERSION"));
-        let http = Client::builder().user_agent(agent).connect_timeout(Duration::from_secs(10)).build()?;
+    pub(super) fn new(
+        base: &Url,
+        key: Option<&str>,
+        stop: CancellationToken,
+        remarks: UnboundedSender<String>,
+    ) -> Result<Self> {
         let mut base = base.clone();
         if !base.path().ends_with('/') {
             // Or `join` would replace the last part of it.
             base.set_path(&format!("{}/", base.path()));
         }
-        Ok(Self { http, base, key: key.map(str::to_owned), stop })
+        let http = builder().build()?;
+        Ok(Self { http, base, key: key.map(str::to_owned), stop, remarks, away: AtomicBool::new(false) })
+    }
+
+    /// Makes sure that a pixmill is there, before anything is begun.
+    pub(super) async fn greet(&self) -> Result<()> {
+        let url = self.base.join("healthz")?;
+        let request = async || Ok(self.http.get(url.clone()).timeout(Duration::from_secs(5)));
+        let response = self.send(FIRST_CONTACT, request).await.with_context(|| {
+            format!("there is no pixmill at {}; is it running? `pixmill serve` starts one", self.base)
+        })?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(());
+        }
+        bail!("{}{}", said(&url, status, &Problem::default()), hint(status, self.key.is_some()))
     }
 
     /// Uploads the files, streamed from the disk, under the names beside them.
-    pub(super) async fn upload(&self, files: &[(&Path, String)], operations: &str, lenient: bool) -> Result<Uploaded> {
+    ///
+    /// Under one `key` they count once, however often they are sent.
+    pub(super) async fn upload(
+        &self,
+        key: &str,
+        files: &[(&Path, &str)],
+        operations: &str,
+        options: &str,
+    ) -> Result<Uploaded> {
         let url = self.base.join("api/upload")?;
-        // The same for every try of this upload: one that went through without our hearing of it counts once.
-        let key = Uuid::now_v7().to_string();
         let request = async || {
-            let request = self.http.post(url.clone()).header("Idempotency-Key", &key);
-            Ok(request.multipart(form(files, operations, lenient).await?).timeout(Duration::from_mins(15)))
+            let request = self.http.post(url.clone()).header("Idempotency-Key", key);
+            Ok(request.multipart(form(files, operations, options).await?).timeout(Duration::from_mins(15)))
         };
-        let response = self.send(request).await?;
+        let response = match self.send(PATIENCE, request).await {
+            Err(error) if error.is::<Gone>() => return Ok(Uploaded::Unreadable(format!("{error:#}"))),
+            response => response?,
+        };
         let status = response.status();
         if status.is_success() {
             let accepted: Accepted =
@@ -141,6 +187,9 @@ impl Server {
         if !problem.rejected.is_empty() {
             return Ok(Uploaded::Rejected(problem.rejected));
         }
+        if status == StatusCode::CONFLICT || problem.code.as_deref() == Some("idempotency-key-reused") {
+            return Ok(Uploaded::KeyInUse);
+        }
         let said = said(&url, status, &problem);
         if status == StatusCode::PAYLOAD_TOO_LARGE {
             return Ok(Uploaded::TooLarge(said));
@@ -148,10 +197,16 @@ impl Server {
         bail!("{said}{}", hint(status, self.key.is_some()));
     }
 
-    pub(super) async fn status(&self, task: &str) -> Result<Status> {
+    /// How a task stands; none where the server does not know it, or not any more.
+    pub(super) async fn status(&self, task: &str) -> Result<Option<Status>> {
         let url = self.base.join("api/task_status/")?.join(task)?;
-        let response = self.get(&url, Duration::from_secs(30)).await?;
-        response.json().await.with_context(|| format!("{url}: the answer is not understood"))
+        let request = async || Ok(self.http.get(url.clone()).timeout(Duration::from_secs(30)));
+        let response = self.send(PATIENCE, request).await?;
+        if response.status() == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        let response = self.good(&url, response).await?;
+        response.json().await.map(Some).with_context(|| format!("{url}: the answer is not understood"))
     }
 
     /// Fetches a result into `file`, which is there as a whole or not at all; answers its bytes.
@@ -160,22 +215,33 @@ impl Server {
         if url.origin() != self.base.origin() {
             bail!("{url}: the server points to another one, and the key is not for that");
         }
-        let mut body = self.get(&url, Duration::from_mins(5)).await?.bytes_stream();
+        let deadline = Instant::now() + PATIENCE;
         let part = super::result_part(file);
-        let mut out = tokio::fs::File::create(&part).await?;
-        let mut bytes = 0;
-        while let Some(piece) = body.next().await {
-            let piece = piece.with_context(|| format!("{url}: cut off"))?;
-            bytes += piece.len() as u64;
-            out.write_all(&piece).await?;
+        loop {
+            let request = async || Ok(self.http.get(url.clone()).timeout(Duration::from_mins(5)));
+            let response = self.send(PATIENCE, request).await?;
+            let response = self.good(&url, response).await?;
+            match receive(response, &part).await {
+                Ok(bytes) => {
+                    tokio::fs::rename(&part, file).await?;
+                    return Ok(bytes);
+                }
+                // The server went away in mid-sentence; it may be back soon.
+                Err(error) if error.is::<reqwest::Error>() && Instant::now() < deadline => {
+                    if self.stop.is_cancelled() {
+                        return Err(error);
+                    }
+                    tokio::time::sleep(FIRST_PAUSE).await;
+                }
+                Err(error) => {
+                    let _ = tokio::fs::remove_file(&part).await;
+                    return Err(error);
+                }
+            }
         }
-        out.sync_all().await?;
-        tokio::fs::rename(&part, file).await?;
-        Ok(bytes)
     }
 
-    async fn get(&self, url: &Url, timeout: Duration) -> Result<Response> {
-        let response = self.send(async || Ok(self.http.get(url.clone()).timeout(timeout))).await?;
+    async fn good(&self, url: &Url, response: Response) -> Result<Response> {
         let status = response.status();
         if status.is_success() {
             return Ok(response);
@@ -185,8 +251,8 @@ impl Server {
     }
 
     /// Sends, and sends again what may pass.
-    async fn send(&self, request: impl AsyncFn() -> Result<RequestBuilder>) -> Result<Response> {
-        let deadline = Instant::now() + PATIENCE;
+    async fn send(&self, patience: Duration, request: impl AsyncFn() -> Result<RequestBuilder>) -> Result<Response> {
+        let deadline = Instant::now() + patience;
         let mut pause = FIRST_PAUSE;
         loop {
             let mut request = request().await?;
@@ -194,7 +260,10 @@ impl Server {
                 request = request.bearer_auth(key);
             }
             let (fault, asked) = match request.send().await {
-                Ok(response) if !may_pass(response.status()) => return Ok(response),
+                Ok(response) if !may_pass(response.status()) => {
+                    self.away.store(false, Ordering::Relaxed);
+                    return Ok(response);
+                }
                 Ok(response) => {
                     let (url, status, asked) = (response.url().clone(), response.status(), retry_after(&response));
                     (said(&url, status, &response.json().await.unwrap_or_default()), asked)
@@ -206,7 +275,10 @@ impl Server {
             let wait = asked.unwrap_or_else(|| pause.mul_f64(0.5 + fastrand::f64() / 2.0)).min(LONGEST_ASKED);
             pause = (pause * 2).min(LONGEST_PAUSE);
             if Instant::now() + wait > deadline {
-                bail!("{fault} (given up after {} minutes)", PATIENCE.as_secs() / 60);
+                bail!("{fault} (given up after {patience:?})");
+            }
+            if !self.away.swap(true, Ordering::Relaxed) {
+                let _ = self.remarks.send(format!("{fault}; trying again for {patience:?}"));
             }
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
@@ -216,29 +288,50 @@ impl Server {
     }
 }
 
-async fn form(files: &[(&Path, String)], operations: &str, lenient: bool) -> Result<Form> {
+/// A file that is not there any more.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}: {1}")]
+struct Gone(String, io::Error);
+
+async fn form(files: &[(&Path, &str)], operations: &str, options: &str) -> Result<Form> {
     let mut form = Form::new().percent_encode_noop().text("operations", operations.to_owned());
-    if lenient {
-        form = form.text("options", r#"{"lenient": true}"#);
+    if options != "{}" {
+        form = form.text("options", options.to_owned());
     }
     for (path, name) in files {
         let open = async {
             let file = tokio::fs::File::open(path).await?;
             let length = file.metadata().await?.len();
-            Ok::<_, std::io::Error>((file, length))
+            Ok::<_, io::Error>((file, length))
         };
-        let (file, length) = open.await.with_context(|| format!("{name} cannot be read"))?;
+        let (file, length) = open.await.map_err(|error| Gone((*name).to_owned(), error))?;
         let body = Body::wrap_stream(ReaderStream::with_capacity(file, 64 << 10));
-        form = form.part("images", Part::stream_with_length(body, length).file_name(name.clone()));
+        // A line end would break the form's own lines.
+        let name = name.replace(char::is_control, "\u{fffd}");
+        form = form.part("images", Part::stream_with_length(body, length).file_name(name));
     }
     Ok(form)
+}
+
+/// Writes a body to `part`, durably.
+async fn receive(response: Response, part: &Path) -> Result<u64> {
+    let mut body = response.bytes_stream();
+    let mut out = tokio::fs::File::create(part).await?;
+    let mut bytes = 0;
+    while let Some(piece) = body.next().await {
+        let piece = piece?;
+        bytes += piece.len() as u64;
+        out.write_all(&piece).await?;
+    }
+    out.sync_all().await?;
+    Ok(bytes)
 }
 
 fn may_pass(status: StatusCode) -> bool {
     status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error()
 }
 
-fn retry_after(response: &Response) -> Option<Duration> {
+pub(super) fn retry_after(response: &Response) -> Option<Duration> {
     let seconds = response.headers().get("Retry-After")?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds))
 }
@@ -254,14 +347,14 @@ fn said(url: &Url, status: StatusCode, problem: &Problem) -> String {
 fn hint(status: StatusCode, has_key: bool) -> &'static str {
     match status {
         StatusCode::UNAUTHORIZED if !has_key => "; name a key with --api-key or PIXMILL_API_KEY",
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "; check --api-key",
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "; is --api-key (or PIXMILL_API_KEY) right?",
         StatusCode::NOT_FOUND => "; is --server the address of a pixmill?",
         _ => "",
     }
 }
 
 /// An error with its causes: reqwest's own words leave out why.
-fn chain(error: &reqwest::Error) -> String {
+pub(super) fn chain(error: &reqwest::Error) -> String {
     let mut said = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {

@@ -1,106 +1,69 @@
-//! `pixmill batch PATH…`: folders and globs of pictures through the operations, here or on a server.
+//! `pixmill batch PATH…`: folders, globs, lists and addresses of pictures through the operations, here or on a
+//! server.
 //!
 //! A run can be stopped at any instant and started again: what is done is found done. Results lie
 //! at `OUT/<relative path>/<stem>-<index>-<type>.<ext>`. A broken picture fails alone; the run
-//! goes on and says so at its end.
+//! goes on and says so at its end. However many pictures there are, a few hundred names are held.
 
+mod args;
 mod client;
+mod fetch;
+mod identity;
+mod journal;
 mod local;
 mod remote;
 mod report;
 mod sources;
+mod transfer;
 
+use std::ffi::OsString;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::{fs, io};
+use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::{Context, Result};
-use serde_json::Value;
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::exit::{self, Usage};
-use super::operations::Operations;
 use crate::config::Config;
-use crate::imaging::Operation;
+use crate::imaging::{self, Operation};
 use crate::job::Failure;
-use report::{Counts, Ending, Made, Report};
-use sources::Picture;
+use identity::Asked;
+use report::{Made, Report, Voice};
+use sources::{Found, Picture, Progress, Sources};
+
+pub(crate) use args::Args;
 
 /// After Ctrl-C, as shells and their scripts expect.
 const STOPPED: u8 = 130;
-
-const EXAMPLES: &str = "\
-Examples:
-  pixmill batch photos/                                   the default three of every picture
-  pixmill batch photos/ --thumbnail 150 --resize 1200x --watermark '© Ann' --out web/
-  pixmill batch 'photos/2024-*/**/*.jpg' --convert webp --quality 75
-  pixmill batch photos/ --server https://pixmill.example.org --api-key KEY
-  pixmill batch photos/ --dry-run                         only says what would be done
-  pixmill batch photos/ --json > done.jsonl               a line a picture, for programs
-
-Without operations: resize to 800×600, thumbnail in 150×150, watermark \"MySite\".
-
-Names: photos/2024/cat.jpg becomes pixmill-out/2024/cat-0-resize.jpg, cat-1-thumbnail.jpg, ….
-Where cat.jpg and cat.png lie in one folder, both keep their extension: cat.jpg-0-resize.jpg.
-In folders, pictures are known by their extension, and hidden files are passed over; a file that
-you name is always taken.
-
-Stopping and going on: Ctrl-C finishes the pictures that are being made; the same command goes on
-from there, after a crash or a power cut too. The journal is OUT/.pixmill; a picture is done again
-when it, the operations, or its results have changed. Delete OUT/.pixmill to forget the past.
-With --server there is no journal: a picture is passed over when all its results are there and
-newer than it, so use another --out for other operations.
-
-Exit code: 0 all good, 1 some pictures failed, 2 called wrongly, 130 stopped.";
-
-/// Process folders of pictures: pixmill batch photos/ --thumbnail 150
-#[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
-pub(crate) struct Args {
-    /// Pictures, folders (with all that is below them), or quoted globs
-    #[arg(value_name = "PATH", required = true)]
-    paths: Vec<String>,
-    /// Folder for the results
-    #[arg(long, value_name = "DIR", default_value = "./pixmill-out")]
-    out: PathBuf,
-    /// Have the pictures processed by the pixmill at this address instead of here
-    #[arg(long, value_name = "URL")]
-    server: Option<url::Url>,
-    /// The server's API key
-    #[arg(long, value_name = "KEY", env = "PIXMILL_API_KEY", hide_env_values = true)]
-    api_key: Option<String>,
-    /// Pictures computed at a time, here [default: one a core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024), conflicts_with = "server")]
-    cpu: Option<u16>,
-    /// Do pictures again that failed in an earlier run
-    #[arg(long, conflicts_with = "server")]
-    retry_failed: bool,
-    /// Take what there is of files cut short, with a warning, instead of refusing them
-    #[arg(long)]
-    lenient: bool,
-    /// Say what would be done, and do nothing
-    #[arg(long)]
-    dry_run: bool,
-    /// One JSON line a picture on standard output, and a last one with the summary
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    operations: Operations,
-}
+/// Before each further round of `--on-error retry`.
+const PAUSES: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(15)];
 
 /// What both ways of running need.
 struct Batch {
-    pictures: Vec<Picture>,
     operations: Vec<Operation>,
+    /// The same, as a server is told it.
+    written: String,
+    asked: Asked,
     /// Takes what there is of pictures cut short.
     lenient: bool,
+    /// What the server is asked for beside the operations, in JSON.
+    options: String,
+    retry_failed: bool,
+    concurrency: Option<u16>,
+    limits: imaging::Limits,
     out: PathBuf,
     /// The working directory, for names that people know.
     here: PathBuf,
-    /// Cancelled by Ctrl-C: begin nothing more.
+    /// Cancelled by Ctrl-C, or by the first failure with `--on-error stop`: begin nothing more.
     stop: CancellationToken,
-    /// Cancelled by the second one: finish nothing more.
+    /// Cancelled by the second Ctrl-C: finish nothing more.
     abandon: CancellationToken,
 }
 
@@ -116,75 +79,176 @@ pub(crate) async fn run(args: Args, config: Config) -> ExitCode {
 }
 
 async fn batch(args: Args, config: Config) -> Result<ExitCode> {
-    let operations = args.operations.list(&config.limits.imaging()).map_err(Usage)?;
-    let found = sources::find(&args.paths, &args.out)?;
+    let limits = config.limits.imaging();
+    let (written, operations) = args.operations.written(&limits).map_err(Usage)?;
+    let sources = Sources::new(&args.paths, &args.list, args.null, args.filters.clone(), &args.out)?;
     let batch = Batch {
-        pictures: found.pictures,
+        asked: Asked::new(&operations, args.lenient),
         operations,
+        written,
         lenient: args.lenient,
+        options: options(&args),
+        retry_failed: args.retry_failed,
+        concurrency: args.concurrency,
+        limits,
         out: args.out.clone(),
         here: std::env::current_dir().unwrap_or_default(),
         stop: CancellationToken::new(),
         abandon: CancellationToken::new(),
     };
-    if found.passed_over > 0 {
-        eprintln!("passed over {} files that are not pictures by their names", found.passed_over);
-    }
     if args.dry_run {
-        return Ok(dry_run(&batch, args.json));
+        return Ok(dry_run(&batch, &sources, args.json));
     }
-    if batch.pictures.is_empty() && found.unreadable.is_empty() {
-        let (paths, out) = (args.paths.join(", "), args.out.display());
+    let may_be_none = !sources.expect_pictures();
+    let (mut found, progress) = Arc::new(sources).start();
+    // Nothing is made before there is something to be done.
+    let Some(first) = found.recv().await else {
+        if may_be_none {
+            return Ok(report(&args, progress).finish_empty(&args.out));
+        }
+        let shown: Vec<_> = args.paths.iter().map(|path| path.display().to_string()).collect();
+        let (paths, out) = (shown.join(", "), args.out.display());
         return Err(Usage(format!("no pictures in {paths} (--out {out} is not looked into)")).into());
+    };
+    let found = prepend(first, found);
+    fs::create_dir_all(&args.out).with_context(|| format!("--out {} cannot be made", args.out.display()))?;
+    let interrupted = stop_on_signal([batch.stop.clone(), batch.abandon.clone()])?;
+    let mut report = report(&args, progress);
+    let ran = rounds(&batch, &args, &config, found, &mut report).await;
+    // The summary stands even where the run broke off.
+    let whole = report.is_whole();
+    let remark = match &ran {
+        Ok(()) if whole => None,
+        Ok(()) if !interrupted.is_cancelled() => Some("stopped at a failure; the same command goes on from here"),
+        _ => Some("stopped early; the same command goes on from here"),
+    };
+    let counts = report.finish(&args.out, remark);
+    if interrupted.is_cancelled() && !whole {
+        if let Err(error) = ran {
+            eprintln!("error: {error:#}");
+        }
+        return Ok(ExitCode::from(STOPPED));
     }
-    std::fs::create_dir_all(&args.out).with_context(|| format!("--out {} cannot be made", args.out.display()))?;
-    stop_on_signal([batch.stop.clone(), batch.abandon.clone()])?;
-    let mut report = Report::new(batch.pictures.len() + found.unreadable.len(), args.json);
-    for (name, said) in found.unreadable {
-        report.ended(&name, Ending::Failed(Failure::permanent("source-unreadable", said)));
+    ran?;
+    Ok(if counts.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn report(args: &Args, progress: Arc<Progress>) -> Report {
+    Report::new(progress, Voice { json: args.json, quiet: args.quiet }, args.on_error, PAUSES.len() as u32)
+}
+
+/// Takes all that is found, then what may end better at another try.
+async fn rounds(
+    batch: &Batch,
+    args: &Args,
+    config: &Config,
+    found: mpsc::Receiver<Found>,
+    report: &mut Report,
+) -> Result<()> {
+    once(batch, args, config, found, report).await?;
+    for pause in PAUSES {
+        let again = report.another_round();
+        if again.is_empty() || batch.stop.is_cancelled() {
+            break;
+        }
+        report.say(format_args!("trying {} pictures again in {pause:?}", again.len()));
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = batch.stop.cancelled() => break,
+        }
+        let (send, found) = mpsc::channel(again.len());
+        for picture in again {
+            send.try_send(Found::Picture(picture)).unwrap_or_else(|_| unreachable!("the channel has room for all"));
+        }
+        drop(send);
+        once(batch, args, config, found, report).await?;
     }
-    let ran = match &args.server {
+    Ok(())
+}
+
+async fn once(
+    batch: &Batch,
+    args: &Args,
+    config: &Config,
+    found: mpsc::Receiver<Found>,
+    report: &mut Report,
+) -> Result<()> {
+    match &args.server {
         Some(server) => tokio::select! {
-            ran = remote::run(&batch, server, args.api_key.as_deref(), &mut report) => ran,
+            ran = remote::run(batch, server, args.api_key.as_deref(), found, report) => ran,
             () = batch.abandon.cancelled() => Ok(()),
         },
-        None => local::run(&batch, &args, &config, &mut report).await,
-    };
-    // The summary stands even where the run broke off.
-    let stopped = batch.stop.is_cancelled() || ran.is_err();
-    let counts = report.finish(&args.out, stopped.then_some("stopped early; the same command goes on from here"));
-    ran?;
-    Ok(verdict(counts, batch.stop.is_cancelled()))
-}
-
-fn verdict(counts: Counts, stopped: bool) -> ExitCode {
-    match counts {
-        counts if stopped && counts.ended() < counts.total => ExitCode::from(STOPPED),
-        Counts { failed: 0, .. } => ExitCode::SUCCESS,
-        _ => ExitCode::FAILURE,
+        None => local::run(batch, config, found, report).await,
     }
 }
 
-fn dry_run(batch: &Batch, json: bool) -> ExitCode {
-    for picture in &batch.pictures {
-        let results: Vec<String> = batch
-            .operations
-            .iter()
-            .enumerate()
-            .map(|(i, operation)| {
-                result_path(&batch.out, picture, &format!("{i}-{}", stem(operation))).display().to_string()
-            })
-            .collect();
-        let name = batch.name(picture);
-        if json {
-            println!("{}", serde_json::json!({"image": name, "status": "would-do", "results": results}));
-        } else {
-            println!("{name} → {}", results.join(", "));
+/// The channel with one more at its front.
+fn prepend(first: Found, mut rest: mpsc::Receiver<Found>) -> mpsc::Receiver<Found> {
+    let (send, found) = mpsc::channel(sources::AHEAD);
+    tokio::spawn(async move {
+        let mut next = Some(first);
+        while let Some(one) = next {
+            if send.send(one).await.is_err() {
+                break;
+            }
+            next = rest.recv().await;
         }
+    });
+    found
+}
+
+fn options(args: &Args) -> String {
+    let mut options = serde_json::Map::new();
+    if args.lenient {
+        options.insert("lenient".into(), true.into());
     }
-    let (pictures, outputs) = (batch.pictures.len(), batch.operations.len());
+    if let Some(queue) = &args.queue {
+        options.insert("queue".into(), queue.as_str().into());
+    }
+    if let Some(priority) = args.priority {
+        options.insert("priority".into(), priority.into());
+    }
+    Value::from(options).to_string()
+}
+
+fn dry_run(batch: &Batch, sources: &Sources, json: bool) -> ExitCode {
+    let mut stdout = io::stdout().lock();
+    let (mut pictures, mut unusable) = (0_u64, 0_u64);
+    let progress = Progress::default();
+    sources.walk(progress.passed(), &mut |found| {
+        let line = match found {
+            Found::Unusable(name, failure) => {
+                unusable += 1;
+                if json {
+                    json!({"image": name, "status": "would-fail", "error": failure}).to_string()
+                } else {
+                    format!("{} ✗ {}: {}", report::visible(&name), failure.code, failure.detail)
+                }
+            }
+            Found::Picture(picture) => {
+                pictures += 1;
+                let named = |(i, operation)| {
+                    let path = result_path(&batch.out, &picture, &format!("{i}-{}", stem(operation)));
+                    path.display().to_string()
+                };
+                let results: Vec<String> = batch.operations.iter().enumerate().map(named).collect();
+                let name = batch.name(&picture);
+                if json {
+                    json!({"image": name, "status": "would-do", "results": results}).to_string()
+                } else {
+                    report::visible(&format!("{name} → {}", results.join(", ")))
+                }
+            }
+        };
+        // Whoever reads may have seen enough (`| head`).
+        writeln!(stdout, "{line}").map_or(ControlFlow::Break(()), ControlFlow::Continue)
+    });
+    for (why, count) in progress.passed_over() {
+        eprintln!("passed over {count} {}", why.words());
+    }
+    let outputs = batch.operations.len();
     eprintln!("{pictures} pictures, {outputs} results each (a dry run: nothing was done)");
-    ExitCode::SUCCESS
+    if unusable == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// The middle of an output's name.
@@ -203,38 +267,87 @@ fn result_path(out: &Path, picture: &Picture, file: &str) -> PathBuf {
 /// Writes what was asked about a picture beside its other results.
 fn told(out: &Path, picture: &Picture, i: usize, answer: &Value) -> Result<Made, (PathBuf, io::Error)> {
     let kind = answer["type"].as_str().unwrap_or("info").to_owned();
-    let path = result_path(out, picture, &format!("{i}-{kind}.json"));
+    let file = format!("{i}-{kind}.json");
+    let path = result_path(out, picture, &file);
     let text = format!("{answer:#}\n");
-    let written = fs::create_dir_all(path.parent().unwrap_or(&path)).and_then(|()| fs::write(&path, &text));
+    let written = fs::create_dir_all(path.parent().unwrap_or(&path)).and_then(|()| {
+        let part = result_part(&path);
+        fs::write(&part, &text)?;
+        fs::rename(&part, &path)
+    });
     written.map_err(|error| (path.clone(), error))?;
-    Ok(Made { path, kind, bytes: text.len() as u64, ..Made::default() })
+    Ok(Made { path, file, kind, bytes: text.len() as u64, ..Made::default() })
+}
+
+/// What a status document tells of a file that has been fetched.
+fn made_by(path: PathBuf, file: &str, bytes: u64, output: &Value) -> Made {
+    let number = |name: &str| output[name].as_u64().and_then(|number| u32::try_from(number).ok());
+    let warnings = output["warnings"].as_array().map(Vec::as_slice).unwrap_or_default();
+    Made {
+        path,
+        file: file.to_owned(),
+        kind: output["type"].as_str().unwrap_or_default().to_owned(),
+        width: number("width"),
+        height: number("height"),
+        frames: number("frames"),
+        duration_ms: output["duration_ms"].as_u64(),
+        bytes,
+        warnings: warnings.iter().filter_map(|one| one.as_str().map(str::to_owned)).collect(),
+    }
 }
 
 /// Where a result lies while it is fetched.
 fn result_part(file: &Path) -> PathBuf {
-    let mut name = std::ffi::OsString::from(".");
+    let mut name = OsString::from(".");
     name.push(file.file_name().unwrap_or_default());
     name.push(".part");
     file.with_file_name(name)
 }
 
-/// Each signal takes the next step; one more than there are ends the process.
-fn stop_on_signal(steps: [CancellationToken; 2]) -> Result<()> {
+fn unreadable(error: &io::Error) -> Failure {
+    Failure::permanent("source-unreadable", error.to_string())
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> Failure {
+    Failure::transient("storage", format!("{} cannot be made: {error}", path.display()))
+}
+
+/// Two runs in one folder would take each other's results for their own.
+fn lock(folder: &Path) -> Result<File> {
+    fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    let file = File::create(folder.join("lock"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            bail!("another pixmill batch works in {}; wait for it, or use another --out", folder.display())
+        }
+        Err(TryLockError::Error(error)) => Err(error).context("the journal cannot be locked"),
+    }
+}
+
+/// Each signal takes the next step; one more than there are ends the process. Answers what the first one cancels.
+fn stop_on_signal(steps: [CancellationToken; 2]) -> Result<CancellationToken> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let interrupted = CancellationToken::new();
+    let told = interrupted.clone();
     tokio::spawn(async move {
-        loop {
+        // A failure may have taken the first step.
+        for step in steps {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
-            match steps.iter().find(|step| !step.is_cancelled()) {
-                Some(step) => step.cancel(),
-                // Nothing is lost: the journal is written at every instant.
-                None => std::process::exit(STOPPED.into()),
-            }
+            told.cancel();
+            step.cancel();
         }
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        // Nothing is lost: the journal is written at every instant.
+        std::process::exit(STOPPED.into());
     });
-    Ok(())
+    Ok(interrupted)
 }

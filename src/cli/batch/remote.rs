@@ -1,213 +1,277 @@
 //! A batch on a server: uploads in small groups, results fetched into the same names.
 //!
-//! Two groups are under way at a time, so that the server works on one while the other is
-//! uploaded or fetched. There is no journal: a picture whose results are all there and newer than
-//! it is passed over.
+//! Several groups are under way at a time, so that the server works on one while others are uploaded or
+//! fetched. What is under way and how pictures ended stands in the [`Journal`]; a run begins by bringing
+//! to an end what earlier ones left.
 
+use std::collections::HashSet;
 use std::fs;
-use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::Result;
-use futures::{StreamExt, stream};
+use futures::StreamExt;
+use futures::stream::{self, FuturesUnordered};
+use tokio::sync::mpsc::{self, Receiver};
+use tokio::time::Instant;
 use url::Url;
+use uuid::Uuid;
 
-use super::client::{Entry, Rejected, Server, Uploaded};
+use super::client::Server;
+use super::fetch::{self, Fetcher};
+use super::identity::Facts;
+use super::journal::{Journal, Kept, Sent, Upload};
 use super::report::{Ending, Made, Report};
-use super::sources::Picture;
-use super::{Batch, result_path, stem, told};
-use crate::imaging::Format;
-use crate::imaging::operation::Action;
+use super::sources::{Found, Origin, Picture};
+use super::{Batch, result_path, unreadable};
 use crate::job::Failure;
 
-/// Pictures in one upload: far below the server's limits, and few to repeat when one is cut off.
+/// Pictures in one upload, and their bytes: far below the server's limits, and few to repeat when one is cut off.
 const GROUP: usize = 20;
-/// Groups under way.
+const GROUP_BYTES: u64 = 64 << 20;
+/// Groups under way, unless told otherwise.
 const AT_ONCE: usize = 2;
-const FIRST_LOOK: Duration = Duration::from_millis(100);
-const LONGEST_LOOK: Duration = Duration::from_secs(2);
+/// How long a group waits to be filled by sources that are slow to come.
+const LINGER: Duration = Duration::from_millis(500);
 
-pub(super) async fn run(batch: &Batch, url: &Url, key: Option<&str>, report: &mut Report) -> Result<()> {
-    let server = Server::new(url, key, batch.stop.clone())?;
-    let operations = serde_json::to_string(&batch.operations)?;
-    let mut wanted = Vec::new();
-    for picture in &batch.pictures {
-        match already_there(batch, picture) {
-            Some(outputs) => report.ended(&batch.name(picture), Ending::AlreadyDone { outputs }),
-            None => wanted.push(picture),
+/// What the tasks of a run share.
+pub(super) struct Remote<'b> {
+    pub(super) batch: &'b Batch,
+    pub(super) server: Server,
+    pub(super) journal: Journal,
+    pub(super) fetcher: Fetcher,
+    pub(super) operations: String,
+    pub(super) options: String,
+}
+
+/// A picture with its end.
+pub(super) type Ended = (Sent, Ending);
+
+/// Pictures that are gathered for the next upload.
+struct Group {
+    pictures: Vec<Sent>,
+    bytes: u64,
+    /// When the last one came that it had to wait for.
+    since: Instant,
+}
+
+pub(super) async fn run(
+    batch: &Batch,
+    url: &Url,
+    key: Option<&str>,
+    found: Receiver<Found>,
+    report: &mut Report,
+) -> Result<()> {
+    let folder = batch.out.join(".pixmill");
+    let _lock = super::lock(&folder)?;
+    let (remarks, mut heard) = mpsc::unbounded_channel();
+    let server = Server::new(url, key, batch.stop.clone(), remarks)?;
+    server.greet().await?;
+    let remote = Remote {
+        batch,
+        server,
+        journal: Journal::open(&folder.join("uploads.db"))?,
+        fetcher: Fetcher::new(&folder, batch.limits.max_file_bytes, batch.stop.clone())?,
+        operations: batch.written.clone(),
+        options: batch.options.clone(),
+    };
+    let at_once = batch.concurrency.map_or(AT_ONCE, usize::from);
+    let fresh = remote.recover(at_once, report).await?;
+    remote.work(found, at_once, fresh, &mut heard, report).await
+}
+
+impl Remote<'_> {
+    /// Brings to an end what earlier runs have uploaded; answers which pictures have ended.
+    async fn recover(&self, at_once: usize, report: &Report) -> Result<HashSet<Uuid>> {
+        let mut again = Vec::new();
+        for upload in self.journal.unfinished()? {
+            // Where the sources have changed, the same cannot be sent again.
+            if upload.task.is_some() || self.is_unchanged(&upload) {
+                again.push(upload);
+            } else {
+                self.journal.close(upload.id)?;
+            }
         }
+        let mut fresh = HashSet::new();
+        if again.is_empty() {
+            return Ok(fresh);
+        }
+        let count = again.iter().map(|upload| upload.pictures.len()).sum::<usize>();
+        report.say(format_args!("fetching {count} pictures that an earlier run had uploaded"));
+        let (ended, mut endings) = mpsc::unbounded_channel();
+        let mut under_way =
+            stream::iter(again).map(|upload| self.process(upload, ended.clone())).buffer_unordered(at_once);
+        while let Some(done) = tokio::select! {
+            done = under_way.next() => done,
+            () = self.batch.stop.cancelled() => None,
+        } {
+            done?;
+        }
+        while let Ok((sent, _)) = endings.try_recv() {
+            fresh.insert(sent.id);
+        }
+        Ok(fresh)
     }
-    let groups = wanted.chunks(GROUP).take_while(|_| !batch.stop.is_cancelled());
-    let mut under_way = stream::iter(groups)
-        .map(async |group| Ok::<_, anyhow::Error>((group, process(batch, &server, group, &operations).await?)))
-        .buffer_unordered(AT_ONCE);
-    let mut told = false;
-    loop {
-        let next = tokio::select! {
-            next = under_way.next() => next,
-            () = batch.stop.cancelled(), if !told => {
-                told = true;
+
+    fn is_unchanged(&self, upload: &Upload) -> bool {
+        let same = |sent: &Sent| {
+            let facts = Facts::of(&sent.picture, &self.batch.asked);
+            facts.is_ok_and(|facts| facts.id(0) == sent.id) && fs::metadata(&sent.file).is_ok()
+        };
+        upload.operations == self.operations && upload.pictures.iter().all(same)
+    }
+
+    /// Uploads what is found and fetches the results, until all has ended, or until the stop.
+    async fn work(
+        &self,
+        mut found: Receiver<Found>,
+        at_once: usize,
+        mut fresh: HashSet<Uuid>,
+        heard: &mut mpsc::UnboundedReceiver<String>,
+        report: &mut Report,
+    ) -> Result<()> {
+        let (ended, mut endings) = mpsc::unbounded_channel::<Ended>();
+        let mut running = FuturesUnordered::new();
+        let mut fetching = FuturesUnordered::new();
+        let mut group = Group::new();
+        let (mut more, mut stopped) = (true, false);
+        loop {
+            if self.batch.stop.is_cancelled() && !stopped {
+                (more, stopped) = (false, true);
+                // Neither sent nor fetched: the next run finds them as they are.
+                group = Group::new();
+                fetching.clear();
                 report.say("finishing the uploads under way; Ctrl-C again ends at once");
+            }
+            let last = !more && fetching.is_empty();
+            if running.len() < at_once && group.is_due(last) {
+                let pictures = std::mem::replace(&mut group, Group::new()).pictures;
+                running.push(self.upload(pictures, ended.clone()));
                 continue;
             }
-        };
-        let Some(group) = next else { return Ok(()) };
-        let (pictures, endings) = group?;
-        for (picture, ending) in pictures.iter().zip(endings) {
-            report.ended(&batch.name(picture), ending);
-        }
-    }
-}
-
-/// Takes one group from upload to results; one ending a picture.
-async fn process(batch: &Batch, server: &Server, group: &[&Picture], operations: &str) -> Result<Vec<Ending>> {
-    let mut endings: Vec<Option<Ending>> = group.iter().map(|picture| unreadable(&picture.file)).collect();
-    // Indexes of the pictures that are uploaded, by their place in the upload.
-    let sent: Vec<usize> = (0..group.len()).filter(|&i| endings[i].is_none()).collect();
-    if !sent.is_empty() {
-        let files: Vec<(&Path, String)> =
-            sent.iter().map(|&i| (group[i].file.as_path(), batch.name(group[i]))).collect();
-        match server.upload(&files, operations, batch.lenient).await? {
-            Uploaded::Rejected(rejected) => refuse(&mut endings, &sent, rejected),
-            Uploaded::TooLarge(said) => {
-                for &i in &sent {
-                    endings[i] = Some(Ending::Failed(Failure::permanent("too-large", said.clone())));
+            if last && group.pictures.is_empty() && running.is_empty() {
+                while let Ok((sent, ending)) = endings.try_recv() {
+                    self.settle(sent.picture, sent.bytes, ending, report);
                 }
+                return Ok(());
             }
-            Uploaded::Accepted { task, rejected } => {
-                refuse(&mut endings, &sent, rejected);
-                let accepted: Vec<usize> = sent.into_iter().filter(|&i| endings[i].is_none()).collect();
-                let results = finished(server, &task).await?;
-                // The results stand in the upload's order, without what was rejected.
-                for (i, entry) in accepted.into_iter().zip(results) {
-                    endings[i] = Some(fetch(batch, server, group[i], entry).await);
-                }
+            tokio::select! {
+                Some((sent, ending)) = endings.recv() => self.settle(sent.picture, sent.bytes, ending, report),
+                Some(done) = running.next() => done?,
+                one = found.recv(), if more && !group.is_full() && fetching.len() < fetch::AT_ONCE => match one {
+                    None => more = false,
+                    Some(Found::Unusable(name, failure)) => {
+                        if !report.told(&name, 0, Ending::Failed(failure)) {
+                            self.batch.stop.cancel();
+                        }
+                    }
+                    Some(Found::Picture(picture)) => match self.known(&picture, &mut fresh)? {
+                        Known::Ended(bytes, ending) => self.settle(picture, bytes, ending, report),
+                        Known::New(sent) => match &sent.picture.origin {
+                            Origin::Url(_) => fetching.push(self.fetch(sent)),
+                            Origin::File(_) => group.add(sent),
+                        },
+                    },
+                },
+                Some(fetched) = fetching.next() => match fetched {
+                    Ok(sent) => group.add(sent),
+                    Err((picture, failure)) => self.settle(picture, 0, Ending::Failed(failure), report),
+                },
+                Some(remark) = heard.recv() => report.say(remark),
+                () = tokio::time::sleep(LINGER) => report.tick(),
+                () = self.batch.stop.cancelled(), if !stopped => {}
             }
         }
     }
-    let lost = || Ending::Failed(Failure::transient("no-result", "the server's answer leaves this picture out"));
-    Ok(endings.into_iter().map(|ending| ending.unwrap_or_else(lost)).collect())
-}
 
-fn refuse(endings: &mut [Option<Ending>], sent: &[usize], rejected: Vec<Rejected>) {
-    for Rejected { index, error } in rejected {
-        if let Some(&i) = sent.get(index) {
-            endings[i] = Some(Ending::Failed(error.into()));
+    fn settle(&self, picture: Picture, bytes: u64, ending: Ending, report: &mut Report) {
+        if !report.ended(picture, &self.batch.here, bytes, ending) {
+            self.batch.stop.cancel();
         }
     }
-}
 
-/// Waits for the group's end.
-async fn finished(server: &Server, task: &str) -> Result<Vec<Entry>> {
-    let mut look = FIRST_LOOK;
-    loop {
-        let status = server.status(task).await?;
-        if status.status != "processing" {
-            return Ok(status.result);
-        }
-        tokio::time::sleep(look).await;
-        look = (look * 3 / 2).min(LONGEST_LOOK);
-    }
-}
-
-async fn fetch(batch: &Batch, server: &Server, picture: &Picture, entry: Entry) -> Ending {
-    if !entry.success {
-        let unknown = || Failure::permanent("internal", "the server does not say why");
-        return Ending::Failed(entry.error.map_or_else(unknown, Failure::from));
-    }
-    let mut outputs = Vec::with_capacity(entry.paths.len());
-    for (i, (path, output)) in entry.paths.iter().zip(entry.outputs).enumerate() {
-        let Some(path) = path else {
-            match told(&batch.out, picture, i, &output) {
-                Ok(made) => outputs.push(made),
-                Err((path, error)) => {
-                    let detail = format!("{} cannot be made: {error}", path.display());
-                    return Ending::Failed(Failure::transient("storage", detail));
-                }
-            }
-            continue;
+    fn known(&self, picture: &Picture, fresh: &mut HashSet<Uuid>) -> Result<Known> {
+        let failed = |failure| Known::Ended(0, Ending::Failed(failure));
+        let facts = match Facts::of(picture, &self.batch.asked) {
+            Ok(facts) => facts,
+            Err(error) => return Ok(failed(unreadable(&error))),
         };
-        let Some(file) = file_name(path) else {
-            let detail = format!("the server names a result `{path}`, which is no file name");
-            return Ending::Failed(Failure::permanent("download", detail));
-        };
-        let to = result_path(&batch.out, picture, file);
-        let made = match fs::create_dir_all(to.parent().unwrap_or(&to)) {
-            Ok(()) => server.download(path, &to).await,
-            Err(error) => Err(error.into()),
-        };
-        match made {
-            Ok(bytes) => {
-                let number = |name: &str| output[name].as_u64().and_then(|number| u32::try_from(number).ok());
-                let kind = output["type"].as_str().unwrap_or_default().to_owned();
-                let warnings = output["warnings"].as_array().map(Vec::as_slice).unwrap_or_default();
-                let warnings = warnings.iter().filter_map(|one| one.as_str().map(str::to_owned)).collect();
-                outputs.push(Made {
-                    path: to,
-                    kind,
-                    width: number("width"),
-                    height: number("height"),
-                    frames: number("frames"),
-                    duration_ms: output["duration_ms"].as_u64(),
-                    bytes,
-                    warnings,
-                });
+        let id = facts.id(0);
+        let ending = match self.journal.known(id)? {
+            Some(Kept::Ended(Ending::Done { outputs, duration_ms })) => {
+                self.all_there(picture, outputs).map(|outputs| {
+                    if fresh.remove(&id) {
+                        Ending::Done { outputs, duration_ms }
+                    } else {
+                        Ending::AlreadyDone { outputs }
+                    }
+                })
             }
-            Err(error) => return Ending::Failed(Failure::transient("download", format!("{error:#}"))),
+            Some(Kept::Ended(Ending::Failed(failure)))
+                if fresh.remove(&id) || !failure.retryable && !self.batch.retry_failed =>
+            {
+                Some(Ending::Failed(failure))
+            }
+            // What is open here belongs to an upload that could not be brought to its end.
+            _ => None,
+        };
+        if let Some(ending) = ending {
+            return Ok(Known::Ended(facts.size, ending));
+        }
+        let file = match &picture.origin {
+            Origin::File(file) => file.clone(),
+            Origin::Url(_) => self.fetcher.place(id),
+        };
+        if matches!(picture.origin, Origin::File(_))
+            && let Err(error) = fs::File::open(&file)
+        {
+            return Ok(failed(unreadable(&error)));
+        }
+        let name = self.batch.name(picture);
+        Ok(Known::New(Sent { id, place: 0, picture: picture.clone(), file, name, bytes: facts.size }))
+    }
+
+    /// The results with their paths, if not one is gone or of another size.
+    fn all_there(&self, picture: &Picture, mut outputs: Vec<Made>) -> Option<Vec<Made>> {
+        for made in &mut outputs {
+            made.path = result_path(&self.batch.out, picture, &made.file);
+            fs::metadata(&made.path).ok().filter(|meta| meta.len() == made.bytes)?;
+        }
+        Some(outputs)
+    }
+
+    async fn fetch(&self, sent: Sent) -> Result<Sent, (Picture, Failure)> {
+        let Origin::Url(url) = &sent.picture.origin else { return Ok(sent) };
+        match self.fetcher.fetch(url, sent.id).await {
+            Ok(bytes) => Ok(Sent { bytes, ..sent }),
+            Err(failure) => Err((sent.picture, failure)),
         }
     }
-    Ending::Done { outputs, duration_ms: entry.duration_ms }
 }
 
-/// The last part of a result's path, where it is a plain name: nobody writes outside `OUT`.
-fn file_name(path: &str) -> Option<&str> {
-    let path = path.split(['?', '#']).next()?;
-    let name = path.rsplit('/').next()?;
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    (!name.is_empty() && !name.starts_with('.') && name.chars().all(plain)).then_some(name)
-}
-
-fn unreadable(file: &Path) -> Option<Ending> {
-    let error = fs::File::open(file).err()?;
-    Some(Ending::Failed(Failure::permanent("source-unreadable", error.to_string())))
-}
-
-/// The picture's results, if all are there and newer than it.
-fn already_there(batch: &Batch, picture: &Picture) -> Option<Vec<Made>> {
-    let changed = fs::metadata(&picture.file).and_then(|meta| meta.modified()).ok()?;
-    let there = |(i, operation)| there(batch, picture, i, operation, changed);
-    batch.operations.iter().enumerate().map(there).collect()
-}
-
-fn there(
-    batch: &Batch,
-    picture: &Picture,
-    i: usize,
-    operation: &crate::imaging::Operation,
-    changed: SystemTime,
-) -> Option<Made> {
-    // Where no format is asked for, the source's decides, and only the server has looked at it.
-    let extensions = match (&operation.action, operation.save.format) {
-        (Action::Info(_), _) => vec!["json"],
-        (_, Some(format)) => vec![format.extension()],
-        (_, None) => [Format::Jpeg, Format::Png, Format::WebP].map(Format::extension).to_vec(),
-    };
-    extensions.into_iter().find_map(|extension| {
-        let path = result_path(&batch.out, picture, &format!("{i}-{}.{extension}", stem(operation)));
-        let meta = fs::metadata(&path).ok().filter(|meta| meta.modified().is_ok_and(|at| at >= changed))?;
-        Some(Made { path, kind: operation.kind().into(), bytes: meta.len(), ..Made::default() })
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::file_name;
-
-    #[test]
-    fn results_stay_in_the_output_folder() {
-        assert_eq!(file_name("/files/a/b/1/0-resize.jpg?sig=x/../y"), Some("0-resize.jpg"));
-        for hostile in ["/files/..", "/files/", "/files/.ssh", "/files/a%2F..%2Fb", "/files/a\\b"] {
-            assert_eq!(file_name(hostile), None, "{hostile}");
-        }
+impl Group {
+    fn new() -> Self {
+        Self { pictures: Vec::new(), bytes: 0, since: Instant::now() }
     }
+
+    fn add(&mut self, sent: Sent) {
+        self.bytes += sent.bytes;
+        self.pictures.push(sent);
+        self.since = Instant::now();
+    }
+
+    fn is_full(&self) -> bool {
+        self.pictures.len() >= GROUP || self.bytes >= GROUP_BYTES
+    }
+
+    /// Whether to upload it now; `last` says that nothing more comes.
+    fn is_due(&self, last: bool) -> bool {
+        !self.pictures.is_empty() && (self.is_full() || last || self.since.elapsed() >= LINGER)
+    }
+}
+
+/// How a picture stands that the walk has come to.
+enum Known {
+    /// With the bytes of its source.
+    Ended(u64, Ending),
+    New(Sent),
 }

@@ -6,13 +6,14 @@ use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{Html, IntoResponse, Response};
 use sha2::{Digest, Sha256};
 
-use crate::base64;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 
 const STYLE: &str = include_str!("style.css");
 
 /// Nothing but this page's own style: no script, no picture, no font, no frame around it.
 static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
-    let hash = base64::encode(&Sha256::digest(STYLE));
+    let hash = BASE64_STANDARD.encode(Sha256::digest(STYLE));
     let policy = format!(
         "default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     );

@@ -4,10 +4,11 @@ use std::f32::consts::PI;
 
 use fast_image_resize::Resizer;
 
-use crate::base64;
 use crate::imaging::operation::Resize;
 use crate::imaging::ops::{color, geometry, resize};
 use crate::imaging::raster::{Channels, Raster};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 
 /// The perceptual hash looks at a square of this side.
 const SQUARE: usize = 32;
@@ -28,7 +29,7 @@ pub(super) fn blurhash(size: (u32, u32), pixels: &[[u8; 4]]) -> String {
 
 pub(super) fn thumbhash(copy: &Raster) -> String {
     let small = shrunk(copy);
-    base64::encode(&thumbhash::rgba_to_thumb_hash(
+    BASE64_STANDARD.encode(thumbhash::rgba_to_thumb_hash(
         small.width as usize,
         small.height as usize,
         small.rgba().as_flattened(),

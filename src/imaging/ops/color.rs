@@ -14,9 +14,6 @@ pub(crate) const LUMA: [f32; 3] = [0.299, 0.587, 0.114];
 /// Sepia as the W3C's filter effects define it.
 const SEPIA: [[f32; 3]; 3] = [[0.393, 0.769, 0.189], [0.349, 0.686, 0.168], [0.272, 0.534, 0.131]];
 
-/// Pixels that are mixed at a time.
-const BLOCK: usize = 64;
-
 pub(crate) fn brightness<S: Sample>(picture: Raster<S>, factor: f32) -> Raster<S> {
     curve(picture, |v| v * factor)
 }
@@ -152,34 +149,42 @@ fn curve<S: Sample>(mut picture: Raster<S>, curve: impl Fn(f32) -> f32) -> Raste
 
 /// Each channel becomes a mixture of the three; never for grey.
 fn mix<S: Sample>(mut picture: Raster<S>, rows: [[f32; 3]; 3]) -> Raster<S> {
-    wide(|| match picture.channels {
-        Channels::Rgba => mixed::<S, 4>(&mut picture.data, &rows),
-        _ => mixed::<S, 3>(&mut picture.data, &rows),
+    // What a value of one channel adds to each of the three.
+    let column = |channel: usize| rows.map(|row| row[channel]);
+    let columns = [column(0), column(1), column(2)];
+    wide(|| match (picture.channels, S::MAX.number()) {
+        (Channels::Rgba, 255) => looked_up::<S, 4>(&mut picture.data, &columns),
+        (_, 255) => looked_up::<S, 3>(&mut picture.data, &columns),
+        (Channels::Rgba, _) => computed::<S, 4>(&mut picture.data, &columns),
+        _ => computed::<S, 3>(&mut picture.data, &columns),
     });
     picture
 }
 
-/// In blocks whose channels are taken apart first: pixels of three values do not fit registers, rows of one channel do.
+/// Of 256 values a channel, in 65,536ths, with a fourth that fills the register: three loads and two additions of whole registers are a pixel.
 #[inline(always)]
-fn mixed<S: Sample, const N: usize>(data: &mut [S], rows: &[[f32; 3]; 3]) {
-    let mut planes = [[0.0; BLOCK]; 3];
-    let mut made = [S::default(); BLOCK];
-    for pixels in data.as_chunks_mut::<N>().0.chunks_mut(BLOCK) {
-        for (channel, plane) in planes.iter_mut().enumerate() {
-            for (value, pixel) in plane.iter_mut().zip(&*pixels) {
-                *value = pixel[channel].number() as f32;
-            }
+fn looked_up<S: Sample, const N: usize>(data: &mut [S], columns: &[[f32; 3]; 3]) {
+    let tables = columns.map(|[r, g, b]| {
+        let row = |v: usize| [r, g, b, 0.0].map(|part| (part * v as f32 * 65536.0).round() as i32);
+        Box::new(std::array::from_fn::<_, 256, _>(row))
+    });
+    for pixel in data.as_chunks_mut::<N>().0 {
+        let [r, g, b] = std::array::from_fn(|channel| &tables[channel][pixel[channel].number() as usize & 0xff]);
+        let sums: [i32; 4] = std::array::from_fn(|i| (r[i] + g[i] + b[i] + 0x8000) >> 16);
+        for (value, sum) in pixel.iter_mut().zip(&sums[..3]) {
+            *value = S::from_number((*sum).max(0) as u32);
         }
-        let [reds, greens, blues] = &planes;
-        for (channel, row) in rows.iter().enumerate() {
-            for (value, ((r, g), b)) in made.iter_mut().zip(reds.iter().zip(greens).zip(blues)) {
-                let sum = row[0] * r + row[1] * g + row[2] * b + 0.5;
-                // Through i32, which registers convert to; u32 they do not.
-                *value = S::from_number((sum.max(0.0) as i32) as u32);
-            }
-            for (pixel, &value) in pixels.iter_mut().zip(&made) {
-                pixel[channel] = value;
-            }
+    }
+}
+
+#[inline(always)]
+fn computed<S: Sample, const N: usize>(data: &mut [S], columns: &[[f32; 3]; 3]) {
+    for pixel in data.as_chunks_mut::<N>().0 {
+        let parts: [f32; 3] = std::array::from_fn(|channel| pixel[channel].number() as f32);
+        let sums: [f32; 3] = std::array::from_fn(|i| (0..3).map(|c| columns[c][i] * parts[c]).sum::<f32>() + 0.5);
+        for (value, sum) in pixel.iter_mut().zip(sums) {
+            // Through i32, which registers convert to; u32 they do not.
+            *value = S::from_number((sum.max(0.0) as i32) as u32);
         }
     }
 }

@@ -167,18 +167,18 @@ fn webp_in(width: u32, height: u32, is_frame: bool) -> Vec<u8> {
     let chunk = |kind: &[u8; 4], body: &[u8]| {
         [&kind[..], &(body.len() as u32).to_le_bytes(), body, &[0][..body.len() % 2]].concat()
     };
-    let written = |side: u32| (side - 1).to_le_bytes()[..3].to_vec();
-    let size = [written(width), written(height)].concat();
+    let side = |side: u32| (side - 1).to_le_bytes()[..3].to_vec();
+    let place = [side(width), side(height)].concat();
     let picture = fixture("quarters.webp");
     assert_eq!(&picture[12..16], b"VP8 ");
     let parts = if is_frame {
-        let frame = [&[0; 6], size.as_slice(), &[70, 0, 0, 0], &chunk(b"ALPH", &[0; 9]), &picture[12..]].concat();
+        let frame = [&[0; 6], place.as_slice(), &[70, 0, 0, 0], &chunk(b"ALPH", &[0; 9]), &picture[12..]].concat();
         [chunk(b"ANIM", &[0; 6]), chunk(b"ANMF", &frame)].concat()
     } else {
         picture[12..].to_vec()
     };
     let flags = if is_frame { 0x12 } else { 0 };
-    let canvas = chunk(b"VP8X", &[&[flags, 0, 0, 0], size.as_slice()].concat());
+    let canvas = chunk(b"VP8X", &[&[flags, 0, 0, 0], place.as_slice()].concat());
     chunk(b"RIFF", &[b"WEBP".as_slice(), &canvas, &parts].concat())
 }
 

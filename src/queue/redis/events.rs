@@ -1,10 +1,13 @@
 //! The stream of events. One entry holds a transition's: see `write_events` in `moves.lua`.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use redis::Cmd;
 
+use super::super::clock::millis;
 use super::super::{Error, Event, EventKind, Result};
 use super::link::Link;
 use super::reads::{damaged, instant, parsed, parsed_id};
@@ -38,6 +41,19 @@ pub(super) async fn read(link: &Link, prefix: &str, after: Option<&str>, limit: 
     Ok(events)
 }
 
+pub(super) async fn last(link: &Link, prefix: &str) -> Result<Option<String>> {
+    let told: Option<u64> = parsed(link.one(redis::cmd("GET").arg(format!("{prefix}told")).to_owned()).await?)?;
+    Ok(told.map(name))
+}
+
+/// A command that blocks until there is an event after another one.
+pub(super) fn next(prefix: &str, after: Option<&str>, timeout: Duration) -> Result<Cmd> {
+    let after = after.map_or(Ok(0), number)?;
+    let mut read = redis::cmd("XREAD");
+    read.arg("COUNT").arg(1).arg("BLOCK").arg(millis(timeout)).arg("STREAMS").arg(format!("{prefix}events")).arg(after);
+    Ok(read)
+}
+
 /// The events of one entry after number `after`.
 fn unpack(news: &[u8], last: u64, at: Timestamp, after: u64, events: &mut Vec<Event>) -> Result<()> {
     let (mut group, mut told, mut rest) = (None, Vec::new(), news);
@@ -55,10 +71,14 @@ fn unpack(news: &[u8], last: u64, at: Timestamp, after: u64, events: &mut Vec<Ev
     let first = last + 1 - told.len() as u64;
     for (number, (kind, group, job)) in (first..).zip(told) {
         if number > after {
-            events.push(Event { id: format!("{number:0DIGITS$}"), at, kind, group, job });
+            events.push(Event { id: name(number), at, kind, group, job });
         }
     }
     Ok(())
+}
+
+fn name(number: u64) -> String {
+    format!("{number:0DIGITS$}")
 }
 
 fn number(id: &str) -> Result<u64> {

@@ -61,19 +61,25 @@ impl Link {
 
     /// Runs commands in one round trip. Each may run twice where a reply is lost: every transition bears that.
     pub(super) async fn run<const N: usize>(&self, commands: [Cmd; N]) -> Result<[Value; N]> {
-        let mut pipeline = Pipeline::with_capacity(N);
+        let answers = self.all(commands.into()).await?;
+        answers.try_into().map_err(|_| Error::Incompatible(format!("Redis at {} answers out of turn", self.place)))
+    }
+
+    /// As [`run`](Self::run), with as many commands as there are.
+    pub(super) async fn all(&self, commands: Vec<Cmd>) -> Result<Vec<Value>> {
+        let count = commands.len();
+        let mut pipeline = Pipeline::with_capacity(count);
         for command in commands {
             pipeline.add_command(command);
         }
-        let Ok(answers) = tokio::time::timeout(CALL, self.retried(&pipeline, N)).await else {
+        let Ok(answers) = tokio::time::timeout(CALL, self.retried(&pipeline, count)).await else {
             // Whoever holds it at present builds a new connection.
             if let Ok(mut current) = self.current.try_lock() {
                 current.connection = None;
             }
             return Err(Error::Unavailable(format!("Redis at {} does not answer", self.place)));
         };
-        let answers = answers.map_err(|error| self.explain(&error))?;
-        answers.try_into().map_err(|_| Error::Incompatible(format!("Redis at {} answers out of turn", self.place)))
+        answers.map_err(|error| self.explain(&error))
     }
 
     async fn retried(&self, pipeline: &Pipeline, count: usize) -> redis::RedisResult<Vec<Value>> {

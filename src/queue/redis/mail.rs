@@ -53,7 +53,7 @@ impl RedisBroker {
             if !letters.is_empty() || left.is_zero() {
                 return letters.into_iter().map(|letter| Ok(dated(letter)?.1)).collect();
             }
-            self.waiters.wait(&self.link, [format!("{}bell:{mailbox}", self.prefix)].into_iter(), left).await?;
+            self.waiters.pop(&self.link, [format!("{}bell:{mailbox}", self.prefix)].into_iter(), left).await?;
         }
     }
 }

@@ -10,6 +10,7 @@
 //! | `g:<id>` | HASH of the group: its counters, `m:<n>` for the ids of its nth chunk, `r:<index>` for each job that ended |
 //! | `delayed`, `lease` | ZSET of ids by the time they are due (held ones: never), or their lease runs out |
 //! | `dead`, `finished` | ZSET of failed jobs, and of finished groups, by the time of their end |
+//! | `groups` | ZSET of groups by the time they were enqueued |
 //! | `cancels` | HASH of groups whose cancel has not reached all their jobs: the next chunk |
 //! | `queues` | HASH of depths, `<queue>:<class>:<state>`, and of paused queues, `<queue>::paused` |
 //! | `wake:<queue>:<class>` | LIST of at most one token |
@@ -24,6 +25,7 @@
 mod control;
 mod events;
 mod link;
+mod listing;
 mod mail;
 mod reads;
 mod script;
@@ -40,7 +42,7 @@ use redis::{Cmd, Value};
 use super::clock::millis;
 use super::{
     Beat, CHUNK, Claim, ClaimRequest, ClaimedJob, Clock, Error, Event, Group, GroupResult, Index, Job, Key, Lease,
-    Listed, NewGroup, NewJob, On, Policy, QueueDepth, Result, Settled, Settlement, Then, Verdict, policy,
+    Listed, NewGroup, NewJob, On, Policy, QueueDepth, Result, Settled, Settlement, Stage, Then, Verdict, policy,
 };
 use crate::job::{Class, GroupId, JobId};
 use link::Link;
@@ -87,7 +89,7 @@ impl RedisBroker {
         loop {
             let chunk = first_chunk(&jobs[enqueued..]);
             let last = enqueued + chunk.len() == jobs.len();
-            match self.enqueue_chunk(group, chunk, last).await {
+            match self.enqueue_chunk(group, chunk, if last { "1" } else { "0" }).await {
                 Ok(()) if last => return Ok(()),
                 Ok(()) => enqueued += chunk.len(),
                 Err(refused @ (Error::Full(_) | Error::KeyTaken(_))) if enqueued > 0 => {
@@ -99,10 +101,22 @@ impl RedisBroker {
         }
     }
 
-    async fn enqueue_chunk(&self, group: &NewGroup, jobs: &[NewJob], seal: bool) -> Result<()> {
+    pub async fn extend(&self, group: &NewGroup, mut jobs: &[NewJob], last: bool) -> Result<()> {
+        loop {
+            let chunk = first_chunk(jobs);
+            jobs = &jobs[chunk.len()..];
+            let seal = if last && jobs.is_empty() { "1" } else { "open" };
+            self.enqueue_chunk(group, chunk, seal).await?;
+            if jobs.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn enqueue_chunk(&self, group: &NewGroup, jobs: &[NewJob], seal: &str) -> Result<()> {
         let cap = self.policy.queue_cap;
         let mut call = self.transition(&script::ENQUEUE);
-        call.arg(group.id.to_string()).arg(&group.meta[..]).arg(u8::from(seal)).arg(cap);
+        call.arg(group.id.to_string()).arg(&group.meta[..]).arg(seal).arg(cap);
         match &group.key {
             Some(Key { name, fingerprint }) => call.arg(name).arg(&fingerprint[..]),
             None => call.arg("").arg(""),
@@ -179,6 +193,11 @@ impl RedisBroker {
                 Verdict::Retry { after, reason } => ("retried", millis(*after), &reason[..]),
                 Verdict::Cancel => ("cancelled", 0, &[][..]),
                 Verdict::Crash { alone } => ("crashed", i64::from(*alone), &[][..]),
+                Verdict::Continue(Stage { kind, queue, class, payload }) => {
+                    let place = format!("{queue}:{} {kind}", class.as_str());
+                    call.arg(lease.job.to_string()).arg(&lease.token).arg("continued").arg(place).arg(&payload[..]);
+                    continue;
+                }
             };
             call.arg(lease.job.to_string()).arg(&lease.token).arg(verdict).arg(after).arg(result);
         }
@@ -215,7 +234,7 @@ impl RedisBroker {
 
     pub async fn wait(&self, queues: &[String], class: Class, timeout: Duration) -> Result<()> {
         let tokens = queues.iter().map(|queue| format!("{}wake:{queue}:{}", self.prefix, class.as_str()));
-        self.waiters.wait(&self.link, tokens, timeout).await
+        self.waiters.pop(&self.link, tokens, timeout).await
     }
 
     pub async fn group(&self, id: GroupId) -> Result<Option<Group>> {
@@ -249,6 +268,14 @@ impl RedisBroker {
 
     pub async fn events(&self, after: Option<&str>, limit: usize) -> Result<Vec<Event>> {
         events::read(&self.link, &self.prefix, after, limit).await
+    }
+
+    pub async fn last_event(&self) -> Result<Option<String>> {
+        events::last(&self.link, &self.prefix).await
+    }
+
+    pub async fn await_event(&self, after: Option<&str>, timeout: Duration) -> Result<()> {
+        self.waiters.wait(&self.link, events::next(&self.prefix, after, timeout)?, timeout).await
     }
 
     pub async fn reconnect(&self) {

@@ -38,6 +38,8 @@ scripts! {
     UNRESERVE: " flags=allow-oom", "lua/unreserve.lua";
     FINISHED: " flags=allow-oom", "lua/finished.lua";
     REMOVE_GROUP: " flags=allow-oom", "lua/remove_group.lua";
+    GROUPS: " flags=allow-oom", "lua/newest.lua", "lua/groups.lua";
+    JOBS: " flags=allow-oom", "lua/newest.lua", "lua/jobs.lua";
     REPORT: " flags=allow-oom", "lua/report.lua";
     WORKERS: " flags=allow-oom", "lua/workers.lua";
     POST: "", "lua/post.lua";

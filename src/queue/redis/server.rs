@@ -9,9 +9,9 @@ use super::link::Link;
 use super::script;
 
 /// What `{prefix}:schema` says of the records that this version writes.
-const SCHEMA: &str = "2";
-/// Of the version before, whose records this one takes over.
-const FORMER: &str = "1";
+const SCHEMA: &str = "3";
+/// Of the versions before, whose records this one takes over.
+const FORMER: [&str; 2] = ["1", "2"];
 
 /// Loads the scripts, after making sure that server and records are fit for them.
 pub(super) async fn prepare(link: &Link, prefix: &str) -> Result<()> {
@@ -34,23 +34,24 @@ pub(super) async fn prepare(link: &Link, prefix: &str) -> Result<()> {
     };
     match text(found).as_deref() {
         None | Some(SCHEMA) => Ok(()),
-        Some(FORMER) => adopt(link, prefix, &key).await,
+        Some(former) if FORMER.contains(&former) => adopt(link, prefix, &key, former).await,
         Some(found) => Err(Error::Incompatible(format!(
-            "the records at {} under {key} have schema {found}, this pixmill knows {FORMER} and {SCHEMA}: run the \
+            "the records at {} under {key} have schema {found}, this pixmill knows {} and {SCHEMA}: run the \
              version that wrote them, or name another prefix",
-            link.place()
+            link.place(),
+            FORMER.join(", "),
         ))),
     }
 }
 
-/// Takes the former version's records over. Broken off, it is begun again at the next connect.
-async fn adopt(link: &Link, prefix: &str, schema: &str) -> Result<()> {
+/// Takes a former version's records over. Broken off, it is begun again at the next connect.
+async fn adopt(link: &Link, prefix: &str, schema: &str, former: &str) -> Result<()> {
     let pattern: String =
         prefix.chars().flat_map(|char| r"*?[]\".contains(char).then_some('\\').into_iter().chain([char])).collect();
     let mut cursor = "0".to_owned();
     loop {
         let mut call = script::ADOPT.call(prefix, 0);
-        call.arg(&cursor).arg(&pattern);
+        call.arg(&cursor).arg(&pattern).arg(former);
         cursor = text(link.one(call).await?).unwrap_or_default();
         if cursor == "0" {
             break;

@@ -1,8 +1,9 @@
-//! Blocking pops, on connections of their own: they would hold up whatever shares one.
+//! Commands that block, on connections of their own: they would hold up whatever shares one.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use redis::Cmd;
 use redis::aio::MultiplexedConnection;
 
 use super::super::Result;
@@ -17,10 +18,20 @@ pub(super) struct Waiters(Mutex<Vec<MultiplexedConnection>>);
 
 impl Waiters {
     /// Takes a token off the first of the lists that has one; returns without one after `timeout`.
-    pub(super) async fn wait(&self, link: &Link, lists: impl Iterator<Item = String>, timeout: Duration) -> Result<()> {
+    pub(super) async fn pop(&self, link: &Link, lists: impl Iterator<Item = String>, timeout: Duration) -> Result<()> {
         let lists: Vec<String> = lists.collect();
-        if lists.is_empty() || timeout.is_zero() {
+        if lists.is_empty() {
             tokio::time::sleep(timeout).await;
+            return Ok(());
+        }
+        let pop = redis::cmd("BLPOP").arg(lists).arg(timeout.as_secs_f64()).to_owned();
+        self.wait(link, pop, timeout).await
+    }
+
+    /// Runs a command that blocks for up to `timeout`; its answer is nobody's.
+    pub(super) async fn wait(&self, link: &Link, blocking: Cmd, timeout: Duration) -> Result<()> {
+        // No time at all would mean for ever.
+        if timeout.is_zero() {
             return Ok(());
         }
         let kept = self.kept().pop();
@@ -29,12 +40,10 @@ impl Waiters {
             None => link.connect(timeout + GRACE).await.map_err(|error| link.explain(&error))?,
         };
         connection.set_response_timeout(timeout + GRACE);
-        let mut pop = redis::cmd("BLPOP");
-        pop.arg(lists).arg(timeout.as_secs_f64());
-        // Given up halfway or failed, the connection is dropped, and Redis forgets the pop with it.
-        let popped = connection.send_packed_command(&pop).await.and_then(redis::Value::extract_error);
+        // Given up halfway or failed, the connection is dropped, and Redis forgets the command with it.
+        let ended = connection.send_packed_command(&blocking).await.and_then(redis::Value::extract_error);
         let mut kept = self.kept();
-        match popped {
+        match ended {
             Ok(_) => {
                 kept.push(connection);
                 Ok(())

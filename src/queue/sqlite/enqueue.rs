@@ -14,9 +14,27 @@ use super::ledger::{Ledger, Standing, Tally, bytes, code};
 use super::writer::Outcome;
 use crate::job::{Class, State};
 
+/// Which part of a group a chunk is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// More chunks follow in the same call.
+    Chunk,
+    /// More may follow, later.
+    Open,
+    /// Seals it.
+    Last,
+}
+
+impl Part {
+    /// Of a group that comes in one call.
+    pub(super) fn of_whole(last: bool) -> Self {
+        if last { Self::Last } else { Self::Chunk }
+    }
+}
+
 impl Ledger<'_> {
-    /// Adds one chunk of a group's jobs; the last one is to `seal` it.
-    pub(super) fn enqueue(&self, group: &NewGroup, jobs: &[NewJob], seal: bool) -> Outcome<()> {
+    /// Adds one chunk of a group's jobs.
+    pub(super) fn enqueue(&self, group: &NewGroup, jobs: &[NewJob], part: Part) -> Outcome<()> {
         let id = bytes(group.id);
         if let Some(holder) = self.other_holder(group)? {
             return Ok(Err(Error::KeyTaken(holder)));
@@ -41,11 +59,13 @@ impl Ledger<'_> {
             self.insert_group(group)?;
         }
         self.insert(id, &fresh)?;
-        if seal {
-            // Not before: a group that a later chunk's refusal cancels leaves its key free.
-            if let Some(key) = &group.key {
-                self.bind(key, id)?;
-            }
+        // Not with an earlier chunk: a group that a later one's refusal cancels leaves its key free.
+        if part != Part::Chunk
+            && let Some(key) = &group.key
+        {
+            self.bind(key, id)?;
+        }
+        if part == Part::Last {
             self.seal(id)?;
         }
         Ok(Ok(()))
@@ -165,15 +185,20 @@ impl Ledger<'_> {
     /// The queues' rows by name, made where missing.
     fn queue_rows<'jobs>(&self, jobs: &[&'jobs NewJob]) -> rusqlite::Result<HashMap<&'jobs str, i64>> {
         let mut rows = HashMap::new();
-        let mut row = self.db.prepare_cached(
-            "INSERT INTO queue (name) VALUES (?1) ON CONFLICT (name) DO UPDATE SET used = 1 RETURNING id",
-        )?;
         for job in jobs {
             if !rows.contains_key(job.queue.as_str()) {
-                rows.insert(job.queue.as_str(), row.query_row([&job.queue], |row| row.get(0))?);
+                rows.insert(job.queue.as_str(), self.queue_row(&job.queue)?);
             }
         }
         Ok(rows)
+    }
+
+    pub(super) fn queue_row(&self, queue: &str) -> rusqlite::Result<i64> {
+        self.db
+            .prepare_cached(
+                "INSERT INTO queue (name) VALUES (?1) ON CONFLICT (name) DO UPDATE SET used = 1 RETURNING id",
+            )?
+            .query_row([queue], |row| row.get(0))
     }
 
     fn take_off_dead_list(&self, job: [u8; 16]) -> rusqlite::Result<()> {

@@ -47,6 +47,7 @@ impl Ledger<'_> {
         if gathered.is_empty() {
             return Ok(());
         }
+        self.events_were_written();
         let before: i64 = self
             .db
             .prepare_cached("SELECT upto FROM event ORDER BY seq DESC LIMIT 1")?
@@ -115,6 +116,19 @@ pub(super) fn events(db: &Connection, after: Option<Place>, limit: usize) -> rus
         }
     }
     Ok(events)
+}
+
+/// The id of the last event.
+pub(super) fn last(db: &Connection) -> rusqlite::Result<Option<String>> {
+    db.prepare_cached("SELECT seq, length(packed) FROM event ORDER BY seq DESC LIMIT 1")?
+        .query_row([], |row| Ok(Place { row: row.get(0)?, at: row.get::<_, i64>(1)? as usize / PACKED - 1 }.id()))
+        .optional()
+}
+
+/// Whether something has happened after another event.
+pub(super) fn is_news(db: &Connection, after: Option<Place>) -> rusqlite::Result<bool> {
+    let after = after.map(Place::id);
+    last(db).map(|last| last > after)
 }
 
 fn unpacked(packed: &[u8], place: Place, at: Timestamp) -> Event {

@@ -28,6 +28,8 @@ pub(super) struct News {
     pub(super) work: bool,
     /// A letter was posted.
     pub(super) mail: bool,
+    /// Something happened to a job or a group.
+    pub(super) events: bool,
 }
 
 /// A job and where it stands.
@@ -117,6 +119,10 @@ impl<'db> Ledger<'db> {
 
     pub(super) fn mail_was_posted(&self) {
         self.news.set(News { mail: true, ..self.news.get() });
+    }
+
+    pub(super) fn events_were_written(&self) {
+        self.news.set(News { events: true, ..self.news.get() });
     }
 
     pub(super) fn happened(&self, kind: EventKind, group: [u8; 16], job: [u8; 16]) {

@@ -11,6 +11,7 @@ mod enqueue;
 mod events;
 mod keys;
 mod ledger;
+mod listing;
 mod mail;
 mod reads;
 mod schema;
@@ -29,10 +30,11 @@ use tokio::sync::Notify;
 
 use super::clock::millis;
 use super::{
-    Beat, CHUNK, Claim, ClaimRequest, Clock, Error, Event, Group, GroupResult, Index, Job, Lease, Listed, NewGroup,
-    NewJob, Policy, QueueDepth, Reservation, Result, Settled, Settlement, WorkerEntry,
+    Beat, CHUNK, Claim, ClaimRequest, Clock, Error, Event, Group, GroupResult, Index, Job, JobFilter, Lease, Listed,
+    NewGroup, NewJob, Page, Period, Place, Policy, QueueDepth, Reservation, Result, Settled, Settlement, WorkerEntry,
 };
 use crate::job::{Class, GroupId, JobId, State};
+use enqueue::Part;
 use ledger::Ledger;
 use reads::Readers;
 pub(super) use schema::Synchronous;
@@ -58,6 +60,8 @@ struct Shared {
     work: Notify,
     /// Told by the writer when a letter was posted.
     mail: Notify,
+    /// Told by the writer when a commit had something happen.
+    events: Notify,
 }
 
 impl SqliteBroker {
@@ -70,6 +74,7 @@ impl SqliteBroker {
             readers: Readers::default(),
             work: Notify::new(),
             mail: Notify::new(),
+            events: Notify::new(),
         });
         let writer = Arc::new(Writer::start(db, synchronous, Arc::clone(&shared))?);
         Ok(Self { shared, writer })
@@ -101,14 +106,27 @@ impl SqliteBroker {
             let chunk = jobs.chunks(CHUNK).nth(number).unwrap_or_default().to_vec();
             let group = group.clone();
             let id = group.id;
-            let refused = match self.intake(move |ledger| ledger.enqueue(&group, &chunk, number == last)).await {
-                Ok(()) => continue,
-                Err(refused) => refused,
-            };
+            let refused =
+                match self.intake(move |ledger| ledger.enqueue(&group, &chunk, Part::of_whole(number == last))).await {
+                    Ok(()) => continue,
+                    Err(refused) => refused,
+                };
             if matches!(refused, Error::Full(_) | Error::KeyTaken(_)) && number > 0 {
                 self.cancel_group(id).await?;
             }
             return Err(refused);
+        }
+        Ok(())
+    }
+
+    pub async fn extend(&self, group: &NewGroup, jobs: &[NewJob], last: bool) -> Result<()> {
+        let bytes: usize = jobs.iter().map(|job| job.payload.len()).sum();
+        disk::room(&self.shared.file, bytes as u64)?;
+        let parts = jobs.len().div_ceil(CHUNK).max(1);
+        for number in 0..parts {
+            let (group, chunk) = (group.clone(), jobs.chunks(CHUNK).nth(number).unwrap_or_default().to_vec());
+            let part = if last && number + 1 == parts { Part::Last } else { Part::Open };
+            self.intake(move |ledger| ledger.enqueue(&group, &chunk, part)).await?;
         }
         Ok(())
     }
@@ -204,6 +222,23 @@ impl SqliteBroker {
     pub async fn events(&self, after: Option<&str>, limit: usize) -> Result<Vec<Event>> {
         let after = after.map(events::Place::parse).transpose()?;
         reads::read(&self.shared, move |db| events::events(db, after, limit)).await
+    }
+
+    pub async fn last_event(&self) -> Result<Option<String>> {
+        reads::read(&self.shared, events::last).await
+    }
+
+    pub async fn await_event(&self, after: Option<&str>, timeout: Duration) -> Result<()> {
+        wait::await_event(&self.shared, after.map(events::Place::parse).transpose()?, timeout).await
+    }
+
+    pub async fn groups(&self, submitted: Period, below: Option<Place>, limit: usize) -> Result<Page<Group>> {
+        reads::read(&self.shared, move |db| listing::groups(db, submitted, below, limit)).await
+    }
+
+    pub async fn jobs(&self, filter: &JobFilter, below: Option<Place>, limit: usize) -> Result<Page<Job>> {
+        let filter = filter.clone();
+        reads::read(&self.shared, move |db| listing::jobs(db, &filter, below, limit)).await
     }
 
     pub async fn report(&self, session: &str, report: &[u8]) -> Result<()> {

@@ -10,7 +10,9 @@ use super::disk;
 use super::writer::unavailable;
 
 /// What `PRAGMA user_version` says of the tables in `schema.sql`.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
+/// What leads from each former version, from the first on, to the next one.
+const UPGRADES: [&str; 2] = [include_str!("upgrade_1.sql"), include_str!("upgrade_2.sql")];
 /// Marks the file as pixmill's ("pxml").
 const APPLICATION: i64 = 0x7078_6d6c;
 
@@ -77,8 +79,11 @@ fn prepare(db: &mut Connection, file: &Path, synchronous: Synchronous) -> Result
             create.execute_batch(include_str!("schema.sql")).map_err(failed)?;
             create.pragma_update(None, "application_id", APPLICATION).map_err(failed)?;
         }
-        1 => create.execute_batch(include_str!("upgrade_1.sql")).map_err(failed)?,
-        _ => {}
+        version => {
+            for upgrade in &UPGRADES[version as usize - 1..] {
+                create.execute_batch(upgrade).map_err(failed)?;
+            }
+        }
     }
     create.pragma_update(None, "user_version", VERSION).map_err(failed)?;
     create.commit().map_err(failed)

@@ -29,6 +29,7 @@ CREATE TABLE grp (
 ) STRICT;
 
 CREATE INDEX grp_finished ON grp (finished_at) WHERE finished_at IS NOT NULL;
+CREATE INDEX grp_created ON grp (created_at, id);
 
 -- The job and its group that are enqueued when `grp` has finished; kept for the record afterwards.
 CREATE TABLE follow_up (

@@ -5,7 +5,8 @@ use std::time::Duration;
 use rusqlite::{OptionalExtension, params};
 
 use super::super::clock::millis;
-use super::super::{Beat, EventKind, Lease, Settled, Settlement, Verdict, policy};
+use super::super::{Beat, EventKind, Lease, Settled, Settlement, Stage, Verdict, policy};
+use super::class_code;
 use super::ledger::{Ledger, Standing, Tally, bytes, code};
 use crate::job::State;
 
@@ -53,7 +54,7 @@ impl Ledger<'_> {
                     self.keep_result(job.standing.seq, result)?;
                     self.end(&mut tally, job.standing, State::Failed)?;
                 }
-                Verdict::Retry { .. } | Verdict::Crash { .. } if self.is_cancelling(&job)? => {
+                Verdict::Retry { .. } | Verdict::Crash { .. } | Verdict::Continue(_) if self.is_cancelling(&job)? => {
                     self.end(&mut tally, job.standing, State::Cancelled)?;
                 }
                 Verdict::Retry { after, reason } => {
@@ -63,6 +64,7 @@ impl Ledger<'_> {
                     let kind = EventKind::Retried;
                     self.again(&mut tally, &job, &Again { due, place: 0, stalls, alone, blameless: false, kind })?;
                 }
+                Verdict::Continue(stage) => self.go_on(&mut tally, job.standing, stage)?,
                 Verdict::Cancel => self.end(&mut tally, job.standing, State::Cancelled)?,
                 Verdict::Crash { alone } => {
                     let place = front.next().expect("a place for every crash");
@@ -119,6 +121,26 @@ impl Ledger<'_> {
         }
         let kind = EventKind::Stalled;
         self.again(tally, job, &Again { due: None, place, stalls, alone: true, blameless: false, kind })
+    }
+
+    /// A job has done a stage and waits for its next one.
+    fn go_on(&self, tally: &mut Tally, job: Standing, stage: &Stage) -> rusqlite::Result<()> {
+        let (queue, place) = (self.queue_row(&stage.queue)?, self.places_behind(1)?);
+        self.db
+            .prepare_cached(
+                "UPDATE job SET state = 0, due = NULL, place = ?2, queue = ?3, class = ?4, kind = ?5, attempt = 0, \
+                 token = NULL, committed = committed || token || ' ' WHERE seq = ?1",
+            )?
+            .execute(params![job.seq, place, queue, class_code(stage.class), stage.kind])?;
+        self.db
+            .prepare_cached("UPDATE payload SET bytes = ?2 WHERE seq = ?1")?
+            .execute(params![job.seq, stage.payload.as_ref()])?;
+        // It leaves one queue and comes to another from nowhere: a terminal state has no counter.
+        tally.moved(job.queue, State::Active, State::Succeeded);
+        tally.moved(queue, State::Succeeded, State::Waiting);
+        self.happened(EventKind::Released, job.group, job.id);
+        self.work_was_made();
+        Ok(())
     }
 
     pub(super) fn is_cancelling(&self, job: &Active) -> rusqlite::Result<bool> {

@@ -1,4 +1,4 @@
-//! Waiting for work or mail: a notification from this process' writer, and every 100 ms a look whether another process
+//! Waiting for work, mail or events: a notification from this process' writer, and every 100 ms a look whether another process
 //! has committed anything.
 
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use super::super::{Error, Result};
+use super::events::{self, Place};
 use super::writer::{Lane, Writer, unavailable};
 use super::{Shared, class_code, mail};
 use crate::job::Class;
@@ -51,6 +52,12 @@ pub(super) async fn collect(
             return Ok(letters);
         }
     }
+}
+
+/// Waits for something to happen after another event.
+pub(super) async fn await_event(shared: &Arc<Shared>, after: Option<Place>, timeout: Duration) -> Result<()> {
+    let look = move |db: &Connection| events::is_news(db, after);
+    watch(shared, &shared.events, Instant::now() + timeout, look).await.map(drop)
 }
 
 /// Looks at every commit until a look says yes, or until the deadline; which of the two it was.

@@ -245,6 +245,9 @@ fn commit(
     if news.mail {
         shared.mail.notify_waiters();
     }
+    if news.events {
+        shared.events.notify_waiters();
+    }
     Ok(())
 }
 

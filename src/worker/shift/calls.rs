@@ -75,7 +75,7 @@ impl Shift {
         self.forget(std::slice::from_ref(&job.lease));
         let (outcome, count): (_, fn(&mut Totals)) = match (answer, &verdict) {
             (Settled::LeaseLost, _) => ("lost", |totals| totals.lost += 1),
-            (_, Verdict::Succeed { .. }) => ("succeeded", |totals| totals.succeeded += 1),
+            (_, Verdict::Succeed { .. } | Verdict::Continue(_)) => ("succeeded", |totals| totals.succeeded += 1),
             (_, Verdict::Fail { .. }) => ("failed", |totals| totals.failed += 1),
             (_, Verdict::Retry { .. }) => ("retried", |totals| totals.retried += 1),
             (_, Verdict::Cancel) => ("cancelled", |totals| totals.cancelled += 1),

@@ -12,7 +12,6 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep_until};
@@ -51,7 +50,7 @@ pub(super) enum Event {
     /// An io job has ended.
     CarriedOut {
         run: u64,
-        outcome: Result<Bytes, Failure>,
+        outcome: Result<Yield, Failure>,
     },
     /// The heartbeat has learnt that an attempt is to end.
     Stop(Lease, Stop),
@@ -231,7 +230,7 @@ impl Shift {
             }
             Event::CarriedOut { run, outcome } => {
                 if let Some(run) = self.runs.remove(&run) {
-                    self.conclude(run.attempt, outcome.map(Yield::Result));
+                    self.conclude(run.attempt, outcome);
                 }
             }
             Event::Stop(lease, cause) => self.stop(&lease, cause),

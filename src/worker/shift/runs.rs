@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 use tracing::{debug, warn};
 
-use super::super::attempt::{Attempt, Ended, Picture, Stop, Yield};
+use super::super::attempt::{Attempt, Ended, Picture, Stop, Whereabouts, Yield};
 use super::super::execute::{Outcome, Spec};
 use super::super::io;
 use super::super::wire::{self, Order};
@@ -34,14 +34,22 @@ impl Shift {
             }
         };
         self.intake(class).opened();
-        let attempt = Attempt { job, class, picture: None, since: Instant::now(), stopped: None };
+        let image = payload.picture().map(|picture| picture.image.clone());
+        let attempt = Attempt { job, class, image, picture: None, since: Instant::now(), stopped: None };
         match (class, payload) {
             (Class::Cpu, Payload::ImageProcess(request)) => {
                 let source = match &request.source {
-                    Source::Stored(key) => self.storage.path(key),
-                    Source::File(path) => path.clone(),
+                    Source::Stored(key) => Whereabouts::File(self.storage.path(key)),
+                    Source::File(path) => Whereabouts::File(path.clone()),
+                    Source::Shared(key) => {
+                        // Without a folder here, the picture fails as one that is not there.
+                        let folder = self.settings.sources.folder.as_ref().map(|folder| folder.root().to_owned());
+                        Whereabouts::Beneath(folder.unwrap_or_default(), key.clone())
+                    }
                 };
-                read_ahead(source.clone());
+                if let Whereabouts::File(path) = &source {
+                    read_ahead(path.clone());
+                }
                 let lease = attempt.lease();
                 let run = request.run(lease.run());
                 let folder = self.storage.run_folder(attempt.job.group, lease.job, run);
@@ -58,7 +66,13 @@ impl Shift {
     }
 
     fn carry_out(&mut self, attempt: Attempt, payload: Payload) {
-        let context = io::Context { broker: self.broker.clone(), storage: self.storage.clone() };
+        let context = io::Context {
+            broker: self.broker.clone(),
+            storage: self.storage.clone(),
+            sources: self.settings.sources.clone(),
+            limits: self.settings.limits.clone(),
+            metrics: self.metrics.clone(),
+        };
         let limit = self.settings.soft_time_limit;
         let work = tokio::spawn(async move { timeout(limit, io::carry_out(&payload, &context)).await });
         let abort = work.abort_handle();

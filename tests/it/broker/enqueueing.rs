@@ -1,9 +1,10 @@
 use std::time::Duration;
 
-use pixmill::job::State;
-use pixmill::queue::{Error, NewJob, Policy};
+use bytes::Bytes;
+use pixmill::job::{GroupId, State};
+use pixmill::queue::{Error, Key, NewGroup, NewJob, Policy, Reservation};
 
-use super::world::{HOUR, QUEUE, World, ask, delayed, grouped, ids, ids_of, in_queue, job, jobs, priority};
+use super::world::{HOUR, QUEUE, World, ask, delayed, grouped, ids, ids_of, in_queue, job, jobs, priority, succeed};
 
 pub fn policy() -> Policy {
     Policy { queue_cap: 3_000, ..super::world::policy() }
@@ -116,6 +117,54 @@ pub async fn cap_counts_delayed_jobs_and_no_running_ones(world: World) {
     world.claim("a", 1, 1).await;
 
     world.broker.enqueue(&group, &one).await.unwrap();
+}
+
+pub async fn group_that_comes_in_parts_is_open_until_the_last(world: World) {
+    let (group, jobs) = grouped(jobs(5));
+    let key = Key { name: "k".into(), fingerprint: Bytes::from_static(b"print") };
+    let group = NewGroup { key: Some(key.clone()), ..group };
+
+    world.broker.extend(&group, &jobs[..2], false).await.unwrap();
+    let known = world.broker.reserve("k", GroupId::new()).await.unwrap();
+    assert_eq!(known, Reservation::Known { group: group.id, fingerprint: key.fingerprint });
+    for job in world.claim("a", 1, 9).await {
+        world.settle(&job.lease, succeed()).await;
+    }
+    let open = world.group(group.id).await;
+    assert_eq!((open.total, open.pending, open.sealed, open.finished_at), (2, 0, false, None));
+    world.broker.extend(&group, &jobs[..2], false).await.unwrap();
+    world.broker.extend(&group, &jobs[2..4], false).await.unwrap();
+    world.broker.extend(&group, &jobs[4..], true).await.unwrap();
+    world.broker.extend(&group, &jobs[4..], true).await.unwrap();
+
+    let sealed = world.group(group.id).await;
+    assert_eq!((sealed.total, sealed.pending, sealed.sealed), (5, 3, true));
+    assert_eq!(ids(&world.claim("a", 2, 9).await), ids_of(&jobs[2..]));
+}
+
+pub async fn part_that_is_refused_may_come_later(world: World) {
+    let cap = world.policy.queue_cap as usize;
+    let (group, jobs) = grouped(jobs(cap + 1));
+    world.broker.extend(&group, &jobs[..cap], false).await.unwrap();
+
+    let refused = world.broker.extend(&group, &jobs[cap..], true).await.unwrap_err();
+
+    assert!(matches!(refused, Error::Full(_)), "{refused}");
+    assert_eq!(world.group(group.id).await.pending as usize, cap, "nothing is cancelled");
+    assert_eq!(world.claim("a", 1, 1).await.len(), 1);
+    world.broker.extend(&group, &jobs[cap..], true).await.unwrap();
+    assert!(world.group(group.id).await.sealed);
+}
+
+pub async fn cancelled_group_takes_no_more_parts(world: World) {
+    let (group, jobs) = grouped(jobs(2));
+    world.broker.extend(&group, &jobs[..1], false).await.unwrap();
+    world.broker.cancel_group(group.id).await.unwrap();
+
+    world.broker.extend(&group, &jobs[1..], true).await.unwrap();
+
+    let group = world.group(group.id).await;
+    assert_eq!((group.total, group.cancelled, group.finished_at.is_some()), (1, 1, true));
 }
 
 pub async fn wrong_jobs_are_refused(world: World) {

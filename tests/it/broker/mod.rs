@@ -15,6 +15,7 @@ mod follow_ups;
 mod keys;
 mod leases;
 mod listing;
+mod lists;
 mod mail_and_workers;
 mod queues;
 mod random;
@@ -64,6 +65,9 @@ conformance! {
         full_queue_refuses_the_whole_group,
         refusal_of_a_later_chunk_leaves_nothing_to_run,
         cap_counts_delayed_jobs_and_no_running_ones,
+        group_that_comes_in_parts_is_open_until_the_last,
+        part_that_is_refused_may_come_later,
+        cancelled_group_takes_no_more_parts,
         wrong_jobs_are_refused;
     claiming:
         jobs_come_by_priority_then_age,
@@ -86,6 +90,8 @@ conformance! {
         repeated_retry_is_committed_long_after,
         settling_claims_in_the_same_call,
         answers_stand_in_the_order_of_settlements,
+        next_stage_waits_in_its_own_line_with_fresh_attempts,
+        next_stage_of_a_cancelled_job_does_not_come,
         results_come_by_index_in_pages,
         counters_count_the_results_that_are_read_with_them;
     leases:
@@ -187,6 +193,20 @@ conformance! {
         events_come_in_pages,
         old_events_are_forgotten,
         ids_of_no_event_are_refused;
+    lists:
+        groups_are_listed_the_newest_first,
+        groups_of_one_instant_come_once,
+        groups_and_jobs_are_of_a_period,
+        jobs_are_listed_the_newest_group_and_its_last_job_first,
+        pages_give_each_job_once_while_others_come,
+        jobs_are_listed_by_state,
+        jobs_are_listed_by_queue_kind_and_group,
+        long_group_is_listed_in_pages,
+        many_delayed_jobs_are_listed_too,
+        call_looks_at_so_many_and_the_next_goes_on,
+        removed_groups_and_follow_ups_are_known_to_the_lists,
+        last_event_is_the_one_that_nothing_follows,
+        wait_for_an_event_is_ended_by_the_next_one;
     mail_and_workers:
         letters_are_collected_once_and_in_order,
         collecting_waits_for_the_first_letter,

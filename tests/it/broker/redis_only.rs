@@ -1,13 +1,17 @@
 //! What only Redis can suffer: lost scripts, cut connections, a server that goes, hangs, fills up or is not fit.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use bytes::Bytes;
 use pixmill::job::{Class, GroupId, JobId, State};
-use pixmill::queue::{Broker, Clock, Error, EventKind, Index, Key, NewGroup, On, Reservation, Settled, Then, Verdict};
+use pixmill::queue::{
+    Broker, Clock, Error, EventKind, Index, JobFilter, Key, NewGroup, NewJob, On, Period, Reservation, Settled, Then,
+    Verdict,
+};
 
 use super::world::{
-    HOUR, LONG, QUEUE, World, ask, delayed, grouped, ids, ids_of, in_queue, job, jobs, policy, priority, retry,
+    HOUR, LONG, QUEUE, World, ask, delayed, fail, grouped, ids, ids_of, in_queue, job, jobs, policy, priority, retry,
     settlement, soon, succeed,
 };
 use crate::support::proxy::Proxy;
@@ -289,13 +293,13 @@ async fn records_of_another_version_are_refused() {
 
     let refused = Broker::connect_redis(&server.url(), "pixmill", policy()).await.err().unwrap();
 
-    assert!(matches!(&refused, Error::Incompatible(why) if why.contains("999") && why.contains('2')), "{refused}");
+    assert!(matches!(&refused, Error::Incompatible(why) if why.contains("999") && why.contains('3')), "{refused}");
     Broker::connect_redis(&server.url(), "another", policy()).await.unwrap();
 }
 
-/// What the version before wrote: no index of finished groups and failed jobs, no lists of a group's members.
+/// What the first version wrote: no index of finished groups and failed jobs, no lists of a group's members.
 #[tokio::test]
-async fn records_of_the_version_before_are_taken_over() {
+async fn records_of_the_first_version_are_taken_over() {
     let server = RedisServer::start(&[]);
     let [ended, open] = [(); 2].map(|()| GroupId::new().to_string());
     let [failed, waiting, delayed] = [(); 3].map(|()| JobId::new().to_string());
@@ -323,7 +327,10 @@ async fn records_of_the_version_before_are_taken_over() {
     let broker = connect(&server).await;
 
     let (ended, open): (GroupId, GroupId) = (ended.parse().unwrap(), open.parse().unwrap());
-    assert_eq!(run(&server, &["GET", "{pixmill}:schema"]).await, redis::Value::BulkString(b"2".into()));
+    assert_eq!(run(&server, &["GET", "{pixmill}:schema"]).await, redis::Value::BulkString(b"3".into()));
+    let listed = broker.groups(Period::default(), None, 9).await.unwrap().entries;
+    assert_eq!(listed.len(), 2);
+    assert_eq!(broker.jobs(&JobFilter::default(), None, 9).await.unwrap().entries, [], "their members are not known");
     let dead = broker.list(Index::Dead, 0, 9).await.unwrap();
     assert_eq!(dead.iter().map(|dead| dead.job.to_string()).collect::<Vec<_>>(), [failed]);
     assert_eq!(broker.finished_groups(HOUR, 9).await.unwrap(), [ended]);
@@ -336,6 +343,30 @@ async fn records_of_the_version_before_are_taken_over() {
     let kept = broker.group(open).await.unwrap().unwrap();
     assert_eq!((kept.cancelled, kept.finished_at.is_some()), (2, true));
     assert_eq!(run(&server, &["EXISTS", "{pixmill}:cancels"]).await, redis::Value::Int(0));
+}
+
+/// What the second version wrote: no index of all groups.
+#[tokio::test]
+async fn records_of_the_second_version_are_taken_over() {
+    let server = RedisServer::start(&[]);
+    let broker = connect(&server).await;
+    let (group, before) = grouped(jobs(2));
+    broker.enqueue(&group, &before).await.unwrap();
+    let claimed = broker.claim(&ask("a", 1, 1)).await.unwrap().jobs;
+    broker.settle(&[settlement(&claimed[0], fail())], None).await.unwrap();
+    let copy = NewJob { retry_of: Some(before[0].id), ..job() };
+    let (again, copies) = grouped(vec![copy]);
+    broker.enqueue(&again, &copies).await.unwrap();
+    run(&server, &["DEL", "{pixmill}:groups"]).await;
+    run(&server, &["SET", "{pixmill}:schema", "2"]).await;
+
+    let broker = connect(&server).await;
+
+    let listed = broker.groups(Period::default(), None, 9).await.unwrap().entries;
+    assert_eq!(listed.iter().map(|group| group.id).collect::<HashSet<_>>(), HashSet::from([group.id, again.id]));
+    assert_eq!(broker.jobs(&JobFilter::default(), None, 9).await.unwrap().entries.len(), 3);
+    assert_eq!(broker.list(Index::Dead, 0, 9).await.unwrap(), [], "what was tried again is dead no more");
+    assert_eq!(run(&server, &["GET", "{pixmill}:schema"]).await, redis::Value::BulkString(b"3".into()));
 }
 
 #[tokio::test]

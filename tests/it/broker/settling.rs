@@ -1,7 +1,8 @@
 use std::time::Duration;
 
-use pixmill::job::State;
-use pixmill::queue::{Lease, Settled};
+use bytes::Bytes;
+use pixmill::job::{Class, State};
+use pixmill::queue::{ClaimRequest, Lease, NewJob, Settled, Stage, Verdict};
 
 use super::world::{HOUR, QUEUE, World, ask, fail, ids, ids_of, job, jobs, retry, settlement, succeed};
 
@@ -106,6 +107,48 @@ pub async fn repeated_retry_is_committed_long_after(world: World) {
 
     assert_eq!(world.group(group.id).await.succeeded, 1);
     assert_eq!(world.depth(QUEUE).await, (0, 0, 0));
+}
+
+pub async fn next_stage_waits_in_its_own_line_with_fresh_attempts(world: World) {
+    let first = NewJob { priority: 7, max_attempts: 3, ..job() };
+    let (group, jobs) = world.enqueue(vec![first]).await;
+    let claimed = world.claim("a", 1, 1).await;
+    world.settle(&claimed[0].lease, retry(Duration::ZERO)).await;
+    let claimed = world.claim("a", 2, 1).await;
+    assert_eq!(claimed[0].attempt, 2);
+    let payload = Bytes::from_static(b"further\0\xff");
+    let stage = Stage { kind: "second stage".into(), queue: "other".into(), class: Class::Io, payload };
+
+    let verdict = Verdict::Continue(stage.clone());
+    assert_eq!(world.settle(&claimed[0].lease, verdict.clone()).await, Settled::Committed);
+    assert_eq!(world.settle(&claimed[0].lease, verdict).await, Settled::Committed, "said again");
+
+    let stands = world.job(jobs[0].id).await;
+    assert_eq!((stands.state, stands.kind.as_str(), stands.priority), (State::Waiting, "second stage", 7));
+    assert_eq!((world.depth(QUEUE).await, world.depth("other").await), ((0, 0, 0), (1, 0, 0)));
+    assert!(world.claim("a", 3, 9).await.is_empty(), "not in its former line");
+    let queues = vec!["other".into()];
+    let request = ClaimRequest { session: "b".into(), sequence: 1, queues, class: Class::Io, limit: 9 };
+    let claimed = world.claim_all(&request).await.jobs;
+    assert_eq!(ids(&claimed), [jobs[0].id]);
+    assert_eq!((claimed[0].attempt, claimed[0].max_attempts, claimed[0].lease.run()), (1, 3, 3));
+    assert_eq!((&claimed[0].payload, claimed[0].kind.as_str()), (&stage.payload, "second stage"));
+    world.settle(&claimed[0].lease, succeed()).await;
+    let group = world.group(group.id).await;
+    assert_eq!((group.total, group.succeeded, group.finished_at.is_some()), (1, 1, true));
+}
+
+pub async fn next_stage_of_a_cancelled_job_does_not_come(world: World) {
+    let (group, jobs) = world.enqueue(jobs(1)).await;
+    let claimed = world.claim("a", 1, 1).await;
+    world.broker.cancel_job(jobs[0].id).await.unwrap();
+    let (kind, queue) = ("second".into(), QUEUE.into());
+    let stage = Stage { kind, queue, class: Class::Cpu, payload: Bytes::new() };
+
+    world.settle(&claimed[0].lease, Verdict::Continue(stage)).await;
+
+    let group = world.group(group.id).await;
+    assert_eq!((group.cancelled, group.finished_at.is_some()), (1, true));
 }
 
 pub async fn settling_claims_in_the_same_call(world: World) {

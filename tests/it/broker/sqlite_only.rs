@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pixmill::job::{GroupId, JobId, State};
-use pixmill::queue::{Broker, Clock, Error, Index, NewGroup, NewJob, Policy, Settled};
+use pixmill::queue::{Broker, Clock, Error, Index, JobFilter, NewGroup, NewJob, Period, Policy, Settled};
 
 use crate::support::disk::SmallDisk;
 
@@ -26,7 +26,7 @@ async fn file_of_a_newer_version_is_refused() {
 
     let refused = open(&file).err().unwrap();
 
-    assert!(matches!(&refused, Error::Incompatible(why) if why.contains("999") && why.contains(" 2")), "{refused}");
+    assert!(matches!(&refused, Error::Incompatible(why) if why.contains("999") && why.contains(" 3")), "{refused}");
 }
 
 /// Tables, columns and indexes, as SQLite has noted them.
@@ -66,6 +66,25 @@ async fn file_of_the_first_version_goes_on() {
     assert!(group.finished_at.is_some() && broker.remove_group(group.id).await.unwrap());
     drop(broker);
     drop(open(&old).unwrap());
+}
+
+#[tokio::test]
+async fn file_of_the_second_version_goes_on() {
+    let home = tempfile::tempdir().unwrap();
+    let (old, new) = (home.path().join("old.db"), home.path().join("new.db"));
+    let second_version = rusqlite::Connection::open(&old).unwrap();
+    second_version.execute_batch(include_str!("../../fixtures/queue-schema-2.sql")).unwrap();
+    drop(second_version);
+
+    let broker = open(&old).unwrap();
+
+    drop(open(&new).unwrap());
+    assert_eq!(layout(&old), layout(&new));
+    let listed = broker.jobs(&JobFilter::default(), None, 9).await.unwrap();
+    let states: Vec<_> = listed.entries.iter().map(|job| job.state).collect();
+    assert_eq!((states, listed.next), (vec![State::Waiting, State::Failed], None));
+    assert_eq!(broker.groups(Period::default(), None, 9).await.unwrap().entries.len(), 2);
+    assert_eq!(broker.claim(&ask("a", 1, 9)).await.unwrap().jobs.len(), 1);
 }
 
 #[tokio::test]

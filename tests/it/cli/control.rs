@@ -242,3 +242,24 @@ fn wrong_calls_say_what_to_write() {
         assert!(stderr(&output).contains(reason), "{line:?}: {}", stderr(&output));
     }
 }
+
+#[tokio::test]
+async fn erase_asks_first_and_removes_the_files() {
+    for post in Post::both().await {
+        let (group, jobs) = grouped(jobs(2));
+        post.broker.enqueue(&group, &jobs).await.unwrap();
+        let storage = pixmill::storage::Storage::local(&post.desk.path("data")).unwrap();
+        storage.put(&upload_key(group.id, 0), Bytes::from_static(b"a picture")).await.unwrap();
+        let id = group.id.to_string();
+        let said = post.run(&["control", "erase", &id]).await;
+        assert_eq!(said.code(), Some(2));
+        assert!(said.errors().contains("erase the files of 1 group, for good: add --yes"), "{}", said.errors());
+        assert!(storage.has(&upload_key(group.id, 0)).await.unwrap());
+        let said = post.run(&["control", "erase", &id, "--yes", "--json"]).await;
+        assert_eq!(said.json(), json!([{"id": id, "files": "erased"}]));
+        assert!(!storage.has(&upload_key(group.id, 0)).await.unwrap());
+        assert_eq!(post.broker.group(group.id).await.unwrap().unwrap().cancelled, 2);
+        let said = post.run(&["control", "erase", &other_id(), "--yes"]).await;
+        assert_eq!(said.code(), Some(1));
+    }
+}

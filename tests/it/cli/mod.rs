@@ -1,8 +1,12 @@
 //! The command line as people meet it: the real binary, its output, its exit codes, its files.
 
 mod batch;
+mod batch_errors;
+mod batch_resume;
+mod batch_sources;
 mod control;
 mod inspect;
+mod manual;
 mod post;
 mod process;
 mod remote;

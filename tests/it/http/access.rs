@@ -5,7 +5,7 @@ use crate::support::pictures::plain_png;
 use crate::support::service::{Home, Process, Service};
 
 /// A home whose service wants the key `sesame`, and its configuration file.
-fn locked() -> (Home, String) {
+pub fn locked() -> (Home, String) {
     let home = Home::sqlite();
     // printf %s sesame | sha256sum
     let digest = "d0c04f4b1951e4aeaaec8223ed2039e542f3aae805a6fa7f6d794e5afff5d272";

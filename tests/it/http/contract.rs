@@ -42,7 +42,7 @@ async fn three_pictures_become_nine_outputs(service: &Client) {
     assert_eq!(
         accepted,
         json!({"status": "processing", "task_id": task, "total_images": 3, "rejected": [],
-               "links": {"self": status_path}})
+               "links": {"self": status_path, "events": format!("/api/groups/{task}/events")}})
     );
 
     let status = until("the task ends", async || {
@@ -93,7 +93,7 @@ fn whole_document() -> Value {
             entry("dog.png", "png", "png", [[800, 600], [150, 75], [1000, 500]]),
             entry("tall.png", "png", "png", [[800, 600], [40, 120], [40, 120]]),
         ],
-        "links": {"self": "/api/task_status/TASK"},
+        "links": {"self": "/api/task_status/TASK", "events": "/api/groups/TASK/events", "archive": "/api/groups/TASK/archive"},
         "rejected": [],
     })
 }

@@ -72,3 +72,90 @@ async fn originals_and_the_queue_are_never_served() {
         assert_eq!(answer.status, 404, "{path}: {}", answer.text());
     }
 }
+
+async fn with(service: &Service, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+    let request =
+        headers.iter().fold(service.request(method, path), |request, (name, value)| request.header(*name, *value));
+    Answer::of(request).await
+}
+
+#[tokio::test]
+async fn part_of_an_output_is_sent_alone() {
+    let home = Home::sqlite();
+    let service = home.serve();
+    let (path, _) = output(&service).await;
+    let whole = service.get(&path).await;
+    let size = whole.body.len();
+    assert_eq!(whole.header("accept-ranges"), "bytes");
+    for (range, bytes) in [
+        ("bytes=0-0".to_owned(), 0..1),
+        ("bytes=10-1000".to_owned(), 10..1001),
+        (format!("bytes={}-", size - 7), size - 7..size),
+        ("bytes=-5".to_owned(), size - 5..size),
+    ] {
+        let part = with(&service, "GET", &path, &[("Range", &range)]).await;
+        assert_eq!((part.status, part.header("content-type")), (206, "image/jpeg"), "{range}");
+        let told = format!("bytes {}-{}/{size}", bytes.start, bytes.end - 1);
+        assert_eq!(part.header("content-range"), told);
+        assert_eq!(part.header("content-length"), bytes.len().to_string());
+        assert_eq!(part.header("etag"), whole.header("etag"));
+        assert!(part.body == whole.body[bytes], "{range}");
+    }
+    for range in ["bytes=0-1,4-5", "bytes=9-1", "lines=1-2"] {
+        let answer = with(&service, "GET", &path, &[("Range", range)]).await;
+        assert_eq!((answer.status, answer.body.len()), (200, size), "{range}");
+    }
+    let beyond = with(&service, "GET", &path, &[("Range", &format!("bytes={size}-"))]).await;
+    assert_eq!(beyond.problem()["code"], "range-not-satisfiable");
+    assert_eq!((beyond.status, beyond.header("content-range")), (416, &*format!("bytes */{size}")));
+    let head = with(&service, "HEAD", &path, &[("Range", "bytes=0-1")]).await;
+    assert_eq!((head.status, head.header("content-length"), head.body.len()), (200, &*size.to_string(), 0));
+}
+
+#[tokio::test]
+async fn preconditions_decide_what_is_sent() {
+    let home = Home::sqlite();
+    let service = home.serve();
+    let (path, _) = output(&service).await;
+    let whole = service.get(&path).await;
+    let (tag, modified) = (whole.header("etag"), whole.header("last-modified"));
+    assert!(!modified.is_empty());
+    for (method, headers, status) in [
+        ("GET", &[("If-Match", tag)][..], 200),
+        ("GET", &[("If-Match", "\"other\"")], 412),
+        ("GET", &[("If-Match", "\"other\""), ("If-None-Match", tag)], 412),
+        ("GET", &[("If-Unmodified-Since", "Thu, 01 Jan 1970 00:00:00 GMT")], 412),
+        ("GET", &[("If-Modified-Since", modified)], 304),
+        ("HEAD", &[("If-Modified-Since", modified)], 304),
+        ("GET", &[("If-None-Match", "\"other\""), ("If-Modified-Since", modified)], 200),
+        ("GET", &[("If-None-Match", tag), ("Range", "bytes=0-1")], 304),
+        ("GET", &[("If-Range", tag), ("Range", "bytes=0-1")], 206),
+        ("GET", &[("If-Range", modified), ("Range", "bytes=0-1")], 206),
+        ("GET", &[("If-Range", "\"other\""), ("Range", "bytes=0-1")], 200),
+    ] {
+        let answer = with(&service, method, &path, headers).await;
+        assert_eq!(answer.status, status, "{method} {headers:?}");
+        if status == 412 {
+            assert_eq!(answer.problem()["code"], "precondition-failed");
+        }
+    }
+}
+
+#[tokio::test]
+async fn output_is_shown_or_saved_under_its_name() {
+    let home = Home::sqlite();
+    let service = home.serve();
+    let (path, _) = output(&service).await;
+    for (query, kind) in
+        [("", "inline"), ("?download=1", "attachment"), ("?download=true", "attachment"), ("?download=0", "inline")]
+    {
+        let answer = service.get(&format!("{path}{query}")).await;
+        let named = format!("{kind}; filename=\"0-resize.jpg\"");
+        assert_eq!((answer.status, answer.header("content-disposition")), (200, &*named), "{query}");
+        assert_eq!(answer.header("cross-origin-resource-policy"), "cross-origin");
+    }
+    for query in ["?download=maybe", "?downlaod=1"] {
+        let problem = service.get(&format!("{path}{query}")).await.problem();
+        assert_eq!((&problem["status"], &problem["code"]), (&400.into(), &"invalid-query".into()), "{query}");
+    }
+}

@@ -184,7 +184,7 @@ async fn wrong_options_are_refused_by_name() {
         (r#"{"priority": 11}"#, "options.priority: 11 is not within 1 to 10"),
         (r#"{"priority": 0}"#, "options.priority: 0 is not within 1 to 10"),
         (r#"{"queue": "fast"}"#, "options.queue: unknown queue `fast`; known: critical, priority"),
-        (r#"{"eta": "tomorrow"}"#, "options: "),
+        (r#"{"eta": "tomorrow"}"#, "options.eta: "),
         (r#"{"retries": 101}"#, "options.retries: 101 exceeds 100"),
     ] {
         let (code, detail) = fault(&service, "options", options).await;

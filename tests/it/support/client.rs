@@ -139,6 +139,13 @@ pub struct Halted {
 }
 
 impl Halted {
+    /// Sends nothing more; answers what comes back.
+    pub async fn answer(mut self) -> Answer {
+        let mut reply = Vec::new();
+        let _ = self.stream.read_to_end(&mut reply).await;
+        Answer::parse(&reply)
+    }
+
     /// Sends the rest; answers what comes back.
     pub async fn finish(mut self) -> Answer {
         self.stream.write_all(&self.rest).await.unwrap();

@@ -4,10 +4,12 @@ pub mod browser;
 pub mod client;
 pub mod disk;
 pub mod gate;
+pub mod origin;
 pub mod pictures;
 pub mod proxy;
 pub mod redis;
 pub mod service;
+pub mod stream;
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU16, Ordering};

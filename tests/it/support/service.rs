@@ -63,6 +63,16 @@ impl Home {
         self
     }
 
+    /// With the clock of its processes moved, say by `+2d`; deadlines and intervals stay real.
+    pub fn at_time(mut self, moved: &str) -> Self {
+        let library = glob::glob("/usr/lib/*/faketime/libfaketime.so.1").unwrap().find_map(Result::ok);
+        let library = library.expect("libfaketime is not installed: apt-get install faketime");
+        let fake =
+            [("LD_PRELOAD", library.to_str().unwrap()), ("FAKETIME", moved), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")];
+        self.settings.extend(fake.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        self
+    }
+
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -173,6 +183,17 @@ impl Process {
     /// Waits until it has logged `words`.
     pub async fn says(&self, words: &str) {
         until(&format!("the program says `{words}`"), async || self.log().contains(words).then_some(())).await;
+    }
+
+    pub fn id(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// Bytes of memory that it has at present.
+    pub fn resident(&self) -> u64 {
+        let about = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let kib = about.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")).unwrap();
+        kib.parse::<u64>().unwrap() << 10
     }
 
     pub fn signal(&self, signal: Signal) {

@@ -1,7 +1,8 @@
 -- Enqueues one chunk of a group: all of it, or nothing where its key is taken or a queue's cap is reached. Refused by
 -- Redis itself, before it starts, when memory is used up: it carries no `allow-oom`.
 -- KEYS[1]  prefix
--- ARGV     1 time offset, 2 events kept, 3 group, 4 meta, 5 '1' to seal, 6 cap of a queue, 7 idempotency key or '',
+-- ARGV     1 time offset, 2 events kept, 3 group, 4 meta, 5 '1' to seal, 'open' for a part of a group
+--          that is added to later, 6 cap of a queue, 7 idempotency key or '',
 --          8 its fingerprint, 9 ms for which it is bound, 10 the group that follows or '', 11 when it does,
 --          12 to 22 the FIELDS of the job that follows, then the FIELDS of each job
 -- Returns  { 'ok' } | { 'known' } for a sealed group | { 'taken', group that the key is bound to }
@@ -62,8 +63,8 @@ if unknown then
       'then_job', cmsgpack.pack({ unpack(ARGV, 12, FIRST - 1) }))
   end
 end
--- Not before: a group that a later chunk's refusal cancels leaves its key free.
-if bind and seal == '1' then
+-- Not with an earlier chunk: a group that a later one's refusal cancels leaves its key free.
+if bind and seal ~= '0' then
   local key = prefix .. 'i:' .. ARGV[7]
   redis.call('HSET', key, 'group', id, 'bound', 1, 'fingerprint', ARGV[8], 'lapses', now + ARGV[9])
   redis.call('PEXPIRE', key, ARGV[9])

@@ -139,6 +139,7 @@ end
 local function create_group(group, meta)
   redis.call('HSET', prefix .. 'g:' .. group, 'total', 0, 'pending', 0, 'succeeded', 0, 'failed', 0, 'cancelled', 0,
     'sealed', 0, 'created', now, 'meta', meta)
+  redis.call('ZADD', prefix .. 'groups', now, group)
 end
 
 -- Counts jobs into a group. Their ids are kept by chunk: a cancel walks them.

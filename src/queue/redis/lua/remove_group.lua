@@ -13,6 +13,7 @@ elseif not finished then
   return -3
 elseif from >= tonumber(length or total) then
   redis.call('ZREM', prefix .. 'finished', id)
+  redis.call('ZREM', prefix .. 'groups', id)
   redis.call('UNLINK', group)
   return -1
 end

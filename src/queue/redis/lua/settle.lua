@@ -1,8 +1,9 @@
 -- Ends attempts, each only for the token that holds its lease.
 -- KEYS[1]  prefix
 -- ARGV     1 time offset, 2 events kept, 3 stalls until poison, 4 result of a poisoned job, then for each settlement:
---          job, token, 'succeeded' | 'failed' | 'retried' | 'cancelled' | 'crashed',
---          ms until the retry or 1 for a crash alone, result or reason
+--          job, token, 'succeeded' | 'failed' | 'retried' | 'cancelled' | 'crashed' | 'continued',
+--          ms until the retry, 1 for a crash alone or '<queue>:<class> <kind>' of the next stage,
+--          result, reason or the next stage's payload
 -- Returns  for each settlement 1 where it counts, also for a token that committed before, or 0 where the lease is lost
 
 local answers = {}
@@ -21,6 +22,16 @@ for at = 5, #ARGV, 5 do
       stall(id, place, group, index, waits, flagged, after == '1', tonumber(ARGV[3]), ARGV[4], committed)
     elseif flagged or verdict == 'cancelled' then
       finish(id, stands, place, group, index, waits, 'cancelled', '', committed)
+    elseif verdict == 'continued' then
+      local line, kind = string.match(after, '^(%S+) (.*)$')
+      local to = line .. string.match(place, ':%d+$')
+      redis.call('HSET', job, 'state', 'waiting', 'token', '', 'committed', committed, 'place', to, 'kind', kind,
+        'payload', result, 'attempt', 0)
+      unleased[#unleased + 1] = id
+      to_back(id, to)
+      moved(line_of(place), 'active', nil)
+      moved(line, nil, 'waiting')
+      say('l', group, id)
     else
       redis.call('HSET', job, 'state', 'delayed', 'token', '', 'committed', committed, 'reason', result)
       unleased[#unleased + 1] = id

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use futures::future::join_all;
 use jiff::Timestamp;
 use pixmill::job::{GroupId, JobId, State};
-use pixmill::queue::{EventKind, Index};
+use pixmill::queue::{EventKind, Index, JobFilter, Period};
 
 use super::model::{QUEUES, Tick, span, ticks};
 use super::{ALL, Run};
@@ -27,6 +27,37 @@ impl Run<'_> {
     pub(super) async fn assert_ended(&self) {
         let jobs = self.model.jobs.keys().copied().collect();
         self.assert_records(jobs, self.model.groups.keys().copied().collect()).await;
+        self.assert_whole_lists().await;
+    }
+
+    /// Everything that is there, in pages.
+    async fn assert_whole_lists(&self) {
+        let broker = &self.world.broker;
+        let (mut listed, mut below) = (Vec::new(), None);
+        loop {
+            let page = broker.groups(Period::default(), below, 100).await.unwrap();
+            listed.extend(page.entries.iter().map(|group| (group.created_at, group.id)));
+            below = page.next;
+            if below.is_none() {
+                break;
+            }
+        }
+        assert!(listed.is_sorted_by(|one, other| one > other), "{listed:?}");
+        assert_eq!(listed.iter().map(|(_, id)| id).collect::<HashSet<_>>(), self.model.groups.keys().collect());
+        for state in State::ALL.into_iter().map(Some).chain([None]) {
+            let filter = JobFilter { state, ..JobFilter::default() };
+            let mut listed = Vec::new();
+            loop {
+                let page = broker.jobs(&filter, below, 100).await.unwrap();
+                listed.extend(page.entries.iter().map(|job| job.id));
+                below = page.next;
+                if below.is_none() {
+                    break;
+                }
+            }
+            let known = self.model.jobs.iter().filter(|(_, job)| state.is_none_or(|state| state == job.state));
+            assert_eq!(counted_once(&listed), known.map(|(id, _)| id).collect(), "{state:?}");
+        }
     }
 
     async fn assert_events(&mut self) {
@@ -142,6 +173,12 @@ impl Run<'_> {
     fn tick(&self, at: Timestamp) -> Tick {
         ticks(at.duration_since(self.began).as_secs_f64())
     }
+}
+
+fn counted_once(ids: &[JobId]) -> HashSet<&JobId> {
+    let once: HashSet<&JobId> = ids.iter().collect();
+    assert_eq!(once.len(), ids.len(), "{ids:?}");
+    once
 }
 
 fn counted(events: &[Happened]) -> HashMap<Happened, u32> {

@@ -12,7 +12,7 @@ use pixmill::queue::{
     ClaimedJob, EventKind, Key, Lease, NewGroup, NewJob, On, Policy, Reservation, Settled, Then, policy as numbers,
 };
 
-use super::operation::End;
+use super::operation::{End, next_stage};
 use crate::broker::world::Happened;
 
 pub type Tick = u32;
@@ -376,7 +376,15 @@ impl Model {
                 self.delay(id, after);
                 self.tell(EventKind::Retried, self.jobs[&id].group, Some(id));
             }
-            End::Retry(_) | End::Cancel => self.end(id, State::Cancelled, Bytes::new()),
+            End::Continue(queue) if !self.is_flagged(id) => {
+                let stage = next_stage(queue);
+                let job = self.known(id);
+                (job.new.kind, job.new.queue, job.new.payload, job.attempt) =
+                    (stage.kind, stage.queue, stage.payload, 0);
+                self.queue(id, (self.turn, 0));
+                self.tell(EventKind::Released, self.jobs[&id].group, Some(id));
+            }
+            End::Retry(_) | End::Continue(_) | End::Cancel => self.end(id, State::Cancelled, Bytes::new()),
         }
         Settled::Committed
     }

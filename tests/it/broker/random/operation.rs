@@ -1,12 +1,13 @@
 //! What the random test does to a broker: drawn at random, bound to real jobs, groups and leases only when it runs.
 
 use bytes::Bytes;
-use pixmill::queue::{On, Verdict};
+use pixmill::job::Class;
+use pixmill::queue::{On, Stage, Verdict};
 use proptest::collection::vec;
 use proptest::option::weighted;
 use proptest::prelude::*;
 
-use super::model::{Tick, span};
+use super::model::{QUEUES, Tick, span};
 
 /// Chosen among those there are, modulo their number.
 pub type Pick = usize;
@@ -99,7 +100,11 @@ pub enum End {
     Fail,
     Retry(Tick),
     Cancel,
-    Crash { alone: bool },
+    Crash {
+        alone: bool,
+    },
+    /// In this queue.
+    Continue(usize),
 }
 
 impl End {
@@ -110,8 +115,14 @@ impl End {
             Self::Retry(after) => Verdict::Retry { after: span(after), reason: Bytes::from_static(b"later") },
             Self::Cancel => Verdict::Cancel,
             Self::Crash { alone } => Verdict::Crash { alone },
+            Self::Continue(queue) => Verdict::Continue(next_stage(queue)),
         }
     }
+}
+
+pub fn next_stage(queue: usize) -> Stage {
+    let (kind, queue) = ("next".into(), QUEUES[queue].into());
+    Stage { kind, queue, class: Class::Cpu, payload: Bytes::from_static(b"further\0\xff") }
 }
 
 impl Operation {
@@ -204,6 +215,7 @@ fn end() -> impl Strategy<Value = End> {
         3 => ticks().prop_map(End::Retry),
         1 => Just(End::Cancel),
         3 => any::<bool>().prop_map(|alone| End::Crash { alone }),
+        3 => (0..2usize).prop_map(End::Continue),
     ]
 }
 

@@ -1,0 +1,285 @@
+//! Lists of pictures: CSV and JSON lines from files, a path or address a line from files and standard input.
+//!
+//! They are read as they are needed, a line at a time. What is wrong with a line fails that line alone,
+//! by its number.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::ops::ControlFlow;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use url::Url;
+
+use crate::cli::exit::Usage;
+use crate::cli::near;
+
+/// No path is longer, and no object has to be.
+const LONGEST_LINE: u64 = 64 << 10;
+
+/// A picture, or a folder of them, that a list names.
+#[derive(Debug, PartialEq)]
+pub(super) struct Entry {
+    pub(super) given: Given,
+    /// What the results are called, instead of by the source.
+    pub(super) name: Option<String>,
+    /// Where they go below the output folder.
+    pub(super) out: Option<PathBuf>,
+}
+
+#[derive(Debug, PartialEq)]
+pub(super) enum Given {
+    Path(PathBuf),
+    Url(Url),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Csv,
+    Json,
+    /// Each a path, an address, or an object as in JSON lines.
+    Lines,
+    /// The same between NULs, without objects.
+    Nul,
+}
+
+#[derive(Debug)]
+pub(super) struct List {
+    /// None: standard input.
+    file: Option<PathBuf>,
+    form: Form,
+}
+
+/// An entry as CSV and JSON write it.
+#[derive(Deserialize)]
+struct Written {
+    path: Option<String>,
+    url: Option<String>,
+    name: Option<String>,
+    out: Option<String>,
+}
+
+impl List {
+    /// # Errors
+    /// A list that is not there, or whose first line does not say which column is which.
+    pub(super) fn open(place: &Path, nul: bool) -> Result<Self, Usage> {
+        if place.as_os_str() == "-" {
+            return Ok(Self { file: None, form: if nul { Form::Nul } else { Form::Lines } });
+        }
+        let ending = place.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
+        let form = match ending.as_deref() {
+            _ if nul => Form::Nul,
+            Some("csv") => Form::Csv,
+            Some("jsonl" | "ndjson") => Form::Json,
+            _ => Form::Lines,
+        };
+        let list = Self { file: Some(place.to_owned()), form };
+        let fault = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound => near::no_such_file(place),
+            _ => format!("--list {}: {error}", place.display()),
+        };
+        let file = File::open(place).map_err(|error| Usage(fault(error)))?;
+        if form == Form::Csv {
+            let mut reader = csv_reader(file);
+            let head = reader.byte_headers().map_err(|error| Usage(format!("{}: {error}", place.display())))?;
+            if !head.iter().any(|name| matches!(name, b"path" | b"url")) {
+                let names: Vec<_> = head.iter().map(String::from_utf8_lossy).collect();
+                return Err(Usage(format!(
+                    "{}: the first line names no column `path` or `url`, only {}",
+                    place.display(),
+                    names.join(", ")
+                )));
+            }
+        }
+        Ok(list)
+    }
+
+    /// Whether it can be read more than once.
+    pub(super) fn is_lasting(&self) -> bool {
+        self.file.as_ref().is_some_and(|file| file.is_file())
+    }
+
+    pub(super) fn shown(&self) -> String {
+        self.file.as_ref().map_or_else(|| "stdin".to_owned(), |file| file.display().to_string())
+    }
+
+    /// Hands out the entries with the numbers of their lines, or what is wrong with them.
+    ///
+    /// # Errors
+    /// When it cannot be read further.
+    pub(super) fn each(
+        &self,
+        take: &mut dyn FnMut(u64, Result<Entry, String>) -> ControlFlow<()>,
+    ) -> io::Result<ControlFlow<()>> {
+        let reader: Box<dyn Read> = match &self.file {
+            Some(file) => Box::new(File::open(file)?),
+            None => Box::new(io::stdin()),
+        };
+        if self.form == Form::Csv { table(reader, take) } else { lines(reader, self.form, take) }
+    }
+}
+
+fn csv_reader<R: Read>(reader: R) -> csv::Reader<R> {
+    csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::Headers).from_reader(reader)
+}
+
+fn table(
+    reader: impl Read,
+    take: &mut dyn FnMut(u64, Result<Entry, String>) -> ControlFlow<()>,
+) -> io::Result<ControlFlow<()>> {
+    let mut reader = csv_reader(reader);
+    let head = reader.byte_headers()?.clone();
+    let mut record = csv::ByteRecord::new();
+    while reader.read_byte_record(&mut record)? {
+        let number = record.position().map_or(0, csv::Position::line);
+        let cell = |name: &str| {
+            let column = head.iter().position(|one| one == name.as_bytes())?;
+            record.get(column).filter(|cell| !cell.is_empty())
+        };
+        let text = |name: &str| cell(name).map(|cell| String::from_utf8_lossy(cell).into_owned());
+        let entry = match (cell("path"), text("url")) {
+            (None, None) => Err("names neither path nor url".to_owned()),
+            (_, Some(url)) => address(&url).map(Given::Url),
+            (Some(path), None) => bare(path.to_vec()),
+        };
+        let entry = entry.map(|given| Entry { given, name: text("name"), out: text("out").map(PathBuf::from) });
+        if take(number, entry).is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+    }
+    Ok(ControlFlow::Continue(()))
+}
+
+fn lines(
+    reader: impl Read,
+    form: Form,
+    take: &mut dyn FnMut(u64, Result<Entry, String>) -> ControlFlow<()>,
+) -> io::Result<ControlFlow<()>> {
+    let mut reader = BufReader::with_capacity(64 << 10, reader);
+    let end = if form == Form::Nul { 0 } else { b'\n' };
+    let mut line = Vec::new();
+    for number in 1.. {
+        line.clear();
+        if (&mut reader).take(LONGEST_LINE).read_until(end, &mut line)? == 0 {
+            break;
+        }
+        let entry = if line.last() != Some(&end) && line.len() as u64 == LONGEST_LINE {
+            reader.skip_until(end)?;
+            Err(format!("is longer than {LONGEST_LINE} bytes"))
+        } else {
+            let mut line = line.strip_suffix(&[end]).unwrap_or(&line);
+            if form != Form::Nul {
+                line = line.strip_suffix(b"\r").unwrap_or(line);
+            }
+            if line.is_empty() {
+                continue;
+            }
+            if form == Form::Json || form == Form::Lines && line.starts_with(b"{") { object(line) } else { plain(line) }
+        };
+        if take(number, entry).is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+    }
+    Ok(ControlFlow::Continue(()))
+}
+
+fn plain(line: &[u8]) -> Result<Entry, String> {
+    bare(line.to_vec()).map(|given| Entry { given, name: None, out: None })
+}
+
+fn object(line: &[u8]) -> Result<Entry, String> {
+    if line.starts_with(b"\"") {
+        let path: String = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+        return plain(path.as_bytes());
+    }
+    let written: Written = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+    let given = match (written.path, written.url) {
+        (_, Some(url)) => Given::Url(address(&url)?),
+        (Some(path), None) if !path.is_empty() => bare(path.into_bytes())?,
+        _ => return Err("names neither path nor url".into()),
+    };
+    Ok(Entry { given, name: written.name, out: written.out.map(PathBuf::from) })
+}
+
+/// A path or an address, by its beginning.
+fn bare(line: Vec<u8>) -> Result<Given, String> {
+    match std::str::from_utf8(&line) {
+        Ok(text) if is_address(text) => address(text).map(Given::Url),
+        _ => Ok(Given::Path(OsString::from_vec(line).into())),
+    }
+}
+
+pub(super) fn is_address(text: &str) -> bool {
+    let begins = |scheme: &str| text.get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme));
+    begins("http://") || begins("https://")
+}
+
+pub(super) fn address(text: &str) -> Result<Url, String> {
+    if !is_address(text) {
+        return Err(format!("{text}: an address begins with http:// or https://"));
+    }
+    let mut url = Url::parse(text).map_err(|error| format!("{text}: not an address: {error}"))?;
+    // It names a place within the picture, which servers are not told.
+    url.set_fragment(None);
+    Ok(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &[u8], form: Form) -> Vec<(u64, Result<Entry, String>)> {
+        let mut entries = Vec::new();
+        let mut take = |number, entry| {
+            entries.push((number, entry));
+            ControlFlow::Continue(())
+        };
+        let read = if form == Form::Csv { table(text, &mut take) } else { lines(text, form, &mut take) };
+        let _ = read.unwrap();
+        entries
+    }
+
+    fn path(path: &str) -> Entry {
+        Entry { given: Given::Path(path.into()), name: None, out: None }
+    }
+
+    #[test]
+    fn lines_are_paths_addresses_or_objects() {
+        let text = b"a b.jpg\r\n\n#1.jpg\nHTTPS://example.org/x.png#top\n{\"path\": \"c.jpg\", \"out\": \"web\"}\nlast";
+        let entries: Vec<Entry> = read(text, Form::Lines).into_iter().map(|(_, entry)| entry.unwrap()).collect();
+        let url = Entry { given: Given::Url("https://example.org/x.png".parse().unwrap()), ..path("") };
+        let object = Entry { out: Some("web".into()), ..path("c.jpg") };
+        assert_eq!(entries, [path("a b.jpg"), path("#1.jpg"), url, object, path("last")]);
+    }
+
+    #[test]
+    fn names_between_nuls_may_hold_line_ends() {
+        let entries = read(b"a\nb.jpg\0{x}.jpg\0", Form::Nul);
+        assert_eq!(entries, [(1, Ok(path("a\nb.jpg"))), (2, Ok(path("{x}.jpg")))]);
+    }
+
+    #[test]
+    fn tables_are_read_by_the_names_of_their_columns() {
+        let text =
+            b"id, path ,url,name,out\n1,\"a, b.jpg\",,tom,web/cats\n2,,https://example.org/x,,\n3,,,,\n4,\xfc.jpg\n";
+        let entries = read(text, Form::Csv);
+        let named = Entry { name: Some("tom".into()), out: Some("web/cats".into()), ..path("a, b.jpg") };
+        assert_eq!(entries[0], (2, Ok(named)));
+        assert!(matches!(&entries[1].1, Ok(Entry { given: Given::Url(_), name: None, .. })));
+        assert_eq!(entries[2], (4, Err("names neither path nor url".into())));
+        assert!(matches!(&entries[3].1, Ok(Entry { given: Given::Path(path), .. }) if path.to_str().is_none()));
+    }
+
+    #[test]
+    fn wrong_lines_are_told_by_number_and_do_no_harm() {
+        let long = vec![b'x'; 2 * LONGEST_LINE as usize];
+        let text = [b"{\"path\": 1}\n".as_slice(), &long, b"\n\"s.jpg\"\n{\"url\": \"ftp://x\"}\n{}"].concat();
+        let entries = read(&text, Form::Json);
+        let numbers: Vec<u64> = entries.iter().map(|(number, _)| *number).collect();
+        assert_eq!(numbers, [1, 2, 3, 4, 5]);
+        assert_eq!(entries[2].1, Ok(path("s.jpg")));
+        assert!(entries.iter().enumerate().all(|(i, (_, entry))| i == 2 || entry.is_err()), "{entries:?}");
+    }
+}

@@ -1,0 +1,25 @@
+//! `pixmill control erase`: what `DELETE …?files=true` does, without a server.
+
+use anyhow::Result;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::erasure;
+use crate::queue::Broker;
+use crate::storage::Storage;
+
+/// Cancels a group and erases its files, or has them erased as soon as it has ended. None where it is unknown.
+pub(super) async fn erase(storage: &Storage, broker: &Broker, id: Uuid) -> Result<Option<(Value, String)>> {
+    let group = id.into();
+    if broker.cancel_group(group).await?.is_none() {
+        return Ok(None);
+    }
+    erasure::order(storage, group).await?;
+    let done = erasure::carry_out(storage, broker, group).await?;
+    let line = if done {
+        format!("group {id}: its files are erased")
+    } else {
+        format!("group {id}: its files are given to nobody any more, and erased when what runs has ended")
+    };
+    Ok(Some((json!({"id": id, "files": if done { "erased" } else { "erasing" }}), line)))
+}

@@ -1,0 +1,71 @@
+//! Erasing a group's files at its owner's wish, before their time.
+//!
+//! `erasures/<group>` says that it is to be done: written before anything is removed, gone when everything is. So an
+//! order outlives restarts, and a group that still runs is erased when it has ended. `erased/<group>` says so to those
+//! who ask, for as long as the group has a record. What is owed goes first, and is not delivered meanwhile: nothing
+//! comes back to life.
+
+use bytes::Bytes;
+
+use crate::job::GroupId;
+use crate::queue::{self, Broker};
+use crate::storage::{self, Part, Storage, manifest_key, withdrawn_key};
+
+/// How far the erasing of a group's files is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stands {
+    /// They go when the group has ended; nobody is given them any more.
+    Ordered,
+    Done,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Storage(#[from] storage::Error),
+    #[error(transparent)]
+    Queue(#[from] queue::Error),
+}
+
+/// Orders it. Durable when it returns.
+pub async fn order(storage: &Storage, group: GroupId) -> storage::Result<()> {
+    storage.put(&Part::Erasures.mark(group), Bytes::new()).await?;
+    storage.put(&Part::Erased.mark(group), Bytes::new()).await
+}
+
+/// Whether it was ordered, and done.
+pub async fn stands(storage: &Storage, group: GroupId) -> storage::Result<Option<Stands>> {
+    if !storage.has(&Part::Erased.mark(group)).await? {
+        return Ok(None);
+    }
+    let ordered = storage.has(&Part::Erasures.mark(group)).await?;
+    Ok(Some(if ordered { Stands::Ordered } else { Stands::Done }))
+}
+
+/// Does what was ordered, as far as it can be done by now: a group that has not ended is cancelled and left to the next
+/// time. Answers whether it is done.
+///
+/// # Errors
+/// When the store or the broker fails; it stays ordered.
+pub async fn carry_out(storage: &Storage, broker: &Broker, id: GroupId) -> Result<bool, Error> {
+    if broker.cancel_group(id).await?.is_none() {
+        // Somebody may be about to deliver what was owed until now: the next time tells.
+        let owed = storage.has(&manifest_key(id)).await? || storage.has(&withdrawn_key(id)).await?;
+        remove(storage, id, !owed).await?;
+        return Ok(!owed);
+    }
+    let ended = broker.group(id).await?.is_none_or(|group| group.finished_at.is_some());
+    if ended {
+        remove(storage, id, true).await?;
+    }
+    Ok(ended)
+}
+
+async fn remove(storage: &Storage, group: GroupId, done: bool) -> storage::Result<()> {
+    let storage = storage.clone();
+    let removed = tokio::task::spawn_blocking(move || {
+        storage.remove_group(group)?;
+        if done { storage.remove_part(Part::Erasures, group) } else { Ok(()) }
+    });
+    removed.await.expect("removing files does not panic")
+}

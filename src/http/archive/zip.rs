@@ -1,0 +1,251 @@
+//! ZIP as a stream: entries stored as they are, sizes and checksums behind them, ZIP64 where 32 bits end.
+//!
+//! What it makes and keeps is bytes between the files and some 100 of them an entry for the directory; the files
+//! themselves only pass by. After PKWARE's APPNOTE 6.3.10.
+
+use jiff::Timestamp;
+use jiff::tz::Offset;
+
+/// The least that takes 64 bits.
+const LARGE: u64 = 0xffff_ffff;
+const MANY: u64 = 0xffff;
+/// Sizes follow the content; the name is UTF-8.
+const FLAGS: u16 = 1 << 3 | 1 << 11;
+const VERSION: u16 = 20;
+const VERSION_64: u16 = 45;
+const UNIX: u16 = 3 << 8;
+/// A plain file that all may read.
+const MODE: u32 = 0o100_644 << 16;
+
+/// An archive that is being written.
+pub(super) struct Zip {
+    /// Bytes written so far.
+    offset: u64,
+    entries: u64,
+    directory: Vec<u8>,
+    stamp: Stamp,
+}
+
+/// An entry that is being written.
+pub(super) struct Entry {
+    name: String,
+    begin: u64,
+    size: u64,
+    crc: crc32fast::Hasher,
+    large: bool,
+}
+
+/// MS-DOS' time and date, in UTC.
+#[derive(Clone, Copy)]
+struct Stamp(u16, u16);
+
+impl Zip {
+    /// All its entries bear the time `at`.
+    pub(super) fn new(at: Timestamp) -> Self {
+        Self { offset: 0, entries: 0, directory: Vec::new(), stamp: Stamp::of(at) }
+    }
+
+    /// Begins an entry of at most `most` bytes; its header is to be written, then its content.
+    pub(super) fn begin(&mut self, name: String, most: u64) -> (Entry, Vec<u8>) {
+        let large = most >= LARGE;
+        let mut header = Vec::with_capacity(50 + name.len());
+        put32(&mut header, 0x0403_4b50);
+        put16(&mut header, if large { VERSION_64 } else { VERSION });
+        self.common(&mut header, 0, if large { [LARGE; 2] } else { [0; 2] }, name.len(), if large { 20 } else { 0 });
+        header.extend_from_slice(name.as_bytes());
+        if large {
+            extra(&mut header, &[0, 0]);
+        }
+        let entry = Entry { name, begin: self.offset, size: 0, crc: crc32fast::Hasher::new(), large };
+        self.offset += header.len() as u64;
+        (entry, header)
+    }
+
+    /// Ends an entry; what is to be written behind it.
+    pub(super) fn end(&mut self, entry: Entry) -> Vec<u8> {
+        let Entry { name, begin, size, crc, large } = entry;
+        let crc = crc.finalize();
+        let mut behind = Vec::with_capacity(24);
+        put32(&mut behind, 0x0807_4b50);
+        put32(&mut behind, crc);
+        for size in [size; 2] {
+            if large { put64(&mut behind, size) } else { put32(&mut behind, size as u32) }
+        }
+        self.offset += size + behind.len() as u64;
+        self.list(&name, crc, size, begin, large);
+        behind
+    }
+
+    /// The directory; what is to be written last.
+    pub(super) fn finish(mut self) -> Vec<u8> {
+        let (begin, size, entries) = (self.offset, self.directory.len() as u64, self.entries);
+        let end = &mut self.directory;
+        if begin >= LARGE || size >= LARGE || entries >= MANY {
+            put32(end, 0x0606_4b50);
+            put64(end, 44);
+            put16(end, UNIX | VERSION_64);
+            put16(end, VERSION_64);
+            put64(end, 0);
+            for number in [entries, entries, size, begin] {
+                put64(end, number);
+            }
+            put32(end, 0x0706_4b50);
+            put32(end, 0);
+            put64(end, begin + size);
+            put32(end, 1);
+        }
+        put32(end, 0x0605_4b50);
+        put32(end, 0);
+        for number in [entries; 2] {
+            put16(end, number.min(MANY) as u16);
+        }
+        for number in [size, begin] {
+            put32(end, number.min(LARGE) as u32);
+        }
+        put16(end, 0);
+        self.directory
+    }
+
+    fn list(&mut self, name: &str, crc: u32, size: u64, begin: u64, large: bool) {
+        let wide: Vec<u64> = [size, size, begin].into_iter().filter(|&number| number >= LARGE).collect();
+        let mut directory = std::mem::take(&mut self.directory);
+        put32(&mut directory, 0x0201_4b50);
+        let version = if large || !wide.is_empty() { VERSION_64 } else { VERSION };
+        put16(&mut directory, UNIX | version);
+        put16(&mut directory, version);
+        let extra_bytes = if wide.is_empty() { 0 } else { 4 + 8 * wide.len() };
+        self.common(&mut directory, crc, [size; 2], name.len(), extra_bytes);
+        // No comment, the first disk, not known to be text.
+        for number in [0, 0, 0] {
+            put16(&mut directory, number);
+        }
+        put32(&mut directory, MODE);
+        put32(&mut directory, begin.min(LARGE) as u32);
+        directory.extend_from_slice(name.as_bytes());
+        if !wide.is_empty() {
+            extra(&mut directory, &wide);
+        }
+        (self.directory, self.entries) = (directory, self.entries + 1);
+    }
+
+    /// What an entry's header and its line in the directory have in common.
+    fn common(&self, bytes: &mut Vec<u8>, crc: u32, sizes: [u64; 2], name: usize, extra: usize) {
+        let Stamp(time, date) = self.stamp;
+        // Method 0: stored.
+        for number in [FLAGS, 0, time, date] {
+            put16(bytes, number);
+        }
+        put32(bytes, crc);
+        for size in sizes {
+            put32(bytes, size.min(LARGE) as u32);
+        }
+        put16(bytes, name as u16);
+        put16(bytes, extra as u16);
+    }
+}
+
+impl Entry {
+    /// A piece of its content passes by.
+    pub(super) fn passes(&mut self, bytes: &[u8]) {
+        self.crc.update(bytes);
+        self.size += bytes.len() as u64;
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+}
+
+impl Stamp {
+    fn of(at: Timestamp) -> Self {
+        let at = Offset::UTC.to_datetime(at);
+        let years = (at.year() - 1980).clamp(0, 127) as u16;
+        let date = years << 9 | (at.month() as u16) << 5 | at.day() as u16;
+        let time = (at.hour() as u16) << 11 | (at.minute() as u16) << 5 | (at.second() / 2) as u16;
+        Self(time, date)
+    }
+}
+
+/// The extra field that holds what 32 bits cannot.
+fn extra(bytes: &mut Vec<u8>, numbers: &[u64]) {
+    put16(bytes, 1);
+    put16(bytes, 8 * numbers.len() as u16);
+    for number in numbers.iter().copied() {
+        put64(bytes, number);
+    }
+}
+
+fn put16(bytes: &mut Vec<u8>, number: u16) {
+    bytes.extend_from_slice(&number.to_le_bytes());
+}
+
+fn put32(bytes: &mut Vec<u8>, number: u32) {
+    bytes.extend_from_slice(&number.to_le_bytes());
+}
+
+fn put64(bytes: &mut Vec<u8>, number: u64) {
+    bytes.extend_from_slice(&number.to_le_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::{Seek, SeekFrom, Write};
+    use std::path::Path;
+    use std::process::Command;
+
+    use super::*;
+
+    /// As Python's zipfile reads it; Python is on every machine that runs these tests (scripts/test).
+    fn python(script: &str, file: &Path) -> String {
+        let run = Command::new("python3").arg("-c").arg(script).arg(file).output();
+        let run = run.expect("cannot run python3: apt-get install python3");
+        assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+        String::from_utf8(run.stdout).unwrap().trim().into()
+    }
+
+    fn add(zip: &mut Zip, file: &mut File, name: &str, content: &[u8], most: u64) {
+        let (mut entry, header) = zip.begin(name.into(), most);
+        entry.passes(content);
+        file.write_all(&header).unwrap();
+        file.write_all(content).unwrap();
+        file.write_all(&zip.end(entry)).unwrap();
+    }
+
+    #[test]
+    fn more_entries_than_sixteen_bits_count_are_all_listed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("many.zip");
+        let mut file = File::create(&path).unwrap();
+        let mut zip = Zip::new("2026-05-06T07:08:10Z".parse().unwrap());
+        for i in 0..70_000 {
+            add(&mut zip, &mut file, &format!("ü{i}"), &[], 0);
+        }
+        file.write_all(&zip.finish()).unwrap();
+        let script = "import sys, zipfile; z = zipfile.ZipFile(sys.argv[1]); i = z.infolist(); \
+                      print(len(i), i[69999].filename, i[0].date_time)";
+        assert_eq!(python(script, &path), "70000 ü69999 (2026, 5, 6, 7, 8, 10)");
+    }
+
+    #[test]
+    fn entries_behind_and_beyond_four_gibibytes_are_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("large.zip");
+        let mut file = File::create(&path).unwrap();
+        let mut zip = Zip::new(Timestamp::UNIX_EPOCH);
+        // A hole in the file: what it takes on disk is little, and its checksum is nobody's concern here.
+        let size = 5 << 30;
+        let (mut entry, header) = zip.begin("hole".into(), size);
+        entry.size = size;
+        file.write_all(&header).unwrap();
+        file.seek(SeekFrom::Current(size as i64)).unwrap();
+        file.write_all(&zip.end(entry)).unwrap();
+        add(&mut zip, &mut file, "behind", b"found", 5);
+        add(&mut zip, &mut file, "unknown", b"too", LARGE);
+        file.write_all(&zip.finish()).unwrap();
+        let script = "import sys, zipfile; z = zipfile.ZipFile(sys.argv[1]); \
+                      print(z.getinfo('hole').file_size, z.read('behind').decode(), z.read('unknown').decode(), \
+                      z.infolist()[0].date_time[0])";
+        assert_eq!(python(script, &path), "5368709120 found too 1980");
+    }
+}

@@ -1,0 +1,106 @@
+//! Follows all that happens: the service's numbers first, then each event of the broker by its kind.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::response::sse;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::feed::{Heard, Subscription};
+use super::{Follow, event, is_kept, sign_of_life, with_id};
+use crate::http::{Problem, Services, stats};
+use crate::queue::Event;
+
+/// Missed events that are told at a time.
+const PAGE: usize = 1_000;
+
+pub(super) struct Follower {
+    services: Arc<Services>,
+    news: Subscription,
+    /// The last event told of.
+    at: Option<String>,
+    owed: Owed,
+    heartbeat: Duration,
+    heartbeat_at: Instant,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Owed {
+    Nothing,
+    /// The numbers as they stand, at the beginning and after a gap.
+    Status,
+    /// What happened before the subscription, after `at`.
+    Missed,
+}
+
+impl Follower {
+    pub(super) async fn start(
+        services: Arc<Services>,
+        last: Option<String>,
+        heartbeat: Duration,
+    ) -> Result<Self, Problem> {
+        let news = services.feed.subscribe().await?;
+        let (at, owed) = match last {
+            Some(last) if is_kept(&services.broker, &last).await? => (Some(last), Owed::Missed),
+            _ => (news.since.clone(), Owed::Status),
+        };
+        Ok(Self { services, news, at, owed, heartbeat, heartbeat_at: Instant::now() + heartbeat })
+    }
+
+    async fn pay(&mut self) -> Result<Vec<sse::Event>, Problem> {
+        if self.owed == Owed::Status {
+            let status = event("status", &stats::document(&self.services).await?);
+            self.owed = Owed::Nothing;
+            return Ok(vec![with_id(status, self.at.as_deref())]);
+        }
+        let missed = self.services.broker.events(self.at.as_deref(), PAGE).await?;
+        if missed.len() < PAGE {
+            self.owed = Owed::Nothing;
+        }
+        Ok(self.tell(&missed))
+    }
+
+    /// Those that have not been told yet.
+    fn tell(&mut self, events: &[Event]) -> Vec<sse::Event> {
+        let fresh = events.iter().filter(|event| self.at.as_ref().is_none_or(|at| event.id > *at));
+        let told = fresh.map(|happened| event(happened.kind.as_str(), &told(happened)).id(&happened.id));
+        let told: Vec<sse::Event> = told.collect();
+        if !told.is_empty() {
+            self.at = events.last().map(|event| event.id.clone());
+        }
+        told
+    }
+}
+
+impl Follow for Follower {
+    async fn next(&mut self) -> Option<Vec<sse::Event>> {
+        if self.owed != Owed::Nothing {
+            // Why it failed stands in the log.
+            let paid = if self.news.may_ask(&self.services.broker).await { self.pay().await.ok() } else { None };
+            let Some(told) = paid else { return self.news.pause().await.then(|| vec![sign_of_life()]) };
+            return Some(told);
+        }
+        let told = match self.news.next(self.heartbeat_at).await {
+            Heard::News(news) => self.tell(&news),
+            Heard::Gap => {
+                self.owed = Owed::Status;
+                Vec::new()
+            }
+            Heard::Silence => vec![sign_of_life()],
+            Heard::End => return None,
+        };
+        if !told.is_empty() {
+            self.heartbeat_at = Instant::now() + self.heartbeat;
+        }
+        Some(told)
+    }
+}
+
+pub(super) fn told(event: &Event) -> Value {
+    let mut told = json!({"event": event.kind.as_str(), "at": event.at, "group": event.group});
+    if let Some(job) = event.job {
+        told["job"] = json!(job);
+    }
+    told
+}

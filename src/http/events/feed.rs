@@ -1,0 +1,176 @@
+//! What happens in the queue, as it happens: one reader of the broker's events for all streams of a process.
+//!
+//! It is there as long as anybody listens, and asks the broker to be woken rather than over and over.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use super::{AGAIN, note};
+use crate::queue::{self, Broker, Event};
+
+/// Events read in one call.
+const READ: usize = 1_000;
+/// Reads that a slow listener may be behind.
+const BEHIND: usize = 128;
+/// Between reads, so that a busy queue is told of in few of them.
+const PACE: Duration = Duration::from_millis(50);
+/// How long the broker is asked to wait.
+const WAIT: Duration = Duration::from_secs(30);
+
+type News = Arc<[Event]>;
+
+/// Where streams subscribe. Cheap to clone.
+#[derive(Clone)]
+pub struct Feed(Arc<Shared>);
+
+struct Shared {
+    broker: Broker,
+    closing: CancellationToken,
+    reader: Mutex<Weak<Reader>>,
+}
+
+/// The reader, as long as anybody holds it.
+struct Reader {
+    news: broadcast::Sender<News>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// One listener.
+pub(super) struct Subscription {
+    /// The last event of before: all that happens after it is heard, and maybe some of what happened just before.
+    pub(super) since: Option<String>,
+    news: broadcast::Receiver<News>,
+    closing: CancellationToken,
+    /// The broker could not be asked the last time.
+    shaken: bool,
+    _reader: Arc<Reader>,
+}
+
+pub(super) enum Heard {
+    News(News),
+    /// News were lost: this listener was too slow.
+    Gap,
+    /// Nothing, until the time was over.
+    Silence,
+    /// The service is shutting down.
+    End,
+}
+
+impl Feed {
+    /// The streams end with `closing`.
+    pub fn new(broker: Broker, closing: CancellationToken) -> Self {
+        Self(Arc::new(Shared { broker, closing, reader: Mutex::default() }))
+    }
+
+    pub(super) async fn subscribe(&self) -> queue::Result<Subscription> {
+        let shared = &self.0;
+        let begin = shared.broker.last_event().await?;
+        let reader = {
+            let mut kept = shared.reader.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.upgrade().unwrap_or_else(|| {
+                let started = Arc::new(Reader::start(shared.broker.clone(), begin));
+                *kept = Arc::downgrade(&started);
+                started
+            })
+        };
+        let news = reader.news.subscribe();
+        // Asked once more: a reader that was there already may have told of the events in between.
+        let since = shared.broker.last_event().await?;
+        Ok(Subscription { since, news, closing: shared.closing.clone(), shaken: false, _reader: reader })
+    }
+}
+
+impl Subscription {
+    pub(super) async fn next(&mut self, until: Instant) -> Heard {
+        tokio::select! {
+            biased;
+            () = self.closing.cancelled() => Heard::End,
+            told = timeout_at(until, self.news.recv()) => match told {
+                Ok(Ok(news)) => Heard::News(news),
+                Ok(Err(RecvError::Lagged(_))) => Heard::Gap,
+                Ok(Err(RecvError::Closed)) => Heard::End,
+                Err(_) => Heard::Silence,
+            },
+        }
+    }
+
+    /// After something failed: waits before another try; whether the service goes on.
+    pub(super) async fn pause(&mut self) -> bool {
+        self.shaken = true;
+        tokio::time::timeout(AGAIN, self.closing.cancelled()).await.is_err()
+    }
+
+    /// Whether another try is worth its line in the log.
+    pub(super) async fn may_ask(&mut self, broker: &Broker) -> bool {
+        self.shaken = self.shaken && broker.ping().await.is_err();
+        !self.shaken
+    }
+}
+
+#[cfg(test)]
+impl Subscription {
+    /// One that hears what the sender says, of which so many things are kept.
+    pub(super) fn to(kept: usize) -> (broadcast::Sender<News>, Self) {
+        let (news, heard) = broadcast::channel(kept);
+        let reader = Reader { news: news.clone(), task: tokio::spawn(std::future::pending()) };
+        let subscription = Self {
+            since: None,
+            news: heard,
+            closing: CancellationToken::new(),
+            shaken: false,
+            _reader: Arc::new(reader),
+        };
+        (news, subscription)
+    }
+}
+
+impl Reader {
+    fn start(broker: Broker, after: Option<String>) -> Self {
+        let (news, _) = broadcast::channel(BEHIND);
+        let task = tokio::spawn(read(broker, after, news.clone()));
+        Self { news, task }
+    }
+}
+
+async fn read(broker: Broker, mut after: Option<String>, news: broadcast::Sender<News>) {
+    let mut noted = false;
+    loop {
+        match look(&broker, after.as_deref()).await {
+            Ok(events) => {
+                noted = false;
+                let Some(last) = events.last() else { continue };
+                after = Some(last.id.clone());
+                let whole = events.len() < READ;
+                // Who listened may have gone just now.
+                let _ = news.send(events.into());
+                if whole {
+                    sleep(PACE).await;
+                }
+            }
+            Err(error) => {
+                note(&error, &mut noted);
+                sleep(AGAIN).await;
+            }
+        }
+    }
+}
+
+/// What has happened since; where nothing has, waits for something to.
+async fn look(broker: &Broker, after: Option<&str>) -> queue::Result<Vec<Event>> {
+    let events = broker.events(after, READ).await?;
+    if events.is_empty() {
+        broker.await_event(after, WAIT).await?;
+    }
+    Ok(events)
+}

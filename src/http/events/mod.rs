@@ -1,0 +1,157 @@
+//! Streams of server-sent events: of one group until its end, and of everything.
+//!
+//! A stream begins with the state as it stands, after it has begun to listen, so that nobody misses what happens in
+//! between; one that goes on after `Last-Event-ID` tells what it missed instead. A listener that falls behind, or was
+//! away for longer than events are kept, gets the state anew rather than a hole. Streams end when the service does.
+
+mod everything;
+mod feed;
+mod group;
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Extension;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, StatusCode, Uri, header};
+use axum::response::sse::{Event, Sse};
+use axum::response::{IntoResponse, Response};
+use futures::stream::{self, StreamExt};
+use prometheus_client::metrics::gauge::Gauge;
+use serde_json::Value;
+use tracing::warn;
+
+use super::access::Caller;
+use super::groups::{self, parsed, unknown};
+use super::query::Parameters;
+use super::{Problem, Services, UrlPath};
+use crate::job::GroupId;
+use crate::queue::{self, Broker};
+
+pub use feed::Feed;
+
+/// Between signs of life on a stream that has nothing to tell: shorter than what proxies put up with.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// When a client whose stream has ended asks again.
+const RETRY: Duration = Duration::from_secs(3);
+/// Before another try, when the broker is away.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// A group's: `status`, `progress` at each change, and `finished` with the whole status.
+pub(super) async fn of_group(
+    State(services): State<Arc<Services>>,
+    Extension(caller): Extension<Caller>,
+    UrlPath(id): UrlPath<String>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let last = last_event_id(&uri, &headers)?;
+    let group: GroupId = parsed(&id)?;
+    let visible = groups::standing(&services, group).await?.is_some_and(|standing| caller.sees(&standing.meta));
+    if !visible {
+        return Err(unknown::<GroupId>(&id));
+    }
+    match group::Follower::start(Arc::clone(&services), group, last.as_deref(), HEARTBEAT).await? {
+        Some(follower) => Ok(stream(&services, follower)),
+        // Its client has had the end: this answer keeps a browser from asking again.
+        None => Ok(StatusCode::NO_CONTENT.into_response()),
+    }
+}
+
+/// Everybody's: `status`, and what happens to each job and group.
+pub(super) async fn of_everything(
+    State(services): State<Arc<Services>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let last = last_event_id(&uri, &headers)?;
+    let follower = everything::Follower::start(Arc::clone(&services), last, HEARTBEAT).await?;
+    Ok(stream(&services, follower))
+}
+
+/// The event that the client had last, from the header, or from the query of those who cannot set one.
+fn last_event_id(uri: &Uri, headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let asked = Parameters::of(uri, &["last_event_id"])?.get("last_event_id", "an event's id", |id| Some(id.into()))?;
+    let sent = headers.get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
+    Ok(sent.or(asked).filter(|id| !id.is_empty()))
+}
+
+/// Whether all that has happened after an event is still kept. An id that is none, say of another broker, is not.
+async fn is_kept(broker: &Broker, id: &str) -> queue::Result<bool> {
+    let (first, last) = (broker.events(None, 1).await?, broker.last_event().await?);
+    let within = first.first().is_some_and(|first| *first.id <= *id) && last.is_some_and(|last| *id <= *last);
+    if !within {
+        return Ok(false);
+    }
+    match broker.events(Some(id), 0).await {
+        Ok(_) => Ok(true),
+        Err(queue::Error::Invalid(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// What a stream is told by.
+trait Follow: Send + 'static {
+    /// Waits for something to tell; maybe in vain. None at the end.
+    fn next(&mut self) -> impl Future<Output = Option<Vec<Event>>> + Send;
+}
+
+fn stream(services: &Services, follower: impl Follow) -> Response {
+    let open = Open::new(&services.metrics.event_streams);
+    let telling = (follower, VecDeque::new(), open);
+    let events = stream::unfold(telling, |(mut follower, mut told, open)| async move {
+        loop {
+            if let Some(event) = told.pop_front() {
+                return Some((event, (follower, told, open)));
+            }
+            told = follower.next().await?.into();
+        }
+    });
+    let events = stream::once(async { Event::default().retry(RETRY) }).chain(events).map(Ok::<_, Infallible>);
+    let headers = [
+        (header::CACHE_CONTROL, "no-store"),
+        // nginx would hold events back to fill its buffer.
+        (HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    (headers, Sse::new(events)).into_response()
+}
+
+fn event(name: &str, document: &Value) -> Event {
+    Event::default().event(name).data(document.to_string())
+}
+
+fn with_id(event: Event, id: Option<&str>) -> Event {
+    match id {
+        Some(id) => event.id(id),
+        None => event,
+    }
+}
+
+fn sign_of_life() -> Event {
+    Event::default().comment("")
+}
+
+/// Counted as long as it is there.
+struct Open(Gauge);
+
+impl Open {
+    fn new(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// Says once why a stream stands still.
+fn note(error: &queue::Error, noted: &mut bool) {
+    if !std::mem::replace(noted, true) {
+        warn!("event streams stand still: {error}");
+    }
+}

@@ -1,0 +1,161 @@
+//! `GET /api/jobs` and `GET /api/groups`: lists with filters, the newest first, in pages.
+//!
+//! A page shows what the caller may see. What one request looks at is bounded, so that a page may be short, or empty,
+//! and lead on all the same.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::State;
+use axum::http::Uri;
+use axum::response::Response;
+use futures::stream::{self, StreamExt, TryStreamExt};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::access::Caller;
+use super::groups::{STATUSES, Standing, fresh, image_of, job_links};
+use super::query::Parameters;
+use super::{Problem, Services};
+use crate::job::{Failure, GroupId, State as JobState};
+use crate::queue::{Job, JobFilter, Period, Place};
+use crate::submission::Meta;
+
+/// Entries of a page, unless the request says otherwise, and at the most.
+pub(super) const PAGE: usize = 100;
+pub(super) const LARGEST_PAGE: usize = 1_000;
+/// Calls of the broker for one page, each of which looks at a thousand groups or jobs at the most.
+const CALLS: usize = 10;
+/// Groups that are read at a time.
+const READS: usize = 64;
+
+const OF_LISTS: [&str; 4] = ["since", "until", "limit", "cursor"];
+
+pub(super) async fn jobs(
+    State(services): State<Arc<Services>>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let known = [&["state", "queue", "group", "kind"], &OF_LISTS[..]].concat();
+    let asked = Parameters::of(&uri, &known)?;
+    let word = |word: &str| (!word.is_empty()).then(|| word.to_owned());
+    let states = JobState::ALL.map(JobState::as_str).join(", ");
+    let filter = JobFilter {
+        state: asked.get("state", &format!("one of {states}"), |state| state.parse().ok())?,
+        queue: asked.get("queue", "the name of a queue", word)?,
+        kind: asked.get("kind", "a kind of job", word)?,
+        group: asked.get("group", "a group's id", |id| id.parse().ok())?,
+        submitted: period(&asked)?,
+    };
+    let (limit, mut below) = page(&asked)?;
+    let (mut jobs, mut seen): (Vec<Value>, HashMap<GroupId, bool>) = (Vec::new(), HashMap::new());
+    for _ in 0..CALLS {
+        let page = services.broker.jobs(&filter, below, limit - jobs.len()).await?;
+        learn(&services, &caller, &page.entries, &mut seen).await?;
+        let shown = page.entries.iter().filter(|job| seen.get(&job.group).is_some_and(|sees| *sees));
+        jobs.extend(shown.map(of_job));
+        below = page.next;
+        if below.is_none() || jobs.len() == limit {
+            break;
+        }
+    }
+    Ok(fresh(json!({"jobs": jobs, "links": links(&uri, &asked, below)})))
+}
+
+pub(super) async fn groups(
+    State(services): State<Arc<Services>>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let known = [&["status"], &OF_LISTS[..]].concat();
+    let asked = Parameters::of(&uri, &known)?;
+    let takes = format!("one of {}", STATUSES.join(", "));
+    let status = asked.get("status", &takes, |status| STATUSES.into_iter().find(|known| *known == status))?;
+    let submitted = period(&asked)?;
+    let (limit, mut below) = page(&asked)?;
+    let (mut groups, mut last): (Vec<Value>, _) = (Vec::new(), None);
+    for call in 0..CALLS {
+        // More and more, where few of them are wanted.
+        let page = services.broker.groups(submitted, below, LARGEST_PAGE.min(limit << call)).await?;
+        below = page.next;
+        for group in &page.entries {
+            let Standing { document, meta, .. } = Standing::of(group);
+            if status.is_some_and(|status| document["status"] != status) || !caller.sees(&meta) {
+                continue;
+            }
+            if groups.len() == limit {
+                // The rest of what was looked at is for the next page.
+                below = last;
+                break;
+            }
+            last = Some(Place { created_at: group.created_at, group: group.id, index: 0 });
+            groups.push(document);
+        }
+        if below.is_none() || groups.len() == limit {
+            break;
+        }
+    }
+    Ok(fresh(json!({"groups": groups, "links": links(&uri, &asked, below)})))
+}
+
+/// Finds out which of the jobs' groups the caller may see.
+async fn learn(
+    services: &Services,
+    caller: &Caller,
+    jobs: &[Job],
+    seen: &mut HashMap<GroupId, bool>,
+) -> Result<(), Problem> {
+    let mut unknown: Vec<GroupId> = jobs.iter().map(|job| job.group).filter(|id| !seen.contains_key(id)).collect();
+    unknown.dedup();
+    let read = async |id| services.broker.group(id).await.map(|group| (id, group));
+    let groups: Vec<_> = stream::iter(unknown).map(read).buffered(READS).try_collect().await?;
+    for (id, group) in groups {
+        let meta: Option<Meta> = group.map(|group| serde_json::from_slice(&group.meta).unwrap_or_default());
+        seen.insert(id, meta.is_some_and(|meta| caller.sees(&meta)));
+    }
+    Ok(())
+}
+
+fn of_job(job: &Job) -> Value {
+    let failure = job.result.as_deref().and_then(Failure::told_by);
+    json!({
+        "id": job.id,
+        "group": job.group,
+        "index": job.index,
+        "image": image_of(job),
+        "kind": job.kind,
+        "queue": job.queue,
+        "priority": job.priority,
+        "state": job.state,
+        "attempts": job.attempt,
+        "max_attempts": job.max_attempts,
+        "created_at": job.created_at,
+        "finished_at": job.finished_at,
+        "due_at": job.due_at,
+        "error_code": failure.map(|failure| failure.code),
+        "links": job_links(job),
+    })
+}
+
+fn period(asked: &Parameters) -> Result<Period, Problem> {
+    let instant = |name| asked.get(name, "an instant such as 2026-07-01T00:00:00Z", |at| at.parse::<Timestamp>().ok());
+    Ok(Period { since: instant("since")?, until: instant("until")? })
+}
+
+/// How many are wanted, and below which place.
+fn page(asked: &Parameters) -> Result<(usize, Option<Place>), Problem> {
+    let takes = format!("a whole number from 1 to {LARGEST_PAGE}");
+    let within = |limit: &str| limit.parse().ok().filter(|limit| (1..=LARGEST_PAGE).contains(limit));
+    let limit = asked.get("limit", &takes, within)?.unwrap_or(PAGE);
+    let below = asked.get("cursor", "what `links.next` of another page has", |cursor| cursor.parse().ok())?;
+    Ok((limit, below))
+}
+
+fn links(uri: &Uri, asked: &Parameters, next: Option<Place>) -> Value {
+    let mut links = json!({"self": uri.path_and_query().map_or(uri.path(), |whole| whole.as_str())});
+    if let Some(next) = next {
+        links["next"] = format!("{}?{}", uri.path(), asked.with("cursor", &next.to_string())).into();
+    }
+    links
+}

@@ -1,0 +1,75 @@
+//! What every answer carries: headers that keep browsers from guessing and framing; and compression where it pays.
+
+use axum::extract::Request;
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{And, Predicate, SizeAbove};
+
+/// Below this a compressed answer takes as many packets as a plain one.
+const WORTHWHILE: u64 = 1 << 10;
+
+const EVERYWHERE: [(HeaderName, &str); 5] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    (header::REFERRER_POLICY, "same-origin"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (CROSS_ORIGIN, "same-origin"),
+];
+
+/// Who may embed an answer in a page.
+pub(super) const CROSS_ORIGIN: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+
+/// Adds what the handler has not said itself.
+pub(super) async fn dress(request: Request, next: Next) -> Response {
+    let mut response = if *request.method() == Method::OPTIONS && request.uri().path() == "*" {
+        StatusCode::NO_CONTENT.into_response()
+    } else {
+        next.run(request).await
+    };
+    let headers = response.headers_mut();
+    for (name, value) in EVERYWHERE {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
+}
+
+type Pays = And<SizeAbove, fn(StatusCode, Version, &HeaderMap, &Extensions) -> bool>;
+
+/// gzip, Brotli or Zstandard for text. Pictures and archives are compressed already; events must not wait in a buffer.
+pub(super) fn compression() -> CompressionLayer<Pays> {
+    let is_text: fn(StatusCode, Version, &HeaderMap, &Extensions) -> bool = |_, _, headers, _| is_text(headers);
+    CompressionLayer::new().compress_when(SizeAbove::new(WORTHWHILE).and(is_text))
+}
+
+fn is_text(headers: &HeaderMap) -> bool {
+    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type = media_type.split(';').next().unwrap_or_default().trim();
+    match media_type {
+        "text/event-stream" => false,
+        "application/json" | "application/problem+json" | "application/openmetrics-text" | "application/javascript" => {
+            true
+        }
+        other => other.starts_with("text/"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_text_is_compressed() {
+        let judged = |media_type: &'static str| {
+            is_text(&HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(media_type))]))
+        };
+        for text in ["application/json", "text/html; charset=utf-8", "application/openmetrics-text; version=1.0.0"] {
+            assert!(judged(text), "{text}");
+        }
+        for other in ["text/event-stream", "image/jpeg", "application/zip", "application/octet-stream", ""] {
+            assert!(!judged(other), "{other}");
+        }
+        assert!(!is_text(&HeaderMap::new()));
+    }
+}

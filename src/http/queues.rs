@@ -1,0 +1,71 @@
+//! Queues: what they hold, pausing and emptying them.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::Uri;
+use axum::response::Response;
+use serde_json::json;
+
+use super::groups::fresh;
+use super::query::Parameters;
+use super::{Problem, Services, UrlPath};
+use crate::queue::{self, QueueDepth};
+
+pub(super) async fn queues(State(services): State<Arc<Services>>, uri: Uri) -> Result<Response, Problem> {
+    Parameters::of(&uri, &[])?;
+    Ok(fresh(json!({"queues": all(&services).await?})))
+}
+
+pub(super) async fn pause(
+    State(services): State<Arc<Services>>,
+    UrlPath(queue): UrlPath<String>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    Parameters::of(&uri, &[])?;
+    known(&services, &queue).await?;
+    services.broker.pause(&queue).await?;
+    Ok(fresh(json!(known(&services, &queue).await?)))
+}
+
+pub(super) async fn resume(
+    State(services): State<Arc<Services>>,
+    UrlPath(queue): UrlPath<String>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    Parameters::of(&uri, &[])?;
+    known(&services, &queue).await?;
+    services.broker.resume(&queue).await?;
+    Ok(fresh(json!(known(&services, &queue).await?)))
+}
+
+/// Cancels what waits or is delayed; what runs goes on.
+pub(super) async fn purge(
+    State(services): State<Arc<Services>>,
+    UrlPath(queue): UrlPath<String>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    Parameters::of(&uri, &[])?;
+    known(&services, &queue).await?;
+    let cancelled = services.broker.purge(&queue).await?;
+    Ok(fresh(json!({"queue": queue, "cancelled": cancelled})))
+}
+
+/// Those of the settings, and those that have held a job, by name.
+pub(super) async fn all(services: &Services) -> queue::Result<Vec<QueueDepth>> {
+    let mut queues = services.broker.depths().await?;
+    for name in &services.queue.names {
+        if queues.iter().all(|depth| depth.queue != *name) {
+            queues.push(QueueDepth { queue: name.clone(), waiting: 0, delayed: 0, active: 0, paused: false });
+        }
+    }
+    queues.sort_by(|one, other| one.queue.cmp(&other.queue));
+    Ok(queues)
+}
+
+async fn known(services: &Services, queue: &str) -> Result<QueueDepth, Problem> {
+    let queues = all(services).await?;
+    let names: Vec<&str> = queues.iter().map(|depth| depth.queue.as_str()).collect();
+    let unknown = || Problem::not_found(format!("There is no queue `{queue}`; there are {}.", names.join(", ")));
+    queues.iter().find(|depth| depth.queue == queue).cloned().ok_or_else(unknown)
+}

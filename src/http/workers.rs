@@ -1,0 +1,83 @@
+//! Workers: what they report, and orders to one of them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::Uri;
+use axum::response::Response;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::groups::fresh;
+use super::query::Parameters;
+use super::{Problem, Services, UrlPath};
+use crate::job::Class;
+use crate::worker::control::Command;
+use crate::worker::roster::{self, Worker};
+
+/// How long an order waits for its answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The most slots that a worker has.
+pub(super) const MOST_SLOTS: usize = 1_024;
+
+/// Each as it last reported itself.
+pub(super) async fn workers(State(services): State<Arc<Services>>, uri: Uri) -> Result<Response, Problem> {
+    Parameters::of(&uri, &[])?;
+    let workers = roster::workers(&services.broker).await?.workers;
+    Ok(fresh(json!({"workers": workers.iter().map(Worker::document).collect::<Value>()})))
+}
+
+pub(super) async fn shutdown(
+    State(services): State<Arc<Services>>,
+    UrlPath(session): UrlPath<String>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let asked = Parameters::of(&uri, &["cold"])?;
+    let cold = asked.get("cold", "true or false", |cold| cold.parse().ok())?.unwrap_or(false);
+    tell(&services, &session, &Command::Shutdown { cold }).await
+}
+
+pub(super) async fn grow(
+    State(services): State<Arc<Services>>,
+    UrlPath(session): UrlPath<String>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let (class, by) = slots(&uri)?;
+    tell(&services, &session, &Command::Grow { class, by }).await
+}
+
+pub(super) async fn shrink(
+    State(services): State<Arc<Services>>,
+    UrlPath(session): UrlPath<String>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let (class, by) = slots(&uri)?;
+    tell(&services, &session, &Command::Shrink { class, by }).await
+}
+
+fn slots(uri: &Uri) -> Result<(Class, usize), Problem> {
+    let asked = Parameters::of(uri, &["class", "by"])?;
+    let named = |name: &str| [Class::Cpu, Class::Io].into_iter().find(|class| class.as_str() == name);
+    let class = asked.get("class", "cpu or io", named)?.unwrap_or(Class::Cpu);
+    let within = |by: &str| by.parse().ok().filter(|by| (1..=MOST_SLOTS).contains(by));
+    let by = asked.get("by", &format!("a whole number from 1 to {MOST_SLOTS}"), within)?.unwrap_or(1);
+    Ok((class, by))
+}
+
+/// Sends a worker the order; its answer is what it says of itself from then on.
+async fn tell(services: &Services, session: &str, command: &Command) -> Result<Response, Problem> {
+    let mut workers = roster::workers(&services.broker).await?.workers;
+    workers.retain(|worker| worker.session() == session);
+    if workers.is_empty() {
+        return Err(Problem::not_found(format!("There is no worker `{session}`; /api/workers lists those that live.")));
+    }
+    let mut answers = roster::ask(&services.broker, &workers, command, PATIENCE).await?;
+    let silent = || {
+        let detail =
+            format!("Worker `{session}` has not answered for {PATIENCE:?}; it obeys if it wakes within a minute.");
+        Problem::unavailable("worker-silent", detail, 5)
+    };
+    let answer = answers.remove(session).ok_or_else(silent)?;
+    Ok(fresh(Worker { seen_at: Timestamp::now(), report: answer.report }.document()))
+}

@@ -1,0 +1,200 @@
+//! Which URLs may be fetched: the patterns of `sources.urls`.
+//!
+//! `cdn.example.com`, `*.example.com` (its subdomains) and `*` (any host) allow http and https on their usual ports;
+//! `shop.example:8443` names a port; `https://cdn.example.com/pictures/` a scheme and what the path begins with, too.
+
+use url::{Host, Url};
+
+/// The patterns, parsed.
+#[derive(Debug, Clone, Default)]
+pub struct Allowed {
+    patterns: Vec<Pattern>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Pattern {
+    scheme: Option<String>,
+    host: HostPattern,
+    port: Option<u16>,
+    /// Without the slash at its end, if it has one.
+    path: String,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum HostPattern {
+    Any,
+    /// The name behind `*`, its dot included.
+    Below(String),
+    Is(Host),
+}
+
+impl Allowed {
+    /// # Errors
+    /// A sentence that names the pattern.
+    pub fn parse(patterns: &[String]) -> Result<Self, String> {
+        let patterns = patterns.iter().map(|text| Pattern::parse(text)).collect::<Result<_, _>>()?;
+        Ok(Self { patterns })
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.patterns.is_empty()
+    }
+
+    /// Holds a URL against what is allowed; addresses that names lead to are for later.
+    ///
+    /// # Errors
+    /// A sentence on what is wrong with it, without the URL.
+    pub fn check(&self, url: &Url) -> Result<(), String> {
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(format!("its scheme is `{}`; only http and https are fetched", url.scheme()));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err("it holds a user name or a password; credentials in URLs are not used".into());
+        }
+        if self.is_empty() {
+            return Err("no URLs are fetched here: sources.urls is empty".into());
+        }
+        if self.patterns.iter().any(|pattern| pattern.fits(url)) {
+            return Ok(());
+        }
+        Err("sources.urls does not allow it".into())
+    }
+}
+
+impl Pattern {
+    fn parse(text: &str) -> Result<Self, String> {
+        let fault = |why: &str| format!("`{text}` is not a pattern of URLs: {why}");
+        let (scheme, rest) = match text.split_once("://") {
+            Some((scheme @ ("http" | "https"), rest)) => (Some(scheme.to_owned()), rest),
+            Some(_) => return Err(fault("only http and https are fetched")),
+            None => (None, text),
+        };
+        let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
+        if rest.contains(['?', '#', '@']) {
+            return Err(fault("it has a query, a fragment or credentials"));
+        }
+        let (name, port) = match authority.rsplit_once(':') {
+            Some((name, port)) if !port.ends_with(']') => {
+                (name, Some(port.parse().map_err(|_| fault("its port is none"))?))
+            }
+            _ => (authority, None),
+        };
+        let host = match name {
+            "*" => HostPattern::Any,
+            name => match name.strip_prefix('*') {
+                Some(below) if below.starts_with('.') => match parse_host(&below[1..]) {
+                    Some(Host::Domain(name)) => HostPattern::Below(format!(".{name}")),
+                    _ => return Err(fault("behind `*.` stands no name")),
+                },
+                _ => HostPattern::Is(parse_host(name).ok_or_else(|| fault("its host is none"))?),
+            },
+        };
+        // In the form that URLs have when they have been parsed.
+        let path = match Url::parse("http://host/").and_then(|base| base.join(path)) {
+            Ok(url) => url.path().trim_end_matches('/').to_owned(),
+            Err(_) => return Err(fault("its path is none")),
+        };
+        Ok(Self { scheme, host, port, path })
+    }
+
+    fn fits(&self, url: &Url) -> bool {
+        let port = url.port_or_known_default();
+        self.scheme.as_deref().is_none_or(|scheme| scheme == url.scheme())
+            && match self.port {
+                Some(named) => port == Some(named),
+                None => matches!(port, Some(80 | 443)),
+            }
+            && match (&self.host, url.host()) {
+                (HostPattern::Any, Some(_)) => true,
+                (HostPattern::Below(below), Some(Host::Domain(name))) => {
+                    let name = without_dot(name);
+                    name.len() > below.len() && name.ends_with(below.as_str())
+                }
+                (HostPattern::Is(Host::Domain(known)), Some(Host::Domain(name))) => known == without_dot(name),
+                (HostPattern::Is(known), Some(host)) => known.to_string() == host.to_string(),
+                _ => false,
+            }
+            && url.path().strip_prefix(self.path.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+}
+
+/// As URLs write it: in lower case, in ASCII, numbers as addresses.
+fn parse_host(name: &str) -> Option<Host> {
+    match Host::parse(name).ok()? {
+        Host::Domain(name) if name.contains('*') => None,
+        Host::Domain(name) => Some(Host::Domain(without_dot(&name).to_owned())),
+        address => Some(address),
+    }
+}
+
+fn without_dot(name: &str) -> &str {
+    name.strip_suffix('.').unwrap_or(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn allowed(patterns: &[&str]) -> Allowed {
+        Allowed::parse(&patterns.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap()
+    }
+
+    fn fits(pattern: &str, url: &str) -> bool {
+        allowed(&[pattern]).check(&Url::parse(url).unwrap()).is_ok()
+    }
+
+    #[test]
+    fn patterns_allow_hosts_ports_schemes_and_paths() {
+        for (pattern, url, expected) in [
+            ("cdn.example.com", "https://cdn.example.com/a.jpg", true),
+            ("cdn.example.com", "http://CDN.example.com./a.jpg", true),
+            ("cdn.example.com", "https://cdn.example.com:8443/a.jpg", false),
+            ("cdn.example.com", "https://evilcdn.example.com/a.jpg", false),
+            ("cdn.example.com", "https://cdn.example.com.evil.example/a.jpg", false),
+            ("*.example.com", "https://a.b.example.com/", true),
+            ("*.example.com", "https://example.com/", false),
+            ("*.example.com", "https://badexample.com/", false),
+            ("*", "http://anything.example/x", true),
+            ("*", "http://anything.example:81/x", false),
+            ("*:81", "http://anything.example:81/x", true),
+            ("shop.example:8443", "https://shop.example:8443/", true),
+            ("shop.example:8443", "https://shop.example/", false),
+            ("https://cdn.example.com/pictures/", "https://cdn.example.com/pictures/a.jpg", true),
+            ("https://cdn.example.com/pictures/", "https://cdn.example.com/pictures-of-others/a.jpg", false),
+            ("https://cdn.example.com/pictures/", "https://cdn.example.com/pictures/../secret", false),
+            ("https://cdn.example.com/pictures/", "https://cdn.example.com/pictures/%2e%2e/secret", false),
+            ("https://cdn.example.com/pictures/", "http://cdn.example.com/pictures/a.jpg", false),
+            ("bücher.example", "https://xn--bcher-kva.example/", true),
+            ("127.0.0.1:8000", "http://2130706433:8000/", true),
+            ("127.0.0.1", "http://0x7f.0.0.1/", true),
+            ("[::1]:8000", "http://[0:0::1]:8000/", true),
+        ] {
+            assert_eq!(fits(pattern, url), expected, "{pattern} {url}");
+        }
+    }
+
+    #[test]
+    fn refusals_say_what_is_wrong() {
+        let refusal = |patterns: &[&str], url: &str| allowed(patterns).check(&Url::parse(url).unwrap()).unwrap_err();
+        assert!(refusal(&[], "https://example.com/").contains("sources.urls is empty"));
+        assert!(refusal(&["*"], "ftp://example.com/").contains("`ftp`"));
+        assert!(refusal(&["*"], "file:///etc/passwd").contains("`file`"));
+        assert!(refusal(&["*"], "https://user:word@example.com/").contains("password"));
+        assert!(refusal(&["*"], "https://user@example.com/").contains("user name"));
+        assert!(refusal(&["a.example"], "https://b.example/").contains("sources.urls does not allow it"));
+        for pattern in [
+            "ftp://a.example",
+            "a.example:port",
+            "",
+            "*example.com",
+            "user@a.example",
+            "a.example/?q",
+            "*.0.0.1",
+            "a.*.example",
+        ] {
+            let fault = Allowed::parse(&[pattern.into()]).unwrap_err();
+            assert!(fault.contains(&format!("`{pattern}`")), "{fault}");
+        }
+    }
+}

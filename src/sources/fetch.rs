@@ -1,0 +1,255 @@
+//! Fetches a picture by its URL, and nothing but what may be fetched.
+//!
+//! Redirects are followed here, one by one, so that each is held against the allow-list and the networks like the first
+//! URL. Names are resolved by this module, addresses that may not be reached are taken out of the answer, and the
+//! connection is made to what is left of that very answer: there is no second look-up for a name to change in between. A
+//! host that is an address never comes to a resolver and is checked with its URL. Proxies of the environment are not used,
+//! no cookie and no referrer is sent, and what the server says of the content's type is not believed.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Response, StatusCode, header};
+use url::{Host, Url};
+
+use super::Allowed;
+use super::address::Networks;
+use crate::job::Failure;
+
+/// Looks a host's name up. Another one than the system's is for tests.
+pub type Lookup = Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> + Send + Sync>;
+
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub allowed: Allowed,
+    pub networks: Networks,
+    pub connect_timeout: Duration,
+    /// From the first connection to the last byte, redirects included.
+    pub timeout: Duration,
+    pub max_redirects: usize,
+    pub max_bytes: u64,
+}
+
+/// Cheap to clone; clones share connections.
+#[derive(Debug, Clone)]
+pub struct Fetcher {
+    settings: Arc<Settings>,
+    http: Client,
+}
+
+/// An answer whose body is still to come.
+pub struct Fetched {
+    response: Response,
+    received: u64,
+    max_bytes: u64,
+}
+
+impl Fetcher {
+    /// # Errors
+    /// When this machine's certificates cannot be read.
+    pub fn new(settings: Settings) -> Result<Self, reqwest::Error> {
+        let lookup: Lookup = Arc::new(|name| {
+            Box::pin(async move {
+                let found = tokio::net::lookup_host((name, 0)).await?;
+                Ok(found.map(|address| address.ip()).collect())
+            })
+        });
+        Self::with_lookup(settings, lookup)
+    }
+
+    /// As [`new`](Self::new), where names are looked up otherwise.
+    ///
+    /// # Errors
+    /// As for it.
+    pub fn with_lookup(settings: Settings, lookup: Lookup) -> Result<Self, reqwest::Error> {
+        // It fails only where one is installed already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let guard = Guard { lookup, networks: settings.networks.clone() };
+        let http = Client::builder()
+            .user_agent(concat!("pixmill/", env!("CARGO_PKG_VERSION")))
+            .redirect(Policy::none())
+            .referer(false)
+            .no_proxy()
+            .connect_timeout(settings.connect_timeout)
+            .dns_resolver(guard)
+            .build()?;
+        Ok(Self { settings: Arc::new(settings), http })
+    }
+
+    /// Time for one fetch, body included; the caller keeps to it.
+    pub fn timeout(&self) -> Duration {
+        self.settings.timeout
+    }
+
+    /// What is known to be wrong with a URL before anything is fetched.
+    ///
+    /// # Errors
+    /// `url-forbidden`.
+    pub fn check(&self, url: &Url) -> Result<(), Failure> {
+        self.settings.allowed.check(url).map_err(|why| forbidden(url, &why))?;
+        let address = match url.host() {
+            Some(Host::Ipv4(address)) => IpAddr::V4(address),
+            Some(Host::Ipv6(address)) => IpAddr::V6(address),
+            _ => return Ok(()),
+        };
+        match self.settings.networks.refusal(address) {
+            Some(class) => Err(forbidden(url, &Refused { address, class }.to_string())),
+            None => Ok(()),
+        }
+    }
+
+    /// Asks for a URL and follows redirects to the answer that has the picture.
+    ///
+    /// # Errors
+    /// `url-forbidden`, `fetch-failed` (another try may end better), `fetch-refused`, `too-large`.
+    pub async fn get(&self, url: &Url) -> Result<Fetched, Failure> {
+        let mut at = url.clone();
+        for _ in 0..=self.settings.max_redirects {
+            self.check(&at)?;
+            let answer = self.http.get(at.clone()).header(header::ACCEPT, "image/*,*/*;q=0.5").send().await;
+            let response = answer.map_err(|error| failed(&at, &error))?;
+            let status = response.status();
+            if matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
+                at = target(&at, &response)?;
+                continue;
+            }
+            if status != StatusCode::OK {
+                return Err(refused(&at, status));
+            }
+            let max_bytes = self.settings.max_bytes;
+            if response.content_length().is_some_and(|bytes| bytes > max_bytes) {
+                return Err(too_large(max_bytes));
+            }
+            return Ok(Fetched { response, received: 0, max_bytes });
+        }
+        let limit = self.settings.max_redirects;
+        Err(Failure::permanent(
+            "fetch-refused",
+            format!("{}: more redirects than sources.max_redirects ({limit})", shown(url)),
+        ))
+    }
+}
+
+impl Fetched {
+    /// The next bytes of the body; none at its end.
+    ///
+    /// # Errors
+    /// `fetch-failed` when the body breaks off, `too-large`.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, Failure> {
+        let chunk = self.response.chunk().await.map_err(|error| {
+            let url = shown(self.response.url());
+            Failure::transient("fetch-failed", format!("{url}: the answer broke off: {}", causes(&error)))
+        })?;
+        if let Some(chunk) = &chunk {
+            self.received += chunk.len() as u64;
+            if self.received > self.max_bytes {
+                return Err(too_large(self.max_bytes));
+            }
+        }
+        Ok(chunk)
+    }
+}
+
+/// Where a redirect leads.
+fn target(from: &Url, response: &Response) -> Result<Url, Failure> {
+    let location = response.headers().get(header::LOCATION).and_then(|location| location.to_str().ok());
+    location
+        .and_then(|location| from.join(location).ok())
+        .ok_or_else(|| Failure::permanent("fetch-refused", format!("{}: it redirects to nowhere", shown(from))))
+}
+
+fn refused(url: &Url, status: StatusCode) -> Failure {
+    let detail = format!("{}: the server answers {status}", shown(url));
+    match status.as_u16() {
+        408 | 425 | 429 | 500..=599 => Failure::transient("fetch-failed", detail),
+        _ => Failure::permanent("fetch-refused", detail),
+    }
+}
+
+fn failed(url: &Url, error: &reqwest::Error) -> Failure {
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(inner) = cause {
+        if let Some(refused) = inner.downcast_ref::<Refused>() {
+            return forbidden(url, &refused.to_string());
+        }
+        cause = inner.source();
+    }
+    Failure::transient("fetch-failed", format!("{}: {}", shown(url), causes(error)))
+}
+
+fn forbidden(url: &Url, why: &str) -> Failure {
+    Failure::permanent("url-forbidden", format!("{}: {why}", shown(url)))
+}
+
+fn too_large(limit: u64) -> Failure {
+    Failure::permanent("too-large", format!("the answer has more bytes than limits.max_file_bytes ({limit})"))
+}
+
+/// A URL as people are told of it: its query may hold a signature, its user a password.
+fn shown(url: &Url) -> String {
+    let mut shown = url.clone();
+    shown.set_query(None);
+    shown.set_fragment(None);
+    let _ = shown.set_username("");
+    let _ = shown.set_password(None);
+    shown.into()
+}
+
+/// What went wrong, from the inside: the outermost says no more than that something did.
+fn causes(error: &reqwest::Error) -> String {
+    let mut innermost: &dyn StdError = error;
+    while let Some(inner) = innermost.source() {
+        innermost = inner;
+    }
+    innermost.to_string()
+}
+
+/// Resolves names to addresses that may be reached.
+struct Guard {
+    lookup: Lookup,
+    networks: Networks,
+}
+
+impl Resolve for Guard {
+    fn resolve(&self, name: Name) -> Resolving {
+        let (found, networks) = ((self.lookup)(name.as_str().to_owned()), self.networks.clone());
+        Box::pin(async move {
+            let mut refused = None;
+            let mut public = Vec::new();
+            for address in found.await? {
+                match networks.refusal(address) {
+                    None => public.push(SocketAddr::new(address, 0)),
+                    Some(class) => refused = Some(Refused { address, class }),
+                }
+            }
+            match refused {
+                Some(refused) if public.is_empty() => Err(refused.into()),
+                _ => Ok(Box::new(public.into_iter()) as Addrs),
+            }
+        })
+    }
+}
+
+/// An address that nothing is fetched from.
+#[derive(Debug)]
+struct Refused {
+    address: IpAddr,
+    class: &'static str,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { address, class } = self;
+        write!(f, "it leads to {address} ({class}), which sources.allow_private does not allow")
+    }
+}
+
+impl StdError for Refused {}

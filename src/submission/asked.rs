@@ -1,0 +1,358 @@
+//! What a client asks for beside the pictures: operations and options, parsed and held against the settings.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::outbox::{Entry, Then};
+use super::{Next, routing};
+use crate::config::{self, Presets};
+use crate::imaging::{self, Operation, operation};
+use crate::job::{GroupFollow, GroupId, JobId, Keep, Payload, Terms};
+use crate::queue::On;
+
+/// Pictures that are handed to the broker in one step at the most: as many as one of its transitions takes.
+pub const MOST_PER_CHUNK: usize = 1_000;
+
+const FIELDS: &str = "queue, priority, eta, retries, lenient, retention, then, chunk_size, preset";
+
+/// Names the ids of what follows a group, so that they are the same whenever they are made.
+const NAMESPACE: Uuid = Uuid::from_u128(0x51f0_8a6d_3c2e_5b7f_9e14_60ab_c8d2_7735);
+
+/// What is to be done with the pictures.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Asked {
+    pub operations: Vec<Operation>,
+    pub options: Options,
+}
+
+/// What a client may ask for beside the operations.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Options {
+    pub queue: Option<String>,
+    /// 1–10, 10 first.
+    pub priority: Option<u8>,
+    /// Not to be started before.
+    pub eta: Option<Timestamp>,
+    /// Further attempts after the first.
+    pub retries: Option<u32>,
+    /// Makes what there is of a file cut short, with a warning, instead of refusing it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub lenient: bool,
+    /// For less long than the settings say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Keep>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub then: Option<Box<After>>,
+    /// Pictures of a long prefix that are enqueued at a time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chunk_size: Option<usize>,
+}
+
+/// The originals once more, with other operations, when all are done.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct After {
+    pub on: On,
+    pub operations: Vec<Operation>,
+    pub options: Options,
+}
+
+/// What the settings allow.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules<'s> {
+    pub queues: &'s [String],
+    pub retention: &'s config::Retention,
+    pub presets: &'s Presets,
+    pub limits: &'s imaging::Limits,
+}
+
+/// Why it is refused: a code, and one sentence that names the field, the value and the limit.
+pub type Refusal = (&'static str, String);
+
+impl Asked {
+    /// Parses and checks what stands under `operations` and `options`.
+    ///
+    /// Operations are a list, or the name of a preset, which may also stand in `options.preset`; without both, they are
+    /// the default three.
+    ///
+    /// # Errors
+    /// `invalid-operation`, `invalid-options` or `unknown-preset`.
+    pub fn parse(operations: Option<&Value>, options: Option<&Value>, rules: Rules<'_>) -> Result<Self, Refusal> {
+        let (options, preset) = match options {
+            None => (Options::default(), None),
+            Some(value) => Options::parse(value, "options", rules, Depth::First)?,
+        };
+        let operations = choose(operations, preset, "", rules)?.unwrap_or_else(operation::defaults);
+        Ok(Self { operations, options })
+    }
+}
+
+/// Whether something may follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    First,
+    Then,
+}
+
+impl Options {
+    /// The options, and the preset that they name.
+    fn parse(
+        value: &Value,
+        path: &str,
+        rules: Rules<'_>,
+        depth: Depth,
+    ) -> Result<(Self, Option<Vec<Operation>>), Refusal> {
+        let invalid = |detail: String| ("invalid-options", detail);
+        let fields = object(value, path).map_err(invalid)?;
+        let (mut options, mut named) = (Self::default(), None);
+        for (name, value) in fields.iter().filter(|(_, value)| !value.is_null()) {
+            let (whole, path) = (path, format!("{path}.{name}"));
+            match (name.as_str(), depth) {
+                ("queue", _) => options.queue = Some(queue(value, &path, rules).map_err(invalid)?),
+                ("priority", _) => options.priority = Some(number(value, &path, 1, 10).map_err(invalid)? as u8),
+                ("retries", _) => options.retries = Some(number(value, &path, 0, 100).map_err(invalid)? as u32),
+                ("lenient", _) => options.lenient = read(value, &path).map_err(invalid)?,
+                ("retention", _) => options.retention = Some(keep(value, &path, rules.retention).map_err(invalid)?),
+                ("preset", _) => named = Some(preset(&read::<String>(value, &path).map_err(invalid)?, &path, rules)?),
+                ("eta", Depth::First) => options.eta = Some(read(value, &path).map_err(invalid)?),
+                ("chunk_size", Depth::First) => {
+                    let size = number(value, &path, 1, MOST_PER_CHUNK as u64).map_err(invalid)?;
+                    options.chunk_size = Some(size as usize);
+                }
+                ("then", Depth::First) => options.then = Some(Box::new(After::parse(value, &path, rules)?)),
+                ("eta" | "chunk_size" | "then", Depth::Then) => {
+                    return Err(invalid(format!("{path}: what follows a group has none of its own")));
+                }
+                _ => return Err(invalid(format!("{whole}: unknown field `{}`; known: {FIELDS}", name.escape_debug()))),
+            }
+        }
+        Ok((options, named))
+    }
+
+    /// Where the pictures go, and what becomes of each.
+    pub(super) fn terms(&self, operations: Vec<Operation>, settings: &config::Queue) -> Terms {
+        let priority = self.priority.unwrap_or(5);
+        let routed = |kind: &str, own: &str| {
+            let asked = self.queue.as_deref().unwrap_or(own);
+            routing::queue(&settings.routes, kind, asked, priority).to_owned()
+        };
+        Terms {
+            operations,
+            lenient: self.lenient,
+            queue: routed("image.process", "cpu_intensive"),
+            fetch_queue: routed("source.fetch", "io_intensive"),
+            priority,
+            max_attempts: self.retries.map_or(settings.max_attempts, |retries| retries + 1),
+        }
+    }
+
+    pub(super) fn chunk(&self) -> usize {
+        self.chunk_size.unwrap_or(MOST_PER_CHUNK)
+    }
+}
+
+impl After {
+    fn parse(value: &Value, path: &str, rules: Rules<'_>) -> Result<Self, Refusal> {
+        let invalid = |detail: String| ("invalid-options", detail);
+        let fields = object(value, path).map_err(invalid)?;
+        if let Some(other) = fields.keys().find(|name| !["on", "operations", "options"].contains(&name.as_str())) {
+            let other = other.escape_debug();
+            return Err(invalid(format!("{path}: unknown field `{other}`; known: on, operations, options")));
+        }
+        let on = match fields.get("on") {
+            None => On::Success,
+            Some(value) => read(value, &format!("{path}.on")).map_err(invalid)?,
+        };
+        let (options, preset) = match fields.get("options") {
+            None => (Options::default(), None),
+            Some(value) => Options::parse(value, &format!("{path}.options"), rules, Depth::Then)?,
+        };
+        let operations = choose(fields.get("operations"), preset, &format!("{path}."), rules)?
+            .ok_or_else(|| invalid(format!("{path}.operations: is missing: say what is to be done then")))?;
+        Ok(Self { on, operations, options })
+    }
+
+    /// What follows `group`: its name, and what the broker is to enqueue.
+    pub(super) fn follow(&self, group: GroupId, settings: &config::Queue) -> (Next, Then) {
+        let id = |what: &str| Uuid::new_v5(&NAMESPACE, format!("{group}/{what}").as_bytes());
+        let follow = GroupFollow {
+            of: group,
+            group: id("then").into(),
+            terms: self.options.terms(self.operations.clone(), settings),
+            keep: self.options.retention.unwrap_or_default(),
+        };
+        let next = Next { on: self.on, group: follow.group };
+        let payload = Payload::GroupFollow(follow);
+        let priority = self.options.priority.unwrap_or(5);
+        let job = Entry {
+            id: JobId::from(id("job")),
+            queue: routing::queue(&settings.routes, payload.kind(), payload.default_queue(), priority).into(),
+            priority,
+            max_attempts: settings.max_attempts,
+            after: None,
+            retry_of: None,
+            payload,
+        };
+        (next, Then { on: self.on, group: id("step").into(), job })
+    }
+}
+
+/// The operations that a request names: as a list, or by a preset's name there or in its options.
+fn choose(
+    value: Option<&Value>,
+    preset_of_options: Option<Vec<Operation>>,
+    path: &str,
+    rules: Rules<'_>,
+) -> Result<Option<Vec<Operation>>, Refusal> {
+    let chosen = match value {
+        None => return Ok(preset_of_options),
+        Some(Value::String(name)) => preset(name, &format!("{path}operations"), rules)?,
+        Some(list) => operations_of(list, path, rules.limits)?,
+    };
+    if preset_of_options.is_some() {
+        let detail = format!("{path}options.preset: {path}operations are given, too; name one of both");
+        return Err(("invalid-options", detail));
+    }
+    Ok(Some(chosen))
+}
+
+fn operations_of(list: &Value, path: &str, limits: &imaging::Limits) -> Result<Vec<Operation>, Refusal> {
+    operation::parse(&list.to_string(), limits)
+        .map_err(|error| (error.code.as_str(), format!("{path}{}", error.detail)))
+}
+
+fn preset(name: &str, path: &str, rules: Rules<'_>) -> Result<Vec<Operation>, Refusal> {
+    rules.presets.get(name).cloned().ok_or_else(|| {
+        let known: Vec<&str> = rules.presets.keys().map(String::as_str).collect();
+        let known = if known.is_empty() { "none (presets)".to_owned() } else { known.join(", ") };
+        let name: String = name.escape_debug().take(64).collect();
+        ("unknown-preset", format!("{path}: unknown preset `{name}`; known: {known}"))
+    })
+}
+
+fn object<'v>(value: &'v Value, path: &str) -> Result<&'v Map<String, Value>, String> {
+    value.as_object().ok_or_else(|| format!("{path}: {} is not an object", shown(value)))
+}
+
+fn read<T: DeserializeOwned>(value: &Value, path: &str) -> Result<T, String> {
+    T::deserialize(value).map_err(|error| format!("{path}: {error}"))
+}
+
+fn number(value: &Value, path: &str, least: u64, most: u64) -> Result<u64, String> {
+    match value.as_u64() {
+        Some(number) if (least..=most).contains(&number) => Ok(number),
+        Some(number) if least == 0 => Err(format!("{path}: {number} exceeds {most}")),
+        Some(number) => Err(format!("{path}: {number} is not within {least} to {most}")),
+        None => Err(format!("{path}: {} is not a whole number from {least} to {most}", shown(value))),
+    }
+}
+
+fn queue(value: &Value, path: &str, rules: Rules<'_>) -> Result<String, String> {
+    let queue: String = read(value, path)?;
+    if rules.queues.contains(&queue) {
+        return Ok(queue);
+    }
+    Err(format!("{path}: unknown queue {}; known: {}", shown(value), rules.queues.join(", ")))
+}
+
+fn keep(value: &Value, path: &str, settings: &config::Retention) -> Result<Keep, String> {
+    let keep: Keep = read(value, path)?;
+    for (name, asked, most) in [
+        ("records", keep.records, settings.records),
+        ("originals", keep.originals, settings.originals),
+        ("outputs", keep.outputs, settings.outputs),
+    ] {
+        let Some(asked) = asked else { continue };
+        if asked < Duration::from_secs(1) {
+            return Err(format!("{path}.{name}: {asked:?} is below 1s"));
+        }
+        if !most.is_zero() && asked > most {
+            return Err(format!("{path}.{name}: {asked:?} exceeds retention.{name} ({most:?})"));
+        }
+    }
+    Ok(keep)
+}
+
+/// A value as a sentence shows it.
+fn shown(value: &Value) -> String {
+    let text: String = value.to_string().chars().take(64).collect();
+    match value {
+        Value::String(_) => format!("`{}`", text.trim_matches('"')),
+        _ => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::config::Config;
+
+    fn parse(operations: Option<&Value>, options: &Value) -> Result<Asked, Refusal> {
+        let config = Config::load(None, vec![("retention.outputs", "48h".into())]).unwrap();
+        let (limits, queues) = (config.limits.imaging(), ["default".to_owned(), "critical".to_owned()]);
+        let card = operation::parse(r#"[{"type": "resize", "width": 80}]"#, &limits).unwrap();
+        let presets = Presets::from([("card".to_owned(), card)]);
+        let rules = Rules { queues: &queues, retention: &config.retention, presets: &presets, limits: &limits };
+        Asked::parse(operations, Some(options), rules)
+    }
+
+    #[test]
+    fn options_name_the_field_the_value_and_the_limit() {
+        for (options, said) in [
+            (json!({"priority": 11}), "options.priority: 11 is not within 1 to 10"),
+            (json!({"priority": "high"}), "options.priority: `high` is not a whole number from 1 to 10"),
+            (json!({"queue": "fast"}), "options.queue: unknown queue `fast`; known: default, critical"),
+            (json!({"retries": 101}), "options.retries: 101 exceeds 100"),
+            (json!({"chunk_size": 0}), "options.chunk_size: 0 is not within 1 to 1000"),
+            (json!({"eta": "soon"}), "options.eta: "),
+            (json!({"lenient": 1}), "options.lenient: "),
+            (json!({"prioritty": 1}), "options: unknown field `prioritty`; known: queue, "),
+            (json!([1]), "options: [1] is not an object"),
+            (
+                json!({"retention": {"outputs": "49h"}}),
+                "options.retention.outputs: 176400s exceeds retention.outputs (172800s)",
+            ),
+            (json!({"retention": {"records": "0s"}}), "options.retention.records: 0ns is below 1s"),
+            (json!({"retention": {"ever": "1h"}}), "options.retention: unknown field `ever`"),
+            (json!({"then": {"on": "success"}}), "options.then.operations: is missing"),
+            (json!({"then": {"on": "never", "operations": "card"}}), "options.then.on: "),
+            (json!({"then": {"do": 1}}), "options.then: unknown field `do`; known: on, operations, options"),
+            (
+                json!({"then": {"operations": "card", "options": {"then": {}}}}),
+                "options.then.options.then: what follows a group has none of its own",
+            ),
+        ] {
+            let (code, detail) = parse(None, &options).unwrap_err();
+            assert!(code == "invalid-options" && detail.starts_with(said), "{options}: {detail}");
+        }
+    }
+
+    #[test]
+    fn preset_stands_for_its_operations() {
+        let by_name = parse(Some(&json!("card")), &json!({})).unwrap();
+        assert_eq!(parse(None, &json!({"preset": "card"})).unwrap(), by_name);
+        let (code, detail) = parse(Some(&json!("cart")), &json!({})).unwrap_err();
+        assert_eq!((code, detail.as_str()), ("unknown-preset", "operations: unknown preset `cart`; known: card"));
+        let list = json!([{"type": "flip"}]);
+        let (_, detail) = parse(Some(&list), &json!({"preset": "card"})).unwrap_err();
+        assert!(detail.contains("name one of both"), "{detail}");
+        let (code, detail) = parse(None, &json!({"then": {"operations": [{"type": "grow"}]}})).unwrap_err();
+        assert!(code == "invalid-operation" && detail.starts_with("options.then.operations[0]: "), "{detail}");
+    }
+
+    #[test]
+    fn what_follows_a_group_is_named_by_it() {
+        let asked = parse(None, &json!({"then": {"on": "always", "operations": "card"}})).unwrap();
+        let then = asked.options.then.unwrap();
+        let queue = Config::load(None, vec![]).unwrap().queue;
+        let (group, other) = (GroupId::new(), GroupId::new());
+        assert_eq!(then.follow(group, &queue), then.follow(group, &queue));
+        assert_ne!(then.follow(group, &queue).0, then.follow(other, &queue).0);
+    }
+}

@@ -1,0 +1,116 @@
+//! The first stage of a picture that is not in the store yet, or that nobody has looked at: `source.fetch`.
+//!
+//! One picture is one job from beginning to end, so that its group counts and tells of it once. Fetching is this job's
+//! first stage, of class io, which many are in at a time and which costs no slot for computing; when the picture lies
+//! where it stays and its header says what it will take in memory, the broker has the job go on as an `image.process` in
+//! the line for that, for whatever worker computes next. So slow servers keep no core idle, the fetched pictures of one
+//! group spread over all workers, a failed fetch is retried without anything computed, and a failed computation without
+//! anything fetched. (As two jobs in a chain, the group would count each picture twice; as a read-ahead of the computing
+//! job, slow servers would hold the slots.) An attempt that died between its file and its settlement leaves a whole file,
+//! which the next one finds.
+
+use tracing::debug;
+use url::Url;
+
+use super::Sources;
+use super::io::Context;
+use crate::job::{Class, Failure, ImageProcess, Origin, Payload, Source, SourceFetch};
+use crate::metrics::FetchLabels;
+use crate::queue::Stage;
+use crate::sources::Fetcher;
+use crate::storage;
+use crate::submission::{self, Probed};
+use crate::{imaging, sources};
+
+/// Has the picture where it stays; answers the next stage of its job.
+pub(super) async fn fetch(job: &SourceFetch, context: &Context) -> Result<Stage, Failure> {
+    let (bytes, header) = match (&job.from, &job.picture.source) {
+        (Origin::Url(url), Source::Stored(key)) => from_url(url, key, context).await?,
+        (_, Source::Stored(key)) => look(key, context).await?,
+        (_, Source::Shared(key)) => in_folder(key, context).await?,
+        (_, Source::File(path)) => {
+            let detail = format!("{} is not fetched by a job of its own", path.display());
+            return Err(Failure::permanent("internal", detail));
+        }
+    };
+    let peak = imaging::estimate(bytes, &header, &job.picture.operations, &context.limits);
+    let next = Payload::ImageProcess(ImageProcess { peak: Some(peak), ..job.picture.clone() });
+    let payload = serde_json::to_vec(&next).expect("it was JSON before").into();
+    Ok(Stage { kind: next.kind().into(), queue: job.queue.clone(), class: Class::Cpu, payload })
+}
+
+async fn from_url(url: &Url, key: &str, context: &Context) -> Result<(u64, imaging::Header), Failure> {
+    if !context.storage.has(key).await.map_err(unstored)? {
+        let fetched = receive(url, key, context).await;
+        let outcome = fetched.as_ref().err().map_or_else(|| "fetched".into(), |failure| failure.code.to_string());
+        context.metrics.fetches.get_or_create(&FetchLabels { outcome }).inc();
+        fetched?;
+    }
+    look(key, context).await
+}
+
+async fn receive(url: &Url, key: &str, context: &Context) -> Result<(), Failure> {
+    let Sources { fetcher: Some(fetcher), .. } = &context.sources else {
+        return Err(Failure::permanent("url-forbidden", "this worker fetches no URLs: sources.urls is empty"));
+    };
+    let limit = fetcher.timeout();
+    let streamed = tokio::time::timeout(limit, stream(url, key, fetcher, context)).await;
+    streamed.unwrap_or_else(|_| {
+        Err(Failure::transient("fetch-failed", format!("it took longer than sources.timeout ({limit:?})")))
+    })
+}
+
+async fn stream(url: &Url, key: &str, fetcher: &Fetcher, context: &Context) -> Result<(), Failure> {
+    let mut answer = fetcher.get(url).await?;
+    let mut incoming = context.storage.receive(key).await.map_err(unstored)?;
+    let mut bytes = 0;
+    while let Some(chunk) = answer.chunk().await? {
+        bytes += chunk.len();
+        context.metrics.fetched_bytes.inc_by(chunk.len() as u64);
+        incoming.write(chunk).await.map_err(unstored)?;
+    }
+    debug!(bytes, key, "fetched a picture");
+    // A late attempt takes nothing from one that has been through meanwhile: the answers may differ.
+    if context.storage.has(key).await.map_err(unstored)? {
+        return Ok(());
+    }
+    incoming.finish().await.map_err(unstored)
+}
+
+/// Probes a picture of the store. One that cannot be used does not stay.
+async fn look(key: &str, context: &Context) -> Result<(u64, imaging::Header), Failure> {
+    let probed = submission::probe_stored(&context.storage, key, &context.limits).await.map_err(unstored)?;
+    if probed.is_err() {
+        context.storage.remove(key).await.map_err(unstored)?;
+    }
+    Ok(probed?)
+}
+
+async fn in_folder(key: &str, context: &Context) -> Result<(u64, imaging::Header), Failure> {
+    let Some(folder) = context.sources.folder.clone() else {
+        return Err(Failure::permanent("source-forbidden", "this worker has no folder: sources.folder is not set"));
+    };
+    let (name, wanted) = (key.to_owned(), key.to_owned());
+    let opened = tokio::task::spawn_blocking(move || folder.open(&wanted)).await.expect("opening does not panic");
+    let file = opened.map_err(failed)?;
+    let probed: Probed = submission::probe(file, context.limits.clone())
+        .await
+        .map_err(|error| Failure::transient("storage", format!("`{name}` cannot be read: {error}")))?;
+    Ok(probed?)
+}
+
+/// Why a file of the folder cannot be had.
+#[allow(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
+pub(super) fn failed(fault: sources::Fault) -> Failure {
+    let retryable = matches!(fault, sources::Fault::Failed(_));
+    Failure { code: fault.code().into(), detail: fault.to_string(), retryable }
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
+fn unstored(error: storage::Error) -> Failure {
+    let code = match error {
+        storage::Error::Full(_) => "storage-full",
+        storage::Error::Failed(_) => "storage",
+    };
+    Failure::transient(code, error.to_string())
+}

@@ -1,0 +1,173 @@
+//! Slow clients, many clients, and clients that are at it when the service is told to end.
+
+use std::net::TcpStream as Socket;
+
+use rustix::process::Signal;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::support::client::{Answer, images};
+use crate::support::pictures::{photo, plain_png};
+use crate::support::service::{Home, Service};
+use crate::support::until;
+
+/// Waits until a counter or gauge has a value.
+async fn counts(service: &Service, line: &str) {
+    until(&format!("the metrics say `{line}`"), async || {
+        service.get("/metrics").await.text().lines().any(|told| told == line).then_some(())
+    })
+    .await;
+}
+
+fn impatient() -> Home {
+    Home::sqlite().set("server.idle_timeout", "1s").set("server.keep_alive", "1s")
+}
+
+#[tokio::test]
+async fn upload_that_stops_coming_is_given_up_and_leaves_nothing() {
+    let home = impatient();
+    let service = home.serve_with(&["--no-workers"]);
+    let halted = service.halted_upload("", &photo()).await;
+    let problem = halted.answer().await.problem();
+    assert_eq!((&problem["status"], &problem["code"]), (&408.into(), &"request-timeout".into()));
+    assert!(problem["detail"].as_str().unwrap().contains("server.idle_timeout"), "{problem}");
+    counts(&service, "pixmill_http_slow_clients_total 1").await;
+    home.is_left_empty().await;
+}
+
+#[tokio::test]
+async fn connection_without_a_whole_request_is_closed() {
+    let home = impatient();
+    let service = home.serve_with(&["--no-workers"]);
+    let half = "GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: ";
+    for begun in ["", "G", half, "PRI * HTTP/2.0\r\n"] {
+        let mut stream = TcpStream::connect(service.address()).await.unwrap();
+        stream.write_all(begun.as_bytes()).await.unwrap();
+        let mut reply = Vec::new();
+        let _ = stream.read_to_end(&mut reply).await;
+        assert!(!reply.starts_with(b"HTTP/1.1 2"), "{begun:?}");
+    }
+    // One that is kept alive goes too, after its answer.
+    let mut stream = TcpStream::connect(service.address()).await.unwrap();
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    let mut reply = Vec::new();
+    stream.read_to_end(&mut reply).await.unwrap();
+    assert!(reply.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&reply));
+}
+
+#[tokio::test]
+async fn client_that_does_not_take_its_answer_is_cut_off() {
+    let home = impatient();
+    let service = home.serve();
+    let status = service.done(images([("a.png", plain_png(9, 9))])).await;
+    let path = status["result"][0]["paths"][0].as_str().unwrap();
+    // More than all buffers on the way hold.
+    let file = home.folder().join(path.replacen("/files/", "outputs/", 1));
+    std::fs::OpenOptions::new().write(true).open(file).unwrap().set_len(64 << 20).unwrap();
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut deaf = socket.connect(service.address().parse().unwrap()).await.unwrap();
+    deaf.write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).await.unwrap();
+    counts(&service, "pixmill_http_slow_clients_total 1").await;
+    // Who takes it gets all of it.
+    assert_eq!(service.get(path).await.body.len(), 64 << 20);
+}
+
+#[tokio::test]
+async fn newcomers_wait_when_all_connections_are_taken() {
+    let home = Home::sqlite().set("server.max_connections", "2");
+    let service = home.serve_with(&["--no-workers"]);
+    let first = service.halted_upload("", &photo()).await;
+    let second = service.halted_upload("", &photo()).await;
+    let (answer, ()) = tokio::join!(service.raw_get("/healthz"), async {
+        service.process.says("server.max_connections are open").await;
+        assert_eq!(first.finish().await.status, 202);
+    });
+    assert_eq!(answer.status, 200);
+    assert_eq!(second.finish().await.status, 202);
+}
+
+#[tokio::test]
+async fn connection_between_two_requests_makes_room() {
+    let home = Home::sqlite().set("server.max_connections", "1").set("server.keep_alive", "1h");
+    let service = home.serve_with(&["--no-workers"]);
+    assert_eq!(service.get("/healthz").await.status, 200, "its connection stays open");
+    assert_eq!(service.raw_get("/healthz").await.status, 200);
+    assert_eq!(service.get("/healthz").await.status, 200);
+}
+
+#[tokio::test]
+async fn service_out_of_files_goes_on_when_there_are_some_again() {
+    let home = Home::sqlite().set("server.idle_timeout", "10m");
+    let service = home.serve_with(&["--no-workers"]);
+    let process = service.process.id();
+    let open = std::fs::read_dir(format!("/proc/{}/fd", process.as_raw_nonzero())).unwrap().count() as u64;
+    let limit = rustix::process::Rlimit { current: Some(open + 8), maximum: Some(open + 8) };
+    rustix::process::prlimit(Some(process), rustix::process::Resource::Nofile, limit).unwrap();
+    let address = service.address();
+    let silent: Vec<Socket> = (0..16).map(|_| Socket::connect(address).unwrap()).collect();
+    service.process.says("no connection can be taken at present").await;
+    drop(silent);
+    assert_eq!(service.raw_get("/healthz").await.status, 200);
+}
+
+#[tokio::test]
+async fn upload_that_runs_at_a_shutdown_completes() {
+    for home in [Home::sqlite(), Home::redis()] {
+        let home = home.set("server.shutdown_grace", "10m");
+        let service = home.serve_with(&["--no-workers"]);
+        let halted = service.halted_upload("", &photo()).await;
+        let idle = TcpStream::connect(service.address()).await.unwrap();
+        until("the upload has begun", async || home.files("uploads").first().map(drop)).await;
+        service.process.signal(Signal::TERM);
+        until("no more connections are taken", async || TcpStream::connect(service.address()).await.err()).await;
+        assert_eq!(halted.finish().await.status, 202);
+        let (status, _, log) = service.process.ends().await;
+        assert!(status.success() && !log.contains("cut off"), "{log}");
+        drop(idle);
+    }
+}
+
+#[tokio::test]
+async fn upload_that_outlasts_the_grace_period_is_cut_off() {
+    let home = Home::sqlite().set("server.shutdown_grace", "1s");
+    let service = home.serve_with(&["--no-workers"]);
+    let halted = service.halted_upload("", &photo()).await;
+    until("the upload has begun", async || home.files("uploads").first().map(drop)).await;
+    service.process.signal(Signal::TERM);
+    let (status, _, log) = service.process.ends().await;
+    assert!(status.success() && log.contains("cut off"), "{log}");
+    drop(halted);
+}
+
+#[tokio::test]
+async fn hundreds_of_slow_uploaders_harm_nobody() {
+    const SLOW: usize = 400;
+    let home = Home::sqlite();
+    let service = home.serve();
+    let mut slow = Vec::new();
+    for _ in 0..SLOW {
+        slow.push(service.halted_upload("", &plain_png(30, 30)).await);
+    }
+    let before = service.process.resident();
+    let status = service.done(images([("a.jpg", photo())])).await;
+    assert_eq!(status["status"], "completed");
+    counts(&service, &format!("pixmill_http_connections {}", SLOW + 1)).await;
+    assert!(before < 150 << 20, "{before} bytes for {SLOW} slow uploaders");
+    for halted in slow {
+        assert_eq!(halted.finish().await.status, 202);
+    }
+}
+
+#[tokio::test]
+async fn refused_upload_that_waits_for_leave_is_answered_at_once() {
+    let home = Home::sqlite();
+    let service = home.serve_with(&["--no-workers"]);
+    let host = service.address();
+    let head = format!(
+        "POST /api/upload HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nExpect: 100-continue\r\n\
+         Content-Type: text/plain\r\nContent-Length: 1000000\r\n\r\n"
+    );
+    let answer: Answer = service.raw(head.as_bytes()).await;
+    assert_eq!(answer.problem()["code"], "not-multipart");
+}
