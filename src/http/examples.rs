@@ -1,4 +1,5 @@
-//! Examples for the OpenAPI document: what is sent and answered in the usual case, and when it is refused.
+//! Examples for the OpenAPI document: what is sent and answered in the usual case, and when it is refused; and the
+//! links from one answer to the next request.
 //!
 //! `tests/it/http/openapi.rs` holds each against its schema.
 
@@ -9,6 +10,7 @@ const JOB: &str = "01980b54-2f71-7a10-8a55-3f6a0b9b7e01";
 
 /// Adds them to whichever of these places the document has.
 pub(super) fn add(document: &mut Value) {
+    link(document);
     let json_answer = |method: &str, path: &str, status: &str| {
         let path = path.replace('/', "~1");
         format!("/paths/{path}/{method}/responses/{status}/content/application~1json")
@@ -52,6 +54,33 @@ pub(super) fn add(document: &mut Value) {
             format!("/components/responses/{status}/content/application~1problem+json"),
             json!({"type": format!("/problems/{code}"), "title": title, "status": number, "code": code, "detail": detail}),
         );
+    }
+}
+
+/// What an answer's ids are good for.
+fn link(document: &mut Value) {
+    let to = |operation: &str, parameter: &str, at: &str| json!({"operationId": operation, "parameters": {parameter: format!("$response.body#/{at}")}});
+    let from_upload = json!({
+        "status": to("taskStatus", "id", "task_id"),
+        "group": to("group", "group", "task_id"),
+        "cancel": to("cancelGroup", "group", "task_id"),
+        "retry": to("retryGroup", "group", "task_id"),
+    });
+    let from_status = json!({
+        "firstJob": to("job", "job", "result/0/job_id"),
+        "cancelFirstJob": to("cancelJob", "job", "result/0/job_id"),
+        "retryFirstJob": to("retryJob", "job", "result/0/job_id"),
+    });
+    for (operation, links) in [
+        ("/paths/~1api~1upload/post/responses/202", &from_upload),
+        ("/paths/~1api~1groups~1{group}~1retry/post/responses/202", &from_upload),
+        ("/paths/~1api~1jobs~1{job}~1retry/post/responses/202", &from_upload),
+        ("/paths/~1api~1task_status~1{id}/get/responses/200", &from_status),
+        ("/paths/~1api~1groups~1{group}/get/responses/200", &from_status),
+    ] {
+        if let Some(answer) = document.pointer_mut(operation) {
+            answer["links"] = links.clone();
+        }
     }
 }
 

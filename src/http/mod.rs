@@ -19,6 +19,7 @@ mod links;
 mod listen;
 mod lists;
 mod manners;
+mod nulls;
 mod openapi;
 mod openapi_sources;
 mod openapi_watching;

@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use serde_json::{Map, Value, json};
 
-use super::{Shared, examples, openapi_sources, openapi_watching};
+use super::{Shared, examples, nulls, openapi_sources, openapi_watching};
 use crate::config::{self, Scope};
 use crate::imaging::{Format, operation};
 
@@ -61,6 +61,7 @@ pub fn document(limits: &config::Limits, queue: &config::Queue) -> Value {
             {"name": "documentation", "description": "What people and their tools read."},
         ],
     });
+    nulls::allow(&mut document["components"]["schemas"]);
     examples::add(&mut document);
     document
 }

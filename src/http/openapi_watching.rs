@@ -21,7 +21,16 @@ pub(super) fn paths() -> Value {
     let slots = || [session(), vec![class(), by()]].concat();
     let queue = || vec![in_path("queue", "Its name.", json!({"type": "string"}))];
     let stream = |about: &str| {
-        let schema = json!({"type": "string"});
+        let schema = json!({
+            "type": "object",
+            "description": "One event.",
+            "required": ["data"],
+            "properties": {
+                "event": {"type": "string", "description": "Its kind."},
+                "id": {"type": "string", "description": "For `Last-Event-ID`."},
+                "data": {"type": "string", "contentMediaType": "application/json"},
+            },
+        });
         ("200", json!({"description": about, "content": {"text/event-stream": {"schema": schema}}}))
     };
     let page = "A page may be short, or empty, and have a `links.next` all the same; the list ends where there is none. \

@@ -86,7 +86,8 @@ pub(super) fn asked(
 /// The request's key, under the caller's name: two callers' keys never meet.
 pub(super) fn idempotency_key(headers: &HeaderMap, caller: &Caller) -> Result<Option<String>, Problem> {
     let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
-    let visible = key.to_str().ok().filter(|key| (1..=MOST_KEY_CHARS).contains(&key.len()));
+    let visible = |key: &&str| key.bytes().all(|byte| byte.is_ascii_graphic());
+    let visible = key.to_str().ok().filter(visible).filter(|key| (1..=MOST_KEY_CHARS).contains(&key.len()));
     let key = visible.ok_or_else(|| {
         let detail = format!("The Idempotency-Key is not 1 to {MOST_KEY_CHARS} visible ASCII characters.");
         Problem::bad_request("invalid-idempotency-key", detail)

@@ -54,7 +54,7 @@ async fn same_key_with_other_content_is_refused() {
         assert_eq!((&problem["status"], &problem["code"]), (&json!(422), &json!("idempotency-key-reused")));
         assert!(problem["detail"].as_str().unwrap().contains(id(&first)), "{problem}");
     }
-    for key in ["", &"k".repeat(201)] {
+    for key in ["", "order 1", "a\tb", &"k".repeat(201)] {
         let problem = post(&service, key, pictures()).await.problem();
         assert_eq!((&problem["status"], &problem["code"]), (&json!(400), &json!("invalid-idempotency-key")));
     }
