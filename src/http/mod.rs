@@ -85,6 +85,7 @@ impl Services {
         let config = config::Config::load(None, vec![]).expect("the defaults are valid");
         let limits = config.limits.clone();
         let storage = Storage::local(home).expect("the folder is there");
+        let access = Access::open(&config.server, &config.auth, &limits, &storage).expect("the folder is empty");
         Self {
             feed: Feed::new(broker.clone(), tokio_util::sync::CancellationToken::new()),
             broker,
@@ -94,7 +95,7 @@ impl Services {
             queue: config.queue,
             retention: config.retention,
             sources: Places::default(),
-            access: Access::open(&config.server, &config.auth, &limits, &storage).expect("the folder is empty"),
+            access,
             cors_origins: Vec::new(),
             links: Links::new(&[7; 32], config.server.link_lifetime),
             metrics: Metrics::default(),
