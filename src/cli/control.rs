@@ -50,7 +50,7 @@ Exit code: 0 done, 1 something was not found, a worker is silent or none is ther
 /// Pause queues, cancel and retry jobs, resize and stop workers: pixmill control pause QUEUE
 #[derive(Debug, clap::Args)]
 // The flags stand before or after the order's own arguments.
-#[command(after_help = EXAMPLES, mut_args(|argument| argument.global(true)))]
+#[command(after_help = EXAMPLES, mut_args(|argument| argument.global(true).display_order(900)))]
 pub(super) struct Args {
     #[command(subcommand)]
     order: Order,

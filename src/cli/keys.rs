@@ -20,22 +20,23 @@ use crate::storage::Storage;
 
 const EXAMPLES: &str = "\
 Examples:
-  pixmill keys create --name shop                              for a shop: submits, and reads what it has submitted
-  pixmill keys create --name shop --scopes read --expires 90d  for its status page: reads the same
-  pixmill keys create --name ops --scopes admin                for operators: everything, and everybody's
+  pixmill keys create --name shop                  for a shop's own service
+  pixmill keys create --name shop --scopes read --expires 90d
+                                                   for that shop's status page
+  pixmill keys create --name ops --scopes admin    for operators
   pixmill keys list
-  pixmill keys revoke shop                                     by its name, or by its id where several have that name
+  pixmill keys revoke shop                         by its name, or by its id
 
-The key is printed once, on standard output, and kept as a hash. Groups belong to the name: to exchange
-a key, create another of the same name, hand it out, and revoke the old one by its id. Services see
-changes within two seconds. --json prints one document.
+The key is printed once, on standard output, and kept as a hash. Groups belong to the name: to exchange a key, create \
+another of the same name, hand it out, and revoke the old one by its id. Services see changes within two seconds. --json \
+prints one document.
 
 Exit code: 0 done, 1 something was not found or failed, 2 called wrongly.";
 
 /// Create, list and revoke API keys: pixmill keys create --name NAME
 #[derive(Debug, clap::Args)]
 // The flags stand before or after the order's own arguments.
-#[command(after_help = EXAMPLES, mut_args(|argument| argument.global(true)))]
+#[command(after_help = EXAMPLES, mut_args(|argument| argument.global(true).display_order(900)))]
 pub(super) struct Args {
     #[command(subcommand)]
     order: Order,
