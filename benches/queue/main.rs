@@ -110,16 +110,12 @@ async fn throughput(args: &Args) -> Figures {
 
             let before = place.cpu_us().await;
             figures.add(on, "enqueued 1,000 a group", "jobs/s", load.enqueue(jobs, load::GROUP).await);
+            add_cpu(&mut figures, &place, "server's CPU to enqueue", before, jobs).await;
             let enqueued = place.cpu_us().await;
             let rate = load.consume("worker", lanes, jobs).await;
             figures.add(on, &format!("consumed, lanes: {lanes}"), "jobs/s", rate);
-            let consumed = place.cpu_us().await;
-            if let (Some(before), Some(enqueued), Some(consumed)) = (before, enqueued, consumed) {
-                let each = |us: f64| us / jobs as f64;
-                figures.add(on, "server's CPU to enqueue", "µs/job", each(enqueued - before));
-                figures.add(on, "server's CPU to claim and settle", "µs/job", each(consumed - enqueued));
-                figures.add(on, "server's CPU in all", "µs/job", each(consumed - before));
-            }
+            add_cpu(&mut figures, &place, "server's CPU to claim and settle", enqueued, jobs).await;
+            add_cpu(&mut figures, &place, "server's CPU in all", before, jobs).await;
 
             load.enqueue(jobs, load::GROUP).await;
             figures.add(on, "consumed, lanes: 1", "jobs/s", load.consume("lonely", 1, jobs).await);
@@ -195,16 +191,27 @@ async fn backlog(args: &Args) -> Figures {
         for place in places(args).await {
             let (load, on) = (Load::on(&place.broker), place.name);
             load.enqueue(jobs, load::GROUP).await;
+            let before = place.cpu_us().await;
             figures.add(on, "consumed, none else waiting", "jobs/s", load.consume("alone", lanes, jobs).await);
+            add_cpu(&mut figures, &place, "server's CPU, none else waiting", before, jobs).await;
             let empty = place.bytes().await;
             let waiting = args.waiting.next_multiple_of(load::GROUP);
             figures.add(on, "enqueued, up to all", "jobs/s", load.enqueue(waiting, load::GROUP).await);
             figures.add(on, "a waiting job", "bytes", (place.bytes().await - empty) / waiting as f64);
-            let rate = load.consume("crowded", lanes, jobs.min(waiting)).await;
+            let (before, jobs) = (place.cpu_us().await, jobs.min(waiting));
+            let rate = load.consume("crowded", lanes, jobs).await;
             figures.add(on, &format!("consumed, {waiting} waiting"), "jobs/s", rate);
+            add_cpu(&mut figures, &place, &format!("server's CPU, {waiting} waiting"), before, jobs).await;
         }
     }
     figures
+}
+
+/// What a server has computed for each of `jobs` since it had computed `before`.
+async fn add_cpu(figures: &mut Figures, place: &Place, name: &str, before: Option<f64>, jobs: usize) {
+    if let (Some(before), Some(after)) = (before, place.cpu_us().await) {
+        figures.add(place.name, name, "µs/job", (after - before) / jobs as f64);
+    }
 }
 
 /// What was measured, in the order of its first appearance.
