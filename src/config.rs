@@ -264,6 +264,19 @@ pub enum LogFormat {
 /// Lists of operations by their names.
 pub type Presets = BTreeMap<String, Vec<imaging::Operation>>;
 
+/// What a preset's name stands for.
+///
+/// # Errors
+/// A sentence that names those that are known.
+pub fn preset<'p, T>(presets: &'p BTreeMap<String, T>, name: &str) -> Result<&'p T, String> {
+    presets.get(name).ok_or_else(|| {
+        let known: Vec<&str> = presets.keys().map(String::as_str).collect();
+        let known = if known.is_empty() { "none (presets)".to_owned() } else { known.join(", ") };
+        let name: String = name.escape_debug().take(64).collect();
+        format!("unknown preset `{name}`; known: {known}")
+    })
+}
+
 /// A setting given as a flag: its dotted name and its value.
 pub type Override = (&'static str, config::Value);
 

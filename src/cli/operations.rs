@@ -4,10 +4,13 @@
 //! request, in the same words. Flags count in the order in which they are written, which is why
 //! they are declared by hand and not derived: a derived struct would forget it.
 
+use std::collections::BTreeMap;
+
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::{Map, Value, json};
 
+use crate::config;
 use crate::imaging::{Error, Format, Limits, Operation, operation};
 
 /// What a flag does to the list.
@@ -21,13 +24,15 @@ enum Role {
     Field(&'static [&'static str]),
     /// Goes for every output that does not say otherwise.
     Save,
+    /// Stands for the whole list; beside it there is no other operation.
+    Whole,
 }
 
 /// What takes an amount, and has a name for it on the command line that is its own.
 const AMOUNTS: [&str; 3] = ["brightness", "contrast", "saturation"];
 
 /// Name, value's name, role, help; in the order of `--help`.
-const FLAGS: [(&str, &str, Role, &str); 59] = [
+const FLAGS: [(&str, &str, Role, &str); 60] = [
     (
         "resize",
         "WxH",
@@ -224,19 +229,36 @@ const FLAGS: [(&str, &str, Role, &str); 59] = [
         Role::Save,
         "What of the metadata stays, where the format has a place: icc, exif, copyright, or several as icc,copyright",
     ),
-    (JSON, "JSON|@FILE", Role::Save, "The operations as JSON, as the HTTP API takes them, or @FILE to read them from"),
+    (
+        PRESET,
+        "NAME",
+        Role::Whole,
+        "The operations that have this name under [presets] in the settings: in those of the server, where one does them",
+    ),
+    (JSON, "JSON|@FILE", Role::Whole, "The operations as JSON, as the HTTP API takes them, or @FILE to read them from"),
 ];
 
+const PRESET: &str = "preset";
 const JSON: &str = "operations";
+
+/// Lists of operations by name, as they are written in the settings.
+pub(crate) type Presets = BTreeMap<String, Value>;
 
 /// The operations that a command line asks for.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Operations {
     entries: Vec<Entry>,
-    /// `--operations`, as written.
-    json: Option<String>,
+    /// In place of entries.
+    whole: Option<Whole>,
     /// `format` and `quality` for all.
     save: Map<String, Value>,
+}
+
+/// A flag that stands for all operations, as written.
+#[derive(Debug, Clone)]
+enum Whole {
+    Preset(String),
+    Json(String),
 }
 
 #[derive(Debug, Clone)]
@@ -248,28 +270,49 @@ struct Entry {
 
 impl Operations {
     pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.json.is_none()
+        self.entries.is_empty() && self.whole.is_none()
+    }
+
+    /// The preset that is named.
+    pub(crate) fn preset(&self) -> Option<&str> {
+        match &self.whole {
+            Some(Whole::Preset(name)) => Some(name),
+            _ => None,
+        }
     }
 
     /// One output an entry; the default three where none is named.
     ///
     /// # Errors
     /// A sentence that names the flag, the value and the limit.
-    pub(crate) fn list(&self, limits: &Limits) -> Result<Vec<Operation>, String> {
-        self.written(limits).map(|(_, operations)| operations)
+    pub(crate) fn list(&self, limits: &Limits, presets: &Presets) -> Result<Vec<Operation>, String> {
+        self.written(limits, presets).map(|(_, operations)| operations)
     }
 
     /// The same, behind the JSON that says it to a server.
     ///
     /// # Errors
     /// As [`list`](Self::list).
-    pub(crate) fn written(&self, limits: &Limits) -> Result<(String, Vec<Operation>), String> {
-        let mut values = if self.is_empty() { defaults() } else { self.values(limits)? };
+    pub(crate) fn written(&self, limits: &Limits, presets: &Presets) -> Result<(String, Vec<Operation>), String> {
+        let mut values = if self.is_empty() { defaults() } else { self.values(limits, presets)? };
         for value in &mut values {
             self.add_save(value);
         }
         let json = Value::Array(values).to_string();
         let operations = operation::parse(&json, limits).map_err(detail)?;
+        Ok((json, operations))
+    }
+
+    /// The same of a server's preset, which is for the server to check: its limits, fonts and overlays are not ours.
+    ///
+    /// # Errors
+    /// When the server has no such preset, or one of a newer pixmill.
+    pub(crate) fn of_server(&self, name: &str, presets: &Presets) -> Result<(String, Vec<Operation>), String> {
+        let mut list = preset(name, presets)?.clone();
+        list.as_array_mut().into_iter().flatten().for_each(|value| self.add_save(value));
+        let json = list.to_string();
+        let operations = serde_json::from_value(list)
+            .map_err(|error| format!("--preset {name}: the server's operations are not understood: {error}"))?;
         Ok((json, operations))
     }
 
@@ -279,8 +322,13 @@ impl Operations {
     ///
     /// # Errors
     /// As [`list`](Self::list).
-    pub(crate) fn chain(&self, by_name: Option<Format>, limits: &Limits) -> Result<Operation, String> {
-        let mut values = self.values(limits)?;
+    pub(crate) fn chain(
+        &self,
+        by_name: Option<Format>,
+        limits: &Limits,
+        presets: &Presets,
+    ) -> Result<Operation, String> {
+        let mut values = self.values(limits, presets)?;
         let names_format = values.iter().any(names_format);
         let mut whole = match values.len() {
             // Without operations a picture is only written anew.
@@ -302,9 +350,13 @@ impl Operations {
     }
 
     /// The entries as JSON; those from flags are checked one by one, so that messages name the flag.
-    fn values(&self, limits: &Limits) -> Result<Vec<Value>, String> {
-        if let Some(written) = &self.json {
-            return parse_json(&read_json(written)?, limits);
+    fn values(&self, limits: &Limits, presets: &Presets) -> Result<Vec<Value>, String> {
+        match &self.whole {
+            Some(Whole::Preset(name)) => {
+                return parse_json(&format!("--preset {name}"), &preset(name, presets)?.to_string(), limits);
+            }
+            Some(Whole::Json(written)) => return parse_json("--operations", &read_json(written)?, limits),
+            None => {}
         }
         let value = |entry: &Entry| {
             let value = Value::Object(entry.fields.clone());
@@ -326,9 +378,9 @@ impl Operations {
     }
 
     fn from_flags(matches: &ArgMatches) -> Result<Self, String> {
-        let mut operations = Self { json: matches.get_one::<String>(JSON).cloned(), ..Self::default() };
+        let mut operations = Self::default();
         let mut written: Vec<(usize, &str, Role, &str)> = Vec::new();
-        for (name, takes, role, _) in FLAGS.into_iter().filter(|flag| flag.0 != JSON) {
+        for (name, takes, role, _) in FLAGS {
             // A flag that is not there has the index of its default.
             if matches.value_source(name) != Some(ValueSource::CommandLine) {
                 continue;
@@ -368,6 +420,8 @@ impl Operations {
                 let (name, value) = field(name, value);
                 self.save.insert(name.into(), value);
             }
+            Role::Whole if name == PRESET => self.whole = Some(Whole::Preset(value.into())),
+            Role::Whole => self.whole = Some(Whole::Json(value.into())),
         }
         Ok(())
     }
@@ -391,8 +445,9 @@ impl clap::Args for Operations {
             let arg = Arg::new(name).long(name).value_name(value).help(help);
             let arg = arg.help_heading("Operations (applied in the order in which they are written)");
             match role {
-                Role::Save if name == JSON => {
-                    arg.conflicts_with_all(FLAGS.iter().filter(|flag| flag.2 != Role::Save).map(|flag| flag.0))
+                Role::Whole => {
+                    let others = FLAGS.iter().filter(|flag| flag.2 != Role::Save && flag.0 != name);
+                    arg.conflicts_with_all(others.map(|flag| flag.0))
                 }
                 _ if value.is_empty() => arg.action(ArgAction::SetTrue),
                 Role::Save => arg,
@@ -547,9 +602,13 @@ fn read_json(written: &str) -> Result<String, String> {
     std::fs::read_to_string(file).map_err(|error| format!("--operations @{file}: cannot be read: {error}"))
 }
 
-fn parse_json(text: &str, limits: &Limits) -> Result<Vec<Value>, String> {
-    operation::parse(text, limits).map_err(|error| format!("--operations: {}", detail(error)))?;
-    serde_json::from_str(text).map_err(|error| format!("--operations: {error}"))
+fn parse_json(flag: &str, text: &str, limits: &Limits) -> Result<Vec<Value>, String> {
+    operation::parse(text, limits).map_err(|error| format!("{flag}: {}", detail(error)))?;
+    serde_json::from_str(text).map_err(|error| format!("{flag}: {error}"))
+}
+
+fn preset<'p>(name: &str, presets: &'p Presets) -> Result<&'p Value, String> {
+    config::preset(presets, name).map_err(|said| format!("--preset: {said}"))
 }
 
 fn defaults() -> Vec<Value> {
@@ -588,7 +647,12 @@ mod tests {
     }
 
     fn list(line: &[&str]) -> Result<Vec<Operation>, String> {
-        flags(line)?.list(&Limits::default())
+        flags(line)?.list(&Limits::default(), &presets())
+    }
+
+    fn presets() -> Presets {
+        let card = json!([{"type": "resize", "width": 80, "format": "png"}, {"type": "flip"}]);
+        Presets::from([("card".to_owned(), card), ("wide".to_owned(), json!([{"type": "resize", "width": 99999}]))])
     }
 
     fn kinds(operations: &[Operation]) -> Vec<&str> {
@@ -634,18 +698,44 @@ mod tests {
     }
 
     #[test]
+    fn preset_stands_for_its_operations_and_takes_none_beside_it() {
+        let operations = list(&["--preset", "card", "--format", "webp"]).unwrap();
+        assert_eq!(kinds(&operations), ["resize", "flip"]);
+        let formats: Vec<_> = operations.iter().map(|one| one.save.format).collect();
+        assert_eq!(formats, [Some(Format::Png), Some(Format::WebP)]);
+        for beside in [&["--flop"][..], &["--fit", "cover"], &["--operations", "[]"]] {
+            let line = [&["--preset", "card"], beside].concat();
+            let refused = Operations::augment_args(Command::new("pixmill").no_binary_name(true))
+                .try_get_matches_from(line)
+                .unwrap_err();
+            assert_eq!(refused.kind(), clap::error::ErrorKind::ArgumentConflict, "{beside:?}");
+        }
+    }
+
+    #[test]
+    fn preset_of_a_server_is_not_held_against_limits_here() {
+        let presets = Presets::from([("mark".to_owned(), json!([{"type": "watermark", "image": "not-here"}]))]);
+        let named = flags(&["--preset", "mark", "--quality", "70"]).unwrap();
+        assert!(named.list(&Limits::default(), &presets).is_err());
+        let (json, operations) = named.of_server("mark", &presets).unwrap();
+        assert_eq!(json, r#"[{"type":"watermark","image":"not-here","quality":70}]"#);
+        assert_eq!(operations[0].save.quality, Some(Quality::Of(70)));
+    }
+
+    #[test]
     fn chain_is_one_output_in_the_format_of_its_name() {
         let chained = flags(&["--resize", "80x", "--watermark", "a"]).unwrap();
-        let operation = chained.chain(Some(Format::Png), &Limits::default()).unwrap();
+        let operation = chained.chain(Some(Format::Png), &Limits::default(), &presets()).unwrap();
         assert_eq!((operation.kind(), operation.save.format), ("pipeline", Some(Format::Png)));
         let converted = flags(&["--resize", "80x", "--convert", "webp"]).unwrap();
-        let operation = converted.chain(Some(Format::Png), &Limits::default()).unwrap();
+        let operation = converted.chain(Some(Format::Png), &Limits::default(), &presets()).unwrap();
         assert_eq!(operation.save.format, Some(Format::WebP));
         let json = r#"[{"type":"pipeline","operations":[{"type":"flip"},{"type":"convert","format":"webp"}]}]"#;
-        let operation = flags(&["--operations", json]).unwrap().chain(Some(Format::Png), &Limits::default()).unwrap();
+        let pipeline = flags(&["--operations", json]).unwrap();
+        let operation = pipeline.chain(Some(Format::Png), &Limits::default(), &presets()).unwrap();
         assert_eq!(operation.save.format, Some(Format::WebP));
-        let answer = flags(&["--info", "--format", "png"]).unwrap().chain(Some(Format::Jpeg), &Limits::default());
-        assert_eq!(answer.unwrap().kind(), "info");
+        let info = flags(&["--info", "--format", "png"]).unwrap();
+        assert_eq!(info.chain(Some(Format::Jpeg), &Limits::default(), &presets()).unwrap().kind(), "info");
     }
 
     #[test]
@@ -673,6 +763,8 @@ mod tests {
             (&["--convert", "jxl"], "--convert jxl: format: `jxl` cannot be written; known: jpeg, png, webp"),
             (&["--format", "bmp", "--quality", "9"], "quality: is not for bmp, only for jpeg, png, webp, avif, gif"),
             (&["--operations", "[{}]"], "--operations: operations[0].type: is missing"),
+            (&["--preset", "cart"], "--preset: unknown preset `cart`; known: card, wide"),
+            (&["--preset", "wide"], "--preset wide: operations[0].width: 99999 exceeds limits.max_output_side (16384)"),
         ] {
             let fault = list(line).unwrap_err();
             assert!(fault.contains(said), "{line:?}: {fault}");

@@ -22,6 +22,7 @@ use tokio_util::io::ReaderStream;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use crate::cli::operations::Presets;
 use crate::job::Failure;
 
 /// How long one request is tried again.
@@ -158,6 +159,24 @@ impl Server {
         bail!("{}{}", said(&url, status, &Problem::default()), hint(status, self.key.is_some()))
     }
 
+    /// Its presets, by name.
+    pub(super) async fn presets(&self) -> Result<Presets> {
+        #[derive(Deserialize)]
+        struct Told {
+            presets: Vec<Named>,
+        }
+        #[derive(Deserialize)]
+        struct Named {
+            name: String,
+            operations: Value,
+        }
+        let url = self.base.join("api/presets")?;
+        let request = async || Ok(self.http.get(url.clone()).timeout(Duration::from_secs(30)));
+        let response = self.send(FIRST_CONTACT, request).await?;
+        let told: Told = self.good(&url, response).await?.json().await.with_context(|| not_understood(&url))?;
+        Ok(told.presets.into_iter().map(|named| (named.name, named.operations)).collect())
+    }
+
     /// Uploads the files, streamed from the disk, under the names beside them.
     ///
     /// Under one `key` they count once, however often they are sent.
@@ -206,7 +225,7 @@ impl Server {
             return Ok(None);
         }
         let response = self.good(&url, response).await?;
-        response.json().await.map(Some).with_context(|| format!("{url}: the answer is not understood"))
+        response.json().await.map(Some).with_context(|| not_understood(&url))
     }
 
     /// Fetches a result into `file`, which is there as a whole or not at all; answers its bytes.
@@ -334,6 +353,10 @@ fn may_pass(status: StatusCode) -> bool {
 pub(super) fn retry_after(response: &Response) -> Option<Duration> {
     let seconds = response.headers().get("Retry-After")?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds))
+}
+
+fn not_understood(url: &Url) -> String {
+    format!("{url}: the answer is not understood")
 }
 
 fn said(url: &Url, status: StatusCode, problem: &Problem) -> String {

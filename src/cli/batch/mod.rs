@@ -80,7 +80,14 @@ pub(crate) async fn run(args: Args, config: Config) -> ExitCode {
 
 async fn batch(args: Args, config: Config) -> Result<ExitCode> {
     let limits = config.limits.imaging();
-    let (written, operations) = args.operations.written(&limits).map_err(Usage)?;
+    let (written, operations) = match (&args.server, args.operations.preset()) {
+        (Some(server), Some(name)) => {
+            let presets = remote::presets(server, args.api_key.as_deref()).await?;
+            args.operations.of_server(name, &presets)
+        }
+        _ => args.operations.written(&limits, &config.presets),
+    }
+    .map_err(Usage)?;
     let sources = Sources::new(&args.paths, &args.list, args.null, args.filters.clone(), &args.out)?;
     let batch = Batch {
         asked: Asked::new(&operations, args.lenient),

@@ -13,6 +13,7 @@ use futures::StreamExt;
 use futures::stream::{self, FuturesUnordered};
 use tokio::sync::mpsc::{self, Receiver};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use url::Url;
 use uuid::Uuid;
 
@@ -23,6 +24,7 @@ use super::journal::{Journal, Kept, Sent, Upload};
 use super::report::{Ending, Made, Report};
 use super::sources::{Found, Origin, Picture};
 use super::{Batch, result_path, unreadable};
+use crate::cli::operations::Presets;
 use crate::job::Failure;
 
 /// Pictures in one upload, and their bytes: far below the server's limits, and few to repeat when one is cut off.
@@ -77,6 +79,14 @@ pub(super) async fn run(
     let at_once = batch.concurrency.map_or(AT_ONCE, usize::from);
     let fresh = remote.recover(at_once, report).await?;
     remote.work(found, at_once, fresh, &mut heard, report).await
+}
+
+/// The presets of the server.
+pub(super) async fn presets(url: &Url, key: Option<&str>) -> Result<Presets> {
+    // Nothing is under way yet that could be stopped or remarked upon.
+    let server = Server::new(url, key, CancellationToken::new(), mpsc::unbounded_channel().0)?;
+    server.greet().await?;
+    server.presets().await
 }
 
 impl Remote<'_> {

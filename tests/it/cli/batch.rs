@@ -192,6 +192,20 @@ fn dry_run_writes_nothing() {
 }
 
 #[test]
+fn preset_names_the_operations() {
+    let desk = Desk::new();
+    desk.put("photo.jpg", "in/a.jpg");
+    let settings = "[presets]\ncard = [{ type = \"thumbnail\", size = [40, 40], name = \"small\" }]\n";
+    std::fs::write(desk.path("settings.toml"), settings).unwrap();
+    let output = desk.run(&["batch", "in", "--config", "settings.toml", "--preset", "card"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(desk.size("pixmill-out/a-0-small.jpg"), (40, 30));
+    let output = desk.run(&["batch", "in", "--preset", "card"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("--preset: unknown preset `card`; known: none (presets)"), "{}", stderr(&output));
+}
+
+#[test]
 fn wrong_calls_end_with_2() {
     let desk = Desk::new();
     desk.put("photo.jpg", "x/a.jpg");

@@ -4,7 +4,12 @@ use super::{Desk, Running, json_lines, stderr};
 
 /// `pixmill serve` on a free port, and its address.
 fn server(desk: &Desk) -> (Running, String) {
-    let mut command = desk.command(&["serve", "--listen", "127.0.0.1:0", "--data-dir", "data"]);
+    server_with(desk, &[])
+}
+
+fn server_with(desk: &Desk, arguments: &[&str]) -> (Running, String) {
+    let line = ["serve", "--listen", "127.0.0.1:0", "--data-dir", "data"];
+    let mut command = desk.command(&[&line, arguments].concat());
     command.env("PIXMILL__LOG__LEVEL", "warn");
     let running = Running::start(command);
     let line = running.line();
@@ -51,6 +56,25 @@ fn operations_go_along() {
     assert!(output.status.success(), "{}", stderr(&output));
     assert_eq!(desk.size("pixmill-out/a-0-resize.jpg"), (90, 30));
     assert_eq!(desk.size("pixmill-out/a-1-convert.webp"), (1200, 900));
+}
+
+#[test]
+fn preset_is_the_servers_with_its_overlays() {
+    let desk = Desk::new();
+    desk.put("photo.jpg", "in/a.jpg");
+    desk.put("alpha.png", "marks/logo.png");
+    let settings = "[watermark]\noverlays = \"marks\"\n[presets]\n\
+                    signed = [{ type = \"watermark\", image = \"logo.png\" }, { type = \"thumbnail\", size = [40, 40] }]\n";
+    std::fs::write(desk.path("settings.toml"), settings).unwrap();
+    let (_server, url) = server_with(&desk, &["--config", "settings.toml"]);
+    let line = |name: &'static str| ["batch", "in", "--server", &url, "--preset", name, "--quality", "50"];
+    let output = desk.run(&line("signed"));
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(desk.size("pixmill-out/a-0-watermark.jpg"), (1200, 900));
+    assert_eq!(desk.size("pixmill-out/a-1-thumbnail.jpg"), (40, 30));
+    let output = desk.run(&line("card"));
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("--preset: unknown preset `card`; known: signed"), "{}", stderr(&output));
 }
 
 #[test]
