@@ -245,6 +245,8 @@ pub struct Sources {
     #[serde(with = "duration")]
     pub timeout: Duration,
     pub max_redirects: usize,
+    #[serde(with = "duration")]
+    pub max_retry_after: Duration,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -599,6 +601,7 @@ impl Sources {
             connect_timeout: self.connect_timeout,
             timeout: self.timeout,
             max_redirects: self.max_redirects,
+            max_retry_after: self.max_retry_after,
             max_bytes: limits.max_file_bytes,
         };
         Fetcher::new(settings).map(Some).context("cannot fetch URLs (sources.urls) on this machine")

@@ -7,7 +7,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use futures::StreamExt;
@@ -24,6 +24,7 @@ use url::Url;
 
 use crate::cli::operations::Presets;
 use crate::job::Failure;
+use crate::sources::retry_after;
 
 /// How long one request is tried again.
 const PATIENCE: Duration = Duration::from_mins(5);
@@ -117,7 +118,7 @@ struct Accepted {
 
 impl From<Reason> for Failure {
     fn from(reason: Reason) -> Self {
-        Self { code: reason.code.into(), detail: reason.detail, retryable: reason.retryable }
+        Self { code: reason.code.into(), detail: reason.detail, retryable: reason.retryable, retry_after: None }
     }
 }
 
@@ -284,7 +285,7 @@ impl Server {
                     return Ok(response);
                 }
                 Ok(response) => {
-                    let (url, status, asked) = (response.url().clone(), response.status(), retry_after(&response));
+                    let (url, status, asked) = (response.url().clone(), response.status(), asked(&response));
                     (said(&url, status, &response.json().await.unwrap_or_default()), asked)
                 }
                 Err(error) if error.is_builder() => return Err(error.into()),
@@ -346,13 +347,13 @@ async fn receive(response: Response, part: &Path) -> Result<u64> {
     Ok(bytes)
 }
 
-fn may_pass(status: StatusCode) -> bool {
-    status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error()
+/// How long the server wants not to be asked again.
+pub(super) fn asked(response: &Response) -> Option<Duration> {
+    retry_after(response.headers(), SystemTime::now())
 }
 
-pub(super) fn retry_after(response: &Response) -> Option<Duration> {
-    let seconds = response.headers().get("Retry-After")?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds))
+fn may_pass(status: StatusCode) -> bool {
+    status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error()
 }
 
 fn not_understood(url: &Url) -> String {
