@@ -78,6 +78,28 @@ fn preset_is_the_servers_with_its_overlays() {
 }
 
 #[test]
+fn dry_run_tells_what_a_server_has_done_before() {
+    let desk = Desk::new();
+    desk.put("photo.jpg", "in/a.jpg");
+    desk.put_broken("in/broken.jpg");
+    let (server, url) = server(&desk);
+    let line = ["batch", "in", "--server", &url, "--thumbnail", "40", "--dry-run", "--json"];
+    assert_eq!(statuses(&desk, &line), ["would-do", "would-do"]);
+    desk.run(&line[..6]);
+    drop(server);
+    assert_eq!(statuses(&desk, &line), ["already-done", "would-fail"]);
+    desk.put("alpha.png", "in/a.jpg");
+    assert_eq!(statuses(&desk, &[&line[..], &["--retry-failed"]].concat()), ["would-do", "would-do"]);
+}
+
+/// What a dry run says of the pictures, in their order.
+fn statuses(desk: &Desk, line: &[&str]) -> Vec<String> {
+    let mut told: Vec<_> = json_lines(&desk.run(line));
+    told.sort_by_key(|line| line["image"].as_str().unwrap().to_owned());
+    told.iter().map(|line| line["status"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
 fn all_rejected_pictures_fail_by_name() {
     let desk = Desk::new();
     std::fs::create_dir(desk.path("in")).unwrap();
