@@ -298,7 +298,17 @@ impl Storage {
 
     /// Stores a file under a second key; answers whether it was there. On one disk it takes no further room.
     pub async fn copy(&self, from: &str, to: &str) -> Result<bool> {
+        // To rename one name of a file to another does nothing, and would leave the name that it came from.
+        if self.is_same(from, to).await {
+            return Ok(true);
+        }
         found(self.store.copy(&parse(from)?, &parse(to)?).await)
+    }
+
+    /// Whether two keys are names of one file.
+    async fn is_same(&self, one: &str, other: &str) -> bool {
+        let file = async |key| tokio::fs::metadata(self.path(key)).await.map(|meta| (meta.dev(), meta.ino()));
+        matches!((file(one).await, file(other).await), (Ok(one), Ok(other)) if one == other)
     }
 
     /// Moves a file to another key in one step; answers whether it was there.
@@ -494,6 +504,21 @@ mod tests {
         let bytes: Vec<Bytes> = stored.body.try_collect().await.unwrap();
         assert_eq!(stored.size as usize, 3 * PART + 3);
         assert!(bytes.concat().ends_with(b"\x07end"));
+    }
+
+    #[tokio::test]
+    async fn copy_made_again_leaves_nothing_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = Storage::local(folder.path()).unwrap();
+        let (from, to) = (upload_key(GroupId::new(), 0), upload_key(GroupId::new(), 0));
+        storage.put(&from, Bytes::from_static(b"picture")).await.unwrap();
+        for _ in 0..2 {
+            assert!(storage.copy(&from, &to).await.unwrap());
+        }
+        let beside = std::fs::read_dir(storage.path(&to).parent().unwrap()).unwrap();
+        assert_eq!(beside.count(), 1);
+        assert!(!storage.copy(&upload_key(GroupId::new(), 0), &to).await.unwrap());
+        assert_eq!(storage.read(&to).await.unwrap().unwrap(), "picture");
     }
 
     #[tokio::test]
