@@ -20,11 +20,11 @@ use crate::storage::Storage;
 
 const EXAMPLES: &str = "\
 Examples:
-  pixmill keys create --name shop                              for a shop: submits, and reads what it has submitted
-  pixmill keys create --name shop --scopes read --expires 90d  for its status page: reads the same
-  pixmill keys create --name ops --scopes admin                for operators: everything, and everybody's
+  pixmill keys create --name shop          submits, and reads what it submitted
+  pixmill keys create --name shop --scopes read --expires 90d    reads the same
+  pixmill keys create --name ops --scopes admin    everything, and everybody's
   pixmill keys list
-  pixmill keys revoke shop                                     by its name, or by its id where several have that name
+  pixmill keys revoke shop     by its name, or its id where several have it
 
 The key is printed once, on standard output, and kept as a hash. Groups belong to the name: to exchange
 a key, create another of the same name, hand it out, and revoke the old one by its id. Services see
