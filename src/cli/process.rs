@@ -25,6 +25,7 @@ Examples:
   pixmill process cat.jpg square.webp --resize 400x400 --fit cover --quality 75
   pixmill process cat.png signed.png --watermark '© Ann' --position bottom-left
   pixmill process scan.tiff scan.png          only converts
+  pixmill process cat.jpg - --preset card > x   [presets] in the settings
   pixmill process cat.jpg --explain           how the default three are made
   pixmill process cat.jpg - --info            tells of the picture in JSON
   curl -s https://example.org/cat.jpg | pixmill process - - --thumbnail 150 > x
@@ -59,18 +60,19 @@ pub(crate) struct Args {
 
 /// Processes the picture and says on stderr what became of it.
 pub(crate) fn run(args: &Args, config: &Config) -> ExitCode {
-    exit::code(process(args, &config.limits.imaging()).map(|()| ExitCode::SUCCESS))
+    exit::code(process(args, config).map(|()| ExitCode::SUCCESS))
 }
 
-fn process(args: &Args, limits: &Limits) -> Result<()> {
+fn process(args: &Args, config: &Config) -> Result<()> {
     let started = Instant::now();
+    let (limits, presets) = (&config.limits.imaging(), &config.presets);
     if args.explain && args.output.is_none() {
-        return explain(args, &args.operations.list(limits).map_err(Usage)?, limits);
+        return explain(args, &args.operations.list(limits, presets).map_err(Usage)?, limits);
     }
     let out = args.output.as_deref().unwrap_or(Path::new("-"));
     let to_stdout = is_dash(out);
     let by_name = if to_stdout { None } else { format_of(out) };
-    let operation = args.operations.chain(by_name, limits).map_err(Usage)?;
+    let operation = args.operations.chain(by_name, limits, presets).map_err(Usage)?;
     let asks = matches!(operation.action, Action::Info(_));
     if operation.save.format.is_none() && !to_stdout && !asks {
         let name = out.display();

@@ -21,8 +21,6 @@ mod lists;
 mod manners;
 mod nulls;
 mod openapi;
-mod openapi_sources;
-mod openapi_watching;
 mod pace;
 mod problem;
 mod query;

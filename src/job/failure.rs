@@ -1,4 +1,5 @@
 use std::borrow::Cow;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -11,19 +12,28 @@ pub struct Failure {
     pub code: Cow<'static, str>,
     pub detail: String,
     pub retryable: bool,
+    /// The least wait before another attempt, where whoever failed asked for one; it is settled with, not told.
+    #[serde(skip)]
+    pub retry_after: Option<Duration>,
 }
 
 impl Failure {
     /// The input is at fault; no retry will mend it.
     pub fn permanent(code: &'static str, detail: impl Into<String>) -> Self {
         codes::hold(code, None);
-        Self { code: code.into(), detail: detail.into(), retryable: false }
+        Self { code: code.into(), detail: detail.into(), retryable: false, retry_after: None }
     }
 
     /// The surroundings are at fault; a later attempt may succeed.
     pub fn transient(code: &'static str, detail: impl Into<String>) -> Self {
         codes::hold(code, None);
-        Self { code: code.into(), detail: detail.into(), retryable: true }
+        Self { code: code.into(), detail: detail.into(), retryable: true, retry_after: None }
+    }
+
+    /// The same, not to be tried again sooner.
+    #[must_use]
+    pub fn after(self, retry_after: Option<Duration>) -> Self {
+        Self { retry_after, ..self }
     }
 
     /// What went wrong by what a job was last settled with: the result of one that has failed, the reason of one that
@@ -37,6 +47,7 @@ impl Failure {
 
 impl From<imaging::Error> for Failure {
     fn from(error: imaging::Error) -> Self {
-        Self { code: error.code.as_str().into(), retryable: error.code == imaging::Code::Storage, detail: error.detail }
+        let retryable = error.code == imaging::Code::Storage;
+        Self { code: error.code.as_str().into(), detail: error.detail, retryable, retry_after: None }
     }
 }

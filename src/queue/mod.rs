@@ -25,6 +25,7 @@ use crate::job::{Class, GroupId, JobId, State};
 pub use clock::Clock;
 pub use listing::{JobFilter, Page, Period, Place};
 pub use policy::Policy;
+pub use sqlite::Look;
 
 /// A job to be enqueued. Its id is made by the submitter: enqueueing it again is a no-op.
 #[derive(Debug, Clone)]

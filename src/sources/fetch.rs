@@ -11,11 +11,12 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::HeaderMap;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode, header};
 use url::{Host, Url};
@@ -35,6 +36,8 @@ pub struct Settings {
     /// From the first connection to the last byte, redirects included.
     pub timeout: Duration,
     pub max_redirects: usize,
+    /// The most that a server's `Retry-After` is believed.
+    pub max_retry_after: Duration,
     pub max_bytes: u64,
 }
 
@@ -109,7 +112,8 @@ impl Fetcher {
     /// Asks for a URL and follows redirects to the answer that has the picture.
     ///
     /// # Errors
-    /// `url-forbidden`, `fetch-failed` (another try may end better), `fetch-refused`, `too-large`.
+    /// `url-forbidden`, `fetch-failed` (another try may end better, as soon as the server asks for it), `fetch-refused`,
+    /// `too-large`.
     pub async fn get(&self, url: &Url) -> Result<Fetched, Failure> {
         let mut at = url.clone();
         for _ in 0..=self.settings.max_redirects {
@@ -122,7 +126,8 @@ impl Fetcher {
                 continue;
             }
             if status != StatusCode::OK {
-                return Err(refused(&at, status));
+                let asked = retry_after(response.headers(), SystemTime::now());
+                return Err(refused(&at, status, asked.map(|asked| asked.min(self.settings.max_retry_after))));
             }
             let max_bytes = self.settings.max_bytes;
             if response.content_length().is_some_and(|bytes| bytes > max_bytes) {
@@ -166,10 +171,17 @@ fn target(from: &Url, response: &Response) -> Result<Url, Failure> {
         .ok_or_else(|| Failure::permanent("fetch-refused", format!("{}: it redirects to nowhere", shown(from))))
 }
 
-fn refused(url: &Url, status: StatusCode) -> Failure {
+/// How long a server wants not to be asked again: seconds, or a date (RFC 9110, 10.2.3).
+pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    let until = || httpdate::parse_http_date(text).ok().map(|date| date.duration_since(now).unwrap_or_default());
+    text.parse().ok().map(Duration::from_secs).or_else(until)
+}
+
+fn refused(url: &Url, status: StatusCode, retry_after: Option<Duration>) -> Failure {
     let detail = format!("{}: the server answers {status}", shown(url));
     match status.as_u16() {
-        408 | 425 | 429 | 500..=599 => Failure::transient("fetch-failed", detail),
+        408 | 425 | 429 | 500..=599 => Failure::transient("fetch-failed", detail).after(retry_after),
         _ => Failure::permanent("fetch-refused", detail),
     }
 }
@@ -253,3 +265,24 @@ impl fmt::Display for Refused {
 }
 
 impl StdError for Refused {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now = httpdate::parse_http_date("Wed, 21 Oct 2015 07:28:00 GMT").unwrap();
+        let asked = |text: &'static str| {
+            let headers = HeaderMap::from_iter([(header::RETRY_AFTER, header::HeaderValue::from_static(text))]);
+            retry_after(&headers, now).map(|asked| asked.as_secs())
+        };
+        assert_eq!(asked("120"), Some(120));
+        assert_eq!(asked("Wed, 21 Oct 2015 07:30:00 GMT"), Some(120));
+        assert_eq!(asked("Wed, 21 Oct 2015 07:00:00 GMT"), Some(0), "a date that has passed");
+        for text in ["", "-1", "1.5", "soon"] {
+            assert_eq!(asked(text), None, "{text}");
+        }
+        assert_eq!(retry_after(&HeaderMap::new(), now), None);
+    }
+}

@@ -10,5 +10,5 @@ mod fetch;
 mod folder;
 
 pub use allowed::Allowed;
-pub use fetch::{Fetched, Fetcher, Lookup, Settings};
+pub use fetch::{Fetched, Fetcher, Lookup, Settings, retry_after};
 pub use folder::{Fault, Folder};

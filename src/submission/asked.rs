@@ -226,12 +226,8 @@ fn operations_of(list: &Value, path: &str, limits: &imaging::Limits) -> Result<V
 }
 
 fn preset(name: &str, path: &str, rules: Rules<'_>) -> Result<Vec<Operation>, Refusal> {
-    rules.presets.get(name).cloned().ok_or_else(|| {
-        let known: Vec<&str> = rules.presets.keys().map(String::as_str).collect();
-        let known = if known.is_empty() { "none (presets)".to_owned() } else { known.join(", ") };
-        let name: String = name.escape_debug().take(64).collect();
-        ("unknown-preset", format!("{path}: unknown preset `{name}`; known: {known}"))
-    })
+    let known = config::preset(rules.presets, name).cloned();
+    known.map_err(|said| ("unknown-preset", format!("{path}: {said}")))
 }
 
 fn object<'v>(value: &'v Value, path: &str) -> Result<&'v Map<String, Value>, String> {

@@ -115,7 +115,9 @@ impl Attempt {
                 result.error = Some(failure.clone());
                 let reason = result.to_bytes();
                 let verdict = if failure.retryable && self.job.attempt < self.job.max_attempts {
-                    Verdict::Retry { after: policy::backoff(policy, self.job.attempt, fastrand::f64()), reason }
+                    // Behind what was asked for, or all that were turned away together would come back together.
+                    let backoff = policy::backoff(policy, self.job.attempt, fastrand::f64());
+                    Verdict::Retry { after: failure.retry_after.unwrap_or_default() + backoff, reason }
                 } else {
                     Verdict::Fail { result: reason }
                 };

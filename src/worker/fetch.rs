@@ -103,7 +103,7 @@ async fn in_folder(key: &str, context: &Context) -> Result<(u64, imaging::Header
 #[allow(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
 pub(super) fn failed(fault: sources::Fault) -> Failure {
     let retryable = matches!(fault, sources::Fault::Failed(_));
-    Failure { code: fault.code().into(), detail: fault.to_string(), retryable }
+    Failure { code: fault.code().into(), detail: fault.to_string(), retryable, retry_after: None }
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]

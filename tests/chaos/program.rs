@@ -3,9 +3,12 @@
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use jiff::SignedDuration;
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use crate::history::{Entry, of_log};
 use crate::support::until;
@@ -56,6 +59,17 @@ impl Program {
 
     pub fn ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
+    }
+
+    /// Waits for its end; answers whether it came in time.
+    pub async fn ends(&mut self, patience: Duration) -> bool {
+        // One that has been waited for is nobody's child any more.
+        if !self.ended() {
+            let process = WaitId::Pid(Pid::from_child(&self.child));
+            let end = spawn_blocking(move || waitid(process, WaitIdOptions::EXITED | WaitIdOptions::NOWAIT));
+            let _ = timeout(patience, end).await;
+        }
+        self.ended()
     }
 
     /// The processes that it started.

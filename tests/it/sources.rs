@@ -19,6 +19,7 @@ fn settings(allow_private: &[&str]) -> Settings {
         connect_timeout: Duration::from_secs(5),
         timeout: Duration::from_secs(30),
         max_redirects: 3,
+        max_retry_after: Duration::from_mins(10),
         max_bytes: 1_000,
     }
 }

@@ -11,6 +11,7 @@ Examples:
   pixmill batch photos/                          the default three of every one
   pixmill batch photos/ --thumbnail 150 --watermark '© Ann' --out web/
   pixmill batch 'photos/2024-*/**/*.jpg' --convert webp --quality 75
+  pixmill batch photos/ --preset card            [presets] in the settings
   pixmill batch photos/ --newer-than 7d --exclude 'draft*' --min-size 20k
   pixmill batch --list products.csv              columns path or url, name, out
   find /srv -name '*.png' -print0 | pixmill batch - -0

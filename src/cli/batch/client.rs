@@ -7,7 +7,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use futures::StreamExt;
@@ -22,7 +22,9 @@ use tokio_util::io::ReaderStream;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use crate::cli::operations::Presets;
 use crate::job::Failure;
+use crate::sources::retry_after;
 
 /// How long one request is tried again.
 const PATIENCE: Duration = Duration::from_mins(5);
@@ -116,7 +118,7 @@ struct Accepted {
 
 impl From<Reason> for Failure {
     fn from(reason: Reason) -> Self {
-        Self { code: reason.code.into(), detail: reason.detail, retryable: reason.retryable }
+        Self { code: reason.code.into(), detail: reason.detail, retryable: reason.retryable, retry_after: None }
     }
 }
 
@@ -156,6 +158,24 @@ impl Server {
             return Ok(());
         }
         bail!("{}{}", said(&url, status, &Problem::default()), hint(status, self.key.is_some()))
+    }
+
+    /// Its presets, by name.
+    pub(super) async fn presets(&self) -> Result<Presets> {
+        #[derive(Deserialize)]
+        struct Told {
+            presets: Vec<Named>,
+        }
+        #[derive(Deserialize)]
+        struct Named {
+            name: String,
+            operations: Value,
+        }
+        let url = self.base.join("api/presets")?;
+        let request = async || Ok(self.http.get(url.clone()).timeout(Duration::from_secs(30)));
+        let response = self.send(FIRST_CONTACT, request).await?;
+        let told: Told = self.good(&url, response).await?.json().await.with_context(|| not_understood(&url))?;
+        Ok(told.presets.into_iter().map(|named| (named.name, named.operations)).collect())
     }
 
     /// Uploads the files, streamed from the disk, under the names beside them.
@@ -206,7 +226,7 @@ impl Server {
             return Ok(None);
         }
         let response = self.good(&url, response).await?;
-        response.json().await.map(Some).with_context(|| format!("{url}: the answer is not understood"))
+        response.json().await.map(Some).with_context(|| not_understood(&url))
     }
 
     /// Fetches a result into `file`, which is there as a whole or not at all; answers its bytes.
@@ -265,7 +285,7 @@ impl Server {
                     return Ok(response);
                 }
                 Ok(response) => {
-                    let (url, status, asked) = (response.url().clone(), response.status(), retry_after(&response));
+                    let (url, status, asked) = (response.url().clone(), response.status(), asked(&response));
                     (said(&url, status, &response.json().await.unwrap_or_default()), asked)
                 }
                 Err(error) if error.is_builder() => return Err(error.into()),
@@ -327,13 +347,17 @@ async fn receive(response: Response, part: &Path) -> Result<u64> {
     Ok(bytes)
 }
 
+/// How long the server wants not to be asked again.
+pub(super) fn asked(response: &Response) -> Option<Duration> {
+    retry_after(response.headers(), SystemTime::now())
+}
+
 fn may_pass(status: StatusCode) -> bool {
     status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error()
 }
 
-pub(super) fn retry_after(response: &Response) -> Option<Duration> {
-    let seconds = response.headers().get("Retry-After")?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds))
+fn not_understood(url: &Url) -> String {
+    format!("{url}: the answer is not understood")
 }
 
 fn said(url: &Url, status: StatusCode, problem: &Problem) -> String {

@@ -95,7 +95,7 @@ impl Fetcher {
         if !status.is_success() {
             let detail = format!("the address answered {status}");
             return Err(if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
-                Fault { wait: client::retry_after(&response), failure: Failure::transient("fetch-failed", detail) }
+                Fault { wait: client::asked(&response), failure: Failure::transient("fetch-failed", detail) }
             } else {
                 Fault::permanent("fetch-failed", detail)
             });

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 
 use anyhow::{Context, Result, bail};
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, Transaction, params};
 use url::Url;
 use uuid::Uuid;
 
@@ -96,6 +96,26 @@ impl Journal {
         };
         let (connection, version) =
             opened().with_context(|| format!("the journal {} cannot be opened", file.display()))?;
+        Self::of(file, connection, version)
+    }
+
+    /// Opens it for reading alone; none where there is none.
+    pub(super) fn look(file: &Path) -> Result<Option<Self>> {
+        if !file.exists() {
+            return Ok(None);
+        }
+        let opened = || -> rusqlite::Result<(Connection, i64)> {
+            let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+            let version = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+            Ok((connection, version))
+        };
+        let (connection, version) =
+            opened().with_context(|| format!("the journal {} cannot be read", file.display()))?;
+        // A run that was killed before its first word leaves an empty one.
+        if version == 0 { Ok(None) } else { Self::of(file, connection, version).map(Some) }
+    }
+
+    fn of(file: &Path, connection: Connection, version: i64) -> Result<Self> {
         if version != VERSION {
             bail!("the journal {} is of a newer pixmill; use that one, or another --out", file.display());
         }

@@ -22,13 +22,13 @@ use super::fetch::{self, Fetcher};
 use super::identity::{Facts, NAMESPACE};
 use super::report::{Ending, Made, Report};
 use super::sources::{Found, Origin, Picture};
-use super::{Batch, result_path, told, unreadable, unwritable};
+use super::{Batch, QUEUE, is_there, result_path, told, unreadable, unwritable};
 use crate::config::Config;
 use crate::imaging;
 use crate::job::{Failure, GroupId, ImageProcess, ImageResult, JobId, Output, Payload, Source, State};
 use crate::metrics::Metrics;
-use crate::queue::{Broker, Job, NewGroup, NewJob, Policy};
-use crate::storage::Storage;
+use crate::queue::{Broker, Job, Look, NewGroup, NewJob, Policy};
+use crate::storage::{self, Storage};
 use crate::worker::{self, Shutdown};
 
 /// Pictures enqueued in one transaction.
@@ -66,14 +66,14 @@ enum Known {
 }
 
 pub(super) async fn run(batch: &Batch, config: &Config, found: Receiver<Found>, report: &mut Report) -> Result<()> {
-    let folder = batch.out.join(".pixmill");
+    let folder = batch.journal();
     let _lock = super::lock(&folder)?;
     // A picture costs seconds, not minutes, to get back from a killed run; a kill is no picture's fault.
     let policy =
         Policy { lease: Duration::from_secs(6), beat: Duration::from_secs(1), max_stalls: 8, ..config.queue.policy() };
     let journal = Journal {
         batch,
-        broker: Broker::open_sqlite(&folder.join("queue.db"), policy.clone())?,
+        broker: Broker::open_sqlite(&folder.join(QUEUE), policy.clone())?,
         storage: Storage::local(&folder)?,
         fetcher: Fetcher::new(&folder, batch.limits.max_file_bytes, batch.stop.clone())?,
         queue: format!("batch-{}", Uuid::new_v5(&NAMESPACE, batch.asked.0.as_bytes()).simple()),
@@ -226,7 +226,7 @@ impl Journal<'_> {
             }
             match self.ending(picture, &job)? {
                 Ending::Done { outputs, .. } => return Ok(Known::Ended(Ending::AlreadyDone { outputs })),
-                Ending::Failed(failure) if !failure.retryable && !self.batch.retry_failed => {
+                Ending::Failed(failure) if self.batch.is_final(&failure) => {
                     return Ok(Known::Ended(Ending::Failed(failure)));
                 }
                 _ => {}
@@ -297,17 +297,14 @@ impl Journal<'_> {
 
     /// What a finished job's record says, once its results are where they stay.
     fn ending(&self, picture: &Picture, job: &Job) -> Result<Ending> {
-        let record = job.result.as_deref().unwrap_or_default();
-        let record: ImageResult =
-            serde_json::from_slice(record).context("the journal holds a result it cannot read")?;
+        let record = record(job)?;
         if matches!(picture.origin, Origin::Url(_)) {
             self.fetcher.forget(job.id.into());
         }
         if job.state != State::Succeeded {
             // What a killed attempt left behind.
             let _ = fs::remove_dir_all(self.storage.path(&format!("outputs/{}/{}", job.group, job.id)));
-            let unknown = || Failure::permanent("internal", "the journal does not say why");
-            return Ok(Ending::Failed(record.error.unwrap_or_else(unknown)));
+            return Ok(Ending::Failed(reason(record)));
         }
         Ok(self.settle(picture, job, record).unwrap_or_else(|(path, error)| Ending::Failed(unwritable(&path, &error))))
     }
@@ -329,7 +326,7 @@ impl Journal<'_> {
             if made.exists() {
                 let moved = fs::create_dir_all(path.parent().unwrap_or(&path)).and_then(|()| fs::rename(&made, &path));
                 moved.map_err(|error| (path.clone(), error))?;
-            } else if !fs::metadata(&path).is_ok_and(|there| there.len() == output.bytes) {
+            } else if !is_there(&path, output.bytes) {
                 // Deleted, or overwritten by other operations.
                 return Ok(Ending::Failed(Failure::transient("result-missing", format!("{} is gone", path.display()))));
             }
@@ -351,6 +348,48 @@ impl Journal<'_> {
         }
         Ok(Ending::Done { outputs, duration_ms: record.duration_ms })
     }
+}
+
+/// How a picture has ended, as far as that still holds, by looking alone.
+pub(super) fn remembered(batch: &Batch, queue: &Look, picture: &Picture, facts: &Facts) -> Result<Option<Ending>> {
+    for again in 0_u32.. {
+        let job = queue.job(facts.id(again).into())?;
+        let Some(job) = job.filter(|job| job.state.is_terminal()) else { break };
+        let record = record(&job)?;
+        if job.state == State::Succeeded {
+            if is_kept(batch, picture, &job, &record) {
+                return Ok(Some(Ending::AlreadyDone { outputs: Vec::new() }));
+            }
+        } else {
+            let failure = reason(record);
+            if batch.is_final(&failure) {
+                return Ok(Some(Ending::Failed(failure)));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Whether all results lie in their places, or where a kill left them, from where the next run moves them.
+fn is_kept(batch: &Batch, picture: &Picture, job: &Job, record: &ImageResult) -> bool {
+    record.outputs.iter().all(|output| match output {
+        Output::File(output) => {
+            let made = storage::output_key(job.group, job.id, record.run, &output.file);
+            batch.journal().join(made).exists()
+                || is_there(&result_path(&batch.out, picture, &output.file), output.bytes)
+        }
+        // Written anew by each run.
+        Output::Answer(_) => true,
+    })
+}
+
+fn record(job: &Job) -> Result<ImageResult> {
+    let record = job.result.as_deref().unwrap_or_default();
+    serde_json::from_slice(record).context("the journal holds a result it cannot read")
+}
+
+fn reason(record: ImageResult) -> Failure {
+    record.error.unwrap_or_else(|| Failure::permanent("internal", "the journal does not say why"))
 }
 
 impl Open {

@@ -7,6 +7,7 @@
 
 mod args;
 mod client;
+mod dry;
 mod fetch;
 mod identity;
 mod journal;
@@ -18,15 +19,14 @@ mod transfer;
 
 use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
-use std::ops::ControlFlow;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -42,6 +42,9 @@ pub(crate) use args::Args;
 
 /// After Ctrl-C, as shells and their scripts expect.
 const STOPPED: u8 = 130;
+/// The journals of runs here and on a server, in `OUT/.pixmill`.
+const QUEUE: &str = "queue.db";
+const UPLOADS: &str = "uploads.db";
 /// Before each further round of `--on-error retry`.
 const PAUSES: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(15)];
 
@@ -71,6 +74,16 @@ impl Batch {
     fn name(&self, picture: &Picture) -> String {
         picture.name(&self.here)
     }
+
+    /// The folder of what is known of earlier runs.
+    fn journal(&self) -> PathBuf {
+        self.out.join(".pixmill")
+    }
+
+    /// Whether a picture that has failed so in an earlier run is left alone.
+    fn is_final(&self, failure: &Failure) -> bool {
+        !failure.retryable && !self.retry_failed
+    }
 }
 
 /// Runs the batch to its end, or until Ctrl-C.
@@ -80,7 +93,14 @@ pub(crate) async fn run(args: Args, config: Config) -> ExitCode {
 
 async fn batch(args: Args, config: Config) -> Result<ExitCode> {
     let limits = config.limits.imaging();
-    let (written, operations) = args.operations.written(&limits).map_err(Usage)?;
+    let (written, operations) = match (&args.server, args.operations.preset()) {
+        (Some(server), Some(name)) => {
+            let presets = remote::presets(server, args.api_key.as_deref()).await?;
+            args.operations.of_server(name, &presets)
+        }
+        _ => args.operations.written(&limits, &config.presets),
+    }
+    .map_err(Usage)?;
     let sources = Sources::new(&args.paths, &args.list, args.null, args.filters.clone(), &args.out)?;
     let batch = Batch {
         asked: Asked::new(&operations, args.lenient),
@@ -97,7 +117,7 @@ async fn batch(args: Args, config: Config) -> Result<ExitCode> {
         abandon: CancellationToken::new(),
     };
     if args.dry_run {
-        return Ok(dry_run(&batch, &sources, args.json));
+        return dry::run(&batch, args.server.is_some(), &sources, args.json);
     }
     let may_be_none = !sources.expect_pictures();
     let (mut found, progress) = Arc::new(sources).start();
@@ -211,46 +231,6 @@ fn options(args: &Args) -> String {
     Value::from(options).to_string()
 }
 
-fn dry_run(batch: &Batch, sources: &Sources, json: bool) -> ExitCode {
-    let mut stdout = io::stdout().lock();
-    let (mut pictures, mut unusable) = (0_u64, 0_u64);
-    let progress = Progress::default();
-    sources.walk(progress.passed(), &mut |found| {
-        let line = match found {
-            Found::Unusable(name, failure) => {
-                unusable += 1;
-                if json {
-                    json!({"image": name, "status": "would-fail", "error": failure}).to_string()
-                } else {
-                    format!("{} ✗ {}: {}", report::visible(&name), failure.code, failure.detail)
-                }
-            }
-            Found::Picture(picture) => {
-                pictures += 1;
-                let named = |(i, operation)| {
-                    let path = result_path(&batch.out, &picture, &format!("{i}-{}", stem(operation)));
-                    path.display().to_string()
-                };
-                let results: Vec<String> = batch.operations.iter().enumerate().map(named).collect();
-                let name = batch.name(&picture);
-                if json {
-                    json!({"image": name, "status": "would-do", "results": results}).to_string()
-                } else {
-                    report::visible(&format!("{name} → {}", results.join(", ")))
-                }
-            }
-        };
-        // Whoever reads may have seen enough (`| head`).
-        writeln!(stdout, "{line}").map_or(ControlFlow::Break(()), ControlFlow::Continue)
-    });
-    for (why, count) in progress.passed_over() {
-        eprintln!("passed over {count} {}", why.words());
-    }
-    let outputs = batch.operations.len();
-    eprintln!("{pictures} pictures, {outputs} results each (a dry run: nothing was done)");
-    if unusable == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
 /// The middle of an output's name.
 fn stem(operation: &Operation) -> &str {
     operation.name().unwrap_or(operation.kind())
@@ -294,6 +274,11 @@ fn made_by(path: PathBuf, file: &str, bytes: u64, output: &Value) -> Made {
         bytes,
         warnings: warnings.iter().filter_map(|one| one.as_str().map(str::to_owned)).collect(),
     }
+}
+
+/// Whether a result lies in its place, and is the one that was made.
+fn is_there(path: &Path, bytes: u64) -> bool {
+    fs::metadata(path).is_ok_and(|there| there.len() == bytes)
 }
 
 /// Where a result lies while it is fetched.

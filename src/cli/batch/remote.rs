@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -13,6 +14,7 @@ use futures::StreamExt;
 use futures::stream::{self, FuturesUnordered};
 use tokio::sync::mpsc::{self, Receiver};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use url::Url;
 use uuid::Uuid;
 
@@ -22,7 +24,8 @@ use super::identity::Facts;
 use super::journal::{Journal, Kept, Sent, Upload};
 use super::report::{Ending, Made, Report};
 use super::sources::{Found, Origin, Picture};
-use super::{Batch, result_path, unreadable};
+use super::{Batch, UPLOADS, is_there, result_path, unreadable};
+use crate::cli::operations::Presets;
 use crate::job::Failure;
 
 /// Pictures in one upload, and their bytes: far below the server's limits, and few to repeat when one is cut off.
@@ -61,7 +64,7 @@ pub(super) async fn run(
     found: Receiver<Found>,
     report: &mut Report,
 ) -> Result<()> {
-    let folder = batch.out.join(".pixmill");
+    let folder = batch.journal();
     let _lock = super::lock(&folder)?;
     let (remarks, mut heard) = mpsc::unbounded_channel();
     let server = Server::new(url, key, batch.stop.clone(), remarks)?;
@@ -69,7 +72,7 @@ pub(super) async fn run(
     let remote = Remote {
         batch,
         server,
-        journal: Journal::open(&folder.join("uploads.db"))?,
+        journal: Journal::open(&folder.join(UPLOADS))?,
         fetcher: Fetcher::new(&folder, batch.limits.max_file_bytes, batch.stop.clone())?,
         operations: batch.written.clone(),
         options: batch.options.clone(),
@@ -77,6 +80,14 @@ pub(super) async fn run(
     let at_once = batch.concurrency.map_or(AT_ONCE, usize::from);
     let fresh = remote.recover(at_once, report).await?;
     remote.work(found, at_once, fresh, &mut heard, report).await
+}
+
+/// The presets of the server.
+pub(super) async fn presets(url: &Url, key: Option<&str>) -> Result<Presets> {
+    // Nothing is under way yet that could be stopped or remarked upon.
+    let server = Server::new(url, key, CancellationToken::new(), mpsc::unbounded_channel().0)?;
+    server.greet().await?;
+    server.presets().await
 }
 
 impl Remote<'_> {
@@ -196,25 +207,7 @@ impl Remote<'_> {
             Err(error) => return Ok(failed(unreadable(&error))),
         };
         let id = facts.id(0);
-        let ending = match self.journal.known(id)? {
-            Some(Kept::Ended(Ending::Done { outputs, duration_ms })) => {
-                self.all_there(picture, outputs).map(|outputs| {
-                    if fresh.remove(&id) {
-                        Ending::Done { outputs, duration_ms }
-                    } else {
-                        Ending::AlreadyDone { outputs }
-                    }
-                })
-            }
-            Some(Kept::Ended(Ending::Failed(failure)))
-                if fresh.remove(&id) || !failure.retryable && !self.batch.retry_failed =>
-            {
-                Some(Ending::Failed(failure))
-            }
-            // What is open here belongs to an upload that could not be brought to its end.
-            _ => None,
-        };
-        if let Some(ending) = ending {
+        if let Some(ending) = remembered(self.batch, &self.journal, picture, id, fresh)? {
             return Ok(Known::Ended(facts.size, ending));
         }
         let file = match &picture.origin {
@@ -230,15 +223,6 @@ impl Remote<'_> {
         Ok(Known::New(Sent { id, place: 0, picture: picture.clone(), file, name, bytes: facts.size }))
     }
 
-    /// The results with their paths, if not one is gone or of another size.
-    fn all_there(&self, picture: &Picture, mut outputs: Vec<Made>) -> Option<Vec<Made>> {
-        for made in &mut outputs {
-            made.path = result_path(&self.batch.out, picture, &made.file);
-            fs::metadata(&made.path).ok().filter(|meta| meta.len() == made.bytes)?;
-        }
-        Some(outputs)
-    }
-
     async fn fetch(&self, sent: Sent) -> Result<Sent, (Picture, Failure)> {
         let Origin::Url(url) = &sent.picture.origin else { return Ok(sent) };
         match self.fetcher.fetch(url, sent.id).await {
@@ -246,6 +230,36 @@ impl Remote<'_> {
             Err(failure) => Err((sent.picture, failure)),
         }
     }
+}
+
+/// How a picture has ended, as far as that still holds; `fresh` are those that have in this run.
+pub(super) fn remembered(
+    batch: &Batch,
+    journal: &Journal,
+    picture: &Picture,
+    id: Uuid,
+    fresh: &mut HashSet<Uuid>,
+) -> Result<Option<Ending>> {
+    Ok(match journal.known(id)? {
+        Some(Kept::Ended(Ending::Done { outputs, duration_ms })) => {
+            all_there(&batch.out, picture, outputs).map(|outputs| {
+                if fresh.remove(&id) { Ending::Done { outputs, duration_ms } } else { Ending::AlreadyDone { outputs } }
+            })
+        }
+        Some(Kept::Ended(Ending::Failed(failure))) if fresh.remove(&id) || batch.is_final(&failure) => {
+            Some(Ending::Failed(failure))
+        }
+        // What is open here belongs to an upload that could not be brought to its end.
+        _ => None,
+    })
+}
+
+/// The results with their paths, if not one is gone or of another size.
+fn all_there(out: &Path, picture: &Picture, mut outputs: Vec<Made>) -> Option<Vec<Made>> {
+    for made in &mut outputs {
+        made.path = result_path(out, picture, &made.file);
+    }
+    outputs.iter().all(|made| is_there(&made.path, made.bytes)).then_some(outputs)
 }
 
 impl Group {

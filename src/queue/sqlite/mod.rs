@@ -12,6 +12,7 @@ mod events;
 mod keys;
 mod ledger;
 mod listing;
+mod look;
 mod mail;
 mod reads;
 mod schema;
@@ -36,6 +37,7 @@ use super::{
 use crate::job::{Class, GroupId, JobId, State};
 use enqueue::Part;
 use ledger::Ledger;
+pub use look::Look;
 use reads::Readers;
 pub(super) use schema::Synchronous;
 use upkeep::Removal;

@@ -10,7 +10,7 @@ use super::disk;
 use super::writer::unavailable;
 
 /// What `PRAGMA user_version` says of the tables in `schema.sql`.
-const VERSION: i64 = 3;
+pub(super) const VERSION: i64 = 3;
 /// What leads from each former version, from the first on, to the next one.
 const UPGRADES: [&str; 2] = [include_str!("upgrade_1.sql"), include_str!("upgrade_2.sql")];
 /// Marks the file as pixmill's ("pxml").
@@ -89,7 +89,7 @@ fn prepare(db: &mut Connection, file: &Path, synchronous: Synchronous) -> Result
     create.commit().map_err(failed)
 }
 
-fn known_version(db: &Connection, file: &Path) -> Result<i64> {
+pub(super) fn known_version(db: &Connection, file: &Path) -> Result<i64> {
     let version: i64 =
         db.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(|error| unavailable(file, &error))?;
     if version > VERSION {

@@ -1,6 +1,6 @@
 //! The end of a round: everything comes to its end, and all of it is looked at.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use pixmill::queue::EventKind;
 use rustix::process::Signal;
@@ -137,11 +137,7 @@ impl Stage {
             program.signal(Signal::TERM);
         }
         for program in &mut self.programs {
-            let deadline = Instant::now() + self.pace.patience;
-            while !program.ended() && Instant::now() < deadline {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-            if !program.ended() {
+            if !program.ends(self.pace.patience).await {
                 violations.push(Violation::Stuck(format!("{} does not end on SIGTERM", program.name)));
             }
         }

@@ -192,6 +192,58 @@ fn dry_run_writes_nothing() {
 }
 
 #[test]
+fn dry_run_tells_what_was_done_before_and_changes_nothing() {
+    let desk = Desk::new();
+    desk.put("photo.jpg", "in/done.jpg");
+    desk.put("photo.jpg", "in/deleted.jpg");
+    desk.put_broken("in/broken.jpg");
+    let line = ["batch", "in", "--thumbnail", "40", "--json", "--dry-run"];
+    desk.run(&line[..5]);
+    desk.put("photo.jpg", "in/new.jpg");
+    std::fs::remove_file(desk.path("pixmill-out/deleted-0-thumbnail.jpg")).unwrap();
+    let journal = || std::fs::read(desk.path("pixmill-out/.pixmill/queue.db")).unwrap();
+    let before = journal();
+    for _ in 0..2 {
+        let output = desk.run(&line);
+        assert_eq!(output.status.code(), Some(1), "one fails again: {}", stderr(&output));
+        let expected = [
+            ("in/broken.jpg", "would-fail"),
+            ("in/deleted.jpg", "would-do"),
+            ("in/done.jpg", "already-done"),
+            ("in/new.jpg", "would-do"),
+        ];
+        assert_eq!(
+            statuses(&json_lines(&output)),
+            expected.map(|(name, status)| (name.into(), status.into())).into(),
+            "{}",
+            stderr(&output)
+        );
+        let said = stderr(&output);
+        assert!(said.contains("2 pictures to do, 1 results each"), "{said}");
+        assert!(said.contains("1 done before, 1 failed"), "{said}");
+    }
+    assert!(journal() == before, "the journal was written");
+    let all = statuses(&json_lines(&desk.run(&["batch", "in", "--thumbnail", "41", "--json", "--dry-run"])));
+    assert!(all.values().all(|status| status == "would-do"), "other operations are other work: {all:?}");
+    let summary = json_lines(&desk.run(&line[..5])).pop().unwrap();
+    assert_eq!((&summary["done"], &summary["already_done"]), (&2.into(), &1.into()), "{summary}");
+}
+
+#[test]
+fn preset_names_the_operations() {
+    let desk = Desk::new();
+    desk.put("photo.jpg", "in/a.jpg");
+    let settings = "[presets]\ncard = [{ type = \"thumbnail\", size = [40, 40], name = \"small\" }]\n";
+    std::fs::write(desk.path("settings.toml"), settings).unwrap();
+    let output = desk.run(&["batch", "in", "--config", "settings.toml", "--preset", "card"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(desk.size("pixmill-out/a-0-small.jpg"), (40, 30));
+    let output = desk.run(&["batch", "in", "--preset", "card"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("--preset: unknown preset `card`; known: none (presets)"), "{}", stderr(&output));
+}
+
+#[test]
 fn wrong_calls_end_with_2() {
     let desk = Desk::new();
     desk.put("photo.jpg", "x/a.jpg");

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::{Desk, Running, json_lines, stderr};
 use crate::support::free_port;
 use crate::support::pictures::plain_png;
+use crate::support::until;
 
 /// Enough that a run is still at work when it is cut off.
 const MANY: usize = 480;
@@ -165,8 +166,8 @@ fn batch_and_server_killed_in_turns_do_every_picture_once() {
     assert_eq!(parts.count(), 0, "leftovers");
 }
 
-#[test]
-fn results_of_an_upload_are_fetched_by_the_next_run_without_another_upload() {
+#[tokio::test]
+async fn results_of_an_upload_are_fetched_by_the_next_run_without_another_upload() {
     let desk = Desk::new();
     desk.put("photo.jpg", "in/a.jpg");
     let port = free_port();
@@ -178,10 +179,11 @@ fn results_of_an_upload_are_fetched_by_the_next_run_without_another_upload() {
     let run = start(&desk, &line);
     let journal = desk.path("out/.pixmill/uploads.db");
     // The upload is under way for as long as the queue is paused.
-    wait_for(|| {
+    until("the upload has a task", async || {
         let journal = rusqlite::Connection::open(&journal).ok()?;
         journal.query_row("SELECT task FROM upload WHERE task IS NOT NULL", [], |row| row.get::<_, String>(0)).ok()
-    });
+    })
+    .await;
     kill(run);
     let resumed = desk.command(&["control", "resume", "cpu_intensive", "--data-dir", "data"]).output().unwrap();
     assert!(resumed.status.success());
@@ -198,15 +200,4 @@ fn results_of_an_upload_are_fetched_by_the_next_run_without_another_upload() {
     std::fs::remove_file(desk.path("out/a-0-thumbnail.jpg")).unwrap();
     let _server = serve(&desk, port);
     assert_eq!(json_lines(&desk.run(&line))[0]["status"], "done");
-}
-
-fn wait_for<T>(mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = std::time::Instant::now() + super::DEADLINE;
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(std::time::Instant::now() < deadline, "waited too long");
-        std::thread::sleep(std::time::Duration::from_millis(15));
-    }
 }

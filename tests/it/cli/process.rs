@@ -118,3 +118,22 @@ fn explain_tells_the_plan_and_makes_nothing() {
     assert_eq!(std::fs::read_dir(desk.path("")).unwrap().count(), 1, "it made something");
     assert!(!desk.run(&["process", "photo.jpg", "--thumbnail", "50"]).status.success(), "without OUT");
 }
+
+#[test]
+fn preset_stands_for_its_operations() {
+    let desk = Desk::new();
+    desk.put("photo.jpg", "photo.jpg");
+    let settings =
+        "[presets]\ncard = [{ type = \"crop\", aspect = \"1:1\" }, { type = \"thumbnail\", size = [40, 40] }]\n";
+    std::fs::write(desk.path("settings.toml"), settings).unwrap();
+    let line = |name: &'static str| ["process", "photo.jpg", "out.png", "--config", "settings.toml", "--preset", name];
+    let output = desk.run(&line("card"));
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(desk.size("out.png"), (40, 40));
+    let output = desk.run(&line("cart"));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("--preset: unknown preset `cart`; known: card"), "{}", stderr(&output));
+    let output = desk.run(&[&line("card")[..], &["--flip"]].concat());
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("'--preset <NAME>' cannot be used with"), "{}", stderr(&output));
+}

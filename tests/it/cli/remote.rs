@@ -4,7 +4,12 @@ use super::{Desk, Running, json_lines, stderr};
 
 /// `pixmill serve` on a free port, and its address.
 fn server(desk: &Desk) -> (Running, String) {
-    let mut command = desk.command(&["serve", "--listen", "127.0.0.1:0", "--data-dir", "data"]);
+    server_with(desk, &[])
+}
+
+fn server_with(desk: &Desk, arguments: &[&str]) -> (Running, String) {
+    let line = ["serve", "--listen", "127.0.0.1:0", "--data-dir", "data"];
+    let mut command = desk.command(&[&line, arguments].concat());
     command.env("PIXMILL__LOG__LEVEL", "warn");
     let running = Running::start(command);
     let line = running.line();
@@ -51,6 +56,47 @@ fn operations_go_along() {
     assert!(output.status.success(), "{}", stderr(&output));
     assert_eq!(desk.size("pixmill-out/a-0-resize.jpg"), (90, 30));
     assert_eq!(desk.size("pixmill-out/a-1-convert.webp"), (1200, 900));
+}
+
+#[test]
+fn preset_is_the_servers_with_its_overlays() {
+    let desk = Desk::new();
+    desk.put("photo.jpg", "in/a.jpg");
+    desk.put("alpha.png", "marks/logo.png");
+    let settings = "[watermark]\noverlays = \"marks\"\n[presets]\n\
+                    signed = [{ type = \"watermark\", image = \"logo.png\" }, { type = \"thumbnail\", size = [40, 40] }]\n";
+    std::fs::write(desk.path("settings.toml"), settings).unwrap();
+    let (_server, url) = server_with(&desk, &["--config", "settings.toml"]);
+    let line = |name: &'static str| ["batch", "in", "--server", &url, "--preset", name, "--quality", "50"];
+    let output = desk.run(&line("signed"));
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(desk.size("pixmill-out/a-0-watermark.jpg"), (1200, 900));
+    assert_eq!(desk.size("pixmill-out/a-1-thumbnail.jpg"), (40, 30));
+    let output = desk.run(&line("card"));
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("--preset: unknown preset `card`; known: signed"), "{}", stderr(&output));
+}
+
+#[test]
+fn dry_run_tells_what_a_server_has_done_before() {
+    let desk = Desk::new();
+    desk.put("photo.jpg", "in/a.jpg");
+    desk.put_broken("in/broken.jpg");
+    let (server, url) = server(&desk);
+    let line = ["batch", "in", "--server", &url, "--thumbnail", "40", "--dry-run", "--json"];
+    assert_eq!(statuses(&desk, &line), ["would-do", "would-do"]);
+    desk.run(&line[..6]);
+    drop(server);
+    assert_eq!(statuses(&desk, &line), ["already-done", "would-fail"]);
+    desk.put("alpha.png", "in/a.jpg");
+    assert_eq!(statuses(&desk, &[&line[..], &["--retry-failed"]].concat()), ["would-do", "would-do"]);
+}
+
+/// What a dry run says of the pictures, in their order.
+fn statuses(desk: &Desk, line: &[&str]) -> Vec<String> {
+    let mut told: Vec<_> = json_lines(&desk.run(line));
+    told.sort_by_key(|line| line["image"].as_str().unwrap().to_owned());
+    told.iter().map(|line| line["status"].as_str().unwrap().to_owned()).collect()
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod control;
 mod crashes;
 mod deafness;
 mod disk;
+mod follow_ups;
 mod lanes;
 mod memory;
 mod outbox;

@@ -2,6 +2,7 @@
 
 use std::net::TcpStream as Socket;
 
+use bytes::Bytes;
 use rustix::process::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -71,6 +72,79 @@ async fn client_that_does_not_take_its_answer_is_cut_off() {
     counts(&service, "pixmill_http_slow_clients_total 1").await;
     // Who takes it gets all of it.
     assert_eq!(service.get(path).await.body.len(), 64 << 20);
+}
+
+/// A connection that speaks HTTP/2, and takes so many bytes of each answer.
+async fn http2(service: &Service, window: u32) -> h2::client::SendRequest<Bytes> {
+    let stream = TcpStream::connect(service.address()).await.unwrap();
+    let (client, connection) = h2::client::Builder::new().initial_window_size(window).handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+fn ask(service: &Service, method: &str, path: &str) -> hyper::http::request::Builder {
+    hyper::Request::builder().method(method).uri(format!("http://{}{path}", service.address()))
+}
+
+/// All of an answer, taken as it comes.
+async fn whole(mut body: h2::RecvStream) -> Result<Vec<u8>, h2::Error> {
+    let mut bytes = Vec::new();
+    while let Some(piece) = body.data().await {
+        let piece = piece?;
+        bytes.extend_from_slice(&piece);
+        body.flow_control().release_capacity(piece.len())?;
+    }
+    Ok(bytes)
+}
+
+#[tokio::test]
+async fn http2_upload_that_stops_coming_is_given_up_and_its_neighbours_go_on() {
+    let home = impatient().set("server.keep_alive", "10m");
+    let service = home.serve_with(&["--no-workers"]);
+    let mut client = http2(&service, 65_535).await;
+    let head = ask(&service, "POST", "/api/upload").header("Content-Type", "multipart/form-data; boundary=b");
+    let (answer, mut upload) = client.send_request(head.body(()).unwrap(), false).unwrap();
+    let begun = "--b\r\nContent-Disposition: form-data; name=\"images\"; filename=\"a.jpg\"\r\n\r\n";
+    upload.send_data([begun.as_bytes(), &photo()[..1_000]].concat().into(), false).unwrap();
+    let answer = answer.await.unwrap();
+    assert_eq!(answer.status(), 408);
+    let problem = whole(answer.into_body()).await.unwrap();
+    let problem: serde_json::Value = serde_json::from_slice(&problem).unwrap();
+    assert_eq!(problem["code"], "request-timeout", "{problem}");
+    counts(&service, "pixmill_http_slow_clients_total 1").await;
+    home.is_left_empty().await;
+    let (answer, _) = client.send_request(ask(&service, "GET", "/healthz").body(()).unwrap(), true).unwrap();
+    assert_eq!(answer.await.unwrap().status(), 200, "on the same connection");
+}
+
+#[tokio::test]
+async fn http2_client_that_does_not_take_its_answer_is_cut_off() {
+    let home = impatient();
+    let service = home.serve();
+    let status = service.done(images([("a.png", plain_png(9, 9))])).await;
+    let path = status["result"][0]["paths"][0].as_str().unwrap();
+    let file = home.folder().join(path.replacen("/files/", "outputs/", 1));
+    std::fs::OpenOptions::new().write(true).open(file).unwrap().set_len(1 << 20).unwrap();
+    // Nothing at all, and something and then nothing more: the client never says that it has taken it.
+    for (window, cut) in [(0, 1), (10_000, 2)] {
+        let mut client = http2(&service, window).await;
+        let (answer, _) = client.send_request(ask(&service, "GET", path).body(()).unwrap(), true).unwrap();
+        let mut body = answer.await.unwrap().into_body();
+        let mut came = 0;
+        let broke = loop {
+            match body.data().await {
+                Some(Ok(piece)) => came += piece.len(),
+                other => break other,
+            }
+        };
+        assert!(matches!(broke, Some(Err(_))), "an answer of {came} bytes is not whole");
+        assert_eq!(came, window as usize);
+        counts(&service, &format!("pixmill_http_slow_clients_total {cut}")).await;
+    }
+    // Who takes it gets all of it.
+    let mut client = http2(&service, 10_000).await;
+    let (answer, _) = client.send_request(ask(&service, "GET", path).body(()).unwrap(), true).unwrap();
+    assert_eq!(whole(answer.await.unwrap().into_body()).await.unwrap().len(), 1 << 20);
 }
 
 #[tokio::test]

@@ -97,6 +97,34 @@ async fn urls_become_pictures_and_bad_ones_are_told_beside_them() {
 }
 
 #[tokio::test]
+async fn server_that_asks_for_a_pause_gets_it_within_bounds() {
+    for home in [Home::sqlite(), Home::redis()] {
+        let origin = Origin::start(|path, _| {
+            let after = if path == "/short.png" { "600" } else { "Tue, 31 Dec 2999 23:59:59 GMT" };
+            Reply::Whole(503, vec![format!("Retry-After: {after}")], Vec::new())
+        })
+        .await;
+        let home = fetching(home).set("sources.urls", &format!("127.0.0.1:{}", origin.port()));
+        let home = home.set("sources.max_retry_after", "2h");
+        let service = home.serve();
+        for (path, minutes) in [("/short.png", 10), ("/long.png", 120)] {
+            let accepted = taken(&service, json!([{"url": origin.url(path)}]), json!({})).await;
+            let listed = format!("/api/jobs?group={}&state=delayed", id(&accepted));
+            let job = until("it waits for another attempt", async || {
+                let jobs = service.get(&listed).await.json();
+                jobs["jobs"].as_array().unwrap().first().cloned()
+            })
+            .await;
+            let instant = |name: &str| job[name].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+            let waits = instant("due_at").duration_since(instant("created_at")).as_mins();
+            // How long the first attempt took is the machine's affair.
+            assert!((minutes..minutes + 5).contains(&waits), "{path}: {job}");
+            assert_eq!(job["error_code"], "fetch-failed", "{job}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn failed_fetch_is_tried_again_and_a_refused_one_is_not() {
     for home in [Home::sqlite(), Home::redis()] {
         let origin = Origin::start(|path, before| match (path, before) {

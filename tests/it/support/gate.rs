@@ -45,3 +45,30 @@ impl Gate {
         self.pipe.write_all(&self.bytes).unwrap();
     }
 }
+
+/// Stands in a stored original's place: whoever opens it, or a link to it, waits.
+pub struct Wall {
+    original: PathBuf,
+    bytes: Vec<u8>,
+}
+
+impl Wall {
+    pub fn before(original: &Path) -> Self {
+        let bytes = fs::read(original).unwrap();
+        fs::remove_file(original).unwrap();
+        mknodat(CWD, original, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        Self { original: original.into(), bytes }
+    }
+
+    /// Lets those in who wait: they find nothing in it.
+    pub fn let_in(&self) {
+        drop(OpenOptions::new().write(true).open(&self.original).unwrap());
+    }
+
+    /// Puts the original back.
+    pub fn remove(self) {
+        let aside = self.original.with_extension("aside");
+        fs::write(&aside, &self.bytes).unwrap();
+        fs::rename(&aside, &self.original).unwrap();
+    }
+}

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::openapi::{Operation, content, parameter, reference};
+use super::{Operation, content, parameter, reference};
 use crate::config;
 use crate::submission::MOST_PER_CHUNK;
 

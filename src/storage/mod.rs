@@ -6,6 +6,10 @@
 //! part of a path. What is written here is durable (fsync) before it is acknowledged. Backed by `object_store`'s local
 //! disk; workers read and write local paths.
 
+mod keys;
+#[cfg(test)]
+mod tests;
+
 use std::error::Error as StdError;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
@@ -25,6 +29,8 @@ use tokio::io::AsyncReadExt;
 use tokio_util::io::ReaderStream;
 
 use crate::job::{GroupId, JobId};
+
+pub use keys::{Part, keep_key, manifest_key, output_key, owner_key, upload_key, withdrawn_key};
 
 /// Bytes gathered before they are written, and read at a time: enough that a syscall costs little beside it, little
 /// enough for thousands of slow clients.
@@ -47,69 +53,6 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub struct Storage {
     root: PathBuf,
     store: Arc<LocalFileSystem>,
-}
-
-/// The key of a group's `index`th original.
-pub fn upload_key(group: GroupId, index: usize) -> String {
-    format!("uploads/{group}/{index}")
-}
-
-/// The key of one output of one run of a job.
-pub fn output_key(group: GroupId, job: JobId, run: u32, file: &str) -> String {
-    format!("outputs/{group}/{job}/{run}/{file}")
-}
-
-/// The key of the name of the API key that submitted a group. It lies with the outputs, for they may outlive the record.
-pub fn owner_key(group: GroupId) -> String {
-    format!("outputs/{group}/owner")
-}
-
-/// What is kept of a group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
-    /// What is still owed for it; see `submission::outbox`.
-    Outbox,
-    Uploads,
-    Outputs,
-    /// That its files are still to be erased; see `erasure`.
-    Erasures,
-    /// That they are erased, or about to be.
-    Erased,
-    /// How long the others are kept, where a submission said so.
-    Retention,
-}
-
-impl Part {
-    fn folder(self) -> &'static str {
-        match self {
-            Self::Outbox => "outbox",
-            Self::Uploads => "uploads",
-            Self::Outputs => "outputs",
-            Self::Erasures => "erasures",
-            Self::Erased => "erased",
-            Self::Retention => "retention",
-        }
-    }
-
-    /// The key of a part that is one small file.
-    pub fn mark(self, group: GroupId) -> String {
-        format!("{}/{group}", self.folder())
-    }
-}
-
-/// The key of what is owed for a group.
-pub fn manifest_key(group: GroupId) -> String {
-    format!("outbox/{group}.json")
-}
-
-/// The key of what is not owed any more, but may have been begun.
-pub fn withdrawn_key(group: GroupId) -> String {
-    format!("outbox/{group}.withdrawn")
-}
-
-/// The key of what says that a group's things are kept for less long.
-pub fn keep_key(group: GroupId) -> String {
-    format!("retention/{group}.json")
 }
 
 /// A file on its way in. Dropped before [`Incoming::finish`], it leaves nothing.
@@ -298,7 +241,17 @@ impl Storage {
 
     /// Stores a file under a second key; answers whether it was there. On one disk it takes no further room.
     pub async fn copy(&self, from: &str, to: &str) -> Result<bool> {
+        // To rename one name of a file to another does nothing, and would leave the name that it came from.
+        if self.is_same(from, to).await {
+            return Ok(true);
+        }
         found(self.store.copy(&parse(from)?, &parse(to)?).await)
+    }
+
+    /// Whether two keys are names of one file.
+    async fn is_same(&self, one: &str, other: &str) -> bool {
+        let file = async |key| tokio::fs::metadata(self.path(key)).await.map(|meta| (meta.dev(), meta.ino()));
+        matches!((file(one).await, file(other).await), (Ok(one), Ok(other)) if one == other)
     }
 
     /// Moves a file to another key in one step; answers whether it was there.
@@ -474,120 +427,4 @@ fn failed(error: object_store::Error) -> Error {
         cause = inner.source();
     }
     Error::Failed(error.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn file_is_there_only_once_finished() {
-        let folder = tempfile::tempdir().unwrap();
-        let storage = Storage::local(folder.path()).unwrap();
-        let key = upload_key(GroupId::new(), 0);
-        let mut incoming = storage.receive(&key).await.unwrap();
-        incoming.write(Bytes::from(vec![7; 3 * PART])).await.unwrap();
-        assert!(storage.open(&key).await.unwrap().is_none());
-        incoming.write(Bytes::from_static(b"end")).await.unwrap();
-        incoming.finish().await.unwrap();
-        let stored = storage.open(&key).await.unwrap().unwrap();
-        let bytes: Vec<Bytes> = stored.body.try_collect().await.unwrap();
-        assert_eq!(stored.size as usize, 3 * PART + 3);
-        assert!(bytes.concat().ends_with(b"\x07end"));
-    }
-
-    #[tokio::test]
-    async fn removing_a_group_leaves_its_neighbours() {
-        let folder = tempfile::tempdir().unwrap();
-        let storage = Storage::local(folder.path()).unwrap();
-        let (gone, kept) = (GroupId::new(), GroupId::new());
-        for group in [gone, kept] {
-            storage.receive(&upload_key(group, 0)).await.unwrap().finish().await.unwrap();
-        }
-        storage.remove_group(gone).unwrap();
-        assert!(storage.open(&upload_key(gone, 0)).await.unwrap().is_none());
-        assert!(storage.open(&upload_key(kept, 0)).await.unwrap().is_some());
-        assert!(!folder.path().join("uploads").join(gone.to_string()).exists());
-    }
-
-    #[test]
-    fn only_the_winning_run_is_kept() {
-        let folder = tempfile::tempdir().unwrap();
-        let storage = Storage::local(folder.path()).unwrap();
-        let (group, job) = (GroupId::new(), JobId::new());
-        for run in [1, 2, 11] {
-            let run = storage.run_folder(group, job, run);
-            std::fs::create_dir_all(&run).unwrap();
-            std::fs::write(run.join("0-resize.jpg"), "x").unwrap();
-        }
-        storage.keep_run(group, job, Some(11)).unwrap();
-        assert_eq!([1, 2, 11].map(|run| storage.run_folder(group, job, run).exists()), [false, false, true]);
-        storage.keep_run(group, job, None).unwrap();
-        assert!(!storage.run_folder(group, job, 11).exists());
-        storage.keep_run(group, JobId::new(), Some(1)).unwrap();
-    }
-
-    #[tokio::test]
-    async fn groups_are_listed_by_the_age_of_their_parts() {
-        let folder = tempfile::tempdir().unwrap();
-        let storage = Storage::local(folder.path()).unwrap();
-        let (group, now) = (GroupId::new(), SystemTime::now());
-        let hour = std::time::Duration::from_hours(1);
-        let listed = |part, instant| {
-            storage.groups_older_than(part, instant).unwrap().map(|group| group.unwrap().0).collect::<Vec<_>>()
-        };
-        assert!(listed(Part::Outbox, now + hour).is_empty());
-        storage.put(&manifest_key(group), Bytes::from_static(b"{}")).await.unwrap();
-        assert_eq!(listed(Part::Outbox, now + hour), [group]);
-        assert!(listed(Part::Outbox, now - hour).is_empty());
-        assert!(listed(Part::Uploads, now + hour).is_empty());
-        assert!(storage.rename(&manifest_key(group), &withdrawn_key(group)).await.unwrap());
-        assert!(!storage.rename(&manifest_key(group), &withdrawn_key(group)).await.unwrap());
-        assert_eq!(listed(Part::Outbox, now + hour), [group]);
-    }
-
-    #[tokio::test]
-    async fn part_of_a_file_is_read_alone() {
-        let folder = tempfile::tempdir().unwrap();
-        let storage = Storage::local(folder.path()).unwrap();
-        let key = upload_key(GroupId::new(), 0);
-        let bytes: Vec<u8> = (0..3 * PART).map(|i| (i % 251) as u8).collect();
-        storage.put(&key, bytes.clone().into()).await.unwrap();
-        for part in [0..1, 7..(2 * PART + 9), (3 * PART - 1)..(3 * PART)] {
-            let stored = storage.open_part(&key, Some(part.start as u64..part.end as u64)).await.unwrap().unwrap();
-            assert_eq!(stored.size as usize, part.len());
-            let read: Vec<Bytes> = stored.body.try_collect().await.unwrap();
-            assert!(read.concat() == bytes[part.clone()], "{part:?}");
-        }
-        assert_eq!(storage.about(&key).await.unwrap().unwrap().size as usize, bytes.len());
-    }
-
-    #[test]
-    fn secret_is_made_once_for_all_and_for_nobody_else() {
-        let folder = tempfile::tempdir().unwrap();
-        let storage = Storage::local(folder.path()).unwrap();
-        let asked: Vec<[u8; 32]> = std::thread::scope(|scope| {
-            let asked: Vec<_> = (0..8).map(|_| scope.spawn(|| storage.secret("links").unwrap())).collect();
-            asked.into_iter().map(|one| one.join().unwrap()).collect()
-        });
-        assert!(asked.iter().all(|secret| *secret == asked[0] && *secret != [0; 32]));
-        assert_ne!(storage.secret("sessions").unwrap(), asked[0]);
-        let mode = |path: &str| std::fs::metadata(folder.path().join(path)).unwrap().mode() & 0o777;
-        assert_eq!((mode("secrets"), mode("secrets/links")), (0o700, 0o600));
-        assert_eq!(std::fs::read_dir(folder.path().join("secrets")).unwrap().count(), 2, "no draft is left");
-    }
-
-    #[test]
-    fn private_file_replaces_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let storage = Storage::local(folder.path()).unwrap();
-        assert!(storage.create_private("keys/a.json", b"first").unwrap());
-        assert!(!storage.create_private("keys/a.json", b"second").unwrap());
-        assert_eq!(std::fs::read(storage.path("keys/a.json")).unwrap(), b"first");
-    }
-
-    #[test]
-    fn keys_cannot_climb_out() {
-        assert!(parse("outputs/../../etc/passwd").is_err());
-    }
 }

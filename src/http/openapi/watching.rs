@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::groups::STATUSES;
-use super::health::DEAD_COUNTED;
-use super::openapi::{Operation, content, count, in_path, parameter, reference, text};
-use super::{lists, workers};
+use super::{Operation, content, count, in_path, parameter, reference, text};
+use crate::http::groups::STATUSES;
+use crate::http::health::DEAD_COUNTED;
+use crate::http::{lists, workers};
 use crate::job::State;
 use crate::queue::EventKind;
 

@@ -1,0 +1,66 @@
+//! Under which key what lies. What a client sent never becomes part of one.
+
+use crate::job::{GroupId, JobId};
+
+/// The key of a group's `index`th original.
+pub fn upload_key(group: GroupId, index: usize) -> String {
+    format!("uploads/{group}/{index}")
+}
+
+/// The key of one output of one run of a job.
+pub fn output_key(group: GroupId, job: JobId, run: u32, file: &str) -> String {
+    format!("outputs/{group}/{job}/{run}/{file}")
+}
+
+/// The key of the name of the API key that submitted a group. It lies with the outputs, for they may outlive the record.
+pub fn owner_key(group: GroupId) -> String {
+    format!("outputs/{group}/owner")
+}
+
+/// What is kept of a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// What is still owed for it; see `submission::outbox`.
+    Outbox,
+    Uploads,
+    Outputs,
+    /// That its files are still to be erased; see `erasure`.
+    Erasures,
+    /// That they are erased, or about to be.
+    Erased,
+    /// How long the others are kept, where a submission said so.
+    Retention,
+}
+
+impl Part {
+    pub(super) fn folder(self) -> &'static str {
+        match self {
+            Self::Outbox => "outbox",
+            Self::Uploads => "uploads",
+            Self::Outputs => "outputs",
+            Self::Erasures => "erasures",
+            Self::Erased => "erased",
+            Self::Retention => "retention",
+        }
+    }
+
+    /// The key of a part that is one small file.
+    pub fn mark(self, group: GroupId) -> String {
+        format!("{}/{group}", self.folder())
+    }
+}
+
+/// The key of what is owed for a group.
+pub fn manifest_key(group: GroupId) -> String {
+    format!("outbox/{group}.json")
+}
+
+/// The key of what is not owed any more, but may have been begun.
+pub fn withdrawn_key(group: GroupId) -> String {
+    format!("outbox/{group}.withdrawn")
+}
+
+/// The key of what says that a group's things are kept for less long.
+pub fn keep_key(group: GroupId) -> String {
+    format!("retention/{group}.json")
+}

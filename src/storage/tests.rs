@@ -1,0 +1,127 @@
+use super::*;
+
+#[tokio::test]
+async fn file_is_there_only_once_finished() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = Storage::local(folder.path()).unwrap();
+    let key = upload_key(GroupId::new(), 0);
+    let mut incoming = storage.receive(&key).await.unwrap();
+    incoming.write(Bytes::from(vec![7; 3 * PART])).await.unwrap();
+    assert!(storage.open(&key).await.unwrap().is_none());
+    incoming.write(Bytes::from_static(b"end")).await.unwrap();
+    incoming.finish().await.unwrap();
+    let stored = storage.open(&key).await.unwrap().unwrap();
+    let bytes: Vec<Bytes> = stored.body.try_collect().await.unwrap();
+    assert_eq!(stored.size as usize, 3 * PART + 3);
+    assert!(bytes.concat().ends_with(b"\x07end"));
+}
+
+#[tokio::test]
+async fn copy_made_again_leaves_nothing_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = Storage::local(folder.path()).unwrap();
+    let (from, to) = (upload_key(GroupId::new(), 0), upload_key(GroupId::new(), 0));
+    storage.put(&from, Bytes::from_static(b"picture")).await.unwrap();
+    for _ in 0..2 {
+        assert!(storage.copy(&from, &to).await.unwrap());
+    }
+    let beside = std::fs::read_dir(storage.path(&to).parent().unwrap()).unwrap();
+    assert_eq!(beside.count(), 1);
+    assert!(!storage.copy(&upload_key(GroupId::new(), 0), &to).await.unwrap());
+    assert_eq!(storage.read(&to).await.unwrap().unwrap(), "picture");
+}
+
+#[tokio::test]
+async fn removing_a_group_leaves_its_neighbours() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = Storage::local(folder.path()).unwrap();
+    let (gone, kept) = (GroupId::new(), GroupId::new());
+    for group in [gone, kept] {
+        storage.receive(&upload_key(group, 0)).await.unwrap().finish().await.unwrap();
+    }
+    storage.remove_group(gone).unwrap();
+    assert!(storage.open(&upload_key(gone, 0)).await.unwrap().is_none());
+    assert!(storage.open(&upload_key(kept, 0)).await.unwrap().is_some());
+    assert!(!folder.path().join("uploads").join(gone.to_string()).exists());
+}
+
+#[test]
+fn only_the_winning_run_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = Storage::local(folder.path()).unwrap();
+    let (group, job) = (GroupId::new(), JobId::new());
+    for run in [1, 2, 11] {
+        let run = storage.run_folder(group, job, run);
+        std::fs::create_dir_all(&run).unwrap();
+        std::fs::write(run.join("0-resize.jpg"), "x").unwrap();
+    }
+    storage.keep_run(group, job, Some(11)).unwrap();
+    assert_eq!([1, 2, 11].map(|run| storage.run_folder(group, job, run).exists()), [false, false, true]);
+    storage.keep_run(group, job, None).unwrap();
+    assert!(!storage.run_folder(group, job, 11).exists());
+    storage.keep_run(group, JobId::new(), Some(1)).unwrap();
+}
+
+#[tokio::test]
+async fn groups_are_listed_by_the_age_of_their_parts() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = Storage::local(folder.path()).unwrap();
+    let (group, now) = (GroupId::new(), SystemTime::now());
+    let hour = std::time::Duration::from_hours(1);
+    let listed = |part, instant| {
+        storage.groups_older_than(part, instant).unwrap().map(|group| group.unwrap().0).collect::<Vec<_>>()
+    };
+    assert!(listed(Part::Outbox, now + hour).is_empty());
+    storage.put(&manifest_key(group), Bytes::from_static(b"{}")).await.unwrap();
+    assert_eq!(listed(Part::Outbox, now + hour), [group]);
+    assert!(listed(Part::Outbox, now - hour).is_empty());
+    assert!(listed(Part::Uploads, now + hour).is_empty());
+    assert!(storage.rename(&manifest_key(group), &withdrawn_key(group)).await.unwrap());
+    assert!(!storage.rename(&manifest_key(group), &withdrawn_key(group)).await.unwrap());
+    assert_eq!(listed(Part::Outbox, now + hour), [group]);
+}
+
+#[tokio::test]
+async fn part_of_a_file_is_read_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = Storage::local(folder.path()).unwrap();
+    let key = upload_key(GroupId::new(), 0);
+    let bytes: Vec<u8> = (0..3 * PART).map(|i| (i % 251) as u8).collect();
+    storage.put(&key, bytes.clone().into()).await.unwrap();
+    for part in [0..1, 7..(2 * PART + 9), (3 * PART - 1)..(3 * PART)] {
+        let stored = storage.open_part(&key, Some(part.start as u64..part.end as u64)).await.unwrap().unwrap();
+        assert_eq!(stored.size as usize, part.len());
+        let read: Vec<Bytes> = stored.body.try_collect().await.unwrap();
+        assert!(read.concat() == bytes[part.clone()], "{part:?}");
+    }
+    assert_eq!(storage.about(&key).await.unwrap().unwrap().size as usize, bytes.len());
+}
+
+#[test]
+fn secret_is_made_once_for_all_and_for_nobody_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = Storage::local(folder.path()).unwrap();
+    let asked: Vec<[u8; 32]> = std::thread::scope(|scope| {
+        let asked: Vec<_> = (0..8).map(|_| scope.spawn(|| storage.secret("links").unwrap())).collect();
+        asked.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    assert!(asked.iter().all(|secret| *secret == asked[0] && *secret != [0; 32]));
+    assert_ne!(storage.secret("sessions").unwrap(), asked[0]);
+    let mode = |path: &str| std::fs::metadata(folder.path().join(path)).unwrap().mode() & 0o777;
+    assert_eq!((mode("secrets"), mode("secrets/links")), (0o700, 0o600));
+    assert_eq!(std::fs::read_dir(folder.path().join("secrets")).unwrap().count(), 2, "no draft is left");
+}
+
+#[test]
+fn private_file_replaces_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = Storage::local(folder.path()).unwrap();
+    assert!(storage.create_private("keys/a.json", b"first").unwrap());
+    assert!(!storage.create_private("keys/a.json", b"second").unwrap());
+    assert_eq!(std::fs::read(storage.path("keys/a.json")).unwrap(), b"first");
+}
+
+#[test]
+fn keys_cannot_climb_out() {
+    assert!(parse("outputs/../../etc/passwd").is_err());
+}
