@@ -130,7 +130,7 @@ pub fn probe<R: BufRead + Seek>(reader: R, limits: &Limits) -> Result<Header> {
 /// The most memory that [`process`] takes for a source of this length and header, in bytes.
 ///
 /// `bytes + decoding × pixels of the source + making × pixels of the largest picture made + 400 × (width + height) + 8 MiB`,
-/// and for AVIF, JPEG XL and WebP 16 MiB; and what a watermark takes beside the picture. The bytes a pixel are by format, and no picture measured here
+/// and for AVIF and JPEG XL 16 MiB; and what a watermark takes beside the picture. The bytes a pixel are by format, and no picture measured here
 /// exceeds them; most stay far below. Animated outputs add what their writers keep, and their files; a resize in linear
 /// light its copies of 16 bits.
 pub fn estimate(bytes: u64, header: &Header, operations: &[Operation], limits: &Limits) -> u64 {

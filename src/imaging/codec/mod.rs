@@ -237,7 +237,6 @@ pub(crate) fn light_bytes_a_pixel(header: &Header) -> u64 {
 pub(crate) fn overhead(format: Format) -> u64 {
     match format {
         Format::Avif | Format::Jxl => jxl::BYTES_AT_LEAST,
-        Format::WebP => webp::BYTES_AT_LEAST,
         _ => 0,
     }
 }
@@ -297,7 +296,7 @@ fn message(panic: &(dyn Any + Send)) -> &str {
         .unwrap_or("no message")
 }
 
-/// What `image`'s decoders (BMP, GIF, TIFF, WebP) say, in our words.
+/// What `image`'s decoders (BMP, GIF, TIFF) say, in our words.
 fn image_error(format: Format, error: &image::ImageError) -> Error {
     use image::ImageError as E;
     match error {

@@ -12,10 +12,10 @@ use super::wide::wide;
 use crate::imaging::operation::{Blur, Sharpen};
 use crate::imaging::raster::{Channels, Raster, Sample};
 
-/// Samples that a loop handles at once.
+/// Samples that a loop handles at once, and rows that are turned at once.
 const BLOCK: usize = 16;
-/// Rows that are worked on at once.
-const ROWS: usize = 16;
+/// Samples of a row that are worked on at once, of whole pixels.
+const COLUMNS: usize = 12 * BLOCK;
 /// From this sigma on boxes are cheaper, and as good to the eye.
 const WIDE: f32 = 3.0;
 const PASSES: usize = 3;
@@ -32,7 +32,7 @@ pub(crate) fn sharpen<S: Sample>(mut picture: Raster<S>, wanted: &Sharpen) -> Ra
     let threshold = S::widen(wanted.threshold).number() as i32;
     // Alpha keeps its edge.
     let alpha = picture.has_alpha();
-    wide(|| {
+    wide!({
         if alpha {
             let pixels = picture.data.as_chunks_mut::<4>().0.iter_mut().zip(soft.data.as_chunks::<4>().0);
             for (sharp, soft) in pixels {
@@ -92,12 +92,12 @@ impl Kernel {
         let Strip { samples, spare, sums, lanes } = strip;
         match self {
             Self::Taps(taps) => {
-                wide(|| convolve(taps, samples, spare, *lanes));
+                wide!(convolve(taps, samples, spare, *lanes));
                 std::mem::swap(samples, spare);
             }
             Self::Boxes { radius, inner, outer } => {
                 for _ in 0..PASSES {
-                    wide(|| average(*radius, (*inner, *outer), samples, spare, sums, *lanes));
+                    wide!(average(*radius, (*inner, *outer), samples, spare, sums, *lanes));
                     std::mem::swap(samples, spare);
                 }
             }
@@ -132,36 +132,51 @@ fn gaussian<S: Sample>(picture: &mut Raster<S>, sigma: f32) {
 }
 
 fn both_ways<S: Sample, const N: usize>(picture: &mut Raster<S>, kernel: &Kernel) {
-    let (width, height) = (picture.width as usize, picture.height as usize);
-    let (pixels, _) = picture.data.as_chunks_mut::<N>();
-    let mut strip = Strip::new(ROWS * N, width);
-    for rows in pixels.chunks_mut(width * ROWS) {
-        for (y, row) in rows.chunks_exact(width).enumerate() {
-            for (pixel, line) in row.iter().zip(strip.samples.chunks_exact_mut(strip.lanes)) {
-                line[y * N..(y + 1) * N].copy_from_slice(&raised(pixel));
-            }
+    let (stride, height) = (picture.stride(), picture.height as usize);
+    // Rows stand side by side when they are turned: the first channel of all, then the second.
+    let mut strip = Strip::new(BLOCK * N, stride / N);
+    let mut raised = vec![0; BLOCK * stride];
+    for rows in picture.data.chunks_mut(stride * BLOCK) {
+        let raised = &mut raised[..rows.len()];
+        wide!({
+            raise::<S, N>(rows, raised);
+            turn(raised, &mut strip.samples, stride);
+        });
+        kernel.run(&mut strip);
+        wide!({
+            turn_back(&strip.samples, raised, stride);
+            lower::<S, N>(raised, rows);
+        });
+    }
+    let columns = COLUMNS.min(stride);
+    let mut strip = Strip::new(columns, height);
+    for left in (0..stride).step_by(columns) {
+        let right = stride.min(left + columns);
+        for (row, line) in picture.data.chunks_exact(stride).zip(strip.samples.chunks_exact_mut(strip.lanes)) {
+            wide!(raise::<S, N>(&row[left..right], &mut line[..right - left]));
         }
         kernel.run(&mut strip);
-        for (y, row) in rows.chunks_exact_mut(width).enumerate() {
-            for (pixel, line) in row.iter_mut().zip(strip.samples.chunks_exact(strip.lanes)) {
-                *pixel = lowered(line[y * N..(y + 1) * N].try_into().expect("N samples"));
-            }
+        for (row, line) in picture.data.chunks_exact_mut(stride).zip(strip.samples.chunks_exact(strip.lanes)) {
+            wide!(lower::<S, N>(&line[..right - left], &mut row[left..right]));
         }
     }
-    let columns = if N == 1 { 64 } else { 16 };
-    let mut strip = Strip::new(columns.min(width) * N, height);
-    for left in (0..width).step_by(columns) {
-        let right = width.min(left + columns);
-        for (row, line) in pixels.chunks_exact(width).zip(strip.samples.chunks_exact_mut(strip.lanes)) {
-            for (pixel, sample) in row[left..right].iter().zip(line.as_chunks_mut::<N>().0) {
-                *sample = raised(pixel);
-            }
+}
+
+/// Up to [`BLOCK`] rows of `stride` samples, to lines of as many.
+#[inline(always)]
+fn turn(rows: &[u16], lines: &mut [u16], stride: usize) {
+    for (y, row) in rows.chunks_exact(stride).enumerate() {
+        for (line, &sample) in lines.as_chunks_mut::<BLOCK>().0.iter_mut().zip(row) {
+            line[y] = sample;
         }
-        kernel.run(&mut strip);
-        for (row, line) in pixels.chunks_exact_mut(width).zip(strip.samples.chunks_exact(strip.lanes)) {
-            for (pixel, sample) in row[left..right].iter_mut().zip(line.as_chunks::<N>().0) {
-                *pixel = lowered(sample);
-            }
+    }
+}
+
+#[inline(always)]
+fn turn_back(lines: &[u16], rows: &mut [u16], stride: usize) {
+    for (y, row) in rows.chunks_exact_mut(stride).enumerate() {
+        for (line, sample) in lines.as_chunks::<BLOCK>().0.iter().zip(row) {
+            *sample = line[y];
         }
     }
 }
@@ -171,31 +186,40 @@ const fn shift<S: Sample>() -> u32 {
     16 - 8 * size_of::<S>() as u32
 }
 
-/// A pixel in a strip's 16 bits, premultiplied.
+/// Pixels in a strip's 16 bits, premultiplied.
 #[inline(always)]
-fn raised<S: Sample, const N: usize>(pixel: &[S; N]) -> [u16; N] {
-    let mut samples = pixel.map(|v| (v.number() << shift::<S>()) as u16);
-    if N == 4 {
-        let (alpha, max) = (pixel[3].number(), S::MAX.number());
-        for sample in &mut samples[..3] {
-            *sample = ((u32::from(*sample) * alpha + max / 2) / max) as u16;
+fn raise<S: Sample, const N: usize>(from: &[S], to: &mut [u16]) {
+    let raised = |v: S| (v.number() << shift::<S>()) as u16;
+    if N < 4 {
+        for (to, from) in to.iter_mut().zip(from) {
+            *to = raised(*from);
         }
+        return;
     }
-    samples
+    let max = S::MAX.number();
+    for (to, from) in to.as_chunks_mut::<4>().0.iter_mut().zip(from.as_chunks::<4>().0) {
+        let alpha = from[3].number();
+        let colour = |v: S| ((u32::from(raised(v)) * alpha + max / 2) / max) as u16;
+        *to = [colour(from[0]), colour(from[1]), colour(from[2]), raised(from[3])];
+    }
 }
 
-/// The pixel of [`raised`] samples.
+/// The inverse of [`raise`].
 #[inline(always)]
-fn lowered<S: Sample, const N: usize>(samples: &[u16; N]) -> [S; N] {
+fn lower<S: Sample, const N: usize>(from: &[u16], to: &mut [S]) {
     let round = (1 << shift::<S>()) >> 1;
-    let mut pixel = samples.map(|v| S::from_number((u32::from(v) + round) >> shift::<S>()));
-    if N == 4 && samples[3] != u16::MAX {
-        let scale = if samples[3] == 0 { 0.0 } else { S::MAX.number() as f32 / f32::from(samples[3]) };
-        for (value, sample) in pixel.iter_mut().zip(samples).take(3) {
-            *value = S::from_number((f32::from(*sample) * scale + 0.5) as u32);
+    let lowered = |v: u16| S::from_number((u32::from(v) + round) >> shift::<S>());
+    if N < 4 {
+        for (to, from) in to.iter_mut().zip(from) {
+            *to = lowered(*from);
         }
+        return;
     }
-    pixel
+    for (to, from) in to.as_chunks_mut::<4>().0.iter_mut().zip(from.as_chunks::<4>().0) {
+        let scale = if from[3] == 0 { 0.0 } else { S::MAX.number() as f32 / f32::from(from[3]) };
+        let scales = [scale, scale, scale, 1.0 / (1 << shift::<S>()) as f32];
+        *to = std::array::from_fn(|i| S::from_number(rounded(f32::from(from[i]) * scales[i])));
+    }
 }
 
 #[inline(always)]
@@ -218,7 +242,7 @@ fn convolve(taps: &[f32], from: &[u16], to: &mut [u16], lanes: usize) {
                 }
             }
             for (out, sum) in out.iter_mut().zip(sum) {
-                *out = (sum + 0.5) as i32 as u16;
+                *out = rounded(sum) as u16;
             }
         }
     }
@@ -237,14 +261,28 @@ fn average(radius: usize, (inner, outer): (f32, f32), from: &[u16], to: &mut [u1
         }
     }
     for (i, out) in to.chunks_exact_mut(lanes).enumerate() {
-        let ahead = line(i + radius + 1);
-        let leaves = line(i.saturating_sub(radius));
-        let behind = line(i.saturating_sub(radius + 1));
-        let inputs = sums.iter_mut().zip(ahead).zip(leaves).zip(behind);
-        for (out, (((sum, &ahead), &leaves), &behind)) in out.iter_mut().zip(inputs) {
-            let edges = (i32::from(ahead) + i32::from(behind)) as f32;
-            *out = (*sum as f32 * inner + edges * outer + 0.5) as i32 as u16;
-            *sum += i32::from(ahead) - i32::from(leaves);
+        let ahead = blocks(line(i + radius + 1));
+        let leaves = blocks(line(i.saturating_sub(radius)));
+        let behind = blocks(line(i.saturating_sub(radius + 1)));
+        let sums = sums.as_chunks_mut::<BLOCK>().0.iter_mut();
+        let inputs = sums.zip(ahead).zip(leaves).zip(behind);
+        for (out, (((sums, ahead), leaves), behind)) in out.as_chunks_mut::<BLOCK>().0.iter_mut().zip(inputs) {
+            for at in 0..BLOCK {
+                let edges = i32::from(ahead[at]) + i32::from(behind[at]);
+                out[at] = rounded(sums[at] as f32 * inner + edges as f32 * outer) as u16;
+                sums[at] += i32::from(ahead[at]) - i32::from(leaves[at]);
+            }
         }
     }
+}
+
+#[inline(always)]
+fn blocks(line: &[u16]) -> &[[u16; BLOCK]] {
+    line.as_chunks().0
+}
+
+/// Of less than 2²³, which leaves a float no room for fractions when it is added: the last bits are the integer then.
+#[inline(always)]
+fn rounded(value: f32) -> u32 {
+    (value + (1 << 23) as f32).to_bits() & 0x007f_ffff
 }

@@ -27,10 +27,9 @@ pub(crate) fn gamma<S: Sample>(picture: Raster<S>, gamma: f32) -> Raster<S> {
 }
 
 pub(crate) fn invert<S: Sample>(mut picture: Raster<S>) -> Raster<S> {
-    let max = S::MAX.number();
-    let inverse = |v: S| S::from_number(max - v.number());
+    let inverse = |v: S| S::from_number(S::MAX.number() - v.number());
     let alpha = picture.has_alpha();
-    wide(|| {
+    wide!({
         if alpha {
             for pixel in picture.data.as_chunks_mut::<4>().0 {
                 let [r, g, b, a] = *pixel;
@@ -62,7 +61,7 @@ pub(crate) fn grayscale<S: Sample>(mut picture: Raster<S>) -> Raster<S> {
     match picture.channels {
         Channels::Gray => picture,
         Channels::Rgb => {
-            let data = wide(|| picture.data.as_chunks::<3>().0.iter().map(|&[r, g, b]| grey(r, g, b)).collect());
+            let data = wide!(picture.data.as_chunks::<3>().0.iter().map(|&[r, g, b]| grey(r, g, b)).collect());
             Raster { channels: Channels::Gray, data, ..picture }
         }
         Channels::Rgba => {
@@ -152,7 +151,7 @@ fn mix<S: Sample>(mut picture: Raster<S>, rows: [[f32; 3]; 3]) -> Raster<S> {
     // What a value of one channel adds to each of the three.
     let column = |channel: usize| rows.map(|row| row[channel]);
     let columns = [column(0), column(1), column(2)];
-    wide(|| match (picture.channels, S::MAX.number()) {
+    wide!(match (picture.channels, S::MAX.number()) {
         (Channels::Rgba, 255) => looked_up::<S, 4>(&mut picture.data, &columns),
         (_, 255) => looked_up::<S, 3>(&mut picture.data, &columns),
         (Channels::Rgba, _) => computed::<S, 4>(&mut picture.data, &columns),
@@ -170,10 +169,10 @@ fn looked_up<S: Sample, const N: usize>(data: &mut [S], columns: &[[f32; 3]; 3])
     });
     for pixel in data.as_chunks_mut::<N>().0 {
         let [r, g, b] = std::array::from_fn(|channel| &tables[channel][pixel[channel].number() as usize & 0xff]);
-        let sums: [i32; 4] = std::array::from_fn(|i| (r[i] + g[i] + b[i] + 0x8000) >> 16);
-        for (value, sum) in pixel.iter_mut().zip(&sums[..3]) {
-            *value = S::from_number((*sum).max(0) as u32);
-        }
+        // All four, or clamping is done value by value.
+        let mixed: [S; 4] =
+            std::array::from_fn(|i| S::from_number(((r[i] + g[i] + b[i] + 0x8000) >> 16).max(0) as u32));
+        pixel[..3].copy_from_slice(&mixed[..3]);
     }
 }
 

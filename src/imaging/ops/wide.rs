@@ -1,16 +1,27 @@
 //! Inner loops in wider registers than every processor has.
 
-/// Runs `work` compiled for AVX2 where the processor has it; the loops in it must be inlined into it.
-#[inline]
-pub(super) fn wide<T>(work: impl FnOnce() -> T) -> T {
-    #[cfg(target_arch = "x86_64")]
-    if std::is_x86_feature_detected!("avx2") {
-        #[target_feature(enable = "avx2")]
-        fn avx2<T>(work: impl FnOnce() -> T) -> T {
-            work()
-        }
-        // SAFETY: the processor has AVX2.
-        return unsafe { avx2(work) };
-    }
+/// Computes an expression in code compiled for AVX2 where the processor has it; what loops in it must be inlined.
+///
+/// The expression is there twice, so that each of its closures has one caller and is always inlined into it.
+macro_rules! wide {
+    ($work:expr) => {{
+        #[cfg(target_arch = "x86_64")]
+        let done = if std::is_x86_feature_detected!("avx2") {
+            // SAFETY: the processor has AVX2.
+            unsafe { $crate::imaging::ops::wide::avx2(|| $work) }
+        } else {
+            $work
+        };
+        #[cfg(not(target_arch = "x86_64"))]
+        let done = $work;
+        done
+    }};
+}
+
+pub(super) use wide;
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+pub(super) fn avx2<T>(work: impl FnOnce() -> T) -> T {
     work()
 }

@@ -241,6 +241,37 @@ fn webp_of(parts: &[([u32; 4], [u8; 4], u8)], plays: u16) -> Vec<u8> {
 }
 
 #[test]
+fn first_frame_of_a_webp_is_there_without_those_after_it() {
+    let frame = |color| ([2, 0, 4, 2], color, 0);
+    let source = webp_of(&[frame(RED), frame(GREEN), frame(GREEN)], 0);
+    let at = source.windows(4).rposition(|kind| kind == b"ANMF").unwrap();
+    for source in [&source[..at + 20], &source] {
+        let first = inputs::eight(source);
+        assert_eq!(first.rgba()[..8], [CLEAR, CLEAR, RED, RED, RED, RED, CLEAR, CLEAR]);
+    }
+    let at = source.windows(4).position(|kind| kind == b"ANMF").unwrap();
+    let error = inputs::read(&source[..at + 30], |reading| reading.lenient = true).err().expect("it is cut");
+    assert_eq!(error.code, Code::TruncatedImage, "{error}");
+}
+
+#[test]
+fn webp_frame_without_all_of_its_data_is_refused() {
+    let mut source = webp_of(&[([0, 0, 8, 2], RED, 0)], 0);
+    // Its size is there, and its pixels are not.
+    let at = source.windows(4).position(|kind| kind == b"VP8L").unwrap();
+    let length = u32::from_le_bytes(source[at + 4..at + 8].try_into().unwrap());
+    source[at + 4] = 8;
+    source.drain(at + 16..at + 8 + length.next_multiple_of(2) as usize);
+    let taken = length.next_multiple_of(2) - 8;
+    for at in [4, at - 20] {
+        let told = u32::from_le_bytes(source[at..at + 4].try_into().unwrap()) - taken;
+        source[at..at + 4].copy_from_slice(&told.to_le_bytes());
+    }
+    let error = frames(&source).err().expect("a frame lacks its pixels");
+    assert_eq!(error.code, Code::CorruptImage, "{error}");
+}
+
+#[test]
 fn webp_frames_are_blended_and_cleared() {
     let parts = [
         ([0, 0, 8, 2], RED, 0),

@@ -250,6 +250,8 @@ fn files_cut_short_are_refused_and_made_where_lenient() {
         sources.push((name, samples::file(&picture, format)));
     }
     sources.push(("tiff", tiff_of_rows(&picture)));
+    sources.push(("webp", one(&sources[0].1, r#"{"type": "convert", "format": "webp"}"#).data));
+    sources.push(("lossless webp", samples::file(&picture, ImageFormat::WebP)));
     for (name, source) in sources {
         let cut = &source[..source.len() * 6 / 10];
         let error = read(cut, |_| ()).err().unwrap_or_else(|| panic!("{name}: half a picture is no picture"));
@@ -324,6 +326,37 @@ fn webp_cut_short_is_known_by_its_length() {
             let error = read(&source[..source.len() * tenths / 10], |_| ()).err().expect("it is cut");
             assert_eq!(error.code, Code::TruncatedImage, "{tenths} tenths: {error}");
         }
+        let error = read(&source[..34], |reading| reading.lenient = true).err().expect("not a row is there");
+        assert_eq!(error.code, Code::TruncatedImage, "{error}");
+    }
+}
+
+#[test]
+fn what_is_missing_of_a_webp_is_left_blank() {
+    let picture = samples::photo(120, 90);
+    for picture in [samples::with_alpha(&picture, |x, _| (x * 2) as u8), picture] {
+        let source = samples::file(&picture, ImageFormat::WebP);
+        let made = read(&source[..source.len() / 2], |reading| reading.lenient = true).unwrap();
+        let Picture::Eight(raster) = made.picture else { panic!("eight bits") };
+        let (first, last) = (raster.stride(), raster.data.len() - raster.stride());
+        assert_eq!(raster.data[..first], picture.data[..first]);
+        let blank = if picture.has_alpha() { 0 } else { 0x80 };
+        assert!(raster.data[last..].iter().all(|&v| v == blank), "{:?}", &raster.data[last..]);
+    }
+}
+
+#[test]
+fn webp_is_what_another_decoder_makes_of_it() {
+    let photo = samples::photo(117, 83);
+    for picture in [samples::with_alpha(&photo, |x, y| (x + y) as u8), photo] {
+        let lossless = samples::file(&picture, ImageFormat::WebP);
+        assert_eq!(eight(&lossless), picture);
+        let lossy = one(&lossless, r#"{"type": "convert", "format": "webp", "quality": 80}"#).data;
+        let other = image::load_from_memory_with_format(&lossy, ImageFormat::WebP).unwrap();
+        let ours = eight(&lossy);
+        assert_eq!(ours.has_alpha(), other.color().has_alpha());
+        let worst = ours.data.iter().zip(other.as_bytes()).map(|(a, b)| a.abs_diff(*b)).max();
+        assert!(worst <= Some(2), "{worst:?}");
     }
 }
 
@@ -412,7 +445,7 @@ fn decoding_ends_when_its_time_is_over() {
     let error = read(&masked_icon(), |reading| reading.interrupted = &|| true).err().expect("its time is over");
     assert_eq!(error.code, Code::TimeLimit, "{error}");
     let picture = samples::photo(700, 500);
-    for format in [ImageFormat::Png, ImageFormat::Bmp, ImageFormat::Tiff, ImageFormat::Qoi] {
+    for format in [ImageFormat::Png, ImageFormat::Bmp, ImageFormat::Tiff, ImageFormat::Qoi, ImageFormat::WebP] {
         let source = samples::file(&picture, format);
         let asked = Cell::new(0);
         let interrupted = || {

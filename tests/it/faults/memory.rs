@@ -64,15 +64,15 @@ async fn picture_above_the_whole_memory_is_computed_alone() {
     }
 }
 
-/// What is allocated beyond the estimates ends the process that asks for it. A WebP's codes can take 350 times its length.
+/// Beyond the estimates there is no memory. A WebP's codes can take 2,500 times its length.
 #[tokio::test]
-async fn picture_that_takes_far_more_than_its_estimate_ends_only_its_own_process() {
+async fn picture_that_takes_far_more_than_its_estimate_is_refused() {
     let home = talkative(Home::sqlite()).set("worker.memory", "1").set("worker.cpu", "1");
     let service = home.serve();
     let form = images([("liar.webp", liar()), ("a.png", plain_png(9, 9))]);
     let status = service.finished(id(&service.upload(form).await)).await;
     assert_eq!((&status["succeeded"], &status["failed"]), (&json!(1), &json!(1)), "{status}");
-    assert_eq!(status["result"][0]["error"]["code"], "poison", "{status}");
+    assert_eq!(status["result"][0]["error"]["code"], "too-large", "{status}");
 }
 
 /// Memory that a dead process had is there again, or the worker would stand still for ever.

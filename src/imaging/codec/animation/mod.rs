@@ -11,6 +11,7 @@ mod write;
 use std::time::Duration;
 
 pub(crate) use read::Frames;
+pub(super) use read::first_of_webp;
 pub(crate) use write::{Style, Writer, png_chunk};
 
 use crate::imaging::Format;

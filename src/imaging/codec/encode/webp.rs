@@ -1,6 +1,6 @@
 //! WebP, by libwebp: lossy, lossless and near-lossless, with alpha.
 //!
-//! libwebp is called in one small module at the end; hostile bytes never reach C.
+//! libwebp is called in one small module at the end.
 
 use super::{Coding, coloured, go_on};
 use crate::imaging::raster::Raster;

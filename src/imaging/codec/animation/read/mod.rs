@@ -8,6 +8,7 @@ use super::canvas::Canvas;
 use super::{Frame, as_shown};
 use crate::imaging::codec::watched::Watched;
 use crate::imaging::codec::{Facts, guarded, icc, reader};
+use crate::imaging::raster::Raster;
 use crate::imaging::{Code, Format, Options, Result};
 
 /// The frames of an animated source, in their order.
@@ -29,6 +30,18 @@ enum File<'a> {
     Png(Box<apng::File<'a>>),
 }
 
+/// The first frame of an animated WebP; what stands behind it is not looked at.
+pub(in crate::imaging::codec) fn first_of_webp(
+    source: &[u8],
+    facts: &Facts,
+    interrupted: &dyn Fn() -> bool,
+) -> Result<Raster> {
+    let mut canvas = Canvas::new(facts.header.width, facts.header.height);
+    let drawn = webp::File::open(source, true, interrupted)?.draw(&mut canvas)?;
+    drawn.ok_or_else(|| reader::truncated(Format::WebP, "the file ends before its first frame does"))?;
+    Ok(canvas.picture())
+}
+
 impl<'a> Frames<'a> {
     /// # Errors
     /// As `codec::decode`.
@@ -37,7 +50,7 @@ impl<'a> Frames<'a> {
         let bytes = Watched::new(source, options.interrupted);
         let file = guarded(format, || match format {
             Format::Gif => gif::File::open(bytes).map(|file| File::Gif(file.into())),
-            Format::WebP => webp::File::open(source, options).map(File::WebP),
+            Format::WebP => webp::File::open(source, options.lenient, options.interrupted).map(File::WebP),
             Format::Png => apng::File::open(bytes, options.limits).map(|file| File::Png(file.into())),
             other => Err(reader::unsupported(other, "it has one picture")),
         })?;

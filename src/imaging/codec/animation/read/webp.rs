@@ -1,17 +1,13 @@
-//! WebP's frames: the container is read here, each frame's picture by `image-webp` as a still.
+//! WebP's frames: the container is read here, each frame's picture by libwebp as a still's.
 //!
 //! The canvas begins transparent and is cleared to transparent, whatever the file calls its background: so do browsers.
 
-use std::io::ErrorKind;
 use std::time::Duration;
 
-use image_webp::{DecodingError, WebPDecoder};
-
 use super::super::canvas::{Area, Canvas, Disposal};
-use crate::imaging::codec::reader::{corrupt, interrupted, truncated};
-use crate::imaging::codec::watched::Watched;
-use crate::imaging::codec::webp::is_cut;
-use crate::imaging::{Code, Error, Format, Options, Result};
+use crate::imaging::codec::reader::{corrupt, truncated};
+use crate::imaging::codec::webp::{is_cut, libwebp};
+use crate::imaging::{Error, Format, Result};
 
 /// The size of an ANMF chunk's own fields.
 const FRAME_HEADER: usize = 16;
@@ -23,9 +19,10 @@ pub(super) struct File<'a> {
 }
 
 impl<'a> File<'a> {
-    pub(super) fn open(source: &'a [u8], options: &Options<'a>) -> Result<Self> {
+    /// With `may_end_early`, a file whose last frames are missing too.
+    pub(super) fn open(source: &'a [u8], may_end_early: bool, interrupted: &'a dyn Fn() -> bool) -> Result<Self> {
         // Frames can be missing without a trace but this.
-        if is_cut(source) && !options.lenient {
+        if is_cut(source) && !may_end_early {
             return Err(ends_early());
         }
         let mut chunks = Chunks { rest: source.get(12..).unwrap_or_default() };
@@ -38,7 +35,7 @@ impl<'a> File<'a> {
             }
             chunks.next()?;
         }
-        Ok(Self { chunks, plays, interrupted: options.interrupted })
+        Ok(Self { chunks, plays, interrupted })
     }
 
     pub(super) fn plays(&self) -> u32 {
@@ -64,48 +61,25 @@ impl<'a> File<'a> {
         if canvas.clip(area) != area {
             return Err(corrupt(Format::WebP, "a frame lies outside its canvas"));
         }
-        let still = still(area, body.get(FRAME_HEADER..).unwrap_or_default())?;
-        let mut decoder = WebPDecoder::new(Watched::new(&still, self.interrupted)).map_err(|error| failed(&error))?;
-        if decoder.dimensions() != (area.width as u32, area.height as u32) {
-            return Err(corrupt(Format::WebP, "a frame's size contradicts its picture's"));
+        let picture = picture(body.get(FRAME_HEADER..).unwrap_or_default())?;
+        let size = (area.width as u32, area.height as u32);
+        let (raster, is_cut) = libwebp::read(picture, size, self.interrupted)?;
+        if is_cut {
+            return Err(corrupt(Format::WebP, "a frame's data end before its picture does"));
         }
-        let count = if decoder.has_alpha() { 4 } else { 3 };
-        let mut data = vec![0; area.pixels() * count];
-        decoder.read_image(&mut data).map_err(|error| failed(&error))?;
-        let pixels = data.chunks_exact(count).map(|p| [p[0], p[1], p[2], p.get(3).copied().unwrap_or(255)]);
         let disposal = if flags & 1 == 0 { Disposal::Keep } else { Disposal::Clear };
-        canvas.draw(area, pixels, flags & 2 == 0, disposal);
+        canvas.draw(area, raster.rgba().iter().copied(), flags & 2 == 0, disposal);
         Ok(Some(delay))
     }
 }
 
-/// A frame's chunks as a file of their own.
-fn still(area: Area, frame: &[u8]) -> Result<Vec<u8>> {
+/// The chunks of a frame, from its picture's first on.
+fn picture(frame: &[u8]) -> Result<&[u8]> {
     let mut chunks = Chunks { rest: frame };
-    let mut pictures = Vec::with_capacity(frame.len() + 64);
-    let mut has_alpha = false;
-    while let Some((kind, body)) = chunks.next()? {
-        if !matches!(&kind, b"ALPH" | b"VP8 " | b"VP8L") {
-            continue;
-        }
-        has_alpha |= &kind == b"ALPH";
-        pictures.extend(kind);
-        pictures.extend((body.len() as u32).to_le_bytes());
-        pictures.extend(body);
-        pictures.extend(&[0][..body.len() % 2]);
+    while chunks.peek()?.is_some_and(|(kind, _)| !matches!(&kind, b"ALPH" | b"VP8 " | b"VP8L")) {
+        chunks.next()?;
     }
-    let mut extended = Vec::new();
-    if has_alpha {
-        extended.extend(*b"VP8X\x0a\0\0\0\x10\0\0\0");
-        extended.extend(&(area.width as u32 - 1).to_le_bytes()[..3]);
-        extended.extend(&(area.height as u32 - 1).to_le_bytes()[..3]);
-    }
-    let mut file = b"RIFF".to_vec();
-    file.extend((4 + extended.len() as u32 + pictures.len() as u32).to_le_bytes());
-    file.extend(b"WEBP");
-    file.extend(extended);
-    file.extend(pictures);
-    Ok(file)
+    Ok(chunks.rest)
 }
 
 /// The chunks of a RIFF list.
@@ -142,15 +116,4 @@ fn little(bytes: &[u8], at: usize, length: usize) -> Result<u32> {
 
 fn ends_early() -> Error {
     truncated(Format::WebP, "the file ends before its last frame does")
-}
-
-fn failed(error: &DecodingError) -> Error {
-    match error {
-        DecodingError::IoError(io) if io.kind() == ErrorKind::UnexpectedEof => ends_early(),
-        DecodingError::IoError(io) if io.kind() == ErrorKind::TimedOut => interrupted(),
-        DecodingError::MemoryLimitExceeded | DecodingError::ImageTooLarge => {
-            Error::new(Code::TooLarge, format!("WebP: {error}"))
-        }
-        other => corrupt(Format::WebP, other),
-    }
 }

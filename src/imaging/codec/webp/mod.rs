@@ -1,20 +1,19 @@
-//! WebP: read by `image` (pure Rust). Of an animation, the first frame.
+//! WebP: its header is read here, its pixels by [`libwebp`]. Of an animation, the first frame.
+
+pub(super) mod libwebp;
 
 use std::io::{BufRead, Seek};
 
-use image::codecs::webp::WebPDecoder;
-
-use super::reader::{self, HeaderReader};
-use super::watched::Watched;
-use super::{Decoded, Facts, Reading, exif, image_error, read_image};
+use super::reader::HeaderReader;
+use super::{Decoded, Facts, Picture, Reading, animation, exif};
 use crate::imaging::{Code, Format, Limits, Result};
 
 /// Profiles beyond this are not read.
 const MAX_PROFILE_BYTES: u32 = 4 << 20;
-/// VP8's parts tell their lengths in 24 bits, and the decoder has room for one before it finds that it is not there.
-pub(super) const BYTES_AT_LEAST: u64 = 16 << 20;
 /// EXIF and XMP beyond this are not read.
 const MAX_METADATA_BYTES: u32 = 1 << 20;
+/// Of VP8X.
+const ANIMATED: u8 = 0x02;
 
 pub(super) fn inspect<R: BufRead + Seek>(reader: R, limits: &Limits) -> Result<Facts> {
     let mut reader = HeaderReader::new(reader, Format::WebP);
@@ -35,7 +34,7 @@ pub(super) fn inspect<R: BufRead + Seek>(reader: R, limits: &Limits) -> Result<F
         Err(error) if error.code == Code::TruncatedImage => {}
         walked => walked?,
     }
-    if flags & 0x02 != 0 {
+    if flags & ANIMATED != 0 {
         facts.header.frames = frames.max(1);
     }
     Ok(facts)
@@ -136,18 +135,20 @@ fn padded(length: u32) -> u64 {
 
 /// The first frame, if there are several.
 pub(super) fn decode(source: &[u8], facts: &Facts, reading: &Reading<'_>) -> Result<Decoded> {
-    let decoder = WebPDecoder::new(Watched::new(source, reading.interrupted));
-    let read = decoder
-        .map_err(|error| image_error(Format::WebP, &error))
-        .and_then(|decoder| read_image(decoder, Format::WebP, reading));
-    let Decoded { picture, truncated } = read.map_err(|error| match error.code {
-        // The decoder does not look for the end before it stumbles over what is missing.
-        Code::CorruptImage if is_cut(source) => {
-            reader::truncated(Format::WebP, "the file ends before its picture does")
-        }
-        _ => error,
-    })?;
-    Ok(Decoded { picture: picture.in_srgb(facts.icc.as_deref(), reading), truncated })
+    let (raster, truncated) = if is_animated(source) {
+        (animation::first_of_webp(source, facts, reading.interrupted)?, false)
+    } else {
+        libwebp::read(source, (facts.header.width, facts.header.height), reading.interrupted)?
+    };
+    if truncated && !reading.lenient {
+        return Err(libwebp::ends_early());
+    }
+    let picture = Picture::from(raster).without_idle_alpha().in_srgb(facts.icc.as_deref(), reading);
+    Ok(Decoded { picture, truncated })
+}
+
+fn is_animated(source: &[u8]) -> bool {
+    source.get(12..16) == Some(b"VP8X") && source.get(20).is_some_and(|flags| flags & ANIMATED != 0)
 }
 
 /// Whether a file is shorter than it says; the padding of its last chunk often is missing.
