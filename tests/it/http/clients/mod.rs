@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::support::browser::Browser;
-use crate::support::client::Client;
+use crate::support::client::{Answer, Client, id, images};
 use crate::support::pictures::{photo, plain_png, truncated};
 use crate::support::service::{Home, Service};
 use crate::support::until;
@@ -265,4 +265,54 @@ async fn plain_form_of_a_browser_is_taken() {
     assert_eq!(status["result"][0]["outputs"][0]["width"], 30, "{status}");
     // The part behind a backslash is a name's last on some systems.
     assert_eq!((&status["result"][0]["image"], &status["result"][1]["image"]), (&json!("cat.jpg"), &json!("c;d.png")));
+}
+
+/// Logged in by the form, as whoever looks after a service is.
+#[tokio::test]
+async fn event_source_of_a_browser_that_is_logged_in_follows_a_group_to_its_end() {
+    let home = Home::sqlite();
+    let key = home.key(&["--name", "shop"]).await;
+    let key = key["key"].as_str().unwrap();
+    let service = home.serve_with(&["--no-workers"]);
+    let form = images([("a.png", plain_png(40, 30)), ("b.png", plain_png(30, 40))]);
+    let accepted = Answer::of(service.request("POST", "/api/upload").bearer_auth(key).multipart(form)).await.json();
+    let group = id(&accepted);
+    let site = format!("http://{}", service.address());
+    let follow = format!(
+        "window.seen = []; window.stream = new EventSource('/api/groups/{group}/events');
+         for (const name of ['status', 'progress', 'finished', 'error']) stream.addEventListener(name, event =>
+           seen.push([name, name == 'error' ? null : JSON.parse(event.data).status]));"
+    );
+    let seen = "return [stream.readyState, seen];";
+    let browser = Browser::start(1280).await;
+
+    // Without a login it is refused, and a browser does not ask again then.
+    browser.open(&format!("{site}/healthz")).await;
+    browser.run(&follow).await;
+    let refused =
+        until("the stream is closed", async || Some(browser.run(seen).await).filter(|seen| seen[0] == 2)).await;
+    assert_eq!(refused[1], json!([["error", null]]));
+
+    browser.open(&format!("{site}/login")).await;
+    browser.fill("#key", key).await;
+    browser.click("button").await;
+    until("the page knows the key", async || {
+        let said = browser.run("return document.body.innerText;").await;
+        said.as_str().is_some_and(|said| said.contains("Logged in as shop")).then_some(())
+    })
+    .await;
+    browser.open(&format!("{site}/healthz")).await;
+    browser.run(&follow).await;
+    let first =
+        until("it says how things stand", async || Some(browser.run(seen).await).filter(|seen| seen[1] != json!([])))
+            .await;
+    assert_eq!(first, json!([1, [["status", "processing"]]]));
+    let _worker = home.worker().await;
+    let ended = until("the stream is closed", async || Some(browser.run(seen).await).filter(|seen| seen[0] == 2)).await;
+    let ended = ended[1].as_array().unwrap();
+    let finished = ended.iter().position(|event| event[0] == "finished").expect("it is told of the end");
+    assert_eq!(ended[finished], json!(["finished", "completed"]));
+    assert!(ended[1..finished].iter().all(|event| event[0] == "progress"), "{ended:?}");
+    // The stream's end, and the answer 204 to asking again.
+    assert!(ended[finished + 1..].iter().all(|event| event[0] == "error"), "{ended:?}");
 }
