@@ -7,11 +7,14 @@
 
 FROM rust:1.95-slim-trixie AS build
 WORKDIR /src
+# For the assembler of AVIF. Debian keeps no old versions to pin.
+# hadolint ignore=DL3008
+RUN apt-get update && apt-get install -y --no-install-recommends nasm && rm -rf /var/lib/apt/lists/*
 COPY . .
 # The caches keep a rebuild to what changed; what they hold is gone from the layer, hence the install.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    cargo build --release --locked --bin pixmill \
+    cargo build --release --locked --features asm --bin pixmill \
     && install -D target/release/pixmill /out/pixmill
 
 FROM debian:trixie-slim

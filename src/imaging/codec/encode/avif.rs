@@ -1,4 +1,4 @@
-//! AVIF, by ravif (rav1e without assembly): ten bits a channel, full chroma, alpha.
+//! AVIF, by ravif (rav1e, with its assembler if the feature `asm` is on): ten bits a channel, full chroma, alpha.
 //!
 //! Slow, and with JPEG's the writer that cannot be stopped inside. No profiles: pictures are sRGB.
 
