@@ -78,7 +78,7 @@ pub(crate) struct Args {
     /// Take what there is of files cut short, with a warning, instead of refusing them
     #[arg(long)]
     pub(super) lenient: bool,
-    /// Say what would be done, and do nothing
+    /// Say what would still be done, and do nothing
     #[arg(long)]
     pub(super) dry_run: bool,
     /// One JSON line a picture on standard output, and a last one with the summary
