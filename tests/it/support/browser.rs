@@ -46,6 +46,12 @@ impl Browser {
         browser
     }
 
+    /// Lets scripts of the tests do on any page what its Content-Security-Policy forbids.
+    pub async fn bypass_policies(&self) {
+        let command = json!({"cmd": "Page.setBypassCSP", "params": {"enabled": true}});
+        self.post("/goog/cdp/execute", &command).await;
+    }
+
     /// Waits until the page is there.
     pub async fn open(&self, url: &str) {
         self.post("/url", &json!({"url": url})).await;
