@@ -35,7 +35,7 @@ pub async fn order(storage: &Storage, group: GroupId) -> storage::Result<()> {
 
 /// Whether it was ordered, and done.
 pub async fn stands(storage: &Storage, group: GroupId) -> storage::Result<Option<Stands>> {
-    if !storage.has(&Part::Erased.mark(group)).await? {
+    if !storage.has_at_once(&Part::Erased.mark(group))? {
         return Ok(None);
     }
     let ordered = storage.has(&Part::Erasures.mark(group)).await?;

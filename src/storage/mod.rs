@@ -234,6 +234,13 @@ impl Storage {
         bytes.try_into().map_err(damaged)
     }
 
+    /// Whether there is a file under this key, as its folder's entries say, which are in memory: for what is asked all the
+    /// time, as this takes a fraction of what another thread takes to wake up.
+    pub fn has_at_once(&self, key: &str) -> Result<bool> {
+        let path = self.path(key);
+        path.try_exists().map_err(|error| at(&path, &error))
+    }
+
     /// Whether there is a file under this key.
     pub async fn has(&self, key: &str) -> Result<bool> {
         Ok(self.about(key).await?.is_some())

@@ -272,7 +272,7 @@ impl SqliteBroker {
     }
 
     pub async fn group(&self, id: GroupId) -> Result<Option<Group>> {
-        reads::read(&self.shared, move |db| reads::group(db, id)).await
+        reads::look(&self.shared, move |db| reads::group(db, id)).await
     }
 
     pub async fn group_with_results(
@@ -281,7 +281,7 @@ impl SqliteBroker {
         from: u32,
         limit: usize,
     ) -> Result<Option<(Group, Vec<GroupResult>)>> {
-        reads::read(&self.shared, move |db| {
+        reads::look(&self.shared, move |db| {
             let instant = db.unchecked_transaction()?;
             let Some(group) = reads::group(&instant, id)? else { return Ok(None) };
             Ok(Some((group, reads::results(&instant, id, from, limit)?)))
@@ -294,7 +294,7 @@ impl SqliteBroker {
     }
 
     pub async fn job(&self, id: JobId) -> Result<Option<Job>> {
-        reads::read(&self.shared, move |db| reads::job(db, id)).await
+        reads::look(&self.shared, move |db| reads::job(db, id)).await
     }
 
     pub async fn depths(&self) -> Result<Vec<QueueDepth>> {

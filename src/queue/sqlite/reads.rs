@@ -1,10 +1,11 @@
 //! Status reads, on a connection that only reads: they see the last commit and never wait for the writer.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::types::{FromSqlError, Type};
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params};
 use uuid::Uuid;
 
 use super::super::{Error, Group, GroupResult, Index, Job, Listed, QueueDepth, Result};
@@ -22,8 +23,11 @@ pub(super) struct Readers(Mutex<Vec<Connection>>);
 
 impl Readers {
     pub(super) fn take(&self, shared: &Shared) -> Result<Connection> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        kept.map_or_else(|| schema::reader(&shared.file), Ok)
+        self.kept().map_or_else(|| schema::reader(&shared.file), Ok)
+    }
+
+    fn kept(&self) -> Option<Connection> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
     pub(super) fn put_back(&self, reader: Connection) {
@@ -32,6 +36,32 @@ impl Readers {
             kept.push(reader);
         }
     }
+}
+
+/// Runs a `read` of one record and few more where it is called: the pages are in memory nearly always, and reading them
+/// takes a fraction of the time that another thread takes to wake up. Whatever would have to wait for another process, or
+/// for a connection, goes to a thread that may.
+pub(super) async fn look<T, F>(shared: &Arc<Shared>, read: F) -> Result<T>
+where
+    T: Send + 'static,
+    F: Fn(&Connection) -> rusqlite::Result<T> + Send + 'static,
+{
+    match at_once(shared, &read) {
+        Some(Ok(found)) => Ok(found),
+        Some(Err(error)) if error.sqlite_error_code() != Some(ErrorCode::DatabaseBusy) => {
+            Err(unavailable(&shared.file, &error))
+        }
+        _ => self::read(shared, read).await,
+    }
+}
+
+/// None where no connection is open that nobody reads from.
+fn at_once<T>(shared: &Shared, read: impl Fn(&Connection) -> rusqlite::Result<T>) -> Option<rusqlite::Result<T>> {
+    let reader = shared.readers.kept()?;
+    let answer = reader.busy_timeout(Duration::ZERO).and_then(|()| read(&reader));
+    let ready = reader.busy_timeout(schema::BUSY);
+    shared.readers.put_back(reader);
+    Some(answer.and_then(|found| ready.map(|()| found)))
 }
 
 /// Runs `read` on a thread that may block.

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::super::{Error, Result};
@@ -16,7 +17,8 @@ const UPGRADES: [&str; 2] = [include_str!("upgrade_1.sql"), include_str!("upgrad
 /// Marks the file as pixmill's ("pxml").
 const APPLICATION: i64 = 0x7078_6d6c;
 
-const BUSY: Duration = Duration::from_secs(5);
+/// How long a call waits for other processes.
+pub(super) const BUSY: Duration = Duration::from_secs(5);
 
 /// Whether a commit waits until it is on the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,9 +47,15 @@ pub(super) fn reader(file: &Path) -> Result<Connection> {
     let open = || -> rusqlite::Result<Connection> {
         let db = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         db.busy_timeout(BUSY)?;
+        keep_plans(&db)?;
         Ok(db)
     };
     open().map_err(|error| unavailable(file, &error))
+}
+
+/// Lets a prepared statement keep its plan whatever is bound to it; it would be prepared anew for each new value of a limit.
+fn keep_plans(db: &Connection) -> rusqlite::Result<()> {
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
 fn prepare(db: &mut Connection, file: &Path, synchronous: Synchronous) -> Result<()> {
@@ -56,6 +64,7 @@ fn prepare(db: &mut Connection, file: &Path, synchronous: Synchronous) -> Result
         _ => unavailable(file, &error),
     };
     db.busy_timeout(BUSY).map_err(failed)?;
+    keep_plans(db).map_err(failed)?;
     let application: i64 = db.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(failed)?;
     let empty: bool =
         db.query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0)).map_err(failed)?;
