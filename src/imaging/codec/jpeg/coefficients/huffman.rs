@@ -4,6 +4,8 @@ use super::bits::Reader;
 
 /// Bits of the first look.
 const LOOK: u32 = 11;
+/// Bits of a look that passes over symbols, two of them most times. Longer ones find more, but not in the nearest cache.
+const PASS: u32 = 12;
 
 /// A table as files define it.
 #[derive(Debug, Clone)]
@@ -87,6 +89,57 @@ impl Table {
         let index = (code >> (16 - length)) as i32 + self.ends[length as usize].1;
         self.symbols.get(usize::try_from(index).ok()?).copied()
     }
+}
+
+/// Passes over symbols whose numbers nobody wants.
+#[derive(Debug)]
+pub(super) struct Passes {
+    /// By the next bits, as far as whole symbols go. The lowest four: how many bits those take. The next one: whether the
+    /// last of them ends the block. Above: how many places they fill. Or 0.
+    looks: Box<[u16; 1 << PASS]>,
+}
+
+impl Passes {
+    pub(super) fn of(table: &Table) -> Self {
+        Self { looks: Box::new(std::array::from_fn(|window| passed(table, window as u32))) }
+    }
+
+    /// How many places are filled now, `left` of them at most, and whether the block is over. `None` where the next symbol
+    /// is to be looked at by itself.
+    #[inline]
+    pub(super) fn next(&self, bits: &mut Reader<'_>, left: usize) -> Option<(usize, bool)> {
+        bits.prepare();
+        let look = self.looks[bits.peek(PASS) as usize];
+        let places = usize::from(look >> 5);
+        if look == 0 || places > left {
+            return None;
+        }
+        bits.skip(u32::from(look & 15));
+        Some((places, look & 16 != 0))
+    }
+}
+
+/// What [`Passes`] keep of these bits.
+fn passed(table: &Table, window: u32) -> u16 {
+    let (mut used, mut places, mut is_over) = (0, 0, 0);
+    while is_over == 0 {
+        let look = table.looks[((window << used & ((1 << PASS) - 1)) >> (PASS - LOOK)) as usize];
+        let [done, symbol, ..] = look.to_le_bytes();
+        let (run, size) = (u16::from(symbol >> 4), u32::from(symbol & 15));
+        let length = u32::from(done) + if look >> 16 == 0 { size } else { 0 };
+        if done == 0 || used + length > PASS {
+            break;
+        }
+        match (run, size) {
+            (0, 0) => is_over = 1,
+            (15, 0) => places += 16,
+            // No encoder writes it: the reader refuses it.
+            (_, 0) => break,
+            _ => places += run + 1,
+        }
+        used += length;
+    }
+    places << 5 | is_over << 4 | used as u16
 }
 
 /// Enters all looks that begin with `code`.

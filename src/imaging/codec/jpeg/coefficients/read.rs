@@ -1,7 +1,7 @@
 //! Reading an everyday JPEG: baseline with all components in one scan, or progressive.
 
 use super::bits::Reader;
-use super::huffman::{Definition, Table};
+use super::huffman::{Definition, Passes, Table};
 use super::{Block, Coefficients, Component, steps};
 use crate::imaging::codec::{Facts, jpeg};
 use crate::imaging::{Limits, Result};
@@ -54,6 +54,7 @@ fn blocks<const DEPTH: usize>(
     // More than a value a pixel is for the decoder, whose memory does not depend on the picture's.
     let most = (picture.width as usize * picture.height as usize).max(LEAST_VALUES);
     let mut bits = Reader::new(scan.data);
+    let passes: Vec<_> = scan.tables.iter().map(|(_, ac)| (DEPTH == 1).then(|| Passes::of(ac))).collect();
     let mut predictions = [0_i32; 4];
     let (mut until_restart, mut restarts) = (scan.interval, 0_u8);
     for row in 0..rows {
@@ -70,13 +71,14 @@ fn blocks<const DEPTH: usize>(
                 }
                 until_restart -= 1;
             }
-            for ((component, (dc, ac)), prediction) in
-                picture.components.iter_mut().zip(&scan.tables).zip(&mut predictions)
+            for (((component, (dc, ac)), passes), prediction) in
+                picture.components.iter_mut().zip(&scan.tables).zip(&passes).zip(&mut predictions)
             {
+                let tables = (dc, ac, passes.as_ref());
                 let Component { h, v, across, .. } = *component;
                 for y in row * v..row * v + v {
                     for x in column * h..column * h + h {
-                        let Some(block) = block::<DEPTH>(&mut bits, dc, ac, prediction, &mut component.values) else {
+                        let Some(block) = block::<DEPTH>(&mut bits, tables, prediction, &mut component.values) else {
                             return Ok(None);
                         };
                         component.blocks[y * across + x] = block;
@@ -95,8 +97,7 @@ fn blocks<const DEPTH: usize>(
 #[inline]
 fn block<const DEPTH: usize>(
     bits: &mut Reader<'_>,
-    dc: &Table,
-    ac: &Table,
+    (dc, ac, passes): (&Table, &Table, Option<&Passes>),
     prediction: &mut i32,
     values: &mut Vec<i16>,
 ) -> Option<Block> {
@@ -107,6 +108,15 @@ fn block<const DEPTH: usize>(
     let mut block = Block { mask: 0, start: values.len() as u32, dc: *prediction as i16 };
     let mut place = 1;
     while place < 64 {
+        if DEPTH == 1
+            && let Some((places, is_over)) = passes.and_then(|passes| passes.next(bits, 63 - place))
+        {
+            if is_over {
+                break;
+            }
+            place += places;
+            continue;
+        }
         let symbol = ac.next(bits)?;
         if symbol.value == 0 {
             match symbol.run {

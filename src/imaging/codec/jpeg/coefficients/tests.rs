@@ -72,6 +72,38 @@ fn everyday() -> Vec<(String, Vec<u8>)> {
     files
 }
 
+/// Where only the first value of a block is wanted, the others are passed over several at a time.
+#[test]
+fn first_values_are_the_same_alone_and_damage_is_found_alike() {
+    let mut random = fastrand::Rng::with_seed(11);
+    let (mut whole, mut damaged) = (0, 0);
+    for (name, source) in everyday() {
+        for round in 0..20 {
+            let mut source = source.clone();
+            if round > 0 {
+                let at = random.usize(source.len() / 2..source.len() - 2);
+                source[at] = random.u8(..);
+            }
+            let Ok(facts) = codec::inspect(Cursor::new(&source), &Limits::default()) else { continue };
+            let at_depth = |depth| read(&source, &facts, depth, &Limits::default(), &|| Ok(())).unwrap();
+            match (at_depth(64), at_depth(1)) {
+                (Some(all), Some(first)) => {
+                    for (all, first) in all.components.iter().zip(&first.components) {
+                        assert!(
+                            all.blocks.iter().map(|block| block.dc).eq(first.blocks.iter().map(|block| block.dc)),
+                            "{name}"
+                        );
+                    }
+                    whole += 1;
+                }
+                (None, None) => damaged += 1,
+                (all, first) => panic!("{name}, round {round}: {} and {}", all.is_some(), first.is_some()),
+            }
+        }
+    }
+    assert!(whole > 100 && damaged > 100, "{whole} and {damaged}");
+}
+
 #[test]
 fn coefficients_are_those_of_the_decoder() {
     for (name, source) in everyday() {
