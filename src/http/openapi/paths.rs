@@ -224,6 +224,14 @@ fn login() -> Value {
     }
     .described();
     described["security"] = json!([]);
+    // A form that fails is answered with the form again.
+    for response in described["responses"].as_object_mut().into_iter().flat_map(|responses| responses.values_mut()) {
+        if let Some(kinds) =
+            response["content"].as_object_mut().filter(|kinds| kinds.contains_key("application/problem+json"))
+        {
+            kinds.insert("text/html".to_owned(), json!({}));
+        }
+    }
     described
 }
 

@@ -401,7 +401,7 @@ fn of_lists() -> Vec<Value> {
             "Entries of a page at the most.",
             json!({"type": "integer", "minimum": 1, "maximum": lists::LARGEST_PAGE, "default": lists::PAGE}),
         ),
-        in_query("cursor", "Where the list goes on: `links.next` has it.", json!({"type": "string"})),
+        in_query("cursor", "Where the list goes on: `links.next` has it.", json!({"type": "string", "minLength": 1})),
     ]
 }
 
