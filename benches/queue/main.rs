@@ -198,6 +198,7 @@ async fn backlog(args: &Args) -> Figures {
             let waiting = args.waiting.next_multiple_of(load::GROUP);
             figures.add(on, "enqueued, up to all", "jobs/s", load.enqueue(waiting, load::GROUP).await);
             figures.add(on, "a waiting job", "bytes", (place.bytes().await - empty) / waiting as f64);
+            place.at_rest().await;
             let (before, jobs) = (place.cpu_us().await, jobs.min(waiting));
             let rate = load.consume("crowded", lanes, jobs).await;
             figures.add(on, &format!("consumed, {waiting} waiting"), "jobs/s", rate);

@@ -70,6 +70,18 @@ impl Place {
         Some((info["used_cpu_sys"] + info["used_cpu_user"]) * 1e6)
     }
 
+    /// Waits while Redis writes its append-only file anew, which it does when that has grown to twice its size.
+    pub(crate) async fn at_rest(&self) {
+        let Home::Server(server) = &self.home else { return };
+        loop {
+            let info = server.info("persistence").await;
+            if info["aof_rewrite_in_progress"] + info["aof_rewrite_scheduled"] == 0.0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
     /// What the queue takes: of Redis' memory, or of the disk.
     pub(crate) async fn bytes(&self) -> f64 {
         match &self.home {
