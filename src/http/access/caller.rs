@@ -48,6 +48,11 @@ impl Caller {
         self.sees_all() || owner.is_none() || owner == self.owner()
     }
 
+    /// Whether it may change a group; what belongs to nobody, `admin` alone may.
+    pub(in crate::http) fn owns(&self, meta: &Meta) -> bool {
+        self.sees_all() || meta.owner.as_deref() == self.owner()
+    }
+
     /// Whether nothing is hidden from it, so that nobody need ask.
     pub(in crate::http) fn sees_all(&self) -> bool {
         self.allows(Scope::Admin)
@@ -61,8 +66,12 @@ impl Caller {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
     use crate::config::ApiKey;
+    use crate::job::GroupId;
+    use crate::queue::Group;
 
     fn caller(name: &str, scopes: &[Scope]) -> Caller {
         Caller::with(Arc::new(Key::configured(&ApiKey {
@@ -80,7 +89,41 @@ mod tests {
         assert!(caller("shop", &[Scope::Read]).sees(&owned) && caller("shop", &[Scope::Submit]).sees(&owned));
         assert!(!caller("blog", &[Scope::Submit, Scope::Read]).sees(&owned));
         assert!(caller("blog", &[Scope::Admin]).sees(&owned) && Caller::local().sees(&owned));
-        assert!(caller("blog", &[Scope::Read]).sees(&Meta::default()), "made without keys");
+    }
+
+    #[test]
+    fn what_was_made_without_keys_is_seen_by_all_and_changed_by_admin() {
+        let (nobodys, blog) = (Meta::default(), caller("blog", &[Scope::Submit, Scope::Read]));
+        assert!(blog.sees(&nobodys) && !blog.owns(&nobodys));
+        assert!(caller("ops", &[Scope::Admin]).owns(&nobodys) && Caller::local().owns(&nobodys));
+        let own = Meta { owner: Some("blog".into()), ..Meta::default() };
+        assert!(blog.owns(&own) && !caller("shop", &[Scope::Submit]).owns(&own));
+    }
+
+    #[test]
+    fn what_the_service_does_for_itself_and_what_says_nothing_readable_is_for_admin() {
+        let group = |meta: &'static str| {
+            Meta::of(&Group {
+                id: GroupId::new(),
+                total: 1,
+                pending: 1,
+                succeeded: 0,
+                failed: 0,
+                cancelled: 0,
+                sealed: true,
+                meta: meta.into(),
+                created_at: Timestamp::UNIX_EPOCH,
+                finished_at: None,
+                cancelling: false,
+                then: None,
+                fired: false,
+            })
+        };
+        for meta in [Meta::service(), group(""), group("{"), group(r#"{"owner": 7}"#)] {
+            assert!(!caller("blog", &[Scope::Submit, Scope::Read]).sees(&meta), "{meta:?}");
+            assert!(caller("ops", &[Scope::Admin]).sees(&meta) && Caller::local().sees(&meta), "{meta:?}");
+        }
+        assert!(caller("blog", &[Scope::Read]).sees(&group("{}")), "made without keys");
     }
 
     #[test]

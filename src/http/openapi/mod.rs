@@ -166,7 +166,7 @@ fn responses() -> Value {
         "304": {"description": "The client has it already, by `If-None-Match` or `If-Modified-Since`."},
         "400": problem("The request cannot be read."),
         "401": unauthorized,
-        "403": problem("The key lacks the scope that this needs; a signed link has expired or was changed; with a \
+        "403": problem("The key lacks the scope that this needs, or that changing nobody's things needs; a signed link has expired or was changed; with a \
             login, a page elsewhere asked; without keys, it is not this machine that asks."),
         "404": problem("There is no such thing."),
         "408": problem("The upload did not come on."),
