@@ -86,10 +86,11 @@ impl Access {
         if self.is_open(&listing) {
             return local::check(headers, &request.uri).map(|()| Caller::local());
         }
+        let peer = self.peer(request);
         if let Some(bearer) = bearer(headers) {
             return self.verify(bearer, &self.peer(request), &listing).map(Caller::with);
         }
-        let Some(cookie) = session::cookie(headers) else {
+        let Some(cookie) = session::cookie(headers, peer.https) else {
             return Err(unauthorized("An API key is needed: `Authorization: Bearer <key>`, or a login at /login."));
         };
         let Some((key, _)) = self.of_session(cookie, &listing).await? else {
