@@ -71,6 +71,11 @@ impl Key {
         self.scopes.iter().any(|&scope| scope >= needed)
     }
 
+    /// Whether `pixmill keys` has created it: 256 random bits, and not what somebody thought of.
+    pub fn is_created(&self) -> bool {
+        self.created_at.is_some()
+    }
+
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.expires_at.is_some_and(|end| end <= now)
     }

@@ -131,11 +131,13 @@ impl Access {
                 found = Some(key);
             }
         }
-        let id = found.map(|key| key.id.as_str());
-        self.failures.admit(peer.address, id, Instant::now()).map_err(|wait_s| {
-            let detail = format!("Too many wrong API keys from {}; try again in {wait_s} s.", peer.address);
-            Problem::too_many("too-many-wrong-keys", detail, wait_s)
-        })?;
+        if !found.is_some_and(|key| key.is_created()) {
+            let id = found.map(|key| key.id.as_str());
+            self.failures.admit(peer.address, id, Instant::now()).map_err(|wait_s| {
+                let detail = format!("Too many wrong API keys from {}; try again in {wait_s} s.", peer.address);
+                Problem::too_many("too-many-wrong-keys", detail, wait_s)
+            })?;
+        }
         match found {
             Some(key) if key.is_expired(Timestamp::now()) => Err(unauthorized("This API key has expired.")),
             Some(key) => Ok(key.clone()),
