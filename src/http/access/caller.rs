@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use crate::config::Scope;
 use crate::keys::{self, Key};
 use crate::submission::Meta;
@@ -8,19 +10,29 @@ use crate::submission::Meta;
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     key: Option<Arc<Key>>,
+    /// When the login ends that it comes with, if it is one.
+    login_end: Option<Timestamp>,
 }
 
 impl Caller {
     pub(super) fn local() -> Self {
-        Self { key: None }
+        Self { key: None, login_end: None }
     }
 
     pub(super) fn with(key: Arc<Key>) -> Self {
-        Self { key: Some(key) }
+        Self { key: Some(key), login_end: None }
+    }
+
+    pub(super) fn logged_in(key: Arc<Key>, end: Timestamp) -> Self {
+        Self { key: Some(key), login_end: Some(end) }
     }
 
     pub(super) fn key(&self) -> Option<&Key> {
         self.key.as_deref()
+    }
+
+    pub(super) fn is_logged_out(&self, now: Timestamp) -> bool {
+        self.login_end.is_some_and(|end| end <= now)
     }
 
     pub(super) fn allows(&self, needed: Scope) -> bool {
@@ -66,8 +78,6 @@ impl Caller {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
-
     use super::*;
     use crate::config::ApiKey;
     use crate::job::GroupId;

@@ -88,19 +88,30 @@ impl Access {
         }
         let peer = self.peer(request);
         if let Some(bearer) = bearer(headers) {
-            return self.verify(bearer, &self.peer(request), &listing).map(Caller::with);
+            return self.verify(bearer, &peer, &listing).map(Caller::with);
         }
         let Some(cookie) = session::cookie(headers, peer.https) else {
             return Err(unauthorized("An API key is needed: `Authorization: Bearer <key>`, or a login at /login."));
         };
-        let Some((key, _)) = self.of_session(cookie, &listing).await? else {
+        let Some((key, end)) = self.of_session(cookie, &listing).await? else {
             return Err(unauthorized("The login has ended; log in again at /login."));
         };
         // A cookie comes along whoever made the browser ask.
         if !request.method.is_safe() {
             session::same_origin(request, &self.server)?;
         }
-        Ok(Caller::with(key))
+        Ok(Caller::logged_in(key, end))
+    }
+
+    /// Whether a caller that was let in would be now: its key may have gone, and its login have ended.
+    pub(super) async fn still_admits(&self, caller: &Caller) -> bool {
+        let (listing, now) = (self.created.listing().await, Timestamp::now());
+        match caller.key() {
+            Some(known) => {
+                !caller.is_logged_out(now) && self.keys(&listing).any(|key| key.id == known.id && !key.is_expired(now))
+            }
+            None => self.is_open(&listing),
+        }
     }
 
     fn peer(&self, request: &Parts) -> Peer {
