@@ -191,6 +191,26 @@ async fn what_the_service_does_for_itself_is_hidden_from_all_but_admin() {
 }
 
 #[tokio::test]
+async fn group_that_the_broker_lost_is_hidden_from_keys_of_other_names() {
+    for home in [Home::sqlite(), Home::redis()] {
+        let (shop, blog) = (home.key(&["--name", "shop"]).await, home.key(&["--name", "blog"]).await);
+        let service = home.serve_with(&["--no-workers"]);
+        let (shop, blog) = (service.with(&shop), service.with(&blog));
+        let accepted = shop.upload(picture()).await.json();
+        let (group, broker) = (id(&accepted).parse().unwrap(), home.broker().await);
+        broker.cancel_group(group).await.unwrap();
+        assert!(broker.remove_group(group).await.unwrap(), "as a flush would");
+        for (route, told) in [("archive", 409), ("events", 200), ("", 200)] {
+            let path = format!("/api/groups/{group}/{route}");
+            let path = path.trim_end_matches('/');
+            let answer = service.request("GET", path).bearer_auth(&shop.key).send().await.unwrap();
+            assert_eq!(answer.status(), told, "{path}");
+            assert_eq!(blog.get(path).await.status, 404, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn file_that_outlives_its_record_stays_its_owners() {
     for home in [Home::sqlite(), Home::redis()] {
         let (shop, blog) = (home.key(&["--name", "shop"]).await, home.key(&["--name", "blog"]).await);
