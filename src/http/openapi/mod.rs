@@ -179,7 +179,7 @@ fn responses() -> Value {
         "422": problem("It was understood, and is refused: the detail names the entry, the field and the limit."),
         "429": too_often,
         "500": problem("Our fault; the log says what."),
-        "503": later("Not at present: the queue is away or full, or the disk is."),
+        "503": later("Not at present: the queue is away or full, or the disk is, or the API keys cannot be read."),
     })
 }
 
