@@ -115,7 +115,7 @@ codes! {
     "range-not-satisfiable" [416] [Answer] Never:
         "No byte of the file is in the `Range` that was asked for." "`Content-Range` tells the file's size.";
     "rate-limited" [429] [Answer] Later:
-        "The API key has made more requests or uploads in a minute than `limits` or its own allow." "Wait for `Retry-After`; the field `RateLimit` of every answer says what is left.";
+        "The API key has made more requests or uploads in a minute than `limits` or its own allow." "Wait for `Retry-After`; the field `RateLimit` of each answer to the key says what is left.";
     "repeated-field" [400] [Answer] Never:
         "A form field that may be there once is there twice." "Put all operations into one list.";
     "request-timeout" [408] [Answer] Later:

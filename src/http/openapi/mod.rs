@@ -155,7 +155,8 @@ fn responses() -> Value {
     unauthorized["headers"] = json!({"WWW-Authenticate": {"schema": {"const": "Bearer"}}});
     let mut too_often = later("Too often: more than the key's limits allow, or too many wrong keys.");
     let field = |about: &str| json!({"schema": {"type": "string"}, "description": about});
-    too_often["headers"]["RateLimit-Policy"] = field("The limits, where there are some, as on all answers.");
+    too_often["headers"]["RateLimit-Policy"] =
+        field("The limits, where there are some, as on all answers to a key or a login.");
     too_often["headers"]["RateLimit"] = field("What is left of each: draft-ietf-httpapi-ratelimit-headers.");
     json!({
         "206": {
