@@ -69,8 +69,8 @@ impl Sessions {
     }
 }
 
-/// The session that a request bears. Over https only this host can have set it: the other name, a neighbour of the same
-/// domain, or whoever is on the way of a request over http, can give a browser as well.
+/// The session that a request bears. Over https it is the one that only this host can have set: a cookie of the other name
+/// may be from a neighbour of the same domain, or from whoever is on the way of a request over http.
 pub(super) fn cookie(headers: &HeaderMap, https: bool) -> Option<&str> {
     let pairs = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
     let mut pairs = pairs.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
