@@ -5,7 +5,7 @@
 //! has had keys stays closed when the last one goes. Kept is the SHA-256: a key is 256 random bits, which nobody finds
 //! by trying, so a slow hash would protect nothing and cost something at every request.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs::File;
 use std::io;
@@ -16,13 +16,15 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use tracing::warn;
+use tracing::{error, warn};
 
 use crate::config::{ApiKey, Scope};
 use crate::storage::{self, Storage};
 
 /// How long what was read of the folder is believed, and so how long a revoked key may still be taken.
 const FRESH: Duration = Duration::from_secs(1);
+/// How long it is believed while the folder cannot be read.
+const BELIEVED: Duration = Duration::from_mins(1);
 /// What every created key begins with, for those who search code and logs for secrets.
 pub const PREFIX: &str = "pxm_";
 /// Random characters behind it: 62^43 is just above 2^256.
@@ -69,6 +71,11 @@ impl Key {
     /// Whether it may do what needs this scope.
     pub fn allows(&self, needed: Scope) -> bool {
         self.scopes.iter().any(|&scope| scope >= needed)
+    }
+
+    /// Whether `pixmill keys` has created it: 256 random bits, and not what somebody thought of.
+    pub fn is_created(&self) -> bool {
+        self.created_at.is_some()
     }
 
     pub fn is_expired(&self, now: Timestamp) -> bool {
@@ -134,25 +141,16 @@ fn random() -> Result<String, getrandom::Error> {
 
 /// Whether a service on this data folder has ever had a created key.
 pub fn any(data_dir: &Path) -> bool {
-    std::fs::read_dir(data_dir.join("keys")).is_ok_and(|mut entries| {
-        entries
-            .any(|entry| entry.is_ok_and(|entry| entry.file_name().to_str().is_some_and(|name| parse(name).is_some())))
-    })
+    names(&data_dir.join("keys")).is_ok_and(|names| !names.is_empty())
 }
 
-/// All created keys, oldest first, and whether each is revoked. Blocks on the disk.
+/// All created keys. Blocks on the disk.
 ///
 /// # Errors
-/// When the store fails, or a file in it is no key.
-pub fn list(storage: &Storage) -> storage::Result<Vec<(Key, bool)>> {
+/// When the folder cannot be read.
+pub fn list(storage: &Storage) -> storage::Result<Listing> {
     let folder = storage.path("keys");
-    let mut keys = Vec::new();
-    for name in names(&folder).map_err(|error| failed(&folder, &error))? {
-        let revoked = matches!(parse(&name), Some(Standing::Revoked));
-        keys.push((read(&folder.join(&name)).map_err(|error| failed(&folder.join(&name), &error))?, revoked));
-    }
-    keys.sort_by_key(|(key, _)| key.created_at);
-    Ok(keys)
+    look(&folder, &Listing::default()).map_err(|error| failed(&folder, &error))
 }
 
 /// Revokes a key by its id; answers whether it was there. Blocks on the disk.
@@ -171,21 +169,13 @@ pub fn revoke(storage: &Storage, id: &str) -> storage::Result<bool> {
     synced.map(|()| true).map_err(|error| failed(&folder, &error))
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum Standing {
-    Valid,
-    Revoked,
-}
+/// How a revoked key's file ends.
+const REVOKED: &str = ".revoked";
 
-/// What a file's name says; nothing of drafts and of what is not ours.
-fn parse(name: &str) -> Option<Standing> {
-    let (id, ending) = name.split_once('.')?;
-    let is_id = id.len() == ID_CHARS && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    match ending {
-        "json" if is_id => Some(Standing::Valid),
-        "revoked" if is_id => Some(Standing::Revoked),
-        _ => None,
-    }
+/// Whether a file is a key's by its name: no draft, and nothing that is not ours.
+fn is_ours(name: &str) -> bool {
+    let id = name.strip_suffix(".json").or_else(|| name.strip_suffix(REVOKED));
+    id.is_some_and(|id| id.len() == ID_CHARS && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 fn names(folder: &Path) -> io::Result<Vec<String>> {
@@ -195,13 +185,18 @@ fn names(folder: &Path) -> io::Result<Vec<String>> {
     };
     let mut names = Vec::new();
     for entry in entries {
-        names.extend(entry?.file_name().into_string().ok().filter(|name| parse(name).is_some()));
+        names.extend(entry?.file_name().into_string().ok().filter(|name| is_ours(name)));
     }
     Ok(names)
 }
 
 fn read(file: &Path) -> io::Result<Key> {
-    Ok(serde_json::from_slice(&std::fs::read(file)?)?)
+    let key: Key = serde_json::from_slice(&std::fs::read(file)?)?;
+    // Under another name it could not be revoked.
+    if file.file_stem().is_none_or(|id| *id != *key.id) {
+        return Err(io::Error::other(format!("it is that of key {}", key.id)));
+    }
+    Ok(key)
 }
 
 fn failed(path: &Path, error: &io::Error) -> storage::Error {
@@ -217,28 +212,55 @@ pub struct Keyring {
 
 #[derive(Debug)]
 struct Known {
+    /// When the latest look began.
     looked: Instant,
+    /// When the look began that `listing` is from.
+    from: Instant,
     listing: Arc<Listing>,
-    /// Files that could not be read, told of once.
-    told: HashSet<String>,
+    /// When the first of those began that have failed since.
+    failing: Option<Instant>,
 }
 
 /// What lies in the folder.
 #[derive(Debug, Default)]
 pub struct Listing {
-    /// By file name.
-    valid: BTreeMap<String, Arc<Key>>,
+    /// By file name, the revoked ones among them.
+    files: BTreeMap<String, Arc<Key>>,
+    /// Files that cannot be read, and why.
+    damaged: BTreeMap<PathBuf, String>,
     /// There are keys, or have been, valid or not.
     any: bool,
+    lost: bool,
 }
 
 impl Listing {
+    /// Of a folder that cannot be read: it has no keys that could be trusted.
+    pub fn lost(any: bool) -> Self {
+        Self { any, lost: true, ..Self::default() }
+    }
+
+    /// Those that are not revoked.
     pub fn keys(&self) -> impl Iterator<Item = &Arc<Key>> {
-        self.valid.values()
+        self.all().filter(|(_, revoked)| !revoked).map(|(key, _)| key)
+    }
+
+    /// Each key, and whether it is revoked.
+    pub fn all(&self) -> impl Iterator<Item = (&Arc<Key>, bool)> {
+        self.files.iter().map(|(name, key)| (key, name.ends_with(REVOKED)))
+    }
+
+    /// Files that are taken for no key, and why.
+    pub fn damaged(&self) -> impl Iterator<Item = (&Path, &str)> {
+        self.damaged.iter().map(|(file, reason)| (file.as_path(), reason.as_str()))
     }
 
     pub fn any(&self) -> bool {
         self.any
+    }
+
+    /// Whether the folder has not been readable for so long that nobody knows which keys are revoked.
+    pub fn is_lost(&self) -> bool {
+        self.lost
     }
 }
 
@@ -248,24 +270,25 @@ impl Keyring {
     /// # Errors
     /// When it cannot be read.
     pub fn open(storage: &Storage) -> storage::Result<Self> {
-        let folder = storage.path("keys");
-        let mut told = HashSet::new();
-        let listing = look(&folder, &Listing::default(), &mut told).map_err(|error| failed(&folder, &error))?;
-        Ok(Self { folder, known: Mutex::new(Known { looked: Instant::now(), listing: Arc::new(listing), told }) })
+        let (began, listing) = (Instant::now(), list(storage)?);
+        warn_of_damaged(&listing, &Listing::default());
+        let known = Known { looked: began, from: began, listing: Arc::new(listing), failing: None };
+        Ok(Self { folder: storage.path("keys"), known: Mutex::new(known) })
     }
 
     /// What lies in the folder; looked at again when the last look was a second ago.
     pub async fn listing(self: &Arc<Self>) -> Arc<Listing> {
+        let began = Instant::now();
         {
             let mut known = self.lock();
-            if known.looked.elapsed() < FRESH {
+            if began.saturating_duration_since(known.looked) < FRESH {
                 return known.listing.clone();
             }
             // Others go on with what is known until this look is through.
-            known.looked = Instant::now();
+            known.looked = began;
         }
         let ring = self.clone();
-        tokio::task::spawn_blocking(move || ring.look_again()).await.expect("looking into a folder does not panic")
+        tokio::task::spawn_blocking(move || ring.look_again(began)).await.expect("looking into a folder does not panic")
     }
 
     /// What was there at the last look.
@@ -273,18 +296,33 @@ impl Keyring {
         self.lock().listing.clone()
     }
 
-    fn look_again(&self) -> Arc<Listing> {
-        let (before, mut told) = {
-            let known = self.lock();
-            (known.listing.clone(), known.told.clone())
-        };
-        let found = look(&self.folder, &before, &mut told);
+    fn look_again(&self, began: Instant) -> Arc<Listing> {
+        let found = look(&self.folder, &self.latest());
+        self.learn(found, began)
+    }
+
+    /// Takes in what a look has found.
+    fn learn(&self, found: io::Result<Listing>, began: Instant) -> Arc<Listing> {
         let mut known = self.lock();
         match found {
-            Ok(listing) => known.listing = Arc::new(listing),
-            Err(error) => warn!("API keys may be out of date: {}: {error}", self.folder.display()),
+            // A later look has overtaken it, and knows better which keys are revoked.
+            _ if began < known.from => {}
+            Ok(mut listing) => {
+                // Should the folder vanish under a running service, that does not open it to everybody.
+                listing.any |= known.listing.any;
+                warn_of_damaged(&listing, &known.listing);
+                (known.from, known.listing, known.failing) = (began, Arc::new(listing), None);
+            }
+            Err(error) => {
+                let (folder, since) = (self.folder.display(), *known.failing.get_or_insert(began));
+                if began.saturating_duration_since(since) < BELIEVED {
+                    warn!("API keys may be out of date: {folder}: {error}");
+                } else {
+                    error!("created API keys are refused until their folder can be read: {folder}: {error}");
+                    known.listing = Arc::new(Listing::lost(known.listing.any));
+                }
+            }
         }
-        known.told = told;
         known.listing.clone()
     }
 
@@ -293,36 +331,33 @@ impl Keyring {
     }
 }
 
-/// A key's file never changes, so only new ones are read.
-fn look(folder: &Path, before: &Listing, told: &mut HashSet<String>) -> io::Result<Listing> {
+/// Tells of each damaged file once.
+fn warn_of_damaged(listing: &Listing, before: &Listing) {
+    for (file, reason) in listing.damaged().filter(|(file, _)| !before.damaged.contains_key(*file)) {
+        warn!("{} is not taken for an API key: {reason}", file.display());
+    }
+}
+
+/// A key's file never changes, so only new ones are read. One that cannot be read costs no other key.
+fn look(folder: &Path, before: &Listing) -> io::Result<Listing> {
     let names = names(folder)?;
-    // Should the folder vanish under a running service, that does not open it to everybody.
-    let mut listing = Listing { valid: BTreeMap::new(), any: before.any || !names.is_empty() };
+    let mut listing = Listing { any: !names.is_empty(), ..Listing::default() };
     for name in names {
-        if parse(&name) != Some(Standing::Valid) {
-            continue;
+        let file = folder.join(&name);
+        match before.files.get(&name).map_or_else(|| read(&file).map(Arc::new), |known| Ok(known.clone())) {
+            Ok(key) => drop(listing.files.insert(name, key)),
+            // Revoked just now.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => drop(listing.damaged.insert(file, error.to_string())),
         }
-        let key = match before.valid.get(&name) {
-            Some(key) => key.clone(),
-            None => match read(&folder.join(&name)) {
-                Ok(key) => Arc::new(key),
-                // Revoked just now.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => {
-                    if told.insert(name.clone()) {
-                        warn!("{} is not taken for an API key: {error}", folder.join(&name).display());
-                    }
-                    continue;
-                }
-            },
-        };
-        listing.valid.insert(name, key);
     }
     Ok(listing)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     fn new(name: &str) -> NewKey {
@@ -352,7 +387,7 @@ mod tests {
         assert_eq!(key.sha256, digest(&secret));
         let kept = std::fs::read_to_string(folder.path().join(format!("keys/{}.json", key.id))).unwrap();
         assert!(!kept.contains(&secret[4..]) && kept.contains("shop"), "{kept}");
-        assert_eq!(list(&storage).unwrap(), [(key, false)]);
+        assert!(list(&storage).unwrap().all().eq([(&Arc::new(key), false)]));
     }
 
     #[test]
@@ -360,16 +395,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let storage = Storage::local(folder.path()).unwrap();
         let ring = Keyring::open(&storage).unwrap();
-        assert!(!ring.look_again().any() && !any(folder.path()));
+        assert!(!ring.look_again(Instant::now()).any() && !any(folder.path()));
         let (key, _) = create(&storage, new("shop"), Timestamp::now()).unwrap();
-        assert_eq!(ids(&ring.look_again()), [&key.id]);
+        assert_eq!(ids(&ring.look_again(Instant::now())), [&key.id]);
         assert!(revoke(&storage, &key.id).unwrap());
         assert!(!revoke(&storage, &key.id).unwrap());
-        let listing = ring.look_again();
+        let listing = ring.look_again(Instant::now());
         assert!(ids(&listing).is_empty() && listing.any() && any(folder.path()));
-        assert!(Keyring::open(&storage).unwrap().look_again().any(), "after a restart, too");
+        assert!(Keyring::open(&storage).unwrap().look_again(Instant::now()).any(), "after a restart, too");
         std::fs::remove_dir_all(folder.path().join("keys")).unwrap();
-        assert!(ring.look_again().any(), "a folder that vanishes opens no running service");
+        assert!(ring.look_again(Instant::now()).any(), "a folder that vanishes opens no running service");
     }
 
     #[test]
@@ -377,8 +412,49 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let storage = Storage::local(folder.path()).unwrap();
         let (key, _) = create(&storage, new("shop"), Timestamp::now()).unwrap();
-        std::fs::write(folder.path().join("keys/0123456789abcdef.json"), "{").unwrap();
-        assert_eq!(ids(&Keyring::open(&storage).unwrap().look_again()), [&key.id]);
+        let path = |id: &str| folder.path().join(format!("keys/{id}.json"));
+        std::fs::write(path("0123456789abcdef"), "{").unwrap();
+        std::fs::copy(path(&key.id), path("fedcba9876543210")).unwrap();
+        assert_eq!(ids(&Keyring::open(&storage).unwrap().look_again(Instant::now())), [&key.id]);
+        let listing = list(&storage).unwrap();
+        let damaged: Vec<_> = listing.damaged().map(|(file, _)| file.to_owned()).collect();
+        assert_eq!(damaged, [path("0123456789abcdef"), path("fedcba9876543210")]);
+        assert!(revoke(&storage, &key.id).unwrap());
+        assert!(list(&storage).unwrap().all().all(|(_, revoked)| revoked), "a copy of it does not go on");
+    }
+
+    #[test]
+    fn look_that_was_overtaken_brings_no_revoked_key_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = Storage::local(folder.path()).unwrap();
+        let (key, _) = create(&storage, new("shop"), Timestamp::now()).unwrap();
+        let ring = Keyring::open(&storage).unwrap();
+        let began = Instant::now();
+        let slow = look(&ring.folder, &ring.latest());
+        assert!(revoke(&storage, &key.id).unwrap());
+        assert!(ids(&ring.look_again(began + FRESH)).is_empty());
+        assert!(ids(&ring.learn(slow, began)).is_empty());
+    }
+
+    #[test]
+    fn keys_in_a_folder_that_cannot_be_read_are_taken_for_a_minute() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = Storage::local(folder.path()).unwrap();
+        let (key, _) = create(&storage, new("shop"), Timestamp::now()).unwrap();
+        let (ring, start) = (Keyring::open(&storage).unwrap(), Instant::now());
+        let look = |seconds| ring.look_again(start + Duration::from_secs(seconds));
+        let (there, away) = (folder.path().join("keys"), folder.path().join("away"));
+        std::fs::rename(&there, &away).unwrap();
+        std::fs::write(&there, "no folder").unwrap();
+        for seconds in [3600, 3659] {
+            assert_eq!(ids(&look(seconds)), [&key.id]);
+        }
+        let lost = look(3660);
+        assert!(ids(&lost).is_empty() && lost.is_lost() && lost.any(), "{lost:?}");
+        std::fs::remove_file(&there).unwrap();
+        std::fs::rename(&away, &there).unwrap();
+        let again = look(3661);
+        assert!(ids(&again) == [&key.id] && !again.is_lost(), "{again:?}");
     }
 
     #[test]

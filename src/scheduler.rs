@@ -88,7 +88,7 @@ async fn enqueue(broker: &Broker, schedule: &Schedule, due: &Due, last: &mut Opt
         retry_of: None,
         payload: payload.clone(),
     };
-    Manifest::new(due.group, Meta::default(), vec![entry]).enqueue(broker).await?;
+    Manifest::new(due.group, Meta::service(), vec![entry]).enqueue(broker).await?;
     *last = Some(due.group);
     Ok(())
 }

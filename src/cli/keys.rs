@@ -151,10 +151,15 @@ fn end(now: Timestamp, span: Span) -> Result<Timestamp> {
     Ok(end.timestamp())
 }
 
-/// The configuration's keys and the created ones: each with where it is from and whether it is revoked.
+/// The configuration's keys and the created ones, oldest first: each with where it is from and whether it is revoked.
 fn all_keys(storage: &Storage, config: &Config) -> Result<Vec<(Key, &'static str, bool)>> {
     let configured = config.auth.keys.iter().map(|key| (Key::configured(key), "auth.keys", false));
-    let created = keys::list(storage)?.into_iter().map(|(key, revoked)| (key, "created", revoked));
+    let listing = keys::list(storage)?;
+    for (file, reason) in listing.damaged() {
+        eprintln!("{} is not taken for an API key: {reason}", file.display());
+    }
+    let mut created: Vec<_> = listing.all().map(|(key, revoked)| (Key::clone(key), "created", revoked)).collect();
+    created.sort_by_key(|(key, ..)| key.created_at);
     Ok(configured.chain(created).collect())
 }
 
@@ -207,7 +212,9 @@ fn revoke(storage: &Storage, config: &Config, named: &[String], all: bool, json:
     for (key, ..) in chosen {
         let revoked = keys::revoke(storage, &key.id)?;
         entries.push(json!({"id": key.id, "name": key.name, "revoked": revoked}));
-        lines.push(format!("key {} of `{}` is revoked\n", key.id, key.name));
+        let how = if revoked { "is revoked" } else { "is gone already: somebody else has just revoked it" };
+        lines.push(format!("key {} of `{}` {how}\n", key.id, key.name));
+        whole &= revoked;
     }
     show(json, &entries.into(), &lines.concat());
     Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -76,6 +76,8 @@ codes! {
         "`sources` has an unknown field, or a value that is not allowed." "The detail names the entry, the field and what is allowed.";
     "invalid-url" [422] [Answer Rejected Batch] Never:
         "A source's `url` is not one." "Write it whole, from `https://` on.";
+    "keys-unavailable" [503] [Answer] Later:
+        "The folder of the created API keys cannot be read, so that nobody knows which are revoked: none is taken." "The service's log has the system's reason; look at `keys` in the data folder, and at the disk.";
     "link-expired" [403] [Answer] Never:
         "A signed link is older than `server.link_lifetime`." "Ask for the status again: it has a fresh one.";
     "link-invalid" [403] [Answer] Never:
@@ -113,7 +115,7 @@ codes! {
     "range-not-satisfiable" [416] [Answer] Never:
         "No byte of the file is in the `Range` that was asked for." "`Content-Range` tells the file's size.";
     "rate-limited" [429] [Answer] Later:
-        "The API key has made more requests or uploads in a minute than `limits` or its own allow." "Wait for `Retry-After`; the field `RateLimit` of every answer says what is left.";
+        "The API key has made more requests or uploads in a minute than `limits` or its own allow." "Wait for `Retry-After`; the field `RateLimit` of each answer to the key says what is left.";
     "repeated-field" [400] [Answer] Never:
         "A form field that may be there once is there twice." "Put all operations into one list.";
     "request-timeout" [408] [Answer] Later:

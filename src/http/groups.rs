@@ -260,10 +260,24 @@ async fn is_seen<S: Subject>(services: &Services, caller: &Caller, subject: S) -
     Ok(caller.sees_all() || subject.meta(services).await?.is_some_and(|meta| caller.sees(&meta)))
 }
 
-/// What the caller may do something with: it is parsed, and its own.
-async fn seen<S: Subject>(services: &Services, caller: &Caller, id: &str) -> Result<S, Problem> {
+/// What the caller may change: it is parsed, and its own.
+async fn owned<S: Subject>(services: &Services, caller: &Caller, id: &str) -> Result<S, Problem> {
     let subject = parsed::<S>(id)?;
-    if is_seen(services, caller, subject).await? { Ok(subject) } else { Err(unknown::<S>(id)) }
+    if caller.sees_all() {
+        return Ok(subject);
+    }
+    match subject.meta(services).await? {
+        Some(meta) if caller.owns(&meta) => Ok(subject),
+        Some(meta) if caller.sees(&meta) => {
+            let detail = format!(
+                "The {} `{id}` was made without keys and belongs to nobody: changing it needs a key with the scope \
+                 `admin`.",
+                S::NAME
+            );
+            Err(Problem::new(StatusCode::FORBIDDEN, "forbidden-scope", detail))
+        }
+        _ => Err(unknown::<S>(id)),
+    }
 }
 
 /// A group's or a job's.
@@ -301,7 +315,7 @@ pub(super) async fn cancel<S: Subject>(
     asked: Asked<S::Cancel>,
 ) -> Result<Response, Problem> {
     let asked = query(asked)?;
-    let subject = seen::<S>(&services, &caller, &id).await?;
+    let subject = owned::<S>(&services, &caller, &id).await?;
     subject.cancel(&services, &caller, asked).await?.ok_or_else(|| unknown::<S>(&id))
 }
 
@@ -314,7 +328,7 @@ pub(super) async fn retry<S: Subject>(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     query(nothing)?;
-    let subject = seen::<S>(&services, &caller, &id).await?;
+    let subject = owned::<S>(&services, &caller, &id).await?;
     Ok(accepted(&subject.retry(&services, request_id::of(&headers).map(str::to_owned)).await?))
 }
 

@@ -111,8 +111,7 @@ async fn learn(
     let read = async |id| services.broker.group(id).await.map(|group| (id, group));
     let groups: Vec<_> = stream::iter(unknown).map(read).buffered(READS).try_collect().await?;
     for (id, group) in groups {
-        let meta: Option<Meta> = group.map(|group| serde_json::from_slice(&group.meta).unwrap_or_default());
-        seen.insert(id, meta.is_some_and(|meta| caller.sees(&meta)));
+        seen.insert(id, group.is_some_and(|group| caller.sees(&Meta::of(&group))));
     }
     Ok(())
 }

@@ -65,7 +65,8 @@ pub struct Meta {
     /// Pictures that the group has once all of them are enqueued, where they come in parts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listed: Option<u32>,
-    /// The name of the API key that submitted it; none without keys, and then every key may see it.
+    /// The name of the API key that submitted it, empty for the service itself; none without keys, and then every key may
+    /// see it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
     /// The request that it came with.
@@ -74,9 +75,14 @@ pub struct Meta {
 }
 
 impl Meta {
-    /// A group's. That of a group that we did not submit is empty.
+    /// Of what the service does for itself. No key's name is empty, so it is only for those who see everything.
+    pub fn service() -> Self {
+        Self { owner: Some(String::new()), ..Self::default() }
+    }
+
+    /// A group's. One that says nothing, or nothing that we can read, is taken for the service's own.
     pub fn of(group: &queue::Group) -> Self {
-        serde_json::from_slice(&group.meta).unwrap_or_default()
+        serde_json::from_slice(&group.meta).unwrap_or_else(|_| Self::service())
     }
 }
 

@@ -227,7 +227,7 @@ impl Submission {
         let image = group.to_string();
         let gone = |detail: String| Failure::permanent("source-gone", detail);
         let known = broker.group(group).await?;
-        let visible = known.filter(|known| serde_json::from_slice::<Meta>(&known.meta).is_ok_and(|meta| sees(&meta)));
+        let visible = known.filter(|known| sees(&Meta::of(known)));
         let Some(known) = visible else {
             self.reject(image, gone(format!("there is no group {group}")));
             return Ok(());

@@ -291,8 +291,7 @@ impl Server {
                 Err(error) if error.is_builder() => return Err(error.into()),
                 Err(error) => (chain(&error), None),
             };
-            // Jitter keeps the uploads of many clients apart.
-            let wait = asked.unwrap_or_else(|| pause.mul_f64(0.5 + fastrand::f64() / 2.0)).min(LONGEST_ASKED);
+            let wait = wait(asked.unwrap_or_default().min(LONGEST_ASKED), pause, fastrand::f64());
             pause = (pause * 2).min(LONGEST_PAUSE);
             if Instant::now() + wait > deadline {
                 bail!("{fault} (given up after {patience:?})");
@@ -352,6 +351,12 @@ pub(super) fn asked(response: &Response) -> Option<Duration> {
     retry_after(response.headers(), SystemTime::now())
 }
 
+/// How long to wait before another try: behind what the server asked for, which may be nothing, a pause with jitter, or
+/// all clients that were turned away together would come back together.
+pub(super) fn wait(asked: Duration, pause: Duration, jitter: f64) -> Duration {
+    asked + pause.mul_f64(0.5 + jitter / 2.0)
+}
+
 fn may_pass(status: StatusCode) -> bool {
     status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error()
 }
@@ -386,4 +391,17 @@ pub(super) fn chain(error: &reqwest::Error) -> String {
         cause = inner.source();
     }
     said
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn server_that_asks_for_no_delay_is_not_hammered() {
+        let [none, minute] = [Duration::ZERO, Duration::from_mins(1)];
+        assert_eq!(wait(none, FIRST_PAUSE, 0.0), FIRST_PAUSE / 2);
+        assert_eq!(wait(none, FIRST_PAUSE, 1.0), FIRST_PAUSE);
+        assert_eq!(wait(minute, FIRST_PAUSE, 1.0), minute + FIRST_PAUSE);
+    }
 }

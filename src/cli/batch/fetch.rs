@@ -25,7 +25,7 @@ const REDIRECTS: usize = 5;
 const TRIES: u32 = 4;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// The most that `Retry-After` is believed.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const LONGEST_ASKED: Duration = Duration::from_secs(30);
 const SILENCE: Duration = Duration::from_secs(30);
 const IN_ALL: Duration = Duration::from_mins(10);
 
@@ -36,10 +36,10 @@ pub(super) struct Fetcher {
     stop: CancellationToken,
 }
 
-/// Why one try failed, and when the next may be made.
+/// Why one try failed, and how long the server wants not to be asked again.
 struct Fault {
     failure: Failure,
-    wait: Option<Duration>,
+    asked: Option<Duration>,
 }
 
 impl Fetcher {
@@ -71,7 +71,7 @@ impl Fetcher {
         }
         let mut pause = FIRST_PAUSE;
         for left in (0..TRIES).rev() {
-            let Fault { failure, wait } = match self.once(url, &file).await {
+            let Fault { failure, asked } = match self.once(url, &file).await {
                 Ok(bytes) => return Ok(bytes),
                 Err(fault) => fault,
             };
@@ -79,7 +79,7 @@ impl Fetcher {
             if !failure.retryable || left == 0 {
                 return Err(failure);
             }
-            let wait = wait.unwrap_or(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).min(LONGEST_PAUSE);
+            let wait = client::wait(asked.unwrap_or_default().min(LONGEST_ASKED), pause, fastrand::f64());
             pause *= 4;
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
@@ -95,7 +95,7 @@ impl Fetcher {
         if !status.is_success() {
             let detail = format!("the address answered {status}");
             return Err(if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
-                Fault { wait: client::asked(&response), failure: Failure::transient("fetch-failed", detail) }
+                Fault { asked: client::asked(&response), failure: Failure::transient("fetch-failed", detail) }
             } else {
                 Fault::permanent("fetch-failed", detail)
             });
@@ -129,7 +129,7 @@ impl Fetcher {
 
 impl Fault {
     fn permanent(code: &'static str, detail: String) -> Self {
-        Self { failure: Failure::permanent(code, detail), wait: None }
+        Self { failure: Failure::permanent(code, detail), asked: None }
     }
 }
 
@@ -138,10 +138,10 @@ fn fault(error: &reqwest::Error) -> Fault {
     if error.is_redirect() || error.is_builder() {
         return Fault::permanent("fetch-failed", detail);
     }
-    Fault { failure: Failure::transient("fetch-failed", detail), wait: None }
+    Fault { failure: Failure::transient("fetch-failed", detail), asked: None }
 }
 
 fn unwritable(file: &Path, error: &std::io::Error) -> Fault {
     let failure = Failure::transient("storage", format!("{} cannot be written: {error}", file.display()));
-    Fault { failure, wait: None }
+    Fault { failure, asked: None }
 }

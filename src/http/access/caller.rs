@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use crate::config::Scope;
 use crate::keys::{self, Key};
 use crate::submission::Meta;
@@ -8,19 +10,29 @@ use crate::submission::Meta;
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     key: Option<Arc<Key>>,
+    /// When the login ends that it comes with, if it is one.
+    login_end: Option<Timestamp>,
 }
 
 impl Caller {
     pub(super) fn local() -> Self {
-        Self { key: None }
+        Self { key: None, login_end: None }
     }
 
     pub(super) fn with(key: Arc<Key>) -> Self {
-        Self { key: Some(key) }
+        Self { key: Some(key), login_end: None }
+    }
+
+    pub(super) fn logged_in(key: Arc<Key>, end: Timestamp) -> Self {
+        Self { key: Some(key), login_end: Some(end) }
     }
 
     pub(super) fn key(&self) -> Option<&Key> {
         self.key.as_deref()
+    }
+
+    pub(super) fn is_logged_out(&self, now: Timestamp) -> bool {
+        self.login_end.is_some_and(|end| end <= now)
     }
 
     pub(super) fn allows(&self, needed: Scope) -> bool {
@@ -48,6 +60,11 @@ impl Caller {
         self.sees_all() || owner.is_none() || owner == self.owner()
     }
 
+    /// Whether it may change a group; what belongs to nobody, `admin` alone may.
+    pub(in crate::http) fn owns(&self, meta: &Meta) -> bool {
+        self.sees_all() || meta.owner.as_deref() == self.owner()
+    }
+
     /// Whether nothing is hidden from it, so that nobody need ask.
     pub(in crate::http) fn sees_all(&self) -> bool {
         self.allows(Scope::Admin)
@@ -63,6 +80,8 @@ impl Caller {
 mod tests {
     use super::*;
     use crate::config::ApiKey;
+    use crate::job::GroupId;
+    use crate::queue::Group;
 
     fn caller(name: &str, scopes: &[Scope]) -> Caller {
         Caller::with(Arc::new(Key::configured(&ApiKey {
@@ -80,7 +99,41 @@ mod tests {
         assert!(caller("shop", &[Scope::Read]).sees(&owned) && caller("shop", &[Scope::Submit]).sees(&owned));
         assert!(!caller("blog", &[Scope::Submit, Scope::Read]).sees(&owned));
         assert!(caller("blog", &[Scope::Admin]).sees(&owned) && Caller::local().sees(&owned));
-        assert!(caller("blog", &[Scope::Read]).sees(&Meta::default()), "made without keys");
+    }
+
+    #[test]
+    fn what_was_made_without_keys_is_seen_by_all_and_changed_by_admin() {
+        let (nobodys, blog) = (Meta::default(), caller("blog", &[Scope::Submit, Scope::Read]));
+        assert!(blog.sees(&nobodys) && !blog.owns(&nobodys));
+        assert!(caller("ops", &[Scope::Admin]).owns(&nobodys) && Caller::local().owns(&nobodys));
+        let own = Meta { owner: Some("blog".into()), ..Meta::default() };
+        assert!(blog.owns(&own) && !caller("shop", &[Scope::Submit]).owns(&own));
+    }
+
+    #[test]
+    fn what_the_service_does_for_itself_and_what_says_nothing_readable_is_for_admin() {
+        let group = |meta: &'static str| {
+            Meta::of(&Group {
+                id: GroupId::new(),
+                total: 1,
+                pending: 1,
+                succeeded: 0,
+                failed: 0,
+                cancelled: 0,
+                sealed: true,
+                meta: meta.into(),
+                created_at: Timestamp::UNIX_EPOCH,
+                finished_at: None,
+                cancelling: false,
+                then: None,
+                fired: false,
+            })
+        };
+        for meta in [Meta::service(), group(""), group("{"), group(r#"{"owner": 7}"#)] {
+            assert!(!caller("blog", &[Scope::Submit, Scope::Read]).sees(&meta), "{meta:?}");
+            assert!(caller("ops", &[Scope::Admin]).sees(&meta) && Caller::local().sees(&meta), "{meta:?}");
+        }
+        assert!(caller("blog", &[Scope::Read]).sees(&group("{}")), "made without keys");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Wrong keys, by the address that shows them: after twenty in a burst only one more every three seconds is looked at.
 //!
-//! Whoever guesses must learn nothing meanwhile, so right keys are refused as well; but not those that this address has
-//! shown before. Or else a stranger behind the same proxy could lock everybody out.
+//! Whoever guesses must learn nothing meanwhile, so right keys of the configuration, which are of somebody's making, are
+//! refused as well; but not those that this address has shown before, or else a stranger behind the same proxy could lock
+//! everybody out. Created keys nobody guesses: they are not asked about here.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -24,7 +25,7 @@ pub(super) struct Failures {
 
 struct Record {
     left: Bucket,
-    /// The ids of right keys, the latest last.
+    /// The ids of right keys, the one used last behind the others.
     proven: Vec<String>,
     seen: Instant,
 }
@@ -43,21 +44,23 @@ impl Failures {
         let record = addresses.entry(address).or_insert_with(fresh);
         record.seen = now;
         let wait = record.left.wait(LIMIT, now);
-        match id {
-            Some(id) if record.proven.iter().any(|known| known == id) => Ok(()),
-            _ if !wait.is_zero() => Err(seconds(wait)),
-            Some(id) => {
-                if record.proven.len() == KEYS {
-                    record.proven.remove(0);
-                }
-                record.proven.push(id.into());
-                Ok(())
+        let Some(id) = id else {
+            if !wait.is_zero() {
+                return Err(seconds(wait));
             }
-            None => {
-                record.left.take(LIMIT, now);
-                Ok(())
-            }
+            record.left.take(LIMIT, now);
+            return Ok(());
+        };
+        let known = record.proven.iter().position(|known| known == id);
+        if known.is_none() && !wait.is_zero() {
+            return Err(seconds(wait));
         }
+        let oldest = (record.proven.len() == KEYS).then_some(0);
+        if let Some(place) = known.or(oldest) {
+            record.proven.remove(place);
+        }
+        record.proven.push(id.into());
+        Ok(())
     }
 }
 
@@ -112,6 +115,19 @@ mod tests {
         assert!(failures.admit(from("192.0.2.1"), None, now).is_ok());
         let addresses = failures.addresses.lock().unwrap();
         assert_eq!(addresses[&from("192.0.2.1")].proven.len(), KEYS);
+    }
+
+    #[test]
+    fn key_in_use_is_not_forgotten_for_others() {
+        let (failures, now) = (Failures::default(), Instant::now());
+        let address = from("192.0.2.1");
+        for key in 0..KEYS {
+            failures.admit(address, Some("used"), now).unwrap();
+            failures.admit(address, Some(&key.to_string()), now).unwrap();
+        }
+        while failures.admit(address, None, now).is_ok() {}
+        assert!(failures.admit(address, Some("used"), now).is_ok());
+        assert!(failures.admit(address, Some("0"), now).is_err(), "it was used longest ago");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{AppendHeaders, IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
@@ -123,26 +123,26 @@ fn kind(headers: &HeaderMap) -> Option<Kind> {
     }
 }
 
-/// Takes the cookie away.
+/// Takes the cookie away, under both its names.
 pub(in crate::http) async fn logout(State(services): State<Arc<Services>>, request: Request) -> Response {
     let request = request.into_parts().0;
     if let Err(problem) = session::same_origin(&request, &services.access.server) {
         return refused(&services, problem);
     }
-    let https = services.access.peer(&request).https;
-    let cookie = [(header::SET_COOKIE, session::set_cookie("", 0, https))];
+    // The browser may have been here over http, too.
+    let cookies = AppendHeaders([false, true].map(|https| (header::SET_COOKIE, session::set_cookie("", 0, https))));
     match kind(&request.headers) {
-        Some(Kind::Form) => (cookie, go_on_to(PAGE)).into_response(),
-        _ => (cookie, StatusCode::NO_CONTENT).into_response(),
+        Some(Kind::Form) => (cookies, go_on_to(PAGE)).into_response(),
+        _ => (cookies, StatusCode::NO_CONTENT).into_response(),
     }
 }
 
 /// The page to log in on; who is logged in already is led on.
-pub(in crate::http) async fn page(State(services): State<Arc<Services>>, uri: Uri, headers: HeaderMap) -> Response {
-    let access = &services.access;
-    let next = next_of(&uri).filter(|next| is_local_path(next));
+pub(in crate::http) async fn page(State(services): State<Arc<Services>>, request: Request) -> Response {
+    let (access, request) = (&services.access, request.into_parts().0);
+    let next = next_of(&request.uri).filter(|next| is_local_path(next));
     let listing = access.created.listing().await;
-    let held = match session::cookie(&headers) {
+    let held = match session::cookie(&request.headers, access.peer(&request).https) {
         Some(cookie) => access.of_session(cookie, &listing).await.unwrap_or_default(),
         None => None,
     };

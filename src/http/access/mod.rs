@@ -3,8 +3,9 @@
 //!
 //! [`guard`] stands before every route but the open ones and answers, in this order: who calls (401), whether a page
 //! elsewhere made the browser call (403), whether the key calls too often (429), whether it may do that (403). Whose a
-//! group is, the handlers ask [`Caller::sees`]; what is another's is answered as if it were not there. Once there
-//! have been keys, the last one's end opens nothing. A signed link ([`Links`](super::Links)) stands for a caller.
+//! group is, the handlers ask [`Caller::sees`], and [`Caller::owns`] before they change it; what is another's
+//! is answered as if it were not there. Once there have been keys, the last one's end opens nothing. A signed link
+//! ([`Links`](super::Links)) stands for a caller.
 
 mod caller;
 mod cors;
@@ -86,20 +87,32 @@ impl Access {
         if self.is_open(&listing) {
             return local::check(headers, &request.uri).map(|()| Caller::local());
         }
+        let peer = self.peer(request);
         if let Some(bearer) = bearer(headers) {
-            return self.verify(bearer, &self.peer(request), &listing).map(Caller::with);
+            return self.verify(bearer, &peer, &listing).map(Caller::with);
         }
-        let Some(cookie) = session::cookie(headers) else {
+        let Some(cookie) = session::cookie(headers, peer.https) else {
             return Err(unauthorized("An API key is needed: `Authorization: Bearer <key>`, or a login at /login."));
         };
-        let Some((key, _)) = self.of_session(cookie, &listing).await? else {
+        let Some((key, end)) = self.of_session(cookie, &listing).await? else {
             return Err(unauthorized("The login has ended; log in again at /login."));
         };
         // A cookie comes along whoever made the browser ask.
         if !request.method.is_safe() {
             session::same_origin(request, &self.server)?;
         }
-        Ok(Caller::with(key))
+        Ok(Caller::logged_in(key, end))
+    }
+
+    /// Whether a caller that was let in would be now: its key may have gone, and its login have ended.
+    pub(super) async fn still_admits(&self, caller: &Caller) -> bool {
+        let (listing, now) = (self.created.listing().await, Timestamp::now());
+        match caller.key() {
+            Some(known) => {
+                !caller.is_logged_out(now) && self.keys(&listing).any(|key| key.id == known.id && !key.is_expired(now))
+            }
+            None => self.is_open(&listing),
+        }
     }
 
     fn peer(&self, request: &Parts) -> Peer {
@@ -130,11 +143,17 @@ impl Access {
                 found = Some(key);
             }
         }
-        let id = found.map(|key| key.id.as_str());
-        self.failures.admit(peer.address, id, Instant::now()).map_err(|wait_s| {
-            let detail = format!("Too many wrong API keys from {}; try again in {wait_s} s.", peer.address);
-            Problem::too_many("too-many-wrong-keys", detail, wait_s)
-        })?;
+        if found.is_none() && listing.is_lost() && shown.starts_with(keys::PREFIX) {
+            // It may be a right one, and counts as no wrong one.
+            return Err(keys_unavailable());
+        }
+        if !found.is_some_and(|key| key.is_created()) {
+            let id = found.map(|key| key.id.as_str());
+            self.failures.admit(peer.address, id, Instant::now()).map_err(|wait_s| {
+                let detail = format!("Too many wrong API keys from {}; try again in {wait_s} s.", peer.address);
+                Problem::too_many("too-many-wrong-keys", detail, wait_s)
+            })?;
+        }
         match found {
             Some(key) if key.is_expired(Timestamp::now()) => Err(unauthorized("This API key has expired.")),
             Some(key) => Ok(key.clone()),
@@ -147,6 +166,9 @@ impl Access {
         let now = Timestamp::now();
         let Some((id, end)) = self.sessions.open(cookie, now).await? else { return Ok(None) };
         let key = self.keys(listing).find(|key| key.id == id && !key.is_expired(now));
+        if key.is_none() && listing.is_lost() {
+            return Err(keys_unavailable());
+        }
         Ok(key.map(|key| (key.clone(), end)))
     }
 }
@@ -198,7 +220,44 @@ fn unauthorized(detail: &str) -> Problem {
     Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
 }
 
+fn keys_unavailable() -> Problem {
+    Problem::unavailable("keys-unavailable", "The API keys cannot be read at present.", 5)
+}
+
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, key) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     Some(key.trim()).filter(|key| scheme.eq_ignore_ascii_case("bearer") && !key.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{ApiKey, Config};
+
+    #[tokio::test]
+    async fn created_keys_are_refused_while_nobody_knows_which_are_revoked() {
+        let folder = tempfile::tempdir().unwrap();
+        let (storage, config) = (Storage::local(folder.path()).unwrap(), Config::load(None, vec![]).unwrap());
+        let configured = ApiKey {
+            name: "shop".into(),
+            sha256: keys::digest("sesame"),
+            scopes: Vec::new(),
+            requests_per_minute: None,
+            uploads_per_minute: None,
+        };
+        let auth = config::Auth { keys: vec![configured], ..config.auth };
+        let access = Access::open(&config.server, &auth, &config.limits, &storage).unwrap();
+        let peer = Peer { address: [192, 0, 2, 1].into(), https: false };
+        let lost = Listing::lost(true);
+        for _ in 0..100 {
+            let problem = access.verify("pxm_created", &peer, &lost).unwrap_err();
+            assert_eq!(problem.code(), "keys-unavailable");
+        }
+        assert_eq!(access.verify("sesame", &peer, &lost).unwrap().name, "shop", "it counted as no wrong key");
+        assert_eq!(access.verify("open", &peer, &lost).unwrap_err().code(), "unauthorized");
+        let gone = Key { id: "0123456789abcdef".into(), ..Key::configured(&auth.keys[0]) };
+        let (session, _) = access.sessions.begin(&gone, Timestamp::now()).await.unwrap();
+        assert_eq!(access.of_session(&session, &lost).await.unwrap_err().code(), "keys-unavailable");
+        assert!(access.of_session(&session, &Listing::default()).await.unwrap().is_none());
+    }
 }

@@ -1,8 +1,8 @@
 //! How often a key may call: a token bucket for its requests, and one for the uploads among them.
 //!
 //! A bucket holds a minute's worth and fills evenly, so a key may come in a burst and never has to wait for a whole
-//! minute. Every API process counts for itself. Where limits are on, answers say how much is left, in the fields
-//! `RateLimit-Policy` and `RateLimit` of draft-ietf-httpapi-ratelimit-headers-10.
+//! minute. Every API process counts for itself. Where limits are on, answers to whoever is known say how much is left, in
+//! the fields `RateLimit-Policy` and `RateLimit` of draft-ietf-httpapi-ratelimit-headers-10.
 
 use std::collections::HashMap;
 use std::fmt::Write;

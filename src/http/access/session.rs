@@ -69,16 +69,21 @@ impl Sessions {
     }
 }
 
-/// The session that a request bears.
-pub(super) fn cookie(headers: &HeaderMap) -> Option<&str> {
+/// The session that a request bears. Over https it is the one that only this host can have set: a cookie of the other name
+/// may be from a neighbour of the same domain, or from whoever is on the way of a request over http.
+pub(super) fn cookie(headers: &HeaderMap, https: bool) -> Option<&str> {
     let pairs = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
     let mut pairs = pairs.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, _)| [COOKIE, SECURE_COOKIE].contains(name)).map(|(_, value)| value)
+    pairs.find(|(name, _)| *name == name_of(https)).map(|(_, value)| value)
+}
+
+fn name_of(https: bool) -> &'static str {
+    if https { SECURE_COOKIE } else { COOKIE }
 }
 
 /// The value of `Set-Cookie` that keeps a session in a browser for so many seconds; 0 takes it away.
 pub(super) fn set_cookie(session: &str, seconds: i64, https: bool) -> String {
-    let (name, secure) = if https { (SECURE_COOKIE, "; Secure") } else { (COOKIE, "") };
+    let (name, secure) = (name_of(https), if https { "; Secure" } else { "" });
     format!("{name}={session}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}")
 }
 
@@ -175,8 +180,21 @@ mod tests {
     #[test]
     fn cookie_is_found_among_others() {
         let headers = |line: &str| HeaderMap::from_iter([(header::COOKIE, line.parse().unwrap())]);
-        assert_eq!(cookie(&headers("a=b; pixmill_session=x.1.y; c=d")), Some("x.1.y"));
-        assert_eq!(cookie(&headers("__Host-pixmill_session=z")), Some("z"));
-        assert_eq!(cookie(&headers("pixmill=1; xpixmill_session=2")), None);
+        assert_eq!(cookie(&headers("a=b; pixmill_session=x.1.y; c=d"), false), Some("x.1.y"));
+        assert_eq!(cookie(&headers("__Host-pixmill_session=z"), true), Some("z"));
+        for https in [false, true] {
+            assert_eq!(cookie(&headers("pixmill=1; xpixmill_session=2"), https), None);
+        }
+    }
+
+    #[test]
+    fn over_https_only_the_cookie_of_this_very_host_is_taken() {
+        let both = HeaderMap::from_iter([(
+            header::COOKIE,
+            "pixmill_session=planted; __Host-pixmill_session=own".parse().unwrap(),
+        )]);
+        assert_eq!((cookie(&both, true), cookie(&both, false)), (Some("own"), Some("planted")));
+        let planted = HeaderMap::from_iter([(header::COOKIE, "pixmill_session=planted".parse().unwrap())]);
+        assert_eq!(cookie(&planted, true), None);
     }
 }

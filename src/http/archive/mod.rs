@@ -92,15 +92,15 @@ pub(super) async fn archive(
         let detail = "The group has not ended; `?partial=true` gives what there is so far.";
         Problem::new(StatusCode::CONFLICT, "not-finished", detail)
     };
+    // Who comes by a link is no caller, and was shown this group by one who may see it.
+    let sees = |meta: &Meta| caller.is_none_or(|Extension(caller)| caller.sees(meta));
     let Some(found) = services.broker.group(group).await? else {
         return Err(match outbox::read(&services.storage, group).await? {
-            Some(Owed::Work(_)) => unfinished(),
+            Some(Owed::Work(manifest)) if sees(&manifest.meta) => unfinished(),
             _ => groups::unknown::<GroupId>(&id),
         });
     };
-    let meta = Meta::of(&found);
-    // Who comes by a link is no caller, and was shown this group by one who may see it.
-    if !caller.is_none_or(|Extension(caller)| caller.sees(&meta)) {
+    if !sees(&Meta::of(&found)) {
         return Err(groups::unknown::<GroupId>(&id));
     }
     if erasure::stands(&services.storage, group).await?.is_some() {

@@ -2,7 +2,8 @@
 //!
 //! A stream begins with the state as it stands, after it has begun to listen, so that nobody misses what happens in
 //! between; one that goes on after `Last-Event-ID` tells what it missed instead. A listener that falls behind, or was
-//! away for longer than events are kept, gets the state anew rather than a hole. Streams end when the service does.
+//! away for longer than events are kept, gets the state anew rather than a hole. Streams end when the service does, and
+//! with the key or the login that they were opened with, a sign of life later at the latest.
 
 mod everything;
 mod feed;
@@ -54,7 +55,7 @@ pub(super) async fn of_group(
         return Err(unknown::<GroupId>(&id));
     }
     match group::Follower::start(Arc::clone(&services), group, last.as_deref(), HEARTBEAT).await? {
-        Some(follower) => Ok(stream(&services, follower)),
+        Some(follower) => Ok(stream(services, caller, follower)),
         // Its client has had the end: this answer keeps a browser from asking again.
         None => Ok(StatusCode::NO_CONTENT.into_response()),
     }
@@ -63,12 +64,13 @@ pub(super) async fn of_group(
 /// Everybody's: `status`, and what happens to each job and group.
 pub(super) async fn of_everything(
     State(services): State<Arc<Services>>,
+    Extension(caller): Extension<Caller>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let last = last_event_id(&uri, &headers)?;
     let follower = everything::Follower::start(Arc::clone(&services), last, HEARTBEAT).await?;
-    Ok(stream(&services, follower))
+    Ok(stream(services, caller, follower))
 }
 
 /// The event that the client had last, from the header, or from the query of those who cannot set one.
@@ -98,15 +100,19 @@ trait Follow: Send + 'static {
     fn next(&mut self) -> impl Future<Output = Option<Vec<Event>>> + Send;
 }
 
-fn stream(services: &Services, follower: impl Follow) -> Response {
+fn stream(services: Arc<Services>, caller: Caller, follower: impl Follow) -> Response {
     let open = Open::new(&services.metrics.event_streams);
-    let telling = (follower, VecDeque::new(), open);
-    let events = stream::unfold(telling, |(mut follower, mut told, open)| async move {
+    let to = (services, caller, open);
+    let events = stream::unfold((follower, VecDeque::new(), to), |(mut follower, mut told, to)| async move {
         loop {
             if let Some(event) = told.pop_front() {
-                return Some((event, (follower, told, open)));
+                return Some((event, (follower, told, to)));
             }
             told = follower.next().await?.into();
+            let (services, caller, _) = &to;
+            if !services.access.still_admits(caller).await {
+                return None;
+            }
         }
     });
     let events = stream::once(async { Event::default().retry(RETRY) }).chain(events).map(Ok::<_, Infallible>);

@@ -155,7 +155,8 @@ fn responses() -> Value {
     unauthorized["headers"] = json!({"WWW-Authenticate": {"schema": {"const": "Bearer"}}});
     let mut too_often = later("Too often: more than the key's limits allow, or too many wrong keys.");
     let field = |about: &str| json!({"schema": {"type": "string"}, "description": about});
-    too_often["headers"]["RateLimit-Policy"] = field("The limits, where there are some, as on all answers.");
+    too_often["headers"]["RateLimit-Policy"] =
+        field("The limits, where there are some, as on all answers to a key or a login.");
     too_often["headers"]["RateLimit"] = field("What is left of each: draft-ietf-httpapi-ratelimit-headers.");
     json!({
         "206": {
@@ -166,7 +167,7 @@ fn responses() -> Value {
         "304": {"description": "The client has it already, by `If-None-Match` or `If-Modified-Since`."},
         "400": problem("The request cannot be read."),
         "401": unauthorized,
-        "403": problem("The key lacks the scope that this needs; a signed link has expired or was changed; with a \
+        "403": problem("The key lacks the scope that this needs, or that changing nobody's things needs; a signed link has expired or was changed; with a \
             login, a page elsewhere asked; without keys, it is not this machine that asks."),
         "404": problem("There is no such thing."),
         "408": problem("The upload did not come on."),
@@ -179,7 +180,7 @@ fn responses() -> Value {
         "422": problem("It was understood, and is refused: the detail names the entry, the field and the limit."),
         "429": too_often,
         "500": problem("Our fault; the log says what."),
-        "503": later("Not at present: the queue is away or full, or the disk is."),
+        "503": later("Not at present: the queue is away or full, or the disk is, or the API keys cannot be read."),
     })
 }
 

@@ -134,7 +134,7 @@ pub(super) fn paths(limits: &config::Limits) -> Value {
                     (format.media_type().to_owned(), json!({}))
                 }).collect::<Map<_, _>>(),
             })),
-            problems: &["206", "304", "400", "404", "410", "412", "416"],
+            problems: &["206", "304", "400", "404", "410", "412", "416", "503"],
         }.described()},
         "/metrics": {"get": plain("metrics", "Metrics in OpenMetrics' text format.",
             "application/openmetrics-text", &["503"])},
@@ -220,7 +220,7 @@ fn login() -> Value {
             "content": {"application/json": login(), "application/x-www-form-urlencoded": login()},
         })),
         success: ("200", json!({"description": "Logged in.", "headers": cookie, "content": content("Session")})),
-        problems: &["303", "400", "415"],
+        problems: &["303", "400", "415", "503"],
     }
     .described();
     described["security"] = json!([]);

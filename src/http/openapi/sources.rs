@@ -31,7 +31,7 @@ pub(super) fn paths() -> Value {
             parameters: Vec::new(),
             body: None,
             success: ("200", json!({"description": "All of them, by name.", "content": content("Presets")})),
-            problems: &["400"],
+            problems: &["400", "503"],
         }.described()},
     })
 }

@@ -16,7 +16,7 @@ pub struct Look {
 }
 
 impl Look {
-    /// None where there is no such file.
+    /// None where there is no such file, or nothing in it yet.
     ///
     /// # Errors
     /// When it cannot be read, or is of another version.
@@ -24,8 +24,13 @@ impl Look {
         if !file.exists() {
             return Ok(None);
         }
-        let db = schema::reader(file)?;
-        if schema::known_version(&db, file)? < schema::VERSION {
+        let db = schema::onlooker(file)?;
+        let version = schema::known_version(&db, file)?;
+        // Its writer was killed before it had made the tables.
+        if version == 0 {
+            return Ok(None);
+        }
+        if version < schema::VERSION {
             let file = file.display();
             return Err(Error::Incompatible(format!(
                 "{file} was written by an older pixmill, and nothing is to be changed"

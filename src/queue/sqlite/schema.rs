@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use url::Url;
 
 use super::super::{Error, Result};
 use super::disk;
@@ -44,13 +45,31 @@ pub(super) fn writer(file: &Path, synchronous: Synchronous) -> Result<Connection
 
 /// A connection that only reads and sees the last commit of every process.
 pub(super) fn reader(file: &Path) -> Result<Connection> {
-    let open = || -> rusqlite::Result<Connection> {
-        let db = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-        db.busy_timeout(BUSY)?;
-        keep_plans(&db)?;
-        Ok(db)
-    };
-    open().map_err(|error| unavailable(file, &error))
+    read_only(file, OpenFlags::empty()).map_err(|error| unavailable(file, &error))
+}
+
+/// A connection for a look that leaves nothing beside the file. Only where a writer's `-wal` lies there, from which it must
+/// read as well, SQLite may leave a `-shm`, too.
+pub(super) fn onlooker(file: &Path) -> Result<Connection> {
+    let mut log = file.as_os_str().to_owned();
+    log.push("-wal");
+    let address = std::path::absolute(file).ok().and_then(|file| Url::from_file_path(file).ok());
+    match address {
+        Some(mut address) if !Path::new(&log).exists() => {
+            address.set_query(Some("immutable=1"));
+            let opened = read_only(Path::new(address.as_str()), OpenFlags::SQLITE_OPEN_URI);
+            opened.map_err(|error| unavailable(file, &error))
+        }
+        _ => reader(file),
+    }
+}
+
+fn read_only(file: &Path, more: OpenFlags) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | more;
+    let db = Connection::open_with_flags(file, flags)?;
+    db.busy_timeout(BUSY)?;
+    keep_plans(&db)?;
+    Ok(db)
 }
 
 /// Lets a prepared statement keep its plan whatever is bound to it; it would be prepared anew for each new value of a limit.

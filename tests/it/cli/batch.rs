@@ -1,6 +1,6 @@
 //! `pixmill batch` in process.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::time::SystemTime;
 
@@ -201,7 +201,11 @@ fn dry_run_tells_what_was_done_before_and_changes_nothing() {
     desk.run(&line[..5]);
     desk.put("photo.jpg", "in/new.jpg");
     std::fs::remove_file(desk.path("pixmill-out/deleted-0-thumbnail.jpg")).unwrap();
-    let journal = || std::fs::read(desk.path("pixmill-out/.pixmill/queue.db")).unwrap();
+    let journal = || {
+        let files = std::fs::read_dir(desk.path("pixmill-out/.pixmill")).unwrap();
+        let names: BTreeSet<_> = files.map(|file| file.unwrap().file_name()).collect();
+        (names, std::fs::read(desk.path("pixmill-out/.pixmill/queue.db")).unwrap())
+    };
     let before = journal();
     for _ in 0..2 {
         let output = desk.run(&line);
@@ -227,6 +231,17 @@ fn dry_run_tells_what_was_done_before_and_changes_nothing() {
     assert!(all.values().all(|status| status == "would-do"), "other operations are other work: {all:?}");
     let summary = json_lines(&desk.run(&line[..5])).pop().unwrap();
     assert_eq!((&summary["done"], &summary["already_done"]), (&2.into(), &1.into()), "{summary}");
+}
+
+#[test]
+fn dry_run_takes_a_journal_without_tables_for_an_empty_one() {
+    let desk = Desk::new();
+    desk.put("photo.jpg", "in/a.jpg");
+    std::fs::create_dir_all(desk.path("pixmill-out/.pixmill")).unwrap();
+    std::fs::write(desk.path("pixmill-out/.pixmill/queue.db"), "").unwrap();
+    let output = desk.run(&["batch", "in", "--thumbnail", "40", "--json", "--dry-run"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(statuses(&json_lines(&output)), [("in/a.jpg".into(), "would-do".into())].into());
 }
 
 #[test]

@@ -78,6 +78,20 @@ fn keys_are_listed_with_where_they_are_from_and_how_they_stand() {
 }
 
 #[test]
+fn damaged_file_keeps_no_key_from_being_listed_and_revoked() {
+    let desk = Desk::new();
+    let key = document(&desk, &["keys", "create", "--name", "shop"]);
+    let id = key["id"].as_str().unwrap();
+    std::fs::write(desk.path("pixmill-data/keys/0123456789abcdef.json"), "{").unwrap();
+    for (line, said) in [(&["keys", "list"][..], id), (&["keys", "revoke", "shop"], "is revoked")] {
+        let run = desk.run(line);
+        assert!(run.status.success() && String::from_utf8_lossy(&run.stdout).contains(said), "{}", stderr(&run));
+        assert!(stderr(&run).contains("0123456789abcdef.json is not taken for an API key: "), "{}", stderr(&run));
+    }
+    assert_eq!(document(&desk, &["keys", "list", "--all"])[0]["state"], "revoked");
+}
+
+#[test]
 fn wrong_calls_say_what_would_be_right() {
     let desk = Desk::new();
     for (more, said) in [

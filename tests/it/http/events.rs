@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::client::{Client, id, images};
+use crate::support::client::{Answer, Client, id, images};
 use crate::support::pictures::{plain_png, truncated};
 use crate::support::redis::RedisServer;
 use crate::support::service::Home;
@@ -196,6 +196,48 @@ async fn open_streams_do_not_hold_up_a_shutdown() {
         }
         let (status, _, log) = service.process.ends().await;
         assert!(status.success(), "{log}");
+    }
+}
+
+#[tokio::test]
+async fn open_streams_end_with_the_key_or_the_login_that_opened_them() {
+    for home in [Home::sqlite(), Home::redis()] {
+        let keys = [
+            home.key(&["--name", "gone", "--scopes", "admin"]).await,
+            home.key(&["--name", "login", "--scopes", "admin"]).await,
+            home.key(&["--name", "stays"]).await,
+        ];
+        let service = home.serve_with(&["--no-workers"]);
+        let [gone, login, stays] = keys.each_ref().map(|key| key["key"].as_str().unwrap());
+        let post = || service.request("POST", "/api/upload").bearer_auth(stays);
+        let upload = async || Answer::of(post().multipart(images([("a.png", plain_png(9, 9))]))).await.json();
+        let first = upload().await;
+        let group = path(id(&first));
+        let with = |key: &str, path: &str| Stream::by(service.request("GET", path).bearer_auth(key));
+        let mut watched = with(stays, &group).await;
+        let mut cut = vec![with(gone, &group).await, with(gone, "/api/events").await];
+        let session = Answer::of(service.request("POST", "/api/login").json(&json!({"key": login}))).await;
+        let cookie = session.header("set-cookie").split(';').next().unwrap().to_owned();
+        cut.push(Stream::by(service.request("GET", "/api/events").header("Cookie", cookie)).await);
+        for stream in cut.iter_mut().chain([&mut watched]) {
+            assert_eq!(stream.next().await.unwrap().event, "status");
+        }
+        for name in ["gone", "login"] {
+            let (ended, ..) = home.start(&["keys", "revoke", name]).ends().await;
+            assert!(ended.success());
+        }
+        for key in [gone, login] {
+            let asked = || Answer::of(service.request("GET", "/api/jobs/x").bearer_auth(key));
+            until("the key is refused", async || (asked().await.status == 401).then_some(())).await;
+        }
+        let later = upload().await;
+        for stream in cut {
+            let told = stream.rest().await;
+            assert!(told.iter().all(|told| !told.data.to_string().contains(id(&later))), "{told:?}");
+        }
+        let cancel = service.request("DELETE", group.trim_end_matches("/events")).bearer_auth(stays);
+        assert_eq!(Answer::of(cancel).await.status, 200);
+        assert_eq!(watched.rest().await.last().unwrap().event, "finished", "whose key holds is told the end");
     }
 }
 

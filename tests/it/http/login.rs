@@ -48,7 +48,13 @@ async fn login_stands_for_its_key_until_that_is_revoked() {
 
     let left = Answer::of(request(&service, "POST", "/api/logout")).await;
     assert_eq!(left.status, 204);
-    assert!(left.header("set-cookie").starts_with("pixmill_session=; Path=/; Max-Age=0;"), "{:?}", left.headers);
+    let cleared: Vec<_> = left.headers.get_all("set-cookie").iter().map(|set| set.to_str().unwrap()).collect();
+    let [plain, secure] = cleared[..] else { panic!("{cleared:?}") };
+    assert!(plain.starts_with("pixmill_session=; Path=/; Max-Age=0;") && !plain.contains("Secure"), "{plain}");
+    assert!(
+        secure.starts_with("__Host-pixmill_session=; Path=/; Max-Age=0;") && secure.ends_with("; Secure"),
+        "{secure}"
+    );
 
     let (ended, ..) = home.start(&["keys", "revoke", "shop"]).ends().await;
     assert!(ended.success());
@@ -167,6 +173,11 @@ async fn cookie_is_for_https_only_where_browsers_use_that() {
     assert!(set.starts_with("__Host-pixmill_session=") && set.ends_with("; Secure"), "{set}");
     let own = request(&service, "DELETE", "/api/jobs/x").header("Cookie", cookie(&answer));
     assert_eq!(Answer::of(own.header("Origin", "https://pictures.example")).await.status, 404);
+    // A neighbour of the domain may have planted this one.
+    let planted = cookie(&answer).replace("__Host-", "");
+    let asked = |path| Answer::of(request(&service, "GET", path).header("Cookie", &planted));
+    assert_eq!(asked("/api/jobs/x").await.status, 401);
+    assert!(!asked("/login").await.text().contains("Logged in"));
     drop(service);
 
     for (trusted, secure) in [("127.0.0.1", true), ("192.0.2.1", false)] {

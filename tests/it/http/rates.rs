@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::access::locked;
 use crate::support::client::{Answer, images};
 use crate::support::pictures::plain_png;
 use crate::support::service::Home;
@@ -50,9 +51,10 @@ async fn key_that_asks_too_often_waits_and_others_do_not() {
 
 #[tokio::test]
 async fn guesser_is_slowed_down_and_locks_nobody_else_out() {
-    let home = Home::sqlite().set("server.trusted_proxies", "127.0.0.1");
+    let (home, file) = locked();
+    let home = home.set("server.trusted_proxies", "127.0.0.1");
     let (used, unused) = (home.key(&["--name", "shop"]).await, home.key(&["--name", "blog"]).await);
-    let service = home.serve_with(&["--no-workers"]);
+    let service = home.serve_with(&["--no-workers", "--config", &file]);
     let asked = |key: &str, from: &str| {
         Answer::of(service.request("GET", "/api/jobs/x").header("X-Forwarded-For", from).bearer_auth(key))
     };
@@ -73,6 +75,9 @@ async fn guesser_is_slowed_down_and_locks_nobody_else_out() {
     assert!(refused.header("retry-after").parse::<u32>().unwrap() >= 1, "{:?}", refused.headers);
     let login = service.request("POST", "/api/login").header("X-Forwarded-For", guesser);
     assert_eq!(Answer::of(login.json(&json!({"key": "pxm_guess"}))).await.problem()["code"], "too-many-wrong-keys");
-    assert_eq!(asked(used, guesser).await.status, 404, "whom we know there goes on");
-    assert_eq!(asked(unused, "198.51.100.2").await.status, 404, "other addresses are not concerned");
+    for key in [used, unused] {
+        assert_eq!(asked(key, guesser).await.status, 404, "nobody guesses a created key");
+    }
+    assert_eq!(asked("sesame", guesser).await.status, 429, "but one of somebody's making");
+    assert_eq!(asked("sesame", "198.51.100.2").await.status, 404, "other addresses are not concerned");
 }

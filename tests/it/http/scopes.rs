@@ -145,6 +145,72 @@ async fn group_is_hidden_from_keys_of_other_names() {
 }
 
 #[tokio::test]
+async fn what_the_service_does_for_itself_is_hidden_from_all_but_admin() {
+    for home in [Home::sqlite(), Home::redis()] {
+        let keys = [
+            home.key(&["--name", "ops", "--scopes", "admin"]).await,
+            home.key(&["--name", "shop"]).await,
+            home.key(&["--name", "blog"]).await,
+        ];
+        let service = home.serve_with(&["--no-workers"]);
+        let [admin, shop, blog] = keys.each_ref().map(|key| service.with(key));
+        let then = json!({"then": {"on": "always", "operations": [{"type": "info"}]}});
+        let first = shop.upload(picture().text("options", then.to_string())).await;
+        assert_eq!(first.status, 202, "{}", first.text());
+        shop.send("DELETE", &format!("/api/groups/{}", id(&first.json()))).await;
+        for kind in ["group.follow", "outbox.sweep", "storage.sweep"] {
+            let list = format!("/api/jobs?kind={kind}");
+            let job =
+                until(&format!("a job {kind} waits"), async || admin.get(&list).await.json()["jobs"].get(0).cloned())
+                    .await;
+            let (group, job) = (job["group"].as_str().unwrap(), job["id"].as_str().unwrap());
+            for key in [&shop, &blog] {
+                assert_eq!(key.get(&list).await.json()["jobs"], json!([]), "{kind}");
+                assert!(!key.get("/api/groups").await.text().contains(group), "{kind}");
+                for (method, path) in [
+                    ("GET", format!("/api/jobs/{job}")),
+                    ("DELETE", format!("/api/jobs/{job}")),
+                    ("POST", format!("/api/jobs/{job}/retry")),
+                    ("GET", format!("/api/groups/{group}")),
+                    ("DELETE", format!("/api/groups/{group}?files=true")),
+                ] {
+                    assert_eq!(key.send(method, &path).await.status, 404, "{kind}: {method} {path}");
+                }
+            }
+            assert_eq!(admin.get(&format!("/api/jobs/{job}")).await.json()["status"], "processing", "{kind}");
+        }
+        let _worker = home.worker().await;
+        let follows = first.json()["links"]["then"].as_str().unwrap().to_owned();
+        let follows = until("the shop's follow-up is made", async || {
+            let answer = shop.get(&follows).await;
+            (answer.status == 200).then(|| answer.json())
+        })
+        .await;
+        assert_eq!(follows["follows"], json!(id(&first.json())));
+    }
+}
+
+#[tokio::test]
+async fn group_that_the_broker_lost_is_hidden_from_keys_of_other_names() {
+    for home in [Home::sqlite(), Home::redis()] {
+        let (shop, blog) = (home.key(&["--name", "shop"]).await, home.key(&["--name", "blog"]).await);
+        let service = home.serve_with(&["--no-workers"]);
+        let (shop, blog) = (service.with(&shop), service.with(&blog));
+        let accepted = shop.upload(picture()).await.json();
+        let (group, broker) = (id(&accepted).parse().unwrap(), home.broker().await);
+        broker.cancel_group(group).await.unwrap();
+        assert!(broker.remove_group(group).await.unwrap(), "as a flush would");
+        for (route, told) in [("archive", 409), ("events", 200), ("", 200)] {
+            let path = format!("/api/groups/{group}/{route}");
+            let path = path.trim_end_matches('/');
+            let answer = service.request("GET", path).bearer_auth(&shop.key).send().await.unwrap();
+            assert_eq!(answer.status(), told, "{path}");
+            assert_eq!(blog.get(path).await.status, 404, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn file_that_outlives_its_record_stays_its_owners() {
     for home in [Home::sqlite(), Home::redis()] {
         let (shop, blog) = (home.key(&["--name", "shop"]).await, home.key(&["--name", "blog"]).await);
@@ -166,7 +232,19 @@ async fn service_closes_with_its_first_key_and_stays_closed() {
     let status = format!("/api/task_status/{}", id(&before));
     until("a key is asked for", async || (service.get(&status).await.status == 401).then_some(())).await;
     let shop = service.with(&key);
-    assert_eq!(shop.get(&status).await.status, 200, "what was made without keys is everybody's");
+    assert_eq!(shop.get(&status).await.status, 200, "what was made without keys is everybody's to see");
+    let (group, job) = (id(&before), before["result"][0]["job_id"].as_str().unwrap());
+    for (method, path) in [
+        ("DELETE", format!("/api/groups/{group}")),
+        ("DELETE", format!("/api/groups/{group}?files=true")),
+        ("DELETE", format!("/api/jobs/{job}")),
+        ("POST", format!("/api/groups/{group}/retry")),
+        ("POST", format!("/api/jobs/{job}/retry")),
+    ] {
+        let problem = shop.send(method, &path).await.problem();
+        assert_eq!((&problem["status"], &problem["code"]), (&json!(403), &json!("forbidden-scope")), "{method} {path}");
+    }
+    assert!(shop.get(&status).await.json().get("files").is_none(), "nothing was erased");
     let (ended, ..) = home.start(&["keys", "revoke", "shop"]).ends().await;
     assert!(ended.success());
     until("the revoked key is refused", async || (!shop.is_taken().await).then_some(())).await;

@@ -29,6 +29,11 @@ impl Stream {
         if let Some(last) = last {
             request = request.header("Last-Event-ID", last);
         }
+        Self::by(request).await
+    }
+
+    /// What a request opens.
+    pub async fn by(request: reqwest::RequestBuilder) -> Self {
         let response = request.send().await.unwrap();
         assert_eq!(response.status(), 200);
         let header = |name: &str| response.headers()[name].to_str().unwrap().to_owned();
