@@ -18,16 +18,20 @@ pub fn large_photo() -> Vec<u8> {
 }
 
 fn enlarged(width: u32, height: u32) -> Vec<u8> {
+    made(&format!(r#"[{{"type": "resize", "width": {width}, "height": {height}, "quality": 90}}]"#))
+}
+
+/// Of the photo.
+fn made(operations: &str) -> Vec<u8> {
     let limits = Limits::default();
-    let operations = format!(r#"[{{"type": "resize", "width": {width}, "height": {height}, "quality": 90}}]"#);
-    let operations = operation::parse(&operations, &limits).unwrap();
-    let mut large = Vec::new();
+    let operations = operation::parse(operations, &limits).unwrap();
+    let mut output = Vec::new();
     imaging::process(&photo(), &operations, &Options::new(&limits), &mut |_, made| {
-        large = made.picture().unwrap().data;
+        output = made.picture().unwrap().data;
         Ok(())
     })
     .unwrap();
-    large
+    output
 }
 
 /// One colour, as a PNG.
@@ -47,7 +51,14 @@ pub fn bomb(side: u32) -> Vec<u8> {
     bytes
 }
 
-/// A WebP of 1024×1024 pixels in 300 KB, every 16 of which have a group of codes of their own: 800 MB to read it with.
+/// 1200×900.
+pub fn webp() -> Vec<u8> {
+    static WEBP: OnceLock<Vec<u8>> = OnceLock::new();
+    WEBP.get_or_init(|| made(r#"[{"type": "convert", "format": "webp"}]"#)).clone()
+}
+
+/// A WebP of 1024×1024 pixels in 300 KB, every 16 of which have a group of codes of their own, with room for a cache of
+/// colours: 1.3 GB to read it with.
 pub fn liar() -> Vec<u8> {
     const BLOCKS: usize = 256;
     let number = |value: usize, bits: usize| (0..bits).map(move |bit| value >> bit & 1 == 1).collect::<Vec<_>>();
@@ -56,8 +67,8 @@ pub fn liar() -> Vec<u8> {
     // 256 symbols with codes of eight bits each: the lengths' own code knows nothing but the length 8.
     let all = [number(0, 1), number(8, 4), number(0, 33), number(1, 3), number(1, 1), number(3, 3), number(254, 8)];
     let mut bits = [number(1023, 14), number(1023, 14), number(0, 4)].concat();
-    // No transformation and no cache; which group a block of 4×4 has stands in a picture's red and green.
-    bits.extend([number(0b100, 3), number(0, 3), number(0, 1)].concat());
+    // No transformation, the largest cache; which group a block of 4×4 has stands in a picture's red and green.
+    bits.extend([number(0b10, 2), number(11, 4), number(1, 1), number(0, 3), number(0, 1)].concat());
     bits.extend([all.concat(), all.concat(), single.repeat(3)].concat());
     let code = |symbol: usize| (0..8).rev().map(move |bit| symbol >> bit & 1 == 1);
     for group in 0..BLOCKS * BLOCKS {

@@ -6,14 +6,17 @@ use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ptr::{self, NonNull};
 
-use libwebp_sys::VP8StatusCode::{self as Status, VP8_STATUS_OK, VP8_STATUS_OUT_OF_MEMORY, VP8_STATUS_SUSPENDED};
+use libwebp_sys::VP8StatusCode::{
+    self as Status, VP8_STATUS_NOT_ENOUGH_DATA, VP8_STATUS_OK, VP8_STATUS_OUT_OF_MEMORY, VP8_STATUS_SUSPENDED,
+};
 use libwebp_sys::{
     WEBP_CSP_MODE, WebPGetFeatures, WebPIDecGetRGB, WebPIDecoder, WebPIDelete, WebPINewRGB, WebPIUpdate,
 };
 
 use super::super::reader::{corrupt, interrupted, truncated};
+use super::memory::out_of_memory;
 use crate::imaging::raster::{Channels, Raster};
-use crate::imaging::{Code, Error, Format, Result};
+use crate::imaging::{Error, Format, Result};
 
 /// What a piece is long at least.
 const PIECE: usize = 32 << 10;
@@ -24,8 +27,7 @@ const PIECE: usize = 32 << 10;
 /// transparent.
 ///
 /// # Errors
-/// `truncated-image` where nothing can be shown, `corrupt-image`, `time-limit`, and `too-large` where libwebp finds no
-/// memory.
+/// `truncated-image` where nothing can be shown, `corrupt-image` and `time-limit`.
 pub(in crate::imaging::codec) fn read(
     source: &[u8],
     (width, height): (u32, u32),
@@ -43,7 +45,7 @@ pub(in crate::imaging::codec) fn read(
 /// Whether the source ends early.
 fn fill(raster: &mut Raster, source: &[u8], is_over: &dyn Fn() -> bool) -> Result<bool> {
     let place = raster.size();
-    let mut decoder = Decoder::new(source, raster)?;
+    let mut decoder = Decoder::new(source, raster);
     let mut length = 0;
     let status = loop {
         if is_over() {
@@ -75,8 +77,8 @@ pub(in crate::imaging::codec) fn ends_early() -> Error {
 
 fn failed(status: Status) -> Error {
     match status {
-        Status::VP8_STATUS_NOT_ENOUGH_DATA => ends_early(),
-        VP8_STATUS_OUT_OF_MEMORY => Error::new(Code::TooLarge, "WebP: it needs too much memory"),
+        VP8_STATUS_NOT_ENOUGH_DATA => ends_early(),
+        VP8_STATUS_OUT_OF_MEMORY => out_of_memory(),
         _ => corrupt(Format::WebP, "its data are no picture"),
     }
 }
@@ -101,14 +103,14 @@ struct Decoder<'a> {
 
 impl<'a> Decoder<'a> {
     /// Of RGB or RGBA.
-    fn new(source: &'a [u8], raster: &'a mut Raster) -> Result<Self> {
+    fn new(source: &'a [u8], raster: &'a mut Raster) -> Self {
         let mode = if raster.has_alpha() { WEBP_CSP_MODE::MODE_RGBA } else { WEBP_CSP_MODE::MODE_RGB };
-        let stride = i32::try_from(raster.stride()).map_err(|_| failed(VP8_STATUS_OUT_OF_MEMORY))?;
+        let stride = i32::try_from(raster.stride()).expect("a side has 24 bits at most");
         // SAFETY: the pixels are `data.len()` bytes, which libwebp holds against the picture's size before it writes; they
         // outlive the decoder, which borrows the raster.
         let inner = unsafe { WebPINewRGB(mode, raster.data.as_mut_ptr(), raster.data.len(), stride) };
-        let inner = NonNull::new(inner).ok_or_else(|| failed(VP8_STATUS_OUT_OF_MEMORY))?;
-        Ok(Self { inner, source, raster: PhantomData })
+        let inner = NonNull::new(inner).unwrap_or_else(|| out_of_memory());
+        Self { inner, source, raster: PhantomData }
     }
 
     /// Goes on with the source's first `length` bytes, no fewer than before.

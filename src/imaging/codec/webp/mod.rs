@@ -1,6 +1,7 @@
 //! WebP: its header is read here, its pixels by [`libwebp`]. Of an animation, the first frame.
 
 pub(super) mod libwebp;
+pub(super) mod memory;
 
 use std::io::{BufRead, Seek};
 
