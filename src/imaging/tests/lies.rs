@@ -161,33 +161,38 @@ fn boxes_are_not_looked_through_for_ever() {
     }
 }
 
-/// A WebP with a canvas of this size whose picture is a lossy one of 96×64: alone, or as a frame that is told to be of
-/// this size.
-fn webp_in(width: u32, height: u32, is_frame: bool) -> Vec<u8> {
-    let chunk = |kind: &[u8; 4], body: &[u8]| {
-        [&kind[..], &(body.len() as u32).to_le_bytes(), body, &[0][..body.len() % 2]].concat()
-    };
+/// A chunk of a WebP.
+fn chunk(kind: &[u8; 4], body: &[u8]) -> Vec<u8> {
+    [&kind[..], &(body.len() as u32).to_le_bytes(), body, &[0][..body.len() % 2]].concat()
+}
+
+/// A WebP with a canvas of this size whose picture is a lossy one of 96×64: alone, or in a frame that is told to be of
+/// this size, behind these chunks.
+fn webp_in(width: u32, height: u32, frame: Option<&[u8]>) -> Vec<u8> {
     let side = |side: u32| (side - 1).to_le_bytes()[..3].to_vec();
     let place = [side(width), side(height)].concat();
     let picture = fixture("quarters.webp");
     assert_eq!(&picture[12..16], b"VP8 ");
-    let parts = if is_frame {
-        let frame = [&[0; 6], place.as_slice(), &[70, 0, 0, 0], &chunk(b"ALPH", &[0; 9]), &picture[12..]].concat();
-        [chunk(b"ANIM", &[0; 6]), chunk(b"ANMF", &frame)].concat()
-    } else {
-        picture[12..].to_vec()
+    let (flags, parts) = match frame {
+        Some(before) => {
+            let frame = [&[0; 6], place.as_slice(), &[70, 0, 0, 0], before, &picture[12..]].concat();
+            (0x12, [chunk(b"ANIM", &[0; 6]), chunk(b"ANMF", &frame)].concat())
+        }
+        None => (0, picture[12..].to_vec()),
     };
-    let flags = if is_frame { 0x12 } else { 0 };
     let canvas = chunk(b"VP8X", &[&[flags, 0, 0, 0], place.as_slice()].concat());
     chunk(b"RIFF", &[b"WEBP".as_slice(), &canvas, &parts].concat())
 }
 
 #[test]
 fn frame_of_a_webp_is_as_large_as_its_place() {
-    for is_frame in [false, true] {
-        probe(Cursor::new(webp_in(96, 64, is_frame)), &Limits::default()).unwrap();
+    let (alpha, other) = (chunk(b"ALPH", &[0; 9]), chunk(b"XXXX", &[0; 3]));
+    let befores = [&[], &[&alpha][..], &[&other], &[&other, &other], &[&other, &alpha], &[&alpha, &other]];
+    let befores = befores.map(|chunks| chunks.iter().flat_map(|chunk| chunk.iter().copied()).collect::<Vec<u8>>());
+    for frame in [None].into_iter().chain(befores.iter().map(|before| Some(before.as_slice()))) {
+        probe(Cursor::new(webp_in(96, 64, frame)), &Limits::default()).unwrap();
         for (width, height) in [(96, 65), (95, 64), (8, 8)] {
-            let error = probe(Cursor::new(webp_in(width, height, is_frame)), &Limits::default()).unwrap_err();
+            let error = probe(Cursor::new(webp_in(width, height, frame)), &Limits::default()).unwrap_err();
             assert_eq!(error.code, Code::CorruptImage, "{error}");
             assert!(error.detail.contains(&format!("96×64 and its place {width}×{height}")), "{error}");
         }
