@@ -7,7 +7,7 @@ use super::{all_is_well, attempts, gated_group, patient, reaches, stands_at, tal
 use crate::broker::world::ask;
 use crate::support::client::{id, images};
 use crate::support::gate::Gate;
-use crate::support::pictures::{liar, plain_png, webp};
+use crate::support::pictures::{liar, liar_in_alpha, plain_png, webp};
 use crate::support::service::{Home, Process};
 use crate::support::until;
 
@@ -69,10 +69,12 @@ async fn picture_above_the_whole_memory_is_computed_alone() {
 async fn picture_that_takes_far_more_than_its_estimate_ends_only_its_own_process() {
     let home = talkative(Home::sqlite()).set("worker.memory", "1").set("worker.cpu", "1");
     let service = home.serve();
-    let form = images([("liar.webp", liar()), ("a.png", plain_png(9, 9))]);
+    let form = images([("liar.webp", liar()), ("alpha.webp", liar_in_alpha()), ("a.png", plain_png(9, 9))]);
     let status = service.finished(id(&service.upload(form).await)).await;
-    assert_eq!((&status["succeeded"], &status["failed"]), (&json!(1), &json!(1)), "{status}");
-    assert_eq!(status["result"][0]["error"]["code"], "poison", "{status}");
+    assert_eq!((&status["succeeded"], &status["failed"]), (&json!(1), &json!(2)), "{status}");
+    for liar in 0..2 {
+        assert_eq!(status["result"][liar]["error"]["code"], "poison", "{status}");
+    }
 }
 
 /// Where one takes all memory, libwebp finds none for those beside it: they are computed again, and none is blamed.
