@@ -31,7 +31,7 @@ pub(super) fn method(effort: u8) -> i32 {
     }
 }
 
-/// The one place that talks to libwebp.
+/// Talks to libwebp, as `codec::webp::libwebp` does to read, and `animation::write::webp` to write animations.
 mod ffi {
     use std::ffi::c_int;
     use std::ptr;

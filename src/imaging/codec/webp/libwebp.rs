@@ -1,4 +1,5 @@
-//! Pixels out of a WebP's data, by libwebp's incremental decoder: the one place that talks to it.
+//! Pixels out of a WebP's data, by libwebp's incremental decoder. `encode::webp` and `animation::write::webp` talk to its
+//! encoders.
 //!
 //! The source is given to it piece by piece, and in between the caller is asked whether to go on.
 

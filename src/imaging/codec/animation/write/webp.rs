@@ -71,7 +71,7 @@ fn refused() -> Error {
     unsupported(Format::WebP, "libwebp could not write the animation")
 }
 
-/// The one place that talks to libwebp about animations.
+/// Talks to libwebp, as `codec::webp::libwebp` does to read, and `encode::webp` to write pictures.
 mod ffi {
     use std::ptr::NonNull;
 
