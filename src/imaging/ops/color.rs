@@ -1,6 +1,6 @@
 //! What is done to each pixel for itself: curves, mixtures of channels, squares of one colour.
 //!
-//! Works on the curved values as everyday tools do; alpha stays as it is. Grey stays grey where it can.
+//! Works on the curved values as everyday tools do; alpha stays as it is, but in squares of one colour. Grey stays grey where it can.
 
 #![expect(clippy::inline_always, reason = "loops are compiled for the registers of those that they are in")]
 

@@ -272,6 +272,22 @@ fn webp_frame_without_all_of_its_data_is_refused() {
 }
 
 #[test]
+fn chunk_that_ends_behind_its_frame_is_no_cut_file() {
+    let frame = |color| ([0, 0, 8, 2], color, 0);
+    let mut source = webp_of(&[frame(RED), frame(GREEN), frame(BLUE)], 0);
+    let at = source.windows(4).rposition(|kind| kind == b"VP8L").unwrap();
+    let second = source[..at].windows(4).rposition(|kind| kind == b"VP8L").unwrap();
+    source[second + 5] = 1;
+    let limits = Limits::default();
+    let facts = codec::inspect(Cursor::new(&source), &limits).unwrap();
+    let options = Options { lenient: true, ..Options::new(&limits) };
+    let mut file = Frames::open(&source, &facts, &options).unwrap();
+    file.next().unwrap().expect("the first is well");
+    let error = file.next().err().expect("the second is not");
+    assert_eq!(error.code, Code::CorruptImage, "{error}");
+}
+
+#[test]
 fn webp_frames_are_blended_and_cleared() {
     let parts = [
         ([0, 0, 8, 2], RED, 0),

@@ -1,6 +1,6 @@
 //! Files whose parts contradict what their header says, and would cost more than it promises; and TIFFs that look like them.
 
-use super::inputs::{eight, read};
+use super::inputs::{eight, read, reading};
 use super::*;
 use crate::imaging::Code;
 use crate::imaging::raster::Channels;
@@ -161,35 +161,90 @@ fn boxes_are_not_looked_through_for_ever() {
     }
 }
 
-/// A WebP with a canvas of this size whose picture is a lossy one of 96×64: alone, or as a frame that is told to be of
-/// this size.
-fn webp_in(width: u32, height: u32, is_frame: bool) -> Vec<u8> {
-    let chunk = |kind: &[u8; 4], body: &[u8]| {
-        [&kind[..], &(body.len() as u32).to_le_bytes(), body, &[0][..body.len() % 2]].concat()
-    };
+/// A chunk of a WebP.
+fn chunk(kind: &[u8; 4], body: &[u8]) -> Vec<u8> {
+    [&kind[..], &(body.len() as u32).to_le_bytes(), body, &[0][..body.len() % 2]].concat()
+}
+
+/// A WebP with a canvas of this size whose picture is a lossy one of 96×64: alone, or in a frame that is told to be of
+/// this size, behind these chunks.
+fn webp_in(width: u32, height: u32, frame: Option<&[u8]>) -> Vec<u8> {
     let side = |side: u32| (side - 1).to_le_bytes()[..3].to_vec();
     let place = [side(width), side(height)].concat();
     let picture = fixture("quarters.webp");
     assert_eq!(&picture[12..16], b"VP8 ");
-    let parts = if is_frame {
-        let frame = [&[0; 6], place.as_slice(), &[70, 0, 0, 0], &chunk(b"ALPH", &[0; 9]), &picture[12..]].concat();
-        [chunk(b"ANIM", &[0; 6]), chunk(b"ANMF", &frame)].concat()
-    } else {
-        picture[12..].to_vec()
+    let (flags, parts) = match frame {
+        Some(before) => {
+            let frame = [&[0; 6], place.as_slice(), &[70, 0, 0, 0], before, &picture[12..]].concat();
+            (0x12, [chunk(b"ANIM", &[0; 6]), chunk(b"ANMF", &frame)].concat())
+        }
+        None => (0, picture[12..].to_vec()),
     };
-    let flags = if is_frame { 0x12 } else { 0 };
     let canvas = chunk(b"VP8X", &[&[flags, 0, 0, 0], place.as_slice()].concat());
     chunk(b"RIFF", &[b"WEBP".as_slice(), &canvas, &parts].concat())
 }
 
 #[test]
 fn frame_of_a_webp_is_as_large_as_its_place() {
-    for is_frame in [false, true] {
-        probe(Cursor::new(webp_in(96, 64, is_frame)), &Limits::default()).unwrap();
+    let (alpha, other) = (chunk(b"ALPH", &[0; 9]), chunk(b"XXXX", &[0; 3]));
+    let befores = [&[], &[&alpha][..], &[&other], &[&other, &other], &[&other, &alpha], &[&alpha, &other]];
+    let befores = befores.map(|chunks| chunks.iter().flat_map(|chunk| chunk.iter().copied()).collect::<Vec<u8>>());
+    for frame in [None].into_iter().chain(befores.iter().map(|before| Some(before.as_slice()))) {
+        probe(Cursor::new(webp_in(96, 64, frame)), &Limits::default()).unwrap();
         for (width, height) in [(96, 65), (95, 64), (8, 8)] {
-            let error = probe(Cursor::new(webp_in(width, height, is_frame)), &Limits::default()).unwrap_err();
+            let error = probe(Cursor::new(webp_in(width, height, frame)), &Limits::default()).unwrap_err();
             assert_eq!(error.code, Code::CorruptImage, "{error}");
             assert!(error.detail.contains(&format!("96×64 and its place {width}×{height}")), "{error}");
         }
     }
+}
+
+/// A lossy WebP of 96×64 with this alpha.
+fn webp_with(alpha: &[u8]) -> Vec<u8> {
+    let canvas = chunk(b"VP8X", &[0x10, 0, 0, 0, 95, 0, 0, 63, 0, 0]);
+    let parts = [b"WEBP".as_slice(), &canvas, &chunk(b"ALPH", alpha), &fixture("quarters.webp")[12..]].concat();
+    chunk(b"RIFF", &parts)
+}
+
+/// libwebp calls it what it calls a lack of memory, for which the process would end.
+#[test]
+fn alpha_of_a_webp_that_is_none_is_corrupt() {
+    let plain = [&[0][..], &[70; 96 * 64]].concat();
+    assert!(eight(&webp_with(&plain)).rgba().iter().all(|pixel| pixel[3] == 70));
+    // One value for all: a lossless picture without its header, whose five codes have one symbol each.
+    let single = [&[1, 0x88, 0x88, 0x08][..], &[0; 9]].concat();
+    read(&webp_with(&single), |_| ()).unwrap();
+    let unknown = [0x02, 0x20, 0x40, 0x80].map(|bits| [&[bits][..], &plain[1..]].concat());
+    let short = plain[..plain.len() - 1].to_vec();
+    let broken = [vec![], vec![1], vec![1, 0], [&[1][..], &[0xff; 90]].concat(), short];
+    for alpha in unknown.iter().chain(&broken) {
+        let error = refused(&webp_with(alpha));
+        assert_eq!(error.code, Code::CorruptImage, "{:x?}: {error}", &alpha[..alpha.len().min(9)]);
+    }
+}
+
+/// A lossless WebP of 4096×4096 that ends before its pixels begin: inside what each 16 of them are predicted by.
+#[test]
+fn codes_of_a_webp_are_not_read_again_at_every_piece() {
+    let bits = |value: u64, bits: usize| (0..bits).map(move |bit| value >> bit & 1 == 1).collect::<Vec<_>>();
+    // 256 symbols of eight bits, and one of none.
+    let all = [bits(0, 1), bits(8, 4), bits(0, 33), bits(1, 3), bits(1, 1), bits(3, 3), bits(254, 8)].concat();
+    let header = [bits(0x2f, 8), bits(4095, 14), bits(4095, 14), bits(0, 4), bits(1, 6), bits(0, 1)].concat();
+    let stream = [header, all, bits(0b0001_0001_0001_0001, 16)].concat();
+    let mut data: Vec<u8> =
+        stream.chunks(8).map(|bits| bits.iter().rev().fold(0, |byte, &bit| byte << 1 | u8::from(bit))).collect();
+    data.resize(1_000_000, 0);
+    let asked = std::cell::Cell::new(0);
+    let count = || {
+        asked.set(asked.get() + 1);
+        false
+    };
+    let source = chunk(b"RIFF", &[b"WEBP".as_slice(), &chunk(b"VP8L", &data)].concat());
+    let limits = Limits::default();
+    let facts = codec::inspect(Cursor::new(&source), &limits).unwrap();
+    let reading = codec::Reading { interrupted: &count, ..reading(&limits) };
+    let error = codec::decode(&source, &facts, &reading).err().expect("there are no pixels");
+    assert_eq!(error.code, Code::CorruptImage, "{error}");
+    // At an eighth, at half, and at all.
+    assert_eq!(asked.get(), 3);
 }

@@ -7,7 +7,7 @@ use super::{all_is_well, attempts, gated_group, patient, reaches, stands_at, tal
 use crate::broker::world::ask;
 use crate::support::client::{id, images};
 use crate::support::gate::Gate;
-use crate::support::pictures::{liar, plain_png};
+use crate::support::pictures::{liar, liar_in_alpha, plain_png, webp};
 use crate::support::service::{Home, Process};
 use crate::support::until;
 
@@ -64,15 +64,29 @@ async fn picture_above_the_whole_memory_is_computed_alone() {
     }
 }
 
-/// Beyond the estimates there is no memory. A WebP's codes can take 2,500 times its length.
+/// What is allocated beyond the estimates ends the process that asks for it. A WebP's codes can take 4,000 times its length.
 #[tokio::test]
-async fn picture_that_takes_far_more_than_its_estimate_is_refused() {
+async fn picture_that_takes_far_more_than_its_estimate_ends_only_its_own_process() {
     let home = talkative(Home::sqlite()).set("worker.memory", "1").set("worker.cpu", "1");
     let service = home.serve();
-    let form = images([("liar.webp", liar()), ("a.png", plain_png(9, 9))]);
+    let form = images([("liar.webp", liar()), ("alpha.webp", liar_in_alpha()), ("a.png", plain_png(9, 9))]);
     let status = service.finished(id(&service.upload(form).await)).await;
-    assert_eq!((&status["succeeded"], &status["failed"]), (&json!(1), &json!(1)), "{status}");
-    assert_eq!(status["result"][0]["error"]["code"], "too-large", "{status}");
+    assert_eq!((&status["succeeded"], &status["failed"]), (&json!(1), &json!(2)), "{status}");
+    for liar in 0..2 {
+        assert_eq!(status["result"][liar]["error"]["code"], "poison", "{status}");
+    }
+}
+
+/// Where one takes all memory, libwebp finds none for those beside it: they are computed again, and none is blamed.
+#[tokio::test]
+async fn neighbours_of_a_picture_that_takes_far_more_than_its_estimate_succeed() {
+    let home = talkative(Home::sqlite()).set("worker.memory", "100000000").set("worker.cpu", "2");
+    let service = home.serve();
+    let innocent = ["a", "b", "c", "d", "e", "f", "g", "h"].map(|name| (name, webp()));
+    let form = images([("liar.webp", liar())].into_iter().chain(innocent));
+    let status = service.finished(id(&service.upload(form).await)).await;
+    assert_eq!((&status["succeeded"], &status["failed"]), (&json!(8), &json!(1)), "{status}");
+    assert_eq!(status["result"][0]["error"]["code"], "poison", "{status}");
 }
 
 /// Memory that a dead process had is there again, or the worker would stand still for ever.

@@ -31,7 +31,7 @@ pub(super) fn method(effort: u8) -> i32 {
     }
 }
 
-/// The one place that talks to libwebp.
+/// Talks to libwebp, as `codec::webp::libwebp` does to read, and `animation::write::webp` to write animations.
 mod ffi {
     use std::ffi::c_int;
     use std::ptr;
@@ -41,6 +41,7 @@ mod ffi {
         WebPMemoryWriterInit, WebPPicture, WebPPictureFree, WebPPictureImportRGB, WebPPictureImportRGBA,
     };
 
+    use crate::imaging::codec::webp::memory::hold;
     use crate::imaging::raster::{Channels, Raster};
 
     pub(super) enum Settings {
@@ -68,7 +69,7 @@ mod ffi {
         c_int::from(!asked.unwrap_or(true))
     }
 
-    /// `None` where libwebp refuses, e.g. for lack of memory, or was stopped. The raster is RGB or RGBA.
+    /// `None` where libwebp refuses, or was stopped. The raster is RGB or RGBA.
     pub(super) fn encode(raster: &Raster, settings: &Settings, interrupted: &dyn Fn() -> bool) -> Option<Vec<u8>> {
         let (width, height) = (i32::try_from(raster.width).ok()?, i32::try_from(raster.height).ok()?);
         let stride = i32::try_from(raster.stride()).ok()?;
@@ -114,6 +115,9 @@ mod ffi {
             picture.user_data = ptr::from_mut(&mut watch).cast();
             let written = import(&raw mut picture, raster.data.as_ptr(), stride) != 0
                 && WebPEncode(&raw const config, &raw mut picture) != 0;
+            if !written {
+                hold(picture.error_code);
+            }
             let data = (written && !writer.mem.is_null())
                 .then(|| std::slice::from_raw_parts(writer.mem, writer.size).to_vec());
             WebPPictureFree(&raw mut picture);

@@ -1,6 +1,8 @@
 //! WebP: its header is read here, its pixels by [`libwebp`]. Of an animation, the first frame.
 
+pub(super) mod chunks;
 pub(super) mod libwebp;
+pub(super) mod memory;
 
 use std::io::{BufRead, Seek};
 
@@ -93,7 +95,7 @@ fn walk<R: BufRead + Seek>(
             }
             b"ANMF" => {
                 *frames += 1;
-                frame(reader)?;
+                frame(reader, next)?;
             }
             _ => fits(reader, kind, canvas)?,
         }
@@ -103,18 +105,19 @@ fn walk<R: BufRead + Seek>(
     Ok(())
 }
 
-/// One frame of an animation, from the beginning of its chunk's content.
-fn frame<R: BufRead + Seek>(reader: &mut HeaderReader<R>) -> Result<()> {
+/// One frame of an animation, from the beginning of its chunk's content, to its picture or its end.
+fn frame<R: BufRead + Seek>(reader: &mut HeaderReader<R>, end: u64) -> Result<()> {
     reader.skip(6)?;
     let size = (side(reader)?, side(reader)?);
     reader.skip(4)?;
-    let (mut kind, length) = (reader.bytes::<4>()?, reader.le32()?);
-    if &kind == b"ALPH" {
+    while reader.position()? + 8 <= end {
+        let (kind, length) = (reader.bytes::<4>()?, reader.le32()?);
+        if matches!(&kind, b"VP8 " | b"VP8L") {
+            return fits(reader, kind, size);
+        }
         reader.skip(padded(length))?;
-        kind = reader.bytes()?;
-        reader.skip(4)?;
     }
-    fits(reader, kind, size)
+    Ok(())
 }
 
 /// A frame is decoded at the size that its own data tell, and compared with its place only then.

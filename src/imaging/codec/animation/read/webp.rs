@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use super::super::canvas::{Area, Canvas, Disposal};
 use crate::imaging::codec::reader::{corrupt, truncated};
+use crate::imaging::codec::webp::chunks::Chunks;
 use crate::imaging::codec::webp::{is_cut, libwebp};
-use crate::imaging::{Error, Format, Result};
+use crate::imaging::{Code, Error, Format, Result};
 
 /// The size of an ANMF chunk's own fields.
 const FRAME_HEADER: usize = 16;
@@ -23,9 +24,9 @@ impl<'a> File<'a> {
     pub(super) fn open(source: &'a [u8], may_end_early: bool, interrupted: &'a dyn Fn() -> bool) -> Result<Self> {
         // Frames can be missing without a trace but this.
         if is_cut(source) && !may_end_early {
-            return Err(ends_early());
+            return Err(truncated(Format::WebP, "the file ends before its last frame does"));
         }
-        let mut chunks = Chunks { rest: source.get(12..).unwrap_or_default() };
+        let mut chunks = Chunks::new(source.get(12..).unwrap_or_default());
         let mut plays = 0;
         while let Some((kind, body)) = chunks.peek()? {
             match &kind {
@@ -61,59 +62,36 @@ impl<'a> File<'a> {
         if canvas.clip(area) != area {
             return Err(corrupt(Format::WebP, "a frame lies outside its canvas"));
         }
-        let picture = picture(body.get(FRAME_HEADER..).unwrap_or_default())?;
         let size = (area.width as u32, area.height as u32);
-        let (raster, is_cut) = libwebp::read(picture, size, self.interrupted)?;
-        if is_cut {
-            return Err(corrupt(Format::WebP, "a frame's data end before its picture does"));
-        }
+        let read = picture(body.get(FRAME_HEADER..).unwrap_or_default())
+            .and_then(|picture| libwebp::read(picture, size, self.interrupted));
+        let raster = match read {
+            Ok((raster, false)) => raster,
+            // All of the frame is there, so that nothing is cut short.
+            Ok((_, true)) => return Err(incomplete()),
+            Err(error) if error.code == Code::TruncatedImage => return Err(incomplete()),
+            Err(error) => return Err(error),
+        };
         let disposal = if flags & 1 == 0 { Disposal::Keep } else { Disposal::Clear };
         canvas.draw(area, raster.rgba().iter().copied(), flags & 2 == 0, disposal);
         Ok(Some(delay))
     }
 }
 
+fn incomplete() -> Error {
+    corrupt(Format::WebP, "a frame's data end before its picture does")
+}
+
 /// The chunks of a frame, from its picture's first on.
 fn picture(frame: &[u8]) -> Result<&[u8]> {
-    let mut chunks = Chunks { rest: frame };
+    let mut chunks = Chunks::new(frame);
     while chunks.peek()?.is_some_and(|(kind, _)| !matches!(&kind, b"ALPH" | b"VP8 " | b"VP8L")) {
         chunks.next()?;
     }
-    Ok(chunks.rest)
-}
-
-/// The chunks of a RIFF list.
-struct Chunks<'a> {
-    rest: &'a [u8],
-}
-
-type Chunk<'a> = ([u8; 4], &'a [u8]);
-
-impl<'a> Chunks<'a> {
-    fn peek(&self) -> Result<Option<Chunk<'a>>> {
-        // Less than a header is padding.
-        let Some((header, rest)) = self.rest.split_first_chunk::<8>() else { return Ok(None) };
-        let [kind @ .., a, b, c, d] = *header;
-        let length = u32::from_le_bytes([a, b, c, d]) as usize;
-        let body = rest.get(..length).ok_or_else(ends_early)?;
-        Ok(Some((kind, body)))
-    }
-
-    fn next(&mut self) -> Result<Option<Chunk<'a>>> {
-        let chunk = self.peek()?;
-        if let Some((_, body)) = chunk {
-            let length = 8 + body.len() + body.len() % 2;
-            self.rest = self.rest.get(length..).unwrap_or_default();
-        }
-        Ok(chunk)
-    }
+    Ok(chunks.rest())
 }
 
 fn little(bytes: &[u8], at: usize, length: usize) -> Result<u32> {
     let part = bytes.get(at..at + length).ok_or_else(|| corrupt(Format::WebP, "a chunk is too short"))?;
     Ok(part.iter().rev().fold(0, |value, &byte| value << 8 | u32::from(byte)))
-}
-
-fn ends_early() -> Error {
-    truncated(Format::WebP, "the file ends before its last frame does")
 }

@@ -46,7 +46,7 @@ impl File {
     }
 
     pub(super) fn finish(mut self) -> Result<Written> {
-        let mut data = self.encoder.finish(self.now).ok_or_else(refused)?;
+        let mut data = self.encoder.finish(self.now);
         let frames = frames(&data);
         // libwebp asks the frames alone, which need not cover the canvas.
         if self.has_alpha && data.get(12..16) == Some(b"VP8X") {
@@ -71,7 +71,7 @@ fn refused() -> Error {
     unsupported(Format::WebP, "libwebp could not write the animation")
 }
 
-/// The one place that talks to libwebp about animations.
+/// Talks to libwebp, as `codec::webp::libwebp` does to read, and `encode::webp` to write pictures.
 mod ffi {
     use std::ptr::NonNull;
 
@@ -84,6 +84,7 @@ mod ffi {
 
     use super::super::Style;
     use crate::imaging::codec::quantize::Pixel;
+    use crate::imaging::codec::webp::memory::{hold, out_of_memory};
 
     pub(super) struct Encoder {
         inner: NonNull<WebPAnimEncoder>,
@@ -92,7 +93,7 @@ mod ffi {
     }
 
     impl Encoder {
-        /// `None` where libwebp refuses, e.g. for lack of memory; so it is with the others.
+        /// `None` where libwebp refuses; so it is with the others.
         pub(super) fn new(size: (u32, u32), style: &Style) -> Option<Self> {
             let size = (i32::try_from(size.0).ok()?, i32::try_from(size.1).ok()?);
             let mut config = WebPConfig::new().ok()?;
@@ -118,7 +119,8 @@ mod ffi {
             options.allow_mixed = (!style.is_lossless).into();
             // SAFETY: the options are initialised and are copied.
             let encoder = unsafe { WebPAnimEncoderNewInternal(size.0, size.1, &raw const options, version) };
-            Some(Self { inner: NonNull::new(encoder)?, config, size })
+            let inner = NonNull::new(encoder).unwrap_or_else(|| out_of_memory());
+            Some(Self { inner, config, size })
         }
 
         /// `pixels` are all of the canvas; they are shown from `start` on.
@@ -135,6 +137,9 @@ mod ffi {
                     WebPPictureImportRGBA(&raw mut picture, pixels.as_flattened().as_ptr(), width.checked_mul(4)?) != 0
                         && WebPAnimEncoderAdd(self.inner.as_ptr(), &raw mut picture, start, &raw const self.config)
                             != 0;
+                if !added {
+                    hold(picture.error_code);
+                }
                 WebPPictureFree(&raw mut picture);
                 added
             };
@@ -142,15 +147,19 @@ mod ffi {
         }
 
         /// The file, whose last frame is shown until `end`.
-        pub(super) fn finish(&mut self, end: i32) -> Option<Vec<u8>> {
+        ///
+        /// With its frames taken, and no larger than a file may be, it fails for lack of memory alone, by many names.
+        pub(super) fn finish(&mut self, end: i32) -> Vec<u8> {
             let mut data = WebPData::default();
             // SAFETY: no frame ends the animation; `data` describes one allocation, read before it is cleared.
             unsafe {
                 let finished = WebPAnimEncoderAdd(self.inner.as_ptr(), std::ptr::null_mut(), end, std::ptr::null())
                     != 0
                     && WebPAnimEncoderAssemble(self.inner.as_ptr(), &raw mut data) != 0;
-                let file = (finished && !data.bytes.is_null())
-                    .then(|| std::slice::from_raw_parts(data.bytes, data.size).to_vec());
+                if !finished || data.bytes.is_null() {
+                    out_of_memory();
+                }
+                let file = std::slice::from_raw_parts(data.bytes, data.size).to_vec();
                 WebPDataClear(&mut data);
                 file
             }
