@@ -162,7 +162,7 @@ fn boxes_are_not_looked_through_for_ever() {
 }
 
 /// A chunk of a WebP.
-fn chunk(kind: &[u8; 4], body: &[u8]) -> Vec<u8> {
+fn chunk(kind: [u8; 4], body: &[u8]) -> Vec<u8> {
     [&kind[..], &(body.len() as u32).to_le_bytes(), body, &[0][..body.len() % 2]].concat()
 }
 
@@ -176,17 +176,17 @@ fn webp_in(width: u32, height: u32, frame: Option<&[u8]>) -> Vec<u8> {
     let (flags, parts) = match frame {
         Some(before) => {
             let frame = [&[0; 6], place.as_slice(), &[70, 0, 0, 0], before, &picture[12..]].concat();
-            (0x12, [chunk(b"ANIM", &[0; 6]), chunk(b"ANMF", &frame)].concat())
+            (0x12, [chunk(*b"ANIM", &[0; 6]), chunk(*b"ANMF", &frame)].concat())
         }
         None => (0, picture[12..].to_vec()),
     };
-    let canvas = chunk(b"VP8X", &[&[flags, 0, 0, 0], place.as_slice()].concat());
-    chunk(b"RIFF", &[b"WEBP".as_slice(), &canvas, &parts].concat())
+    let canvas = chunk(*b"VP8X", &[&[flags, 0, 0, 0], place.as_slice()].concat());
+    chunk(*b"RIFF", &[b"WEBP".as_slice(), &canvas, &parts].concat())
 }
 
 #[test]
 fn frame_of_a_webp_is_as_large_as_its_place() {
-    let (alpha, other) = (chunk(b"ALPH", &[0; 9]), chunk(b"XXXX", &[0; 3]));
+    let (alpha, other) = (chunk(*b"ALPH", &[0; 9]), chunk(*b"XXXX", &[0; 3]));
     let befores = [&[], &[&alpha][..], &[&other], &[&other, &other], &[&other, &alpha], &[&alpha, &other]];
     let befores = befores.map(|chunks| chunks.iter().flat_map(|chunk| chunk.iter().copied()).collect::<Vec<u8>>());
     for frame in [None].into_iter().chain(befores.iter().map(|before| Some(before.as_slice()))) {
@@ -201,9 +201,9 @@ fn frame_of_a_webp_is_as_large_as_its_place() {
 
 /// A lossy WebP of 96×64 with this alpha.
 fn webp_with(alpha: &[u8]) -> Vec<u8> {
-    let canvas = chunk(b"VP8X", &[0x10, 0, 0, 0, 95, 0, 0, 63, 0, 0]);
-    let parts = [b"WEBP".as_slice(), &canvas, &chunk(b"ALPH", alpha), &fixture("quarters.webp")[12..]].concat();
-    chunk(b"RIFF", &parts)
+    let canvas = chunk(*b"VP8X", &[0x10, 0, 0, 0, 95, 0, 0, 63, 0, 0]);
+    let parts = [b"WEBP".as_slice(), &canvas, &chunk(*b"ALPH", alpha), &fixture("quarters.webp")[12..]].concat();
+    chunk(*b"RIFF", &parts)
 }
 
 /// libwebp calls it what it calls a lack of memory, for which the process would end.
@@ -239,7 +239,7 @@ fn codes_of_a_webp_are_not_read_again_at_every_piece() {
         asked.set(asked.get() + 1);
         false
     };
-    let source = chunk(b"RIFF", &[b"WEBP".as_slice(), &chunk(b"VP8L", &data)].concat());
+    let source = chunk(*b"RIFF", &[b"WEBP".as_slice(), &chunk(*b"VP8L", &data)].concat());
     let limits = Limits::default();
     let facts = codec::inspect(Cursor::new(&source), &limits).unwrap();
     let reading = codec::Reading { interrupted: &count, ..reading(&limits) };

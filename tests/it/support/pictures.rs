@@ -62,16 +62,16 @@ pub fn webp() -> Vec<u8> {
 pub fn liar() -> Vec<u8> {
     let size = [number(1023, 14), number(1023, 14), number(0, 4)].concat();
     let data = [vec![0x2f], bytes(&[size, many_codes(256, 256)].concat())].concat();
-    chunk(b"RIFF", &[b"WEBP".to_vec(), chunk(b"VP8L", &data)].concat())
+    chunk(*b"RIFF", &[b"WEBP".to_vec(), chunk(*b"VP8L", &data)].concat())
 }
 
 /// A lossy WebP whose alpha is such a one, of 1024×768 pixels.
 pub fn liar_in_alpha() -> Vec<u8> {
-    let canvas = chunk(b"VP8X", &[0x10, 0, 0, 0, 0xff, 3, 0, 0xff, 2, 0]);
-    let alpha = chunk(b"ALPH", &[vec![1], bytes(&many_codes(256, 192))].concat());
+    let canvas = chunk(*b"VP8X", &[0x10, 0, 0, 0, 0xff, 3, 0, 0xff, 2, 0]);
+    let alpha = chunk(*b"ALPH", &[vec![1], bytes(&many_codes(256, 192))].concat());
     let picture = made(r#"[{"type": "resize", "width": 1024, "height": 768, "format": "webp"}]"#);
     assert!(picture[12..].starts_with(b"VP8 "));
-    chunk(b"RIFF", &[b"WEBP", &canvas[..], &alpha, &picture[12..]].concat())
+    chunk(*b"RIFF", &[b"WEBP", &canvas[..], &alpha, &picture[12..]].concat())
 }
 
 /// A lossless picture of so many times 4×4 pixels, without its header.
@@ -100,7 +100,7 @@ fn bytes(bits: &[bool]) -> Vec<u8> {
 }
 
 /// Of a RIFF.
-fn chunk(kind: &[u8; 4], body: &[u8]) -> Vec<u8> {
+fn chunk(kind: [u8; 4], body: &[u8]) -> Vec<u8> {
     [&kind[..], &u32::try_from(body.len()).unwrap().to_le_bytes(), body, &[0][..body.len() % 2]].concat()
 }
 

@@ -99,7 +99,7 @@ impl Writer {
         self.write(last)?;
         match self.file {
             File::Gif(file) => file.finish(),
-            File::WebP(file) => file.finish(),
+            File::WebP(file) => Ok(file.finish()),
             File::Png(file) => Ok(file.finish()),
         }
     }

@@ -45,14 +45,14 @@ impl File {
         Ok(())
     }
 
-    pub(super) fn finish(mut self) -> Result<Written> {
+    pub(super) fn finish(mut self) -> Written {
         let mut data = self.encoder.finish(self.now);
         let frames = frames(&data);
         // libwebp asks the frames alone, which need not cover the canvas.
         if self.has_alpha && data.get(12..16) == Some(b"VP8X") {
             data[20] |= ALPHA;
         }
-        Ok(Written { data, frames, duration: self.clock.told() })
+        Written { data, frames, duration: self.clock.told() }
     }
 }
 
