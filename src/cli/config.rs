@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 
 use super::Settings;
+use super::table::print;
 use crate::app::require_key;
 use crate::config::DEFAULTS;
 
@@ -46,14 +47,14 @@ enum Action {
 
 pub(super) fn run(args: &Config, file: Option<&Path>) -> Result<()> {
     match &args.action {
-        Action::Print { defaults: true, .. } => print!("{DEFAULTS}"),
-        Action::Print { settings, .. } => print!("{}", settings.load(file, Vec::new())?.to_toml()?),
+        Action::Print { defaults: true, .. } => print(DEFAULTS),
+        Action::Print { settings, .. } => print(&settings.load(file, Vec::new())?.to_toml()?),
         Action::Check { settings } => {
             let config = settings.load(file, Vec::new())?;
             require_key(&config)?;
             config.watermark.folders().provide()?;
             config.presets()?;
-            println!("The settings are valid.");
+            print("The settings are valid.\n");
         }
     }
     Ok(())

@@ -154,11 +154,11 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::Config(config)) => config::run(&config, file)?,
         Some(Command::Openapi) => {
             let config = Config::load(file, Vec::new())?;
-            println!("{:#}", http::openapi(&config.limits, &config.queue));
+            table::print(&format!("{:#}\n", http::openapi(&config.limits, &config.queue)));
         }
         Some(Command::Completions(args)) => manual::completions(&args, Cli::command()),
         Some(Command::Man(args)) => manual::pages(&args, Cli::command())?,
-        Some(Command::Errors) => print!("{}", codes::markdown()),
+        Some(Command::Errors) => table::print(&codes::markdown()),
         Some(Command::Process(args)) => {
             let config = Config::load(file, Vec::new())?;
             config.watermark.folders().provide()?;

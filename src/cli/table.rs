@@ -7,9 +7,12 @@ use serde_json::Value;
 
 /// Writes the answer to standard output.
 pub(super) fn show(json: bool, document: &Value, text: &str) {
-    // Whoever reads may have seen enough (`| head`); that is no fault.
-    let mut stdout = std::io::stdout().lock();
-    let _ = if json { writeln!(stdout, "{document}") } else { write!(stdout, "{text}") };
+    if json { print(&format!("{document}\n")) } else { print(text) }
+}
+
+/// Writes to standard output. Whoever reads may have seen enough (`| head`); that is no fault.
+pub(super) fn print(text: &str) {
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }
 
 /// Columns as wide as their widest cell, those of numbers to the right; nothing without rows.

@@ -224,13 +224,12 @@ fn login() -> Value {
     }
     .described();
     described["security"] = json!([]);
-    // A form that fails is answered with the form again.
-    for response in described["responses"].as_object_mut().into_iter().flat_map(|responses| responses.values_mut()) {
-        if let Some(kinds) =
-            response["content"].as_object_mut().filter(|kinds| kinds.contains_key("application/problem+json"))
-        {
-            kinds.insert("text/html".to_owned(), json!({}));
-        }
+    let problem = json!({
+        "description": "A problem; to a form, the form again, which tells of it.",
+        "content": {"application/problem+json": {"schema": reference("Problem")}, "text/html": {}},
+    });
+    for status in ["400", "401", "403", "415", "429", "503"] {
+        described["responses"][status] = problem.clone();
     }
     described
 }

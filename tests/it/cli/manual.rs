@@ -4,8 +4,8 @@ use std::process::Command;
 
 use super::{Desk, stderr};
 
-const COMMANDS: [&str; 9] =
-    ["serve", "worker", "process", "batch", "inspect", "control", "config", "completions", "man"];
+const COMMANDS: [&str; 10] =
+    ["serve", "worker", "process", "batch", "inspect", "control", "keys", "config", "completions", "man"];
 
 fn stdout(line: &[&str]) -> String {
     let output = Desk::new().run(line);
@@ -19,7 +19,7 @@ fn every_command_shows_examples_and_the_main_ones_their_exit_codes() {
         let help = stdout(&[command, "--help"]);
         assert!(help.contains("\nExample"), "{command}: {help}");
     }
-    for command in ["batch", "process", "inspect", "control", "config"] {
+    for command in ["batch", "process", "inspect", "control", "keys", "config"] {
         let help = stdout(&[command, "--help"]);
         assert!(help.contains("Exit code: 0 "), "{command}: {help}");
     }
@@ -67,5 +67,17 @@ fn mistyped_commands_and_flags_are_told_with_what_was_meant() {
         let output = Desk::new().run(line);
         assert_eq!(output.status.code(), Some(2), "{line:?}");
         assert!(stderr(&output).contains(said), "{line:?}: {}", stderr(&output));
+    }
+}
+
+/// As `pixmill openapi | head` is.
+#[test]
+fn reader_that_has_seen_enough_is_no_fault() {
+    for command in [&["openapi"][..], &["errors"], &["config", "print", "--defaults"], &["completions", "bash"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let ended = Command::new(env!("CARGO_BIN_EXE_pixmill")).args(command).stdout(writer).output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert!(ended.status.success() && said.is_empty(), "{command:?}: {said}");
     }
 }
