@@ -29,6 +29,15 @@ const PALETTE: u16 = 320;
 const EXTRA_SAMPLES: u16 = 338;
 const XMP: u16 = 700;
 const PROFILE: u16 = 34675;
+/// The tags whose values the decoder reads, all of them before it can be told of a limit.
+const DECODED: [u16; 19] =
+    [256, 257, 258, 259, 262, 273, 277, 278, 279, 284, 317, 322, 323, 324, 325, 338, 339, 347, 530];
+/// More than a picture has: a few dozen.
+const MAX_TAGS: u64 = 1000;
+/// What the decoder takes for a value.
+const VALUE_BYTES: u64 = 32;
+/// What its values may take beside the pixels: 65,536 strips' places and lengths.
+const SPARE_VALUE_BYTES: u64 = 4 << 20;
 /// Profiles beyond this are not read.
 const MAX_PROFILE_BYTES: u64 = 4 << 20;
 const MAX_XMP_BYTES: u64 = 1 << 20;
@@ -80,8 +89,11 @@ pub(super) fn inspect<R: BufRead + Seek>(reader: R) -> Result<Facts> {
     let mut tags = Tags::default();
     let (mut bits_at, mut profile_at, mut xmp_at, mut palette_at, mut photometric_at) = (None, None, None, None, None);
     let (first, entry, before_value) = if reader.big { (offset + 8, 20, 12) } else { (offset + 2, 12, 8) };
-    // A picture has a few dozen tags; more is not worth reading.
-    for i in 0..entries.min(1000) {
+    if entries > MAX_TAGS {
+        return Err(corrupt(Format::Tiff, format_args!("it has {entries} tags")));
+    }
+    let mut values = 0_u64;
+    for i in 0..entries {
         let (tag, kind) = (reader.word(2)? as u16, reader.word(2)?);
         let slot = if reader.big { 8 } else { 4 };
         let count = reader.word(slot)?;
@@ -96,6 +108,9 @@ pub(super) fn inspect<R: BufRead + Seek>(reader: R) -> Result<Facts> {
         let size = if inline { size } else { slot };
         let value = reader.word(size)?;
         reader.inner.skip((slot - size) as u64)?;
+        if DECODED.contains(&tag) {
+            values = values.saturating_add(count);
+        }
         let clamped = u32::try_from(value).unwrap_or(u32::MAX);
         match tag {
             WIDTH => facts.header.width = clamped,
@@ -116,6 +131,13 @@ pub(super) fn inspect<R: BufRead + Seek>(reader: R) -> Result<Facts> {
             PROFILE if !inline && count <= MAX_PROFILE_BYTES => profile_at = Some((value, count as usize)),
             _ => {}
         }
+    }
+    let pixels = u64::from(facts.header.width) * u64::from(facts.header.height);
+    if values.saturating_mul(VALUE_BYTES) > SPARE_VALUE_BYTES.saturating_add(2 * pixels) {
+        return Err(corrupt(
+            Format::Tiff,
+            format_args!("{values} values in its tags are more than its picture has parts"),
+        ));
     }
     // Advice: where it is broken, the decoder decides.
     if let Some(offset) = bits_at {

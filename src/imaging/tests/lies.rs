@@ -115,6 +115,34 @@ fn with_palette(palette: &[u32], extra: &[u32], pixels: &[u8]) -> Raster {
     eight(&samples::tiff(&tags, pixels))
 }
 
+/// The decoder makes room for a tag's values before it has read them, and before it can be told of a limit.
+#[test]
+fn tags_of_a_tiff_hold_no_more_values_than_its_picture_has_parts() {
+    let rows: Vec<(u16, u16, &[u32])> = vec![
+        (256, 4, &[16]),
+        (257, 4, &[16]),
+        (258, 3, &[8]),
+        (259, 3, &[1]),
+        (262, 3, &[1]),
+        (277, 3, &[1]),
+        (278, 4, &[16]),
+    ];
+    let whole = samples::tiff(&rows, &[7; 256]);
+    eight(&whole);
+    let entries = u32::from_le_bytes(whole[4..8].try_into().unwrap()) as usize;
+    let tags = usize::from(u16::from_le_bytes(whole[entries..entries + 2].try_into().unwrap()));
+    for tag in 0..tags {
+        let mut source = whole.clone();
+        let count = entries + 2 + 12 * tag + 4;
+        source[count..count + 4].copy_from_slice(&8_000_000_u32.to_le_bytes());
+        let error = probe(Cursor::new(&source), &Limits::default()).unwrap_err();
+        assert_eq!(error.code, Code::CorruptImage, "entry {tag}: {error}");
+    }
+    let mut source = whole;
+    source[entries..entries + 2].copy_from_slice(&2000_u16.to_le_bytes());
+    assert_eq!(refused(&source).code, Code::CorruptImage);
+}
+
 #[test]
 fn palette_of_a_tiff_may_have_eight_bits_or_alpha_beside_it() {
     // Red, then green, then blue.
