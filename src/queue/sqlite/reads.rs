@@ -46,6 +46,8 @@ where
     T: Send + 'static,
     F: Fn(&Connection) -> rusqlite::Result<T> + Send + 'static,
 {
+    // Who reads in a loop must let the others of its thread have their turn.
+    tokio::task::coop::consume_budget().await;
     match at_once(shared, &read) {
         Some(Ok(found)) => Ok(found),
         Some(Err(error)) if error.sqlite_error_code() != Some(ErrorCode::DatabaseBusy) => {
