@@ -146,26 +146,32 @@ pub fn router(services: Services) -> Router {
         .merge(open)
         .fallback(problem::no_such_route)
         .method_not_allowed_fallback(problem::method_not_allowed)
-        .layer(middleware::from_fn_with_state(services.clone(), measure))
-        // Uploads are bounded by limits.max_request_bytes as they stream.
-        .layer(DefaultBodyLimit::disable())
-        .layer(middleware::from_fn(linger::linger))
-        .layer(CatchPanicLayer::custom(problem::panicked));
+        // The first of several is the outermost. One after the other, each would be boxed for each request.
+        .layer((
+            CatchPanicLayer::custom(problem::panicked),
+            middleware::from_fn(linger::linger),
+            // Uploads are bounded by limits.max_request_bytes as they stream.
+            DefaultBodyLimit::disable(),
+            middleware::from_fn_with_state(services.clone(), measure),
+        ));
     // Around all of it: a page elsewhere may read its errors, too.
     let routes = match cors {
         Some(cors) => routes.layer(cors),
         None => routes,
     };
+    let trace = TraceLayer::new_for_http().make_span_with(|request: &Request| {
+        let id = request_id::of(request.headers()).unwrap_or_default();
+        info_span!("request", id, method = %request.method(), path = request.uri().path(), key = field::Empty)
+    });
     routes
-        .layer(manners::compression())
-        .layer(middleware::from_fn(manners::dress))
-        .layer(PropagateRequestIdLayer::x_request_id())
-        .layer(TraceLayer::new_for_http().make_span_with(|request: &Request| {
-            let id = request_id::of(request.headers()).unwrap_or_default();
-            info_span!("request", id, method = %request.method(), path = request.uri().path(), key = field::Empty)
-        }))
-        .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
-        .layer(middleware::map_request(request_id::vet))
+        .layer((
+            middleware::map_request(request_id::vet),
+            SetRequestIdLayer::x_request_id(MakeRequestUuid),
+            trace,
+            PropagateRequestIdLayer::x_request_id(),
+            middleware::from_fn(manners::dress),
+            manners::compression(),
+        ))
         .with_state(services)
 }
 
