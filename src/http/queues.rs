@@ -22,10 +22,7 @@ pub(super) async fn pause(
     UrlPath(queue): UrlPath<String>,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    Parameters::of(&uri, &[])?;
-    known(&services, &queue).await?;
-    services.broker.pause(&queue).await?;
-    Ok(fresh(json!(known(&services, &queue).await?)))
+    ordered(&services, &queue, &uri, services.broker.pause(&queue)).await
 }
 
 pub(super) async fn resume(
@@ -33,10 +30,20 @@ pub(super) async fn resume(
     UrlPath(queue): UrlPath<String>,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    Parameters::of(&uri, &[])?;
-    known(&services, &queue).await?;
-    services.broker.resume(&queue).await?;
-    Ok(fresh(json!(known(&services, &queue).await?)))
+    ordered(&services, &queue, &uri, services.broker.resume(&queue)).await
+}
+
+/// Has an order carried out that a queue takes, and answers with what it holds then.
+async fn ordered(
+    services: &Services,
+    queue: &str,
+    uri: &Uri,
+    order: impl Future<Output = queue::Result<()>>,
+) -> Result<Response, Problem> {
+    Parameters::of(uri, &[])?;
+    known(services, queue).await?;
+    order.await?;
+    Ok(fresh(known(services, queue).await?))
 }
 
 /// Cancels what waits or is delayed; what runs goes on.
