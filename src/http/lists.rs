@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::access::Caller;
-use super::groups::{STATUSES, Standing, fresh, image_of, job_links};
+use super::groups::{Document, Links, STATUSES, fresh, image_of};
 use super::query::Parameters;
 use super::{Problem, Services};
 use crate::job::{Failure, GroupId, State as JobState};
@@ -74,14 +74,15 @@ pub(super) async fn groups(
     let status = asked.get("status", &takes, |status| STATUSES.into_iter().find(|known| *known == status))?;
     let submitted = period(&asked)?;
     let (limit, mut below) = page(&asked)?;
-    let (mut groups, mut last): (Vec<Value>, _) = (Vec::new(), None);
+    let (mut groups, mut last): (Vec<Document>, _) = (Vec::new(), None);
     for call in 0..CALLS {
         // More and more, where few of them are wanted.
         let page = services.broker.groups(submitted, below, LARGEST_PAGE.min(limit << call)).await?;
         below = page.next;
         for group in &page.entries {
-            let Standing { document, meta, .. } = Standing::of(group);
-            if status.is_some_and(|status| document["status"] != status) || !caller.sees(&meta) {
+            let meta = Meta::of(group);
+            let document = Document::of_group(group, &meta);
+            if status.is_some_and(|status| document.status != status) || !caller.sees(&meta) {
                 continue;
             }
             if groups.len() == limit {
@@ -133,7 +134,7 @@ fn of_job(job: &Job) -> Value {
         "finished_at": job.finished_at,
         "due_at": job.due_at,
         "error_code": failure.map(|failure| failure.code),
-        "links": job_links(job),
+        "links": Links::of_job(job),
     })
 }
 

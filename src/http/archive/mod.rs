@@ -7,7 +7,6 @@
 mod names;
 mod zip;
 
-use std::collections::HashMap;
 use std::future::ready;
 use std::io;
 use std::sync::Arc;
@@ -21,18 +20,17 @@ use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::Value;
 use tokio::sync::mpsc;
 use tracing::warn;
 
 use super::access::Caller;
 use super::files::erased;
-use super::groups::{self, Asked, Flag, query};
+use super::groups::{self, Asked, Entry, Flag, Picture, query};
 use super::links::Signer;
 use super::{Problem, Services, UrlPath};
 use crate::erasure;
-use crate::job::{GroupId, ImageResult, JobId, Output, State as JobState};
-use crate::queue::{self, Broker, Group, GroupResult};
+use crate::job::{GroupId, Output, State as JobState};
+use crate::queue::{self, Broker, Group};
 use crate::storage::{self, Storage, output_key};
 use crate::submission::Meta;
 use crate::submission::outbox::{self, Owed};
@@ -157,8 +155,8 @@ async fn fill(services: &Services, group: &Group, out: &mut Out) -> Result<(), B
         let page = broker.results(group.id, from, PAGE).await?;
         let Some(last) = page.last() else { break };
         from = last.index + 1;
-        for result in page {
-            for (key, name) in files(group.id, &result, &mut names) {
+        for (result, picture) in page.iter().zip(groups::pictures(broker, &page).await?) {
+            for (key, name) in files(group.id, &picture, &mut names) {
                 copy(storage, &mut zip, &key, name, out).await?;
             }
             packed.push(result.index);
@@ -170,12 +168,9 @@ async fn fill(services: &Services, group: &Group, out: &mut Out) -> Result<(), B
 }
 
 /// A picture's outputs by their keys, and what they are called here.
-fn files(group: GroupId, result: &GroupResult, names: &mut Names) -> Vec<(String, String)> {
-    let Ok(picture) = serde_json::from_slice::<ImageResult>(&result.result) else { return Vec::new() };
-    if result.state != JobState::Succeeded {
-        return Vec::new();
-    }
-    let files: Vec<&str> = picture
+fn files(group: GroupId, picture: &Picture, names: &mut Names) -> Vec<(String, String)> {
+    let Picture { job, state: JobState::Succeeded, image, known: Some(known) } = picture else { return Vec::new() };
+    let files: Vec<&str> = known
         .outputs
         .iter()
         .filter_map(|output| match output {
@@ -183,8 +178,8 @@ fn files(group: GroupId, result: &GroupResult, names: &mut Names) -> Vec<(String
             Output::Answer(_) => None,
         })
         .collect();
-    let called = names.of(picture.image.as_deref().unwrap_or_default(), &files);
-    files.iter().map(|file| output_key(group, result.job, picture.run, file)).zip(called).collect()
+    let called = names.of(image.as_deref().unwrap_or_default(), &files);
+    files.iter().map(|file| output_key(group, *job, known.run, file)).zip(called).collect()
 }
 
 async fn copy(storage: &Storage, zip: &mut Zip, key: &str, name: String, out: &mut Out) -> Result<(), Broken> {
@@ -213,9 +208,8 @@ async fn tell(broker: &Broker, group: &Group, packed: &[u32], zip: &mut Zip, out
         let mut page = broker.results(group.id, from, PAGE).await?;
         from = page.last().map_or(end, |last| last.index + 1);
         page.retain(|result| packed.binary_search(&result.index).is_ok());
-        let unnamed = groups::names_of_unnamed(broker, &page).await?;
-        for result in page {
-            let line = format!("{before}{}", told(group.id, &result, &unnamed, &mut names));
+        for picture in groups::pictures(broker, &page).await? {
+            let line = format!("{before}{}", told(group.id, picture, &mut names));
             entry.passes(line.as_bytes());
             out.put(line.as_bytes()).await?;
             before = ",\n".into();
@@ -231,14 +225,11 @@ async fn tell(broker: &Broker, group: &Group, packed: &[u32], zip: &mut Zip, out
 }
 
 /// A status' entry, with the files' names here.
-fn told(group: GroupId, result: &GroupResult, unnamed: &HashMap<JobId, String>, names: &mut Names) -> Value {
-    let mut told = groups::entry(group, result, unnamed, &Signer::none());
-    let mut called = files(group, result, names).into_iter().map(|(_, name)| name);
-    let outputs = told.get_mut("outputs").and_then(Value::as_array_mut);
-    for output in outputs.into_iter().flatten().filter(|output| output["path"].is_string()) {
-        output["file"] = called.next().into();
-    }
-    told
+fn told(group: GroupId, picture: Picture, names: &mut Names) -> String {
+    let called = files(group, &picture, names);
+    let mut entry = Entry::of(group, picture, &Signer::none());
+    entry.name_files(called.into_iter().map(|(_, name)| name));
+    serde_json::to_string(&entry).expect("strings and numbers always serialise")
 }
 
 /// Gathers what is written, and sends it on as fast as it is taken.

@@ -66,7 +66,7 @@ impl Follower {
         heartbeat: Duration,
     ) -> Result<Option<Self>, Problem> {
         // Before the look at what was missed, or an end that comes in between would be taken for one that was told.
-        let finished = groups::standing(&services, group).await?.is_some_and(|standing| standing.finished);
+        let finished = groups::standing(&services, group).await?.is_some_and(|(standing, _)| standing.is_final());
         let (mut at, mut changes, mut owed) = (news.since.clone(), Vec::new(), Owed::Status);
         match missed(&services.broker, group, last).await? {
             None => {}
@@ -93,17 +93,16 @@ impl Follower {
     }
 
     async fn pay(&mut self) -> Result<Vec<sse::Event>, Problem> {
-        let Some(standing) = groups::standing(&self.services, self.group).await? else {
+        let Some((mut document, _)) = groups::standing(&self.services, self.group).await? else {
             // It was removed meanwhile, and so had ended.
             self.ended = true;
             return Ok(Vec::new());
         };
         let end =
-            if standing.finished { groups::document(&self.services, self.group, 0, |_| true).await? } else { None };
-        let mut document = standing.document;
+            if document.is_final() { groups::document(&self.services, self.group, 0, |_| true).await? } else { None };
         let first = match self.owed {
             Owed::Progress => {
-                document["changes"] = std::mem::take(&mut self.changes).into();
+                document.changes = Some(std::mem::take(&mut self.changes));
                 event("progress", &document)
             }
             Owed::Status => event("status", &document),

@@ -21,7 +21,7 @@ use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::stream::{self, StreamExt};
 use prometheus_client::metrics::gauge::Gauge;
-use serde_json::Value;
+use serde::Serialize;
 use tracing::warn;
 
 use super::access::Caller;
@@ -50,7 +50,7 @@ pub(super) async fn of_group(
 ) -> Result<Response, Problem> {
     let last = last_event_id(&uri, &headers)?;
     let group: GroupId = parsed(&id)?;
-    let visible = groups::standing(&services, group).await?.is_some_and(|standing| caller.sees(&standing.meta));
+    let visible = groups::standing(&services, group).await?.is_some_and(|(_, meta)| caller.sees(&meta));
     if !visible {
         return Err(unknown::<GroupId>(&id));
     }
@@ -124,8 +124,9 @@ fn stream(services: Arc<Services>, caller: Caller, follower: impl Follow) -> Res
     (headers, Sse::new(events)).into_response()
 }
 
-fn event(name: &str, document: &Value) -> Event {
-    Event::default().event(name).data(document.to_string())
+fn event(name: &str, document: &impl Serialize) -> Event {
+    let told = serde_json::to_string(document).expect("strings and numbers always serialise");
+    Event::default().event(name).data(told)
 }
 
 fn with_id(event: Event, id: Option<&str>) -> Event {

@@ -1,0 +1,352 @@
+//! The documents that tell where groups and jobs stand, one shape for both.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::Picture;
+use crate::erasure;
+use crate::http::links::Signer;
+use crate::http::problem;
+use crate::imaging::Format;
+use crate::job::{Answer, Failure, GroupId, JobId, Output, State};
+use crate::queue::{Group, Job, On};
+use crate::submission::Meta;
+
+/// What a `status` may be.
+pub(in crate::http) const STATUSES: [&str; 4] = ["processing", "completed", "failed", "cancelled"];
+
+/// How many jobs stand where.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Counts {
+    pub(super) total: u32,
+    pub(super) open: u32,
+    pub(super) succeeded: u32,
+    pub(super) failed: u32,
+    pub(super) cancelled: u32,
+}
+
+/// What is left out says nothing: only a group or only a job has it, or the one who asked wants no more.
+#[derive(Debug, Serialize)]
+pub(in crate::http) struct Document {
+    pub(in crate::http) status: &'static str,
+    task_id: Uuid,
+    total_images: u32,
+    done: u32,
+    succeeded: u32,
+    failed: u32,
+    cancelled: u32,
+    progress: f64,
+    created_at: Timestamp,
+    finished_at: Option<Timestamp>,
+    /// Of a job.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<State>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempts: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) result: Option<Vec<Entry>>,
+    pub(super) links: Links,
+    /// What happened since a client heard of it last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::http) changes: Option<Vec<Value>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    files: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rejected: Option<Vec<Value>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) retry_of: Option<Uuid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) request_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    follows: Option<GroupId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    then: Option<Then>,
+}
+
+#[derive(Debug, Serialize)]
+struct Then {
+    on: On,
+    task_id: GroupId,
+}
+
+/// Where to go from a document.
+#[derive(Debug, Default, Serialize)]
+pub(in crate::http) struct Links {
+    #[serde(rename = "self")]
+    pub(super) own: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    events: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) archive: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) next: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) then: Option<String>,
+}
+
+/// One finished picture, with its paths on this server.
+#[derive(Debug, Serialize)]
+pub(in crate::http) struct Entry {
+    success: bool,
+    job_id: JobId,
+    image: Option<String>,
+    #[serde(flatten)]
+    effort: Option<Effort>,
+    #[serde(flatten)]
+    outcome: Outcome,
+}
+
+/// What a picture took.
+#[derive(Debug, Serialize)]
+struct Effort {
+    attempts: u32,
+    duration_ms: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Outcome {
+    /// Null among the paths is what has no file.
+    Done {
+        paths: Vec<Option<String>>,
+        outputs: Vec<Made>,
+    },
+    Failed {
+        error: Failure,
+    },
+}
+
+/// What one operation yielded.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Made {
+    File(Box<File>),
+    Answer(Box<Answer>),
+}
+
+#[derive(Debug, Serialize)]
+struct File {
+    #[serde(rename = "type")]
+    kind: String,
+    path: String,
+    format: Format,
+    width: u32,
+    height: u32,
+    bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frames: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+    /// What it is called in an archive.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
+}
+
+impl Counts {
+    fn of(group: &Group, meta: &Meta) -> Self {
+        let Group { mut total, pending, succeeded, failed, cancelled, sealed, .. } = *group;
+        // Before it is sealed, a group is open even when all jobs so far have ended.
+        let open = if sealed { pending } else { pending.max(1) };
+        if let (false, Some(listed)) = (sealed, meta.listed) {
+            total = total.max(listed);
+        }
+        Self { total, open, succeeded, failed, cancelled }
+    }
+
+    /// Any open job: `processing`; else any cancelled: `cancelled`; else none succeeded: `failed`; else `completed`.
+    fn status(self) -> &'static str {
+        match self {
+            Self { open: 1.., .. } => "processing",
+            Self { cancelled: 1.., .. } => "cancelled",
+            Self { succeeded: 0, .. } => "failed",
+            _ => "completed",
+        }
+    }
+
+    /// By the counters alone.
+    fn document(self, task_id: Uuid, created_at: Timestamp, finished_at: Option<Timestamp>, links: Links) -> Document {
+        let Self { total, succeeded, failed, cancelled, .. } = self;
+        let done = succeeded + failed + cancelled;
+        Document {
+            status: self.status(),
+            task_id,
+            total_images: total,
+            done,
+            succeeded,
+            failed,
+            cancelled,
+            progress: if total == 0 { 1.0 } else { f64::from(done) / f64::from(total) },
+            created_at,
+            finished_at,
+            state: None,
+            attempts: None,
+            result: None,
+            links,
+            changes: None,
+            files: None,
+            rejected: None,
+            retry_of: None,
+            request_id: None,
+            follows: None,
+            then: None,
+        }
+    }
+}
+
+impl Document {
+    pub(in crate::http) fn of_group(group: &Group, meta: &Meta) -> Self {
+        Counts::of(group, meta).document(
+            group.id.into(),
+            group.created_at,
+            group.finished_at,
+            Links::of_group(group.id),
+        )
+    }
+
+    /// A group all of whose jobs are in one state.
+    pub(super) fn of_alike(group: GroupId, created_at: Timestamp, total: u32, state: State) -> Self {
+        let (open, cancelled) = if state == State::Cancelled { (0, total) } else { (total, 0) };
+        let counts = Counts { total, open, succeeded: 0, failed: 0, cancelled };
+        counts.document(group.into(), created_at, None, Links::of_group(group))
+    }
+
+    pub(super) fn of_job(job: &Job) -> Self {
+        let one = |state| u32::from(job.state == state);
+        let counts = Counts {
+            total: 1,
+            open: u32::from(!job.state.is_terminal()),
+            succeeded: one(State::Succeeded),
+            failed: one(State::Failed),
+            cancelled: one(State::Cancelled),
+        };
+        Self {
+            state: Some(job.state),
+            attempts: Some(job.attempt),
+            retry_of: job.retry_of.map(Into::into),
+            ..counts.document(job.id.into(), job.created_at, job.finished_at, Links::of_job(job))
+        }
+    }
+
+    pub(in crate::http) fn is_final(&self) -> bool {
+        self.status != STATUSES[0]
+    }
+
+    /// Says what its record keeps for us.
+    pub(super) fn tell(&mut self, meta: Meta) {
+        self.rejected = Some(meta.rejected.iter().map(problem::rejected).collect());
+        self.retry_of = meta.retry_of.map(Into::into);
+        self.request_id = meta.request_id;
+        self.follows = meta.follows;
+        if let Some(then) = meta.then {
+            self.links.then = Some(task(then.group));
+            self.then = Some(Then { on: then.on, task_id: then.group });
+        }
+    }
+
+    /// Says that the files are erased, or soon will be: the paths lead nowhere then.
+    pub(super) fn tell_of_files(&mut self, stands: Option<erasure::Stands>) {
+        self.files = stands.map(|stands| match stands {
+            erasure::Stands::Ordered => "erasing",
+            erasure::Stands::Done => "erased",
+        });
+    }
+}
+
+impl Links {
+    pub(super) fn of_group(group: GroupId) -> Self {
+        Self { own: task(group), events: Some(format!("/api/groups/{group}/events")), ..Self::default() }
+    }
+
+    pub(in crate::http) fn of_job(job: &Job) -> Self {
+        Self { own: task(job.id), group: Some(task(job.group)), ..Self::default() }
+    }
+}
+
+/// The path of a group's or a job's status.
+pub(super) fn task(id: impl std::fmt::Display) -> String {
+    format!("/api/task_status/{id}")
+}
+
+impl Entry {
+    pub(in crate::http) fn of(group: GroupId, picture: Picture, signer: &Signer<'_>) -> Self {
+        let Picture { job, state, image, known, .. } = picture;
+        let failed = |code, detail: &str| Outcome::Failed { error: Failure::permanent(code, detail) };
+        let (effort, outcome) = match known {
+            _ if state == State::Cancelled => {
+                (None, failed("cancelled", "The picture was cancelled before it was done."))
+            }
+            None => (None, failed("internal", "The job ended without a result.")),
+            Some(known) => {
+                let effort = Effort { attempts: known.attempts, duration_ms: known.duration_ms };
+                let outcome = match known.error {
+                    Some(error) => Outcome::Failed { error },
+                    None => Outcome::of(known.outputs, |file| {
+                        signer.link(format!("/files/{group}/{job}/{}/{file}", known.run))
+                    }),
+                };
+                (Some(effort), outcome)
+            }
+        };
+        Self { success: state == State::Succeeded, job_id: job, image, effort, outcome }
+    }
+
+    /// Calls the files by these names, one after the other.
+    pub(in crate::http) fn name_files(&mut self, names: impl IntoIterator<Item = String>) {
+        let Outcome::Done { outputs, .. } = &mut self.outcome else { return };
+        let files = outputs.iter_mut().filter_map(|made| match made {
+            Made::File(file) => Some(file),
+            Made::Answer(_) => None,
+        });
+        for (file, name) in files.zip(names) {
+            file.file = Some(name);
+        }
+    }
+}
+
+impl Outcome {
+    fn of(outputs: Vec<Output>, path: impl Fn(&str) -> String) -> Self {
+        let made = outputs.into_iter().map(|output| match output {
+            Output::Answer(answer) => (None, Made::Answer(answer)),
+            Output::File(output) => {
+                let path = path(&output.file);
+                let file = File {
+                    kind: output.kind,
+                    path: path.clone(),
+                    format: output.format,
+                    width: output.width,
+                    height: output.height,
+                    bytes: output.bytes,
+                    frames: output.frames,
+                    duration_ms: output.duration_ms,
+                    warnings: output.warnings,
+                    file: None,
+                };
+                (Some(path), Made::File(Box::new(file)))
+            }
+        });
+        let (paths, outputs) = made.unzip();
+        Self::Done { paths, outputs }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Counts;
+
+    #[test]
+    fn status_follows_the_counts() {
+        let status = |open, succeeded, failed, cancelled| {
+            Counts { total: open + succeeded + failed + cancelled, open, succeeded, failed, cancelled }.status()
+        };
+        assert_eq!(status(1, 5, 0, 3), "processing");
+        assert_eq!(status(0, 5, 1, 1), "cancelled");
+        assert_eq!(status(0, 0, 2, 0), "failed");
+        assert_eq!(status(0, 1, 2, 0), "completed");
+    }
+}
