@@ -20,16 +20,15 @@ pub(super) fn groups(
     below: Option<Place>,
     limit: usize,
 ) -> rusqlite::Result<Page<Group>> {
-    let at_once = db.unchecked_transaction()?;
     let (top, limit) = (submitted.top(below), limit.min(LOOKS));
-    let mut find = at_once.prepare_cached(&format!("{GROUPS} LIMIT ?4"))?;
+    let mut find = db.prepare_cached(&format!("{GROUPS} LIMIT ?4"))?;
     let places: Vec<Place> = find
         .query_map(
             params![submitted.floor_ms(), top.created_at.as_millisecond(), bytes(top.group), most(limit)],
             |row| Ok(Place { created_at: instant(row, 1)?, group: Uuid::from_bytes(row.get(0)?).into(), index: 0 }),
         )?
         .collect::<rusqlite::Result<_>>()?;
-    let groups = places.iter().filter_map(|place| reads::group(&at_once, place.group).transpose());
+    let groups = places.iter().filter_map(|place| reads::group(db, place.group).transpose());
     let next = places.last().copied().filter(|_| places.len() == limit);
     Ok(Page { entries: groups.collect::<rusqlite::Result<_>>()?, next })
 }
@@ -40,12 +39,11 @@ pub(super) fn jobs(
     below: Option<Place>,
     limit: usize,
 ) -> rusqlite::Result<Page<Job>> {
-    let at_once = db.unchecked_transaction()?;
     let Page { entries, next } = match filter.state.filter(|state| matches!(state, State::Active | State::Delayed)) {
-        Some(state) if are_few(&at_once, state)? => sorted(&at_once, filter, state, below, limit)?,
-        _ => looked_for(&at_once, filter, below, limit)?,
+        Some(state) if are_few(db, state)? => sorted(db, filter, state, below, limit)?,
+        _ => looked_for(db, filter, below, limit)?,
     };
-    let jobs = entries.into_iter().filter_map(|id| reads::job(&at_once, id).transpose());
+    let jobs = entries.into_iter().filter_map(|id| reads::job(db, id).transpose());
     Ok(Page { entries: jobs.collect::<rusqlite::Result<_>>()?, next })
 }
 

@@ -235,12 +235,14 @@ impl SqliteBroker {
     }
 
     pub async fn groups(&self, submitted: Period, below: Option<Place>, limit: usize) -> Result<Page<Group>> {
-        reads::read(&self.shared, move |db| listing::groups(db, submitted, below, limit)).await
+        let list = move |db: &rusqlite::Connection| listing::groups(db, submitted, below, limit);
+        reads::read(&self.shared, move |db| reads::at_one_instant(db, list)).await
     }
 
     pub async fn jobs(&self, filter: &JobFilter, below: Option<Place>, limit: usize) -> Result<Page<Job>> {
         let filter = filter.clone();
-        reads::read(&self.shared, move |db| listing::jobs(db, &filter, below, limit)).await
+        let list = move |db: &rusqlite::Connection| listing::jobs(db, &filter, below, limit);
+        reads::read(&self.shared, move |db| reads::at_one_instant(db, list)).await
     }
 
     pub async fn report(&self, session: &str, report: &[u8]) -> Result<()> {
@@ -282,9 +284,10 @@ impl SqliteBroker {
         limit: usize,
     ) -> Result<Option<(Group, Vec<GroupResult>)>> {
         reads::look(&self.shared, move |db| {
-            let instant = db.unchecked_transaction()?;
-            let Some(group) = reads::group(&instant, id)? else { return Ok(None) };
-            Ok(Some((group, reads::results(&instant, id, from, limit)?)))
+            reads::at_one_instant(db, |db| {
+                let Some(group) = reads::group(db, id)? else { return Ok(None) };
+                Ok(Some((group, reads::results(db, id, from, limit)?)))
+            })
         })
         .await
     }

@@ -32,7 +32,8 @@ impl Readers {
 
     pub(super) fn put_back(&self, reader: Connection) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() < KEPT {
+        // One that could not end its read would see the same for ever.
+        if kept.len() < KEPT && reader.is_autocommit() {
             kept.push(reader);
         }
     }
@@ -80,6 +81,17 @@ where
         answer
     });
     task.await.unwrap_or_else(|error| Err(Error::Unavailable(format!("a read of the queue was cut short: {error}"))))
+}
+
+/// All that `read` asks for, as of one commit. The statements around it are kept ready, as its own are.
+pub(super) fn at_one_instant<T>(
+    db: &Connection,
+    read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    db.prepare_cached("BEGIN")?.execute([])?;
+    let answer = read(db);
+    db.prepare_cached("COMMIT")?.execute([])?;
+    answer
 }
 
 pub(super) fn group(db: &Connection, id: GroupId) -> rusqlite::Result<Option<Group>> {

@@ -21,6 +21,9 @@ const APPLICATION: i64 = 0x7078_6d6c;
 /// How long a call waits for other processes.
 pub(super) const BUSY: Duration = Duration::from_secs(5);
 
+/// Pages that the writer keeps; what it does not keep it reads from the system's cache.
+const CACHE_KIB: i64 = 8 << 10;
+
 /// Whether a commit waits until it is on the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Synchronous {
@@ -97,7 +100,7 @@ fn prepare(db: &mut Connection, file: &Path, synchronous: Synchronous) -> Result
         Synchronous::Off => "OFF",
     };
     db.pragma_update(None, "synchronous", mode).map_err(failed)?;
-    db.pragma_update(None, "cache_size", -32_000).map_err(failed)?;
+    db.pragma_update(None, "cache_size", -CACHE_KIB).map_err(failed)?;
     db.set_prepared_statement_cache_capacity(128);
 
     // Immediate: of two processes that open a new file at once, one waits here and finds the tables.
