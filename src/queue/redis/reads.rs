@@ -15,7 +15,7 @@ use crate::job::{GroupId, JobId, State};
 /// Results asked for in one command.
 const PAGE: u32 = 1_000;
 /// Results asked for before it is known how large their group is.
-const FEW: u32 = 64;
+const FEW: u32 = 16;
 /// What a group is read from.
 const GROUP: [&str; 13] = [
     "total",
@@ -61,7 +61,7 @@ pub(super) async fn group_with_results(
         let mut results = entries(page.clone(), found)?;
         let all = page.end >= length || results.len() >= limit;
         if !all && asked < PAGE {
-            asked = PAGE;
+            asked = PAGE.min(length - from);
             continue;
         }
         if !all {
