@@ -5,7 +5,7 @@
 use ravif::{Encoder, Img, RGB8, RGBA8};
 
 use super::metadata::Metadata;
-use super::{Coding, coloured};
+use super::{Coding, DEFAULT_EFFORT, coloured};
 use crate::imaging::raster::{Channels, Raster};
 use crate::imaging::{Code, Error, Result};
 
@@ -14,10 +14,10 @@ pub(super) const DEFAULT_QUALITY: u8 = 65;
 
 pub(super) fn encode(raster: &Raster, coding: &Coding, metadata: &Metadata) -> Result<Vec<u8>> {
     let quality = f32::from(coding.quality.unwrap_or(DEFAULT_QUALITY));
-    // Each step below costs about twice the time of the one above it.
+    // Each step below costs about twice the time of the one above it, for some 10 % fewer bytes at first.
     let speed = match coding.effort {
-        ..=2 => 10,
-        effort => 12 - effort,
+        ..=DEFAULT_EFFORT => 10,
+        effort => 13 - effort,
     };
     let mut encoder = Encoder::new()
         .with_quality(quality)
