@@ -7,11 +7,12 @@ PIXMILL is the program, PHOTO a JPEG; without a part, all three. Each part has a
 SQLite in one process, or with --redis an API, a worker and a Redis (append-only file, everysec).
 
     slow     holds uploads of PHOTO open that send a few bytes every five seconds; beside them one client asks for a
-             status and another uploads PHOTO, each once the former answer is there
+             status 100 times a second and another uploads PHOTO 10 times a second, which the workers keep up with
     polls    asks for the status of a finished group 500 times a second over 20 connections
     uploads  uploads a picture of 64x48, 100 a request, and waits for it; looks at the memory ten times on the way
 
-Processor time is that of the service's processes and all below them, memory their PSS, both from /proc.
+Processor time is that of the service's processes and all below them, memory their PSS, both from /proc. A request that
+is due while the one before it is unanswered has waited since then: its time counts from there.
 """
 import argparse
 import asyncio
@@ -29,6 +30,8 @@ from share import free_port, ready, ticks
 
 POLLS = 500
 POLLERS = 20
+STATUSES_BESIDE = 100
+UPLOADS_BESIDE = 10
 PER_REQUEST = 100
 BOUNDARY = b"no-picture-has-this"
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -140,13 +143,16 @@ def spread(took):
     return "p50 {:.1f} ms, p99 {:.1f} ms, at most {:.1f} ms of {}".format(*at, len(took))
 
 
-async def for_a_while(seconds, act):
-    """How long each act took, one after the other."""
-    took, end = [], time.monotonic() + seconds
-    while time.monotonic() < end:
-        began = time.monotonic()
+async def at_a_rate(rate, seconds, act, begin=None):
+    """How long each act took from the moment that it was due."""
+    took, begin = [], begin or time.monotonic()
+    for beat in range(round(rate * seconds)):
+        due = begin + beat / rate
+        if (left := due - time.monotonic()) > 0:
+            await asyncio.sleep(left)
+            due = time.monotonic()
         await act()
-        took.append(time.monotonic() - began)
+        took.append(time.monotonic() - due)
     return took
 
 
@@ -164,7 +170,8 @@ async def slow(service, photo, asked):
             last = (await uploader.ask(request, 202))["task_id"]
 
         polls, uploads = await asyncio.gather(
-            for_a_while(asked.seconds, lambda: poller.status(task)), for_a_while(asked.seconds, one_upload))
+            at_a_rate(STATUSES_BESIDE, asked.seconds, lambda: poller.status(task)),
+            at_a_rate(UPLOADS_BESIDE, asked.seconds, one_upload))
         print(f"{label}: a status {spread(polls)}")
         print(f"{label}: an upload {spread(uploads)}; {service.megabytes():.0f} MB")
         await poller.done(last)
@@ -198,14 +205,8 @@ async def polls(service, photo, asked):
     before, began = service.seconds(), time.monotonic()
 
     async def poller(nth):
-        own, took = await service.client(), []
-        for beat in range(POLLS // POLLERS * asked.seconds):
-            at = began + (beat * POLLERS + nth) / POLLS
-            await asyncio.sleep(at - time.monotonic())
-            asked_at = time.monotonic()
-            await own.status(task)
-            took.append(time.monotonic() - asked_at)
-        return took
+        own = await service.client()
+        return await at_a_rate(POLLS / POLLERS, asked.seconds, lambda: own.status(task), began + nth / POLLS)
 
     took = sum(await asyncio.gather(*map(poller, range(POLLERS))), [])
     lasted = time.monotonic() - began
