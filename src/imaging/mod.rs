@@ -20,6 +20,7 @@ mod raster;
 #[cfg(test)]
 mod tests;
 mod text;
+mod wide;
 
 use std::io::{BufRead, Cursor, Seek};
 use std::time::Duration;

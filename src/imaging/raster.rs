@@ -44,6 +44,15 @@ pub(crate) trait Sample: Copy + Default + Ord + Pod + std::fmt::Debug + Send + S
     /// Saturates at [`MAX`](Self::MAX).
     fn from_number(number: u32) -> Self;
 
+    /// The nearest to a number; saturates, and what is no number becomes 0.
+    #[expect(clippy::inline_always, reason = "loops are compiled for the registers of those that they are in")]
+    #[inline(always)]
+    fn nearest(number: f32) -> Self {
+        let within = (number + 0.5).max(0.0).min(Self::MAX.number() as f32);
+        // SAFETY: it is a number of 0 to 65,535. `as` asks of each by itself whether it fits, not in vector registers.
+        Self::from_number(unsafe { within.to_int_unchecked::<i32>() } as u32)
+    }
+
     fn view(raster: &Raster<Self>) -> View<'_>;
 }
 
@@ -286,5 +295,17 @@ impl<S: Sample> Raster<S> {
             }
         }
         Self { width: width as u32, height: height as u32, channels: self.channels, data }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nearest_sample_saturates_and_makes_nothing_of_what_is_no_number() {
+        let numbers = [f32::NAN, f32::NEG_INFINITY, -0.6, 0.49, 0.5, 254.5, 255.4, 65_534.5, 3e9, f32::INFINITY];
+        assert_eq!(numbers.map(u8::nearest), [0, 0, 0, 0, 1, 255, 255, 255, 255, 255]);
+        assert_eq!(numbers.map(u16::nearest), [0, 0, 0, 0, 1, 255, 255, 65_535, 65_535, 65_535]);
     }
 }

@@ -426,7 +426,7 @@ impl Stored {
             }
             Kind::Word => of_word(u16::from_ne_bytes([row[2 * i], row[2 * i + 1]])),
             Kind::Long => of_word((u32::from_ne_bytes(four(row, i)) >> 16) as u16),
-            Kind::Float => of_word((f32::from_ne_bytes(four(row, i)).clamp(0.0, 1.0) * 65_535.0 + 0.5) as u16),
+            Kind::Float => of_word(u16::nearest(f32::from_ne_bytes(four(row, i)) * 65_535.0)),
         }
     }
 
@@ -509,7 +509,7 @@ fn from_ycbcr<S: Sample>(samples: &mut [S], count: usize) {
         let (cb, cr) = (cb - middle, cr - middle);
         let rgb = [y + 1.402 * cr, y - 0.344_136 * cb - 0.714_136 * cr, y + 1.772 * cb];
         for (value, light) in pixel.iter_mut().zip(rgb) {
-            *value = S::from_number((light.clamp(0.0, max) + 0.5) as u32);
+            *value = S::nearest(light);
         }
     }
 }

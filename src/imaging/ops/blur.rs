@@ -8,9 +8,9 @@
 
 #![expect(clippy::inline_always, reason = "loops are compiled for the registers of those that they are in")]
 
-use super::wide::wide;
 use crate::imaging::operation::{Blur, Sharpen};
 use crate::imaging::raster::{Channels, Raster, Sample};
+use crate::imaging::wide::wide;
 
 /// Samples that a loop handles at once, and rows that are turned at once.
 const BLOCK: usize = 16;

@@ -4,9 +4,9 @@
 
 #![expect(clippy::inline_always, reason = "loops are compiled for the registers of those that they are in")]
 
-use super::wide::wide;
 use crate::imaging::operation::Pixelate;
 use crate::imaging::raster::{Channels, Raster, Sample};
+use crate::imaging::wide::wide;
 
 /// What a channel counts for in a pixel's brightness, as in JPEG (ITU-R BT.601).
 pub(crate) const LUMA: [f32; 3] = [0.299, 0.587, 0.114];
@@ -128,9 +128,7 @@ fn squares<S: Sample, const N: usize>(picture: &mut Raster<S>, side: usize) {
 /// Looks every value up in a table made of `curve`, which maps 0 to 1.
 fn curve<S: Sample>(mut picture: Raster<S>, curve: impl Fn(f32) -> f32) -> Raster<S> {
     let max = S::MAX.number();
-    let table: Vec<S> = (0..=max)
-        .map(|v| S::from_number((curve(v as f32 / max as f32).clamp(0.0, 1.0) * max as f32 + 0.5) as u32))
-        .collect();
+    let table: Vec<S> = (0..=max).map(|v| S::nearest(curve(v as f32 / max as f32) * max as f32)).collect();
     let table = &table[..=max as usize];
     if picture.has_alpha() {
         for pixel in picture.data.as_chunks_mut::<4>().0 {
@@ -180,10 +178,9 @@ fn looked_up<S: Sample, const N: usize>(data: &mut [S], columns: &[[f32; 3]; 3])
 fn computed<S: Sample, const N: usize>(data: &mut [S], columns: &[[f32; 3]; 3]) {
     for pixel in data.as_chunks_mut::<N>().0 {
         let parts: [f32; 3] = std::array::from_fn(|channel| pixel[channel].number() as f32);
-        let sums: [f32; 3] = std::array::from_fn(|i| (0..3).map(|c| columns[c][i] * parts[c]).sum::<f32>() + 0.5);
+        let sums: [f32; 3] = std::array::from_fn(|i| (0..3).map(|c| columns[c][i] * parts[c]).sum());
         for (value, sum) in pixel.iter_mut().zip(sums) {
-            // Through i32, which registers convert to; u32 they do not.
-            *value = S::from_number((sum.max(0.0) as i32) as u32);
+            *value = S::nearest(sum);
         }
     }
 }

@@ -172,10 +172,10 @@ fn fade<S: Sample>(pixel: &mut [S], covered: f32, backdrop: &Backdrop<S>) {
     let colours = if pixel.len() == 4 { 3 } else { pixel.len() };
     for (value, below) in pixel.iter_mut().zip(below).take(colours) {
         let mixed = if sum > 0.0 { (value.number() as f32 * above + below.number() as f32 * under) / sum } else { 0.0 };
-        *value = S::from_number((mixed + 0.5) as u32);
+        *value = S::nearest(mixed);
     }
     if let Some(alpha) = pixel.get_mut(3) {
-        *alpha = S::from_number((sum * max + 0.5) as u32);
+        *alpha = S::nearest(sum * max);
     }
 }
 

@@ -13,7 +13,6 @@ pub(crate) mod resize;
 pub(crate) mod rotate;
 pub(crate) mod smart;
 pub(crate) mod watermark;
-mod wide;
 
 use fast_image_resize::Resizer;
 

@@ -3,6 +3,8 @@
 //! A panic inside it would end the process, for its own boundary is C's; none was ever seen (62,807 mutated files), and a
 //! worker's child process that ends so costs only its own pictures.
 
+#![expect(clippy::inline_always, reason = "loops are compiled for the registers of those that they are in")]
+
 use re_rav1d::dav1d::{Decoder, Error as Av1Error, PixelLayout, PlanarImageComponent, Settings};
 
 use super::boxes::Nclx;
@@ -102,7 +104,8 @@ pub(super) struct Plane {
 }
 
 impl Plane {
-    /// Row `y` as numbers, into `row`.
+    /// Row `y`, or the last, as numbers, into `row`.
+    #[inline(always)]
     pub(super) fn row(&self, y: usize, row: &mut [f32]) {
         let bytes = &self.bytes[y.min(self.height - 1) * self.stride..];
         if self.wide {

@@ -8,7 +8,7 @@ macro_rules! wide {
         #[cfg(target_arch = "x86_64")]
         let done = if std::is_x86_feature_detected!("avx2") {
             // SAFETY: the processor has AVX2.
-            unsafe { $crate::imaging::ops::wide::avx2(|| $work) }
+            unsafe { $crate::imaging::wide::avx2(|| $work) }
         } else {
             $work
         };
@@ -18,10 +18,10 @@ macro_rules! wide {
     }};
 }
 
-pub(super) use wide;
+pub(crate) use wide;
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-pub(super) fn avx2<T>(work: impl FnOnce() -> T) -> T {
+pub(crate) fn avx2<T>(work: impl FnOnce() -> T) -> T {
     work()
 }
