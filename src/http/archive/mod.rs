@@ -155,8 +155,8 @@ async fn fill(services: &Services, group: &Group, out: &mut Out) -> Result<(), B
         let page = broker.results(group.id, from, PAGE).await?;
         let Some(last) = page.last() else { break };
         from = last.index + 1;
-        for (result, picture) in page.iter().zip(groups::pictures(broker, &page).await?) {
-            for (key, name) in files(group.id, &picture, &mut names) {
+        for result in page {
+            for (key, name) in files(group.id, &Picture::of(&result), &mut names) {
                 copy(storage, &mut zip, &key, name, out).await?;
             }
             packed.push(result.index);

@@ -1,6 +1,7 @@
 //! Groups and jobs: their status, one document for both; cancelling them and trying them again.
 
-mod status;
+mod documents;
+mod pictures;
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -17,13 +18,14 @@ use serde_json::{Value, json};
 use super::access::Caller;
 use super::{Problem, Services, UrlPath, problem, request_id};
 use crate::erasure;
-use crate::job::{self, GroupId, ImageResult, JobId, Payload, State as JobState};
-use crate::queue::{self, Broker, Group, GroupResult, Job};
+use crate::job::{self, GroupId, JobId, State as JobState};
+use crate::queue::{Group, GroupResult, Job};
 use crate::submission::outbox::{self, Manifest, Owed};
 use crate::submission::{self, Meta, Submitted};
 
-use status::task;
-pub(super) use status::{Document, Entry, Links, STATUSES};
+pub(super) use documents::{Document, Entry, Links, STATUSES};
+use documents::{PROCESSING, task};
+pub(super) use pictures::{Picture, image_of, pictures};
 
 /// Results in one document; `links.next` leads to more.
 const PAGE: usize = 1000;
@@ -318,7 +320,7 @@ pub(super) fn accepted(submitted: &Submitted) -> Response {
     links.then = submitted.then.map(task);
     let location = links.own.clone();
     let body = json!({
-        "status": "processing",
+        "status": PROCESSING,
         "task_id": submitted.group,
         "total_images": submitted.images,
         "rejected": submitted.rejected.iter().map(problem::rejected).collect::<Vec<Value>>(),
@@ -378,46 +380,4 @@ async fn of_job(services: &Services, job: &Job) -> Result<Document, Problem> {
     document.request_id = job::request_id(&job.payload);
     document.tell_of_files(erasure::stands(&services.storage, job.group).await?);
     Ok(document)
-}
-
-/// A picture that is done, or given up.
-pub(super) struct Picture {
-    pub(super) job: JobId,
-    pub(super) state: JobState,
-    /// The client's name for it.
-    pub(super) image: Option<String>,
-    /// None where the broker itself ended its job.
-    pub(super) known: Option<ImageResult>,
-}
-
-impl Picture {
-    fn of(job: JobId, state: JobState, result: &[u8]) -> Self {
-        let mut known: Option<ImageResult> = serde_json::from_slice(result).ok();
-        let image = known.as_mut().and_then(|known| known.image.take());
-        Self { job, state, image, known }
-    }
-
-    fn of_job(job: &Job) -> Self {
-        let mut picture = Self::of(job.id, job.state, job.result.as_deref().unwrap_or_default());
-        picture.image = picture.image.or_else(|| image_of(job));
-        picture
-    }
-}
-
-/// What the results tell. Where the broker itself ended a job, its result has no name and the job is asked.
-pub(super) async fn pictures(broker: &Broker, results: &[GroupResult]) -> queue::Result<Vec<Picture>> {
-    let mut pictures = Vec::with_capacity(results.len());
-    for GroupResult { job, state, result, .. } in results {
-        let mut picture = Picture::of(*job, *state, result);
-        if picture.image.is_none() {
-            picture.image = broker.job(*job).await?.as_ref().and_then(image_of);
-        }
-        pictures.push(picture);
-    }
-    Ok(pictures)
-}
-
-pub(super) fn image_of(job: &Job) -> Option<String> {
-    let payload: Payload = serde_json::from_slice(&job.payload).ok()?;
-    payload.picture().map(|picture| picture.image.clone())
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::Picture;
+use super::pictures::Picture;
 use crate::erasure;
 use crate::http::links::Signer;
 use crate::http::problem;
@@ -15,16 +15,18 @@ use crate::queue::{Group, Job, On};
 use crate::submission::Meta;
 
 /// What a `status` may be.
-pub(in crate::http) const STATUSES: [&str; 4] = ["processing", "completed", "failed", "cancelled"];
+pub(in crate::http) const STATUSES: [&str; 4] = [PROCESSING, "completed", "failed", "cancelled"];
+/// Of what has not ended.
+pub(super) const PROCESSING: &str = "processing";
 
 /// How many jobs stand where.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Counts {
-    pub(super) total: u32,
-    pub(super) open: u32,
-    pub(super) succeeded: u32,
-    pub(super) failed: u32,
-    pub(super) cancelled: u32,
+struct Counts {
+    total: u32,
+    open: u32,
+    succeeded: u32,
+    failed: u32,
+    cancelled: u32,
 }
 
 /// What is left out says nothing: only a group or only a job has it, or the one who asked wants no more.
@@ -56,7 +58,7 @@ pub(in crate::http) struct Document {
     #[serde(skip_serializing_if = "Option::is_none")]
     rejected: Option<Vec<Value>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) retry_of: Option<Uuid>,
+    retry_of: Option<Uuid>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) request_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -95,14 +97,14 @@ pub(in crate::http) struct Entry {
     job_id: JobId,
     image: Option<String>,
     #[serde(flatten)]
-    effort: Option<Effort>,
+    cost: Option<Cost>,
     #[serde(flatten)]
     outcome: Outcome,
 }
 
 /// What a picture took.
 #[derive(Debug, Serialize)]
-struct Effort {
+struct Cost {
     attempts: u32,
     duration_ms: Option<u64>,
 }
@@ -162,7 +164,7 @@ impl Counts {
     /// Any open job: `processing`; else any cancelled: `cancelled`; else none succeeded: `failed`; else `completed`.
     fn status(self) -> &'static str {
         match self {
-            Self { open: 1.., .. } => "processing",
+            Self { open: 1.., .. } => PROCESSING,
             Self { cancelled: 1.., .. } => "cancelled",
             Self { succeeded: 0, .. } => "failed",
             _ => "completed",
@@ -234,7 +236,7 @@ impl Document {
     }
 
     pub(in crate::http) fn is_final(&self) -> bool {
-        self.status != STATUSES[0]
+        self.status != PROCESSING
     }
 
     /// Says what its record keeps for us.
@@ -275,25 +277,25 @@ pub(super) fn task(id: impl std::fmt::Display) -> String {
 
 impl Entry {
     pub(in crate::http) fn of(group: GroupId, picture: Picture, signer: &Signer<'_>) -> Self {
-        let Picture { job, state, image, known, .. } = picture;
+        let Picture { job, state, image, known } = picture;
         let failed = |code, detail: &str| Outcome::Failed { error: Failure::permanent(code, detail) };
-        let (effort, outcome) = match known {
+        let (cost, outcome) = match known {
             _ if state == State::Cancelled => {
                 (None, failed("cancelled", "The picture was cancelled before it was done."))
             }
             None => (None, failed("internal", "The job ended without a result.")),
             Some(known) => {
-                let effort = Effort { attempts: known.attempts, duration_ms: known.duration_ms };
+                let cost = Cost { attempts: known.attempts, duration_ms: known.duration_ms };
                 let outcome = match known.error {
                     Some(error) => Outcome::Failed { error },
                     None => Outcome::of(known.outputs, |file| {
                         signer.link(format!("/files/{group}/{job}/{}/{file}", known.run))
                     }),
                 };
-                (Some(effort), outcome)
+                (Some(cost), outcome)
             }
         };
-        Self { success: state == State::Succeeded, job_id: job, image, effort, outcome }
+        Self { success: state == State::Succeeded, job_id: job, image, cost, outcome }
     }
 
     /// Calls the files by these names, one after the other.

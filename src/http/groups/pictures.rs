@@ -1,0 +1,51 @@
+//! Pictures that are done, or given up, as their results tell of them.
+
+use crate::job::{ImageResult, JobId, Payload, State};
+use crate::queue::{self, Broker, GroupResult, Job};
+
+/// A picture that is done, or given up.
+pub(in crate::http) struct Picture {
+    pub(in crate::http) job: JobId,
+    pub(in crate::http) state: State,
+    /// The client's name for it.
+    pub(in crate::http) image: Option<String>,
+    /// None where the broker itself ended its job.
+    pub(in crate::http) known: Option<ImageResult>,
+}
+
+impl Picture {
+    /// Without a name where the broker itself ended the job.
+    pub(in crate::http) fn of(result: &GroupResult) -> Self {
+        Self::read(result.job, result.state, &result.result)
+    }
+
+    pub(super) fn of_job(job: &Job) -> Self {
+        let mut picture = Self::read(job.id, job.state, job.result.as_deref().unwrap_or_default());
+        picture.image = picture.image.or_else(|| image_of(job));
+        picture
+    }
+
+    fn read(job: JobId, state: State, result: &[u8]) -> Self {
+        let mut known: Option<ImageResult> = serde_json::from_slice(result).ok();
+        let image = known.as_mut().and_then(|known| known.image.take());
+        Self { job, state, image, known }
+    }
+}
+
+/// What the results tell. Where the broker itself ended a job, its result has no name, and the job is asked for it.
+pub(in crate::http) async fn pictures(broker: &Broker, results: &[GroupResult]) -> queue::Result<Vec<Picture>> {
+    let mut pictures = Vec::with_capacity(results.len());
+    for result in results {
+        let mut picture = Picture::of(result);
+        if picture.image.is_none() {
+            picture.image = broker.job(result.job).await?.as_ref().and_then(image_of);
+        }
+        pictures.push(picture);
+    }
+    Ok(pictures)
+}
+
+pub(in crate::http) fn image_of(job: &Job) -> Option<String> {
+    let payload: Payload = serde_json::from_slice(&job.payload).ok()?;
+    payload.picture().map(|picture| picture.image.clone())
+}
