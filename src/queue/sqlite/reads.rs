@@ -90,8 +90,9 @@ pub(super) fn at_one_instant<T>(
 ) -> rusqlite::Result<T> {
     db.prepare_cached("BEGIN")?.execute([])?;
     let answer = read(db);
-    db.prepare_cached("COMMIT")?.execute([])?;
-    answer
+    let ended = db.prepare_cached("COMMIT").and_then(|mut end| end.execute([]));
+    // What failed first is the cause.
+    answer.and_then(|found| ended.map(|_| found))
 }
 
 pub(super) fn group(db: &Connection, id: GroupId) -> rusqlite::Result<Option<Group>> {
@@ -229,4 +230,35 @@ fn instant_if_any(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Times
 
 fn uuid_if_any(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Uuid>> {
     Ok(row.get::<_, Option<[u8; 16]>>(column)?.map(Uuid::from_bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn read_that_fails_tells_why_and_leaves_the_connection_free() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("queue.db");
+        let writer = schema::writer(&file, schema::Synchronous::Off).unwrap();
+        let reader = schema::reader(&file).unwrap();
+        let queues = |db: &Connection| {
+            db.prepare_cached("SELECT count(*) FROM queue")?.query_row([], |row| row.get::<_, i64>(0))
+        };
+
+        let failed = at_one_instant(&reader, |db| queues(db).and(db.query_row("SELECT 1 FROM absent", [], |_| Ok(()))));
+        writer.execute("INSERT INTO queue (name) VALUES ('late')", []).unwrap();
+
+        let told = failed.unwrap_err().to_string();
+        assert!(told.contains("no such table: absent"), "{told}");
+        assert!(reader.is_autocommit());
+        assert_eq!(at_one_instant(&reader, queues), Ok(1));
+        // As where SQLite has ended the transaction itself.
+        let failed = at_one_instant(&reader, |db| {
+            db.execute_batch("ROLLBACK")?;
+            db.query_row("SELECT 1 FROM absent", [], |_| Ok(()))
+        });
+        let told = failed.unwrap_err().to_string();
+        assert!(told.contains("no such table: absent"), "{told}");
+    }
 }
