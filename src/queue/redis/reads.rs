@@ -61,7 +61,7 @@ pub(super) async fn group_with_results(
         let mut results = entries(page.clone(), found)?;
         let all = page.end >= length || results.len() >= limit;
         if !all && asked < PAGE {
-            asked = PAGE.min(length - from);
+            asked = PAGE.min((length - from).max(2 * asked));
             continue;
         }
         if !all {

@@ -201,9 +201,20 @@ pub async fn results_come_by_index_in_pages(world: World) {
     assert_eq!(&all[0].result[..], b"{\"success\":true}\0\xff");
     assert_eq!(world.broker.results(job_of_nobody(), 0, 10).await.unwrap(), []);
     assert_eq!(world.broker.results(group.id, 2_299, 10).await.unwrap().len(), 1);
-    for (from, limit) in
-        [(0, 10), (0, 14), (0, 15), (5, 16), (0, 1_000), (0, 1_001), (990, 9_999), (2_299, 10), (2_300, 10)]
-    {
+    for (from, limit) in [
+        (0, 10),
+        (0, 14),
+        (0, 15),
+        (5, 16),
+        (0, 1_000),
+        (0, 1_001),
+        (990, 9_999),
+        (1_900, 9_999),
+        (2_283, 99),
+        (2_284, 99),
+        (2_299, 10),
+        (2_300, 10),
+    ] {
         let (stands, page) = world.broker.group_with_results(group.id, from, limit).await.unwrap().unwrap();
         assert_eq!(stands, world.group(group.id).await);
         assert_eq!(page, world.broker.results(group.id, from, limit).await.unwrap(), "{limit} from {from} on");
