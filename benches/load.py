@@ -144,7 +144,7 @@ def spread(took):
 
 
 async def at_a_rate(rate, seconds, act, begin=None):
-    """How long each act took from the moment that it was due."""
+    """How long each act took: from its beginning, or from when it was due where the one before it took longer."""
     took, begin = [], begin or time.monotonic()
     for beat in range(round(rate * seconds)):
         due = begin + beat / rate
@@ -202,11 +202,11 @@ async def polls(service, photo, asked):
     client = await service.client()
     task = (await client.ask(upload([photo]), 202))["task_id"]
     await client.done(task)
+    clients = [await service.client() for _ in range(POLLERS)]
     before, began = service.seconds(), time.monotonic()
 
     async def poller(nth):
-        own = await service.client()
-        return await at_a_rate(POLLS / POLLERS, asked.seconds, lambda: own.status(task), began + nth / POLLS)
+        return await at_a_rate(POLLS / POLLERS, asked.seconds, lambda: clients[nth].status(task), began + nth / POLLS)
 
     took = sum(await asyncio.gather(*map(poller, range(POLLERS))), [])
     lasted = time.monotonic() - began
