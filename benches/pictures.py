@@ -21,10 +21,12 @@ import sys
 import tempfile
 import time
 
-from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont, ImageOps
+from PIL import AvifImagePlugin, Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont, ImageOps
 
 HERE = pathlib.Path(__file__).parent
 FONT = ImageFont.load_default(size=36)
+# Of itself it takes all cores for these.
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 
 
 def jpeg(picture, **options):
