@@ -9,12 +9,12 @@ use super::{Coding, DEFAULT_EFFORT, coloured};
 use crate::imaging::raster::{Channels, Raster};
 use crate::imaging::{Code, Error, Result};
 
-/// On a scale of its own: about as good to the eye as JPEG at 82.
+/// On a scale of its own: half the bytes of a JPEG at 82, and softer (structural similarity 0.95 instead of 0.97).
 pub(super) const DEFAULT_QUALITY: u8 = 65;
 
 pub(super) fn encode(raster: &Raster, coding: &Coding, metadata: &Metadata) -> Result<Vec<u8>> {
     let quality = f32::from(coding.quality.unwrap_or(DEFAULT_QUALITY));
-    // Each step below costs about twice the time of the one above it, for some 10 % fewer bytes at first.
+    // The first step below takes twice the time, with the assembler six times, for a tenth fewer bytes.
     let speed = match coding.effort {
         ..=DEFAULT_EFFORT => 10,
         effort => 13 - effort,

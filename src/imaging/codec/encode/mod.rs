@@ -200,7 +200,7 @@ fn usual_quality(format: Format) -> Option<u8> {
 
 /// The named format; else the source's own where it is written here, PNG where there is alpha, and JPEG.
 ///
-/// AVIF is written where it is named only: for a picture from a camera it takes more than ten times as long as any other
+/// AVIF is written where it is named only: for a picture from a camera it takes many times as long as any other
 /// format, which nobody who leaves the format open has asked for.
 fn chosen(save: &Save, facts: &Facts, has_alpha: bool) -> Format {
     save.format.unwrap_or(match facts.header.format {
