@@ -8,7 +8,7 @@ SQLite in one process, or with --redis an API, a worker and a Redis (append-only
 
     slow     holds uploads of PHOTO open that send a few bytes every five seconds; beside them one client asks for a
              status 100 times a second and another uploads PHOTO 10 times a second, which the workers keep up with
-    polls    asks for the status of a finished group 500 times a second over 20 connections
+    polls    asks for the status of a group 500 times a second over 20 connections, while it waits and when it has finished
     uploads  uploads a picture of 64x48, 100 a request, and waits for it; looks at the memory ten times on the way
 
 Processor time is that of the service's processes and all below them, memory their PSS, both from /proc. A request that
@@ -200,8 +200,19 @@ async def slow(service, photo, asked):
 
 async def polls(service, photo, asked):
     client = await service.client()
+
+    async def order(what):
+        await client.ask(f"POST /api/queues/cpu_intensive/{what} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode(), 200)
+
+    await order("pause")
     task = (await client.ask(upload([photo]), 202))["task_id"]
+    await polled(service, task, "waiting", asked)
+    await order("resume")
     await client.done(task)
+    await polled(service, task, "finished", asked)
+
+
+async def polled(service, task, label, asked):
     clients = [await service.client() for _ in range(POLLERS)]
     before, began = service.seconds(), time.monotonic()
 
@@ -211,8 +222,8 @@ async def polls(service, photo, asked):
     took = sum(await asyncio.gather(*map(poller, range(POLLERS))), [])
     lasted = time.monotonic() - began
     shares = {name: (after - before[name]) / lasted for name, after in service.seconds().items()}
-    print(f"{len(took) / lasted:.0f} statuses/s: {spread(took)}")
-    print("of a core: " + ", ".join(f"{name} {share:.1%}" for name, share in shares.items()))
+    print(f"{label}: {len(took) / lasted:.0f} statuses/s: {spread(took)}")
+    print(f"{label}, of a core: " + ", ".join(f"{name} {share:.1%}" for name, share in shares.items()))
 
 
 async def uploads(service, _, asked):
