@@ -126,12 +126,12 @@ enum Outcome {
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Made {
-    File(Box<File>),
+    File(Box<Written>),
     Answer(Box<Answer>),
 }
 
 #[derive(Debug, Serialize)]
-struct File {
+struct Written {
     #[serde(rename = "type")]
     kind: String,
     path: String,
@@ -317,7 +317,7 @@ impl Outcome {
             Output::Answer(answer) => (None, Made::Answer(answer)),
             Output::File(output) => {
                 let path = path(&output.file);
-                let file = File {
+                let file = Written {
                     kind: output.kind,
                     path: path.clone(),
                     format: output.format,
