@@ -14,8 +14,8 @@ COPY . .
 # The caches keep a rebuild to what changed; what they hold is gone from the layer, hence the install.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    cargo build --release --locked --features asm --bin pixmill \
-    && install -D target/release/pixmill /out/pixmill
+    cargo build --profile dist --locked --features asm --bin pixmill \
+    && install -D target/dist/pixmill /out/pixmill
 
 FROM debian:trixie-slim
 # The certificates are for rediss:// and HTTPS. Debian keeps no old versions to pin.

@@ -88,7 +88,7 @@ impl App {
         let mut worker =
             workers.map(|settings| tokio::spawn(worker::run(broker, storage, settings, metrics, shutdown.clone())));
         let mut server = tokio::spawn(async move {
-            http::serve(listener, http::router(services), &settings, counts, closing).await;
+            http::serve(listener, http::app(services), &settings, counts, closing).await;
         });
         let grace = config.server.shutdown_grace;
         tokio::select! {

@@ -11,7 +11,6 @@ use std::time::Duration;
 use axum::body::{Body, BodyDataStream, HttpBody};
 use axum::extract::Request;
 use axum::http::header;
-use axum::middleware::Next;
 use axum::response::Response;
 use futures::Stream;
 use futures::StreamExt;
@@ -22,16 +21,20 @@ use tokio::time::timeout;
 const MOST_BYTES: usize = 64 << 20;
 const LONGEST: Duration = Duration::from_secs(10);
 
-pub(super) async fn linger(request: Request, next: Next) -> Response {
+/// Has `answer` answer the request.
+pub(super) async fn linger<F: Future<Output = Response>>(
+    request: Request,
+    answer: impl FnOnce(Request) -> F,
+) -> Response {
     if request.body().is_end_stream() {
-        return next.run(request).await;
+        return answer(request).await;
     }
     let waits_to_send = request.headers().contains_key(header::EXPECT);
     let begun = Arc::new(AtomicBool::new(false));
     let (parts, body) = request.into_parts();
     let body = Arc::new(Mutex::new(body.into_data_stream()));
     let read = Body::from_stream(shared(body.clone(), begun.clone()));
-    let response = next.run(Request::from_parts(parts, read)).await;
+    let response = answer(Request::from_parts(parts, read)).await;
     let refused = response.status().is_client_error() || response.status().is_server_error();
     // Who asked first (`Expect: 100-continue`) and was refused before a byte was read, sends nothing.
     if refused && (begun.load(Ordering::Relaxed) || !waits_to_send) {

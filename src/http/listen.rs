@@ -8,7 +8,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use hyper::body::Incoming;
@@ -24,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use super::App;
 use super::pace::{Answer, Paced, Stand, Traffic, Upload};
 use crate::config;
 use crate::metrics::Metrics;
@@ -38,8 +38,8 @@ const BUFFER: usize = 64 << 10;
 const STREAMS: u32 = 100;
 
 /// What all connections share.
-struct Lobby {
-    app: TowerToHyperService<Router>,
+struct Lobby<A> {
+    app: TowerToHyperService<A>,
     protocol: auto::Builder<TokioExecutor>,
     idle: Duration,
     keep_alive: Duration,
@@ -54,7 +54,7 @@ struct Lobby {
 /// Serves until `closing`, then until the last connection has ended. Dropped, it cuts off those that are left.
 pub async fn serve(
     listener: TcpListener,
-    app: Router,
+    app: impl App,
     settings: &config::Server,
     metrics: Metrics,
     closing: CancellationToken,
@@ -106,7 +106,7 @@ fn protocol(idle: Duration) -> auto::Builder<TokioExecutor> {
     protocol
 }
 
-impl Lobby {
+impl<A: App> Lobby<A> {
     /// The next connection, once there is room for it.
     async fn next(&self, listener: &TcpListener) -> (TcpStream, std::net::SocketAddr, OwnedSemaphorePermit) {
         loop {

@@ -1,9 +1,7 @@
 //! What every answer carries: headers that keep browsers from guessing and framing; and compression where it pays.
 
-use axum::extract::Request;
-use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
+use axum::response::Response;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{And, Predicate, SizeAbove};
 
@@ -22,12 +20,7 @@ const EVERYWHERE: [(HeaderName, &str); 5] = [
 pub(super) const CROSS_ORIGIN: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
 /// Adds what the handler has not said itself.
-pub(super) async fn dress(request: Request, next: Next) -> Response {
-    let mut response = if *request.method() == Method::OPTIONS && request.uri().path() == "*" {
-        StatusCode::NO_CONTENT.into_response()
-    } else {
-        next.run(request).await
-    };
+pub(super) fn dress<B>(mut response: Response<B>) -> Response<B> {
     let headers = response.headers_mut();
     for (name, value) in EVERYWHERE {
         headers.entry(name).or_insert(HeaderValue::from_static(value));

@@ -31,17 +31,22 @@ mod stats;
 mod uploads;
 mod workers;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::http;
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{delete, get, post};
 use jiff::Timestamp;
+use tower::util::{MapRequestLayer, MapResponseLayer};
+use tower::{BoxError, Layer, Service};
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
+use tower_http::request_id::{PropagateRequestIdLayer, SetRequestIdLayer};
 use tower_http::trace::TraceLayer;
 use tracing::{field, info_span};
 
@@ -104,7 +109,18 @@ impl Services {
 
 type Shared = State<Arc<Services>>;
 
-pub fn router(services: Services) -> Router {
+/// What answers requests, whole.
+pub trait App:
+    Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
+{
+}
+
+impl<S> App for S where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
+{
+}
+
+pub fn app(services: Services) -> impl App {
     let services = Arc::new(services);
     let cors = access::cors(&services.cors_origins);
     let guarded = Router::new()
@@ -146,13 +162,12 @@ pub fn router(services: Services) -> Router {
         .merge(open)
         .fallback(problem::no_such_route)
         .method_not_allowed_fallback(problem::method_not_allowed)
-        // The first of several is the outermost. One after the other, each would be boxed for each request.
         .layer((
+            manners::compression(),
             CatchPanicLayer::custom(problem::panicked),
-            middleware::from_fn(linger::linger),
             // Uploads are bounded by limits.max_request_bytes as they stream.
             DefaultBodyLimit::disable(),
-            middleware::from_fn_with_state(services.clone(), measure),
+            middleware::from_fn_with_state(services.clone(), attend),
         ));
     // Around all of it: a page elsewhere may read its errors, too.
     let routes = match cors {
@@ -163,25 +178,37 @@ pub fn router(services: Services) -> Router {
         let id = request_id::of(request.headers()).unwrap_or_default();
         info_span!("request", id, method = %request.method(), path = request.uri().path(), key = field::Empty)
     });
-    routes
-        .layer((
-            middleware::map_request(request_id::vet),
-            SetRequestIdLayer::x_request_id(MakeRequestUuid),
-            trace,
-            PropagateRequestIdLayer::x_request_id(),
-            middleware::from_fn(manners::dress),
-            manners::compression(),
-        ))
-        .with_state(services)
+    // Around the router, and not its layers: those are copied for each request. The first is the outermost.
+    let around = (
+        MapResponseLayer::new(response_of),
+        MapRequestLayer::new(request_id::vet),
+        SetRequestIdLayer::x_request_id(request_id::Fresh),
+        trace,
+        PropagateRequestIdLayer::x_request_id(),
+        MapResponseLayer::new(manners::dress),
+    );
+    around.layer(routes.with_state(services))
 }
 
-async fn measure(State(services): Shared, request: Request, next: Next) -> Response {
+/// Of one type, whatever has wrapped the body.
+fn response_of<B>(response: http::Response<B>) -> Response
+where
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    response.map(Body::new)
+}
+
+/// Counts a request and the time that its answer took, and takes what is left of it after a refusal.
+async fn attend(State(services): Shared, request: Request, next: Next) -> Response {
+    linger::linger(request, |request| measure(&services.metrics, request, next)).await
+}
+
+async fn measure(metrics: &Metrics, request: Request, next: Next) -> Response {
     // Unknown paths share one label, or anyone could fill the registry.
     let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
     let method = request.method().as_str().to_owned();
     let started = Instant::now();
     let response = next.run(request).await;
-    let metrics = &services.metrics;
     let seconds = started.elapsed().as_secs_f64();
     metrics.request_seconds.get_or_create(&RouteLabels { route: route.clone() }).observe(seconds);
     let method = if route == "unmatched" { "any".into() } else { method };

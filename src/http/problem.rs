@@ -196,12 +196,20 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for UrlPath
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         match Path::from_request_parts(parts, state).await {
             Ok(Path(path)) => Ok(Self(path)),
-            Err(_) => Err(no_such_route(parts.uri.clone()).await),
+            Err(_) => Err(nothing_at(&parts.uri)),
         }
     }
 }
 
-pub(super) async fn no_such_route(uri: Uri) -> Problem {
+pub(super) async fn no_such_route(method: Method, uri: Uri) -> Response {
+    // Asks the server, of no place in particular.
+    if method == Method::OPTIONS && uri.path() == "*" {
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    nothing_at(&uri).into_response()
+}
+
+fn nothing_at(uri: &Uri) -> Problem {
     Problem::not_found(format!("There is nothing at {}.", uri.path()))
 }
 

@@ -3,18 +3,32 @@
 //! The client's own is taken if it is short and plain, so that it can neither forge a line of the log nor fill it.
 
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use tower_http::request_id::{MakeRequestId, RequestId};
+use uuid::Builder;
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MOST_CHARS: usize = 64;
 
 /// Takes away what is not to be taken over; a new one follows.
-pub(super) async fn vet(mut request: Request) -> Request {
+pub(super) fn vet(mut request: Request) -> Request {
     let headers = request.headers_mut();
     if headers.get_all(REQUEST_ID).iter().count() > 1 || of(headers).is_none_or(|id| !is_plain(id)) {
         headers.remove(REQUEST_ID);
     }
     request
+}
+
+/// A random UUID for who brings none. It is no secret, and not worth a call of the system.
+#[derive(Clone, Copy)]
+pub(super) struct Fresh;
+
+impl MakeRequestId for Fresh {
+    fn make_request_id<B>(&mut self, _: &axum::http::Request<B>) -> Option<RequestId> {
+        let id = Builder::from_random_bytes(fastrand::u128(..).to_ne_bytes()).into_uuid();
+        let mut text = uuid::Uuid::encode_buffer();
+        HeaderValue::from_str(id.hyphenated().encode_lower(&mut text)).ok().map(RequestId::new)
+    }
 }
 
 /// The request's id; every request has one where handlers see it.
