@@ -127,7 +127,8 @@ impl Link {
         if let Some(connection) = &current.connection {
             return Ok((current.number, connection.clone()));
         }
-        let connection = self.connect(RESPONSE).await?;
+        // Seldom done, and most of what a call would carry about.
+        let connection = Box::pin(self.connect(RESPONSE)).await?;
         current.number += 1;
         current.connection = Some(connection.clone());
         current.ticking.get_or_insert_with(|| AbortOnDropHandle::new(tokio::spawn(tick())));

@@ -46,7 +46,7 @@ use super::{
 };
 use crate::job::{Class, GroupId, JobId};
 use link::Link;
-use reads::{damaged, parsed};
+use reads::{Sizes, damaged, parsed};
 use wait::Waiters;
 
 /// Payload in one call.
@@ -60,6 +60,7 @@ const FIELDS: usize = 11;
 pub struct RedisBroker {
     link: Arc<Link>,
     waiters: Arc<Waiters>,
+    sizes: Arc<Sizes>,
     prefix: Arc<str>,
     policy: Arc<Policy>,
     clock: Clock,
@@ -70,6 +71,7 @@ impl RedisBroker {
         let broker = Self {
             link: Arc::new(Link::new(url)?),
             waiters: Arc::default(),
+            sizes: Arc::default(),
             prefix: format!("{{{prefix}}}:").into(),
             policy: Arc::new(policy),
             clock,
@@ -247,7 +249,7 @@ impl RedisBroker {
         from: u32,
         limit: usize,
     ) -> Result<Option<(Group, Vec<GroupResult>)>> {
-        reads::group_with_results(&self.link, &self.prefix, id, from, limit).await
+        reads::group_with_results(&self.link, &self.prefix, &self.sizes, id, from, limit).await
     }
 
     pub async fn results(&self, id: GroupId, from: u32, limit: usize) -> Result<Vec<GroupResult>> {

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use redis::{FromRedisValue, Value};
+use uuid::Uuid;
 
 use super::super::{Error, Group, GroupResult, Index, Job, Listed, QueueDepth, Result};
 use super::link::Link;
@@ -16,6 +18,8 @@ use crate::job::{GroupId, JobId, State};
 const PAGE: u32 = 1_000;
 /// Results asked for before it is known how large their group is.
 const FEW: u32 = 16;
+/// Groups whose size is remembered, at the most; of two that share a place, the one that was read last.
+const REMEMBERED: usize = 1 << 10;
 /// What a group is read from.
 const GROUP: [&str; 13] = [
     "total",
@@ -33,6 +37,35 @@ const GROUP: [&str; 13] = [
     "length",
 ];
 
+/// How many results the groups that were read last had. It spares a status that is polled from asking for others: each
+/// field that is not there is read like one that is. No more than a hint, so a wrong one does no harm.
+pub(super) struct Sizes([AtomicU64; REMEMBERED]);
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self([const { AtomicU64::new(0) }; REMEMBERED])
+    }
+}
+
+impl Sizes {
+    fn get(&self, id: GroupId) -> Option<u32> {
+        let (place, name) = self.place(id);
+        let known = place.load(Ordering::Relaxed);
+        (known & !u64::from(u32::MAX) == name).then_some(known as u32)
+    }
+
+    fn set(&self, id: GroupId, size: u32) {
+        let (place, name) = self.place(id);
+        place.store(name | u64::from(size), Ordering::Relaxed);
+    }
+
+    /// Where it is, and the upper half of what is there. Both are of the id's random bits.
+    fn place(&self, id: GroupId) -> (&AtomicU64, u64) {
+        let (_, random) = Uuid::from(id).as_u64_pair();
+        (&self.0[random as usize % REMEMBERED], random << 16 & !u64::from(u32::MAX))
+    }
+}
+
 pub(super) async fn group(link: &Link, prefix: &str, id: GroupId) -> Result<Option<Group>> {
     let read = redis::cmd("HMGET").arg(format!("{prefix}g:{id}")).arg(&GROUP).to_owned();
     standing(id, &parsed::<Vec<_>>(link.one(read).await?)?)
@@ -42,11 +75,13 @@ pub(super) async fn group(link: &Link, prefix: &str, id: GroupId) -> Result<Opti
 pub(super) async fn group_with_results(
     link: &Link,
     prefix: &str,
+    sizes: &Sizes,
     id: GroupId,
     from: u32,
     limit: usize,
 ) -> Result<Option<(Group, Vec<GroupResult>)>> {
-    let mut asked = FEW;
+    let most = PAGE.min(u32::try_from(limit).unwrap_or(PAGE)).max(1);
+    let mut asked = sizes.get(id).map_or(FEW, |size| size.saturating_sub(from).clamp(1, most));
     loop {
         let page = from..from.saturating_add(asked);
         let mut read = redis::cmd("HMGET");
@@ -58,6 +93,7 @@ pub(super) async fn group_with_results(
         let found = fields.split_off(GROUP.len());
         let Some(group) = standing(id, &fields)? else { return Ok(None) };
         let length = fields[12].as_deref().map_or(Ok(group.total), |length| number(Some(length)))?;
+        sizes.set(id, length);
         let mut results = entries(page.clone(), found)?;
         let all = page.end >= length || results.len() >= limit;
         if !all && asked < PAGE {
@@ -247,4 +283,22 @@ pub(super) fn parsed_id<T: FromStr>(id: &[u8]) -> Result<T> {
 /// A record that is not what the scripts write.
 pub(super) fn damaged() -> Error {
     Error::Incompatible("Redis holds a record of the queue that pixmill did not write; name another prefix".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_known_of_the_groups_that_were_read_last() {
+        let (sizes, read, other) = (Sizes::default(), GroupId::new(), GroupId::new());
+        sizes.set(read, 1_001);
+        assert_eq!((sizes.get(read), sizes.get(other)), (Some(1_001), None));
+        // In the same place.
+        let twin = Uuid::from(read).as_u128() ^ 1 << 40;
+        let twin = GroupId::from(Uuid::from_u128(twin));
+        assert_eq!(sizes.get(twin), None);
+        sizes.set(twin, u32::MAX);
+        assert_eq!((sizes.get(read), sizes.get(twin)), (None, Some(u32::MAX)));
+    }
 }

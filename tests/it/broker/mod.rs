@@ -93,7 +93,8 @@ conformance! {
         next_stage_waits_in_its_own_line_with_fresh_attempts,
         next_stage_of_a_cancelled_job_does_not_come,
         results_come_by_index_in_pages,
-        counters_count_the_results_that_are_read_with_them;
+        counters_count_the_results_that_are_read_with_them,
+        group_that_has_grown_since_it_was_read_is_read_whole;
     leases:
         beat_renews_a_lease,
         beat_tells_lost_leases,

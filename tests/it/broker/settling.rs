@@ -4,7 +4,7 @@ use bytes::Bytes;
 use pixmill::job::{Class, State};
 use pixmill::queue::{ClaimRequest, Lease, NewJob, Settled, Stage, Verdict};
 
-use super::world::{HOUR, QUEUE, World, ask, fail, ids, ids_of, job, jobs, retry, settlement, succeed};
+use super::world::{HOUR, QUEUE, World, ask, fail, grouped, ids, ids_of, job, jobs, retry, settlement, succeed};
 
 pub use super::world::policy;
 
@@ -240,6 +240,20 @@ pub async fn counters_count_the_results_that_are_read_with_them(world: World) {
         }
     };
     tokio::join!(settling, reading);
+}
+
+pub async fn group_that_has_grown_since_it_was_read_is_read_whole(world: World) {
+    let (group, jobs) = grouped(jobs(1_100));
+    for (nth, parts) in [0, 1, 3, 60, 1_100].windows(2).enumerate() {
+        let (known, grown) = (parts[0], parts[1]);
+        world.broker.extend(&group, &jobs[known..grown], grown == jobs.len()).await.unwrap();
+        for job in world.drain(&format!("session-{nth}")).await {
+            world.settle(&job.lease, succeed()).await;
+        }
+        let (stands, results) = world.broker.group_with_results(group.id, 0, 2_000).await.unwrap().unwrap();
+        assert_eq!((stands.total as usize, stands.succeeded as usize), (grown, grown));
+        assert!(results.iter().map(|result| result.job).eq(ids_of(&jobs[..grown])), "{known} to {grown}");
+    }
 }
 
 fn job_of_nobody() -> pixmill::job::GroupId {
