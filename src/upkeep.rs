@@ -199,7 +199,7 @@ async fn keep_winners(storage: &Storage, broker: &Broker, group: GroupId) -> Res
 }
 
 fn winner(result: &GroupResult) -> Option<u32> {
-    let picture = || serde_json::from_slice::<ImageResult>(&result.result).ok();
+    let picture = || ImageResult::from_bytes(&result.result).ok();
     (result.state == State::Succeeded).then(picture)?.map(|picture| picture.run)
 }
 

@@ -5,7 +5,7 @@ use crate::imaging::{Format, Info};
 
 /// What a finished picture leaves behind: the body of its entry in a status document.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ImageResult {
+pub struct ImageResult<O = Output> {
     pub success: bool,
     /// The client's name for the picture; absent where the broker ended the job itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -17,8 +17,8 @@ pub struct ImageResult {
     pub run: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<u64>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub outputs: Vec<Output>,
+    #[serde(default = "Vec::new", skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<O>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
 }
@@ -67,5 +67,49 @@ pub struct OutputFile {
 impl ImageResult {
     pub fn to_bytes(&self) -> bytes::Bytes {
         serde_json::to_vec(self).expect("strings and numbers always serialise").into()
+    }
+
+    /// Reads what [`to_bytes`](Self::to_bytes) wrote.
+    ///
+    /// Most pictures yield nothing but files, and are read so at first: to tell files from answers, serde makes a tree of
+    /// values of each, which costs as much again at every look at a status.
+    pub fn from_bytes(bytes: &[u8]) -> serde_json::Result<Self> {
+        let files = serde_json::from_slice::<ImageResult<OutputFile>>(bytes);
+        files.map(Self::from).or_else(|_| serde_json::from_slice(bytes))
+    }
+}
+
+impl From<ImageResult<OutputFile>> for ImageResult {
+    fn from(result: ImageResult<OutputFile>) -> Self {
+        let ImageResult { success, image, attempts, run, duration_ms, outputs, error } = result;
+        let outputs = outputs.into_iter().map(Output::File).collect();
+        Self { success, image, attempts, run, duration_ms, outputs, error }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn results_are_read_as_they_were_written() {
+        let file =
+            json!({"type": "resize", "file": "0-resize.png", "format": "png", "width": 8, "height": 6, "bytes": 70});
+        let info = json!({
+            "type": "info", "format": "png", "width": 8, "height": 6, "frames": 1, "orientation": 1, "has_alpha": false,
+            "grayscale": false, "bit_depth": 8, "profile": null, "exif": null, "average": "#000000", "colors": [],
+            "blurhash": "", "thumbhash": "", "phash": "",
+        });
+        for outputs in [vec![], vec![file.clone()], vec![info.clone()], vec![file.clone(), info, file]] {
+            let result = json!({"success": true, "image": "a.png", "attempts": 1, "run": 2, "outputs": outputs});
+            let read = ImageResult::from_bytes(result.to_string().as_bytes()).unwrap();
+            let files = read.outputs.iter().map(|output| matches!(output, Output::File(_)));
+            assert!(files.eq(outputs.iter().map(|output| output["file"].is_string())), "{outputs:?}");
+            assert_eq!(ImageResult::from_bytes(&read.to_bytes()).unwrap(), read);
+            assert_eq!((read.success, read.image.as_deref(), read.run), (true, Some("a.png"), 2));
+        }
+        assert!(ImageResult::from_bytes(b"the job was lost").is_err());
     }
 }

@@ -385,7 +385,7 @@ fn is_kept(batch: &Batch, picture: &Picture, job: &Job, record: &ImageResult) ->
 
 fn record(job: &Job) -> Result<ImageResult> {
     let record = job.result.as_deref().unwrap_or_default();
-    serde_json::from_slice(record).context("the journal holds a result it cannot read")
+    ImageResult::from_bytes(record).context("the journal holds a result it cannot read")
 }
 
 fn reason(record: ImageResult) -> Failure {

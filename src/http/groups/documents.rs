@@ -286,11 +286,11 @@ impl Entry {
             None => (None, failed("internal", "The job ended without a result.")),
             Some(known) => {
                 let cost = Cost { attempts: known.attempts, duration_ms: known.duration_ms };
-                let outcome = match known.error {
-                    Some(error) => Outcome::Failed { error },
-                    None => Outcome::of(known.outputs, |file| {
-                        signer.link(format!("/files/{group}/{job}/{}/{file}", known.run))
-                    }),
+                let outcome = if let Some(error) = known.error {
+                    Outcome::Failed { error }
+                } else {
+                    let folder = format!("/files/{group}/{job}/{}/", known.run);
+                    Outcome::of(known.outputs, |file| signer.link([&folder, file].concat()))
                 };
                 (Some(cost), outcome)
             }

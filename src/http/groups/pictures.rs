@@ -26,7 +26,7 @@ impl Picture {
     }
 
     fn read(job: JobId, state: State, result: &[u8]) -> Self {
-        let mut known: Option<ImageResult> = serde_json::from_slice(result).ok();
+        let mut known = ImageResult::from_bytes(result).ok();
         let image = known.as_mut().and_then(|known| known.image.take());
         Self { job, state, image, known }
     }
@@ -38,7 +38,8 @@ pub(in crate::http) async fn pictures(broker: &Broker, results: &[GroupResult]) 
     for result in results {
         let mut picture = Picture::of(result);
         if picture.image.is_none() {
-            picture.image = broker.job(result.job).await?.as_ref().and_then(image_of);
+            // Seldom asked for, and would be most of what a status carries about.
+            picture.image = Box::pin(broker.job(result.job)).await?.as_ref().and_then(image_of);
         }
         pictures.push(picture);
     }
