@@ -17,7 +17,7 @@ use super::roster::{self, Worker};
 use super::table::{count, show, span, table};
 use crate::app;
 use crate::config::Config;
-use crate::job::Failure;
+use crate::job::{Failure, image_name};
 use crate::queue::{Broker, Index, Job, Listed, QueueDepth};
 use crate::worker::control::{Command, Slots, Totals};
 
@@ -193,10 +193,10 @@ fn scheduled(jobs: &[(Listed, Job)]) -> (Value, String) {
     let rows = jobs.iter().map(|(entry, job)| {
         let due = if entry.at <= now { "now".into() } else { format!("in {}", span(now, entry.at)) };
         let attempts = format!("{} of {}", job.attempt, job.max_attempts);
-        let [id, kind, queue, why] = [job.id.to_string(), job.kind.clone(), job.queue.clone(), why(job)];
-        [id, kind, queue, job.priority.to_string(), attempts, due, why]
+        let [id, subject, queue, why] = [job.id.to_string(), subject(job), job.queue.clone(), why(job)];
+        [id, subject, queue, job.priority.to_string(), attempts, due, why]
     });
-    (document, table(["job", "kind", "queue", "priority", "attempts", "due", "why it waits"], rows.collect()))
+    (document, table(["job", "picture", "queue", "priority", "attempts", "due", "why it waits"], rows.collect()))
 }
 
 fn dead(jobs: &[(Listed, Job)]) -> (Value, String) {
@@ -204,9 +204,9 @@ fn dead(jobs: &[(Listed, Job)]) -> (Value, String) {
     let document = jobs.iter().map(|(entry, job)| described(job, "died_at", entry.at)).collect();
     let rows = jobs.iter().map(|(entry, job)| {
         let (attempts, died) = (job.attempt.to_string(), format!("{} ago", span(entry.at, now)));
-        [job.id.to_string(), job.kind.clone(), job.queue.clone(), attempts, died, why(job)]
+        [job.id.to_string(), subject(job), job.queue.clone(), attempts, died, why(job)]
     });
-    (document, table(["job", "kind", "queue", "attempts", "died", "why"], rows.collect()))
+    (document, table(["job", "picture", "queue", "attempts", "died", "why"], rows.collect()))
 }
 
 async fn stats(broker: &Broker, workers: &[Worker]) -> Result<(Value, String)> {
@@ -265,10 +265,16 @@ fn labelled(session: &str, fields: impl Serialize) -> Value {
 
 fn described(job: &Job, instant: &str, at: Timestamp) -> Value {
     json!({
-        "job": job.id, "group": job.group, "index": job.index, "kind": job.kind, "queue": job.queue,
+        "job": job.id, "group": job.group, "index": job.index, "image": image_name(&job.payload), "kind": job.kind,
+        "queue": job.queue,
         "priority": job.priority, "attempt": job.attempt, "max_attempts": job.max_attempts, instant: at,
         "error": error(job),
     })
+}
+
+/// The picture that a job is about, by the client's name for it; the kind of a job that is about none.
+fn subject(job: &Job) -> String {
+    image_name(&job.payload).unwrap_or_else(|| format!("({})", job.kind))
 }
 
 /// What the last attempt failed with: `null` before the first.

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use jiff::Timestamp;
 use serde_json::Value;
+use unicode_width::UnicodeWidthStr;
 
 /// Writes the answer to standard output.
 pub(super) fn show(json: bool, document: &Value, text: &str) {
@@ -28,12 +29,12 @@ pub(super) fn table<const N: usize>(head: [&str; N], rows: Vec<[String; N]>) -> 
     let lines: Vec<[String; N]> =
         std::iter::once(head.map(str::to_uppercase)).chain(rows.into_iter().map(|row| row.map(visible))).collect();
     let widths: [usize; N] =
-        std::array::from_fn(|column| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or_default());
+        std::array::from_fn(|column| lines.iter().map(|line| line[column].width()).max().unwrap_or_default());
     let mut text = String::new();
     for line in lines {
         let mut padded = String::new();
         for ((cell, width), numeric) in line.iter().zip(widths).zip(numeric) {
-            let gap = " ".repeat(width - cell.chars().count());
+            let gap = " ".repeat(width - cell.width());
             padded += &if numeric { gap + cell } else { cell.clone() + &gap };
             padded += "  ";
         }
@@ -70,6 +71,9 @@ mod tests {
         let expected = "QUEUE  JOBS  WHY\ngröße     7  a\u{fffd}[31m\nb      1234\n";
         assert_eq!(table(["queue", "jobs", "why"], rows), expected);
         assert_eq!(table(["queue"], Vec::new()), "");
+        let rows = vec![["猫.jpg".into(), "a".into()], ["cats.jpg".into(), "b".into()]];
+        let expected = "PICTURE   WHY\n猫.jpg    a\ncats.jpg  b\n";
+        assert_eq!(table(["picture", "why"], rows), expected, "a wide character takes two places");
     }
 
     #[test]

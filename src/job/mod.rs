@@ -14,7 +14,7 @@ pub use failure::Failure;
 pub use id::{GroupId, JobId};
 pub use payload::{
     Class, GroupFollow, ImageProcess, Keep, Origin, OutboxSweep, Payload, Source, SourceFetch, SourceScan,
-    StorageSweep, Terms, request_id,
+    StorageSweep, Terms, image_name, request_id,
 };
 pub use result::{Answer, ImageResult, Output, OutputFile};
 pub use state::State;

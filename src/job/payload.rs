@@ -194,6 +194,12 @@ pub fn request_id(payload: &[u8]) -> Option<String> {
     serde_json::from_slice::<Sender>(payload).ok()?.request_id
 }
 
+/// The client's name for the picture that a job is about, if it is about one.
+pub fn image_name(payload: &[u8]) -> Option<String> {
+    let payload: Payload = serde_json::from_slice(payload).ok()?;
+    payload.picture().map(|picture| picture.image.clone())
+}
+
 impl Payload {
     /// As the broker keeps it, with the id of the request that it comes from.
     pub fn to_bytes(&self, request_id: Option<&str>) -> Bytes {

@@ -1,6 +1,6 @@
 //! Pictures that are done, or given up, as their results tell of them.
 
-use crate::job::{ImageResult, JobId, Payload, State};
+use crate::job::{ImageResult, JobId, State, image_name};
 use crate::queue::{self, Broker, GroupResult, Job};
 
 /// A picture that is done, or given up.
@@ -47,6 +47,5 @@ pub(in crate::http) async fn pictures(broker: &Broker, results: &[GroupResult]) 
 }
 
 pub(in crate::http) fn image_of(job: &Job) -> Option<String> {
-    let payload: Payload = serde_json::from_slice(&job.payload).ok()?;
-    payload.picture().map(|picture| picture.image.clone())
+    image_name(&job.payload)
 }

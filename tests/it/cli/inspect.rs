@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 use pixmill::job::{Class, GroupId, JobId};
-use pixmill::queue::{ClaimRequest, Settlement, Verdict};
+use pixmill::queue::{ClaimRequest, NewJob, Settlement, Verdict};
 use pixmill::worker::control::{ActiveJob, Report, Slots, Totals};
 use serde_json::json;
 
@@ -127,7 +127,9 @@ async fn session_must_be_one_that_is_there() {
 #[tokio::test]
 async fn scheduled_and_dead_say_why() {
     for post in Post::both().await {
-        let (group, jobs) = grouped(vec![job(), job(), delayed(HOUR), delayed(2 * HOUR)]);
+        let cat = br#"{"kind":"image.process","source":{"stored":"k"},"image":"\u732b\u001b[31m.jpg","operations":[]}"#;
+        let cat = NewJob { payload: Bytes::from_static(cat), ..job() };
+        let (group, jobs) = grouped(vec![cat, job(), delayed(HOUR), delayed(2 * HOUR)]);
         post.broker.enqueue(&group, &jobs).await.unwrap();
         let claimed = post.broker.claim(&ask("w", 0, 10)).await.unwrap().jobs;
         let reason =
@@ -138,6 +140,7 @@ async fn scheduled_and_dead_say_why() {
 
         let said = post.run(&["inspect", "scheduled"]).await;
         let row = said.row(&jobs[1].id.to_string());
+        assert_eq!(row[1], "(image.process)", "what is no picture's is named by its kind");
         assert_eq!(row[3..5], ["5", "1 of 4"]);
         assert!(row[5].starts_with("in 2h 59m") || row[5] == "in 3h 0m", "{row:?}");
         assert_eq!(row[6], "storage: the disk is \u{fffd}[31mslow", "a detail never steers the terminal");
@@ -151,7 +154,9 @@ async fn scheduled_and_dead_say_why() {
 
         let dead = post.run(&["inspect", "dead", "--json"]).await.json();
         assert_eq!((dead.as_array().unwrap().len(), &dead[0]["job"]), (1, &json!(jobs[0].id)));
-        assert_eq!(post.run(&["inspect", "dead"]).await.row(&jobs[0].id.to_string())[3], "1");
+        assert_eq!(dead[0]["image"], "猫\u{1b}[31m.jpg");
+        let row = post.run(&["inspect", "dead"]).await.row(&jobs[0].id.to_string());
+        assert_eq!((row[1].as_str(), row[3].as_str()), ("猫\u{fffd}[31m.jpg", "1"));
     }
 }
 
