@@ -146,13 +146,15 @@ async fn latency(args: &Args) -> Figures {
     let mut figures = Figures::default();
     // A percentile of few is a chance.
     let jobs = (args.jobs / 40).clamp(100, 1_000) as usize;
-    for _ in 0..args.runs {
+    for run in 1..=args.runs {
         for place in places(args).await {
             let mut ways = vec![(format!("{}, another process", place.name), place.another().await)];
             if place.folder().is_some() {
                 ways.push((format!("{}, same process", place.name), place.broker.clone()));
             }
             for (on, submitter) in ways {
+                // It pauses after each job, and would otherwise say nothing for minutes.
+                eprintln!("latency, run {run} of {}: {on}, {jobs} jobs, one every {IDLE:?} …", args.runs);
                 let mut took = load::starts(&place.broker, &submitter, jobs, IDLE).await;
                 figures.add(&on, "enqueue to start, p50", "ms", percentile(&mut took, 50));
                 figures.add(&on, "enqueue to start, p99", "ms", percentile(&mut took, 99));
