@@ -2,9 +2,10 @@
 //!
 //! Fonts are read once, when a process starts; an overlay when a picture asks for it.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -25,6 +26,8 @@ const LISTED: usize = 20;
 pub struct Folders {
     pub fonts: Option<PathBuf>,
     pub overlays: Option<PathBuf>,
+    /// Overlays by name that are not in the folder: those that a command line names by their paths.
+    pub files: Vec<(String, PathBuf)>,
 }
 
 impl Folders {
@@ -32,7 +35,25 @@ impl Folders {
     pub fn arguments(&self) -> Vec<OsString> {
         let folders = [("--fonts", &self.fonts), ("--overlays", &self.overlays)];
         let given = folders.into_iter().filter_map(|(flag, folder)| Some([flag.into(), folder.clone()?.into()]));
-        given.flatten().collect()
+        let files = self.files.iter().flat_map(|(name, path)| {
+            let mut file = OsString::from(format!("{name}="));
+            file.push(path);
+            ["--overlay-file".into(), file]
+        });
+        given.flatten().chain(files).collect()
+    }
+
+    /// Reads what [`arguments`](Self::arguments) made of one of the files.
+    pub fn file(argument: &OsStr) -> Option<(String, PathBuf)> {
+        let bytes = argument.as_bytes();
+        let at = bytes.iter().position(|byte| *byte == b'=')?;
+        let name = String::from_utf8(bytes[..at].to_vec()).ok()?;
+        Some((name, OsStr::from_bytes(&bytes[at + 1..]).into()))
+    }
+
+    /// Whether the folder has an overlay of this name.
+    pub fn has_overlay(&self, name: &str) -> bool {
+        self.overlays.as_ref().is_some_and(|folder| folder.join(name).is_file())
     }
 
     /// Makes them known to this process, before its first picture.
@@ -45,14 +66,19 @@ impl Folders {
                 .with_context(|| format!("cannot read fonts from {} (watermark.fonts)", folder.display()))?,
             None => Vec::new(),
         };
-        let overlays = self.overlays.map(|folder| {
-            list(&folder)
+        if let Some(folder) = &self.overlays {
+            list(folder)
                 .with_context(|| format!("cannot read overlays from {} (watermark.overlays)", folder.display()))?;
-            let read: Box<imaging::ReadOverlay> = Box::new(move |name| read_overlay(&folder, name));
-            anyhow::Ok(read)
-        });
-        imaging::provide(fonts, overlays.transpose()?)
-            .map_err(|error| anyhow::anyhow!("watermark.fonts: {}", error.detail))
+        }
+        let (folder, files) = (self.overlays, self.files);
+        let is_any = folder.is_some() || !files.is_empty();
+        let read = move |name: &str| match (files.iter().find(|(known, _)| known == name), &folder) {
+            (Some((_, file)), _) => read_file(file),
+            (None, Some(folder)) => read_overlay(folder, name),
+            (None, None) => Err(io::Error::other("watermark.overlays names no folder")),
+        };
+        let overlays: Option<Box<imaging::ReadOverlay>> = if is_any { Some(Box::new(read)) } else { None };
+        imaging::provide(fonts, overlays).map_err(|error| anyhow::anyhow!("watermark.fonts: {}", error.detail))
     }
 }
 
@@ -76,11 +102,18 @@ fn read_fonts(folder: &Path) -> Result<Vec<(String, Vec<u8>)>> {
 
 /// `name` is a bare file name: imaging has seen to that.
 fn read_overlay(folder: &Path, name: &str) -> io::Result<Vec<u8>> {
-    let path = folder.join(name);
-    let there = fs::metadata(&path).map_err(|error| match error.kind() {
+    read_file(&folder.join(name)).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => io::Error::new(error.kind(), absent(folder)),
         _ => error,
-    })?;
+    })
+}
+
+/// An overlay's bytes.
+///
+/// # Errors
+/// For what is no file, or one of more than 16 MiB.
+pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let there = fs::metadata(path)?;
     if !there.is_file() {
         return Err(io::Error::other("is not a file"));
     }
@@ -125,6 +158,15 @@ mod tests {
         }
         let stems: Vec<String> = read_fonts(folder.path()).unwrap().into_iter().map(|(stem, _)| stem).collect();
         assert_eq!(stems, ["a", "b"]);
+    }
+
+    #[test]
+    fn overlays_by_path_reach_a_child_as_they_are() {
+        let path = PathBuf::from(OsStr::from_bytes(b"/a=b/\xff.png"));
+        let folders = Folders { files: vec![("logo-1.png".into(), path)], ..Folders::default() };
+        let [flag, file] = &folders.arguments()[..] else { panic!("{:?}", folders.arguments()) };
+        assert_eq!(flag, "--overlay-file");
+        assert_eq!(Folders::file(file), Some(folders.files[0].clone()));
     }
 
     #[test]

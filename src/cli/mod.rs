@@ -3,6 +3,7 @@
 mod batch;
 mod config;
 mod control;
+mod ending;
 mod erase;
 mod exit;
 mod inspect;
@@ -16,6 +17,7 @@ mod serve;
 mod table;
 mod worker;
 
+use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -36,8 +38,9 @@ use crate::worker::{Shutdown, compute};
 #[derive(Debug, Parser)]
 #[command(
     version,
-    arg_required_else_help = false,
-    after_help = "Without a command: `pixmill serve`.\n\n\
+    arg_required_else_help = true,
+    subcommand_required = true,
+    after_help = "\
     Try it:\n  pixmill serve\n  curl -F images=@cat.jpg http://127.0.0.1:8080/api/upload\n  \
     pixmill process cat.jpg small.webp --resize 800x600\n  \
     pixmill batch photos/ --thumbnail 150\n\n\
@@ -48,9 +51,7 @@ struct Cli {
     #[arg(long, value_name = "FILE", env = "PIXMILL_CONFIG", global = true)]
     config: Option<PathBuf>,
     #[command(subcommand)]
-    command: Option<Command>,
-    #[command(flatten)]
-    serve: serve::Serve,
+    command: Command,
 }
 
 #[derive(Debug, Subcommand)]
@@ -87,6 +88,9 @@ struct Compute {
     fonts: Option<PathBuf>,
     #[arg(long)]
     overlays: Option<PathBuf>,
+    /// `NAME=PATH`
+    #[arg(long)]
+    overlay_file: Vec<OsString>,
 }
 
 /// Where the queue and the pictures are.
@@ -138,8 +142,10 @@ impl Settings {
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|command| command == "compute") {
-        let Compute { threads, niceness, fonts, overlays } = Compute::parse_from(std::env::args_os().skip(1));
-        let computed = Folders { fonts, overlays }.provide().and_then(|()| compute(threads, niceness));
+        let Compute { threads, niceness, fonts, overlays, overlay_file } =
+            Compute::parse_from(std::env::args_os().skip(1));
+        let files = overlay_file.iter().filter_map(|file| Folders::file(file)).collect();
+        let computed = Folders { fonts, overlays, files }.provide().and_then(|()| compute(threads, niceness));
         return exit::code(computed.map(|()| ExitCode::SUCCESS));
     }
     exit::code(run(Cli::parse()))
@@ -148,30 +154,30 @@ pub fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<ExitCode> {
     let file = cli.config.as_deref();
     match cli.command {
-        None => serve::run(&cli.serve, file)?,
-        Some(Command::Serve(serve)) => serve::run(&serve, file)?,
-        Some(Command::Worker(worker)) => worker::run(&worker, file)?,
-        Some(Command::Config(config)) => config::run(&config, file)?,
-        Some(Command::Openapi) => {
+        Command::Serve(serve) => serve::run(&serve, file)?,
+        Command::Worker(worker) => worker::run(&worker, file)?,
+        Command::Config(config) => config::run(&config, file)?,
+        Command::Openapi => {
             let config = Config::load(file, Vec::new())?;
             table::print(&format!("{:#}\n", http::openapi(&config.limits, &config.queue)));
         }
-        Some(Command::Completions(args)) => manual::completions(&args, Cli::command()),
-        Some(Command::Man(args)) => manual::pages(&args, Cli::command())?,
-        Some(Command::Errors) => table::print(&codes::markdown()),
-        Some(Command::Process(args)) => {
+        Command::Completions(args) => manual::completions(&args, Cli::command()),
+        Command::Man(args) => manual::pages(&args, Cli::command())?,
+        Command::Errors => table::print(&codes::markdown()),
+        Command::Process(mut args) => {
             let config = Config::load(file, Vec::new())?;
-            config.watermark.folders().provide()?;
+            args.operations.with_overlays(config.watermark.folders())?.provide()?;
             return Ok(process::run(&args, &config));
         }
-        Some(Command::Batch(args)) => {
+        Command::Batch(mut args) => {
             let config = Config::load(file, Vec::new())?;
-            config.watermark.folders().provide()?;
-            return Ok(tokio::runtime::Runtime::new()?.block_on(batch::run(*args, config)));
+            let folders = args.operations.with_overlays(config.watermark.folders())?;
+            folders.clone().provide()?;
+            return Ok(tokio::runtime::Runtime::new()?.block_on(batch::run(*args, config, folders)));
         }
-        Some(Command::Inspect(args)) => return inspect::run(&args, file),
-        Some(Command::Control(args)) => return control::run(&args, file),
-        Some(Command::Keys(args)) => return keys::run(&args, file),
+        Command::Inspect(args) => return inspect::run(&args, file),
+        Command::Control(args) => return control::run(&args, file),
+        Command::Keys(args) => return keys::run(&args, file),
     }
     Ok(ExitCode::SUCCESS)
 }

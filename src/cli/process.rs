@@ -3,9 +3,9 @@
 //! The operations are chained into the one output. `OUT` is written beside itself and renamed, so
 //! that neither it nor a picture processed onto itself is ever half there.
 
-use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, IsTerminal, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -13,8 +13,8 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow};
 
 use super::exit::{self, Usage};
-use super::near;
 use super::operations::Operations;
+use super::{ending, near};
 use crate::config::Config;
 use crate::imaging::operation::Action;
 use crate::imaging::{self, Format, Limits, Made, Options};
@@ -24,15 +24,17 @@ Examples:
   pixmill process cat.jpg small.jpg --resize 800x600
   pixmill process cat.jpg square.webp --resize 400x400 --fit cover --quality 75
   pixmill process cat.png signed.png --watermark '© Ann' --position bottom-left
+  pixmill process cat.jpg signed.jpg --overlay ./logo.png --size 20%
   pixmill process scan.tiff scan.png          only converts
   pixmill process cat.jpg - --preset card > x   [presets] in the settings
-  pixmill process cat.jpg --explain           how the default three are made
+  pixmill process cat.jpg --explain --thumbnail 150   how it would be made
   pixmill process cat.jpg - --info            tells of the picture in JSON
   curl -s https://example.org/cat.jpg | pixmill process - - --thumbnail 150 > x
 
 The order of operations counts: --resize 800x --watermark X writes on the small picture, --watermark X --resize 800x \
 shrinks the text along. The format is --format's, else the one that the operations name, else the one of OUT's ending \
-(jpg, png, webp, gif, bmp, tiff, avif, qoi), else the source's.
+(jpg, png, webp, gif, bmp, tiff, avif, qoi), else the source's. A file that is replaced keeps its mode and, where \
+permitted, its owner.
 
 Exit code: 0 done, 1 the picture could not be read, made or written, 2 called wrongly.";
 
@@ -55,7 +57,7 @@ pub(crate) struct Args {
     #[arg(long)]
     lenient: bool,
     #[command(flatten)]
-    operations: Operations,
+    pub(super) operations: Operations,
 }
 
 /// Processes the picture and says on stderr what became of it.
@@ -151,38 +153,65 @@ fn read(path: &Path, limits: &Limits) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Replaces `path` as a whole or not at all.
+/// Replaces `path` as a whole or not at all. A file that was there keeps who may read it.
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // A link stays a link, and a device or pipe cannot be replaced.
-    let path = match fs::metadata(path) {
+    let (path, former) = match fs::metadata(path) {
         Ok(there) if there.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
         Ok(there) if !there.is_file() => return fs::write(path, bytes),
-        Ok(_) => fs::canonicalize(path)?,
-        Err(_) => path.to_owned(),
+        Ok(there) => (fs::canonicalize(path)?, Some(there)),
+        Err(_) => (path.to_owned(), None),
     };
-    let mut name = OsString::from(".");
-    name.push(path.file_name().ok_or(io::ErrorKind::InvalidFilename)?);
-    name.push(format!(".{}.tmp", std::process::id()));
-    let beside = path.with_file_name(name);
-    let written = File::create_new(&beside).and_then(|mut file| {
+    let folder = path.parent().ok_or(io::ErrorKind::InvalidFilename)?;
+    // Of a length of its own: the file's name may be as long as names can be.
+    let beside = folder.join(format!(".pixmill-{:016x}.tmp", fastrand::u64(..)));
+    // Nobody else reads what a private file is replaced with, not even before it has its mode.
+    let mode = if former.is_some() { 0o600 } else { 0o666 };
+    let written = OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside).and_then(|mut file| {
         file.write_all(bytes)?;
+        if let Some(former) = former {
+            keep_access(&file, &path, &former)?;
+        }
         file.sync_all()?;
         fs::rename(&beside, &path)
     });
     written.inspect_err(|_| drop(fs::remove_file(&beside)))
 }
 
+/// Gives `file` the owner, the mode and the extended attributes, access lists among them, of the file at `path`.
+///
+/// Only root may give a file to somebody else. Where its group cannot stay, the group gets no more than all others have.
+fn keep_access(file: &File, path: &Path, former: &Metadata) -> io::Result<()> {
+    let mut mode = former.mode() & 0o7777;
+    let own = file.metadata()?;
+    if (own.uid(), own.gid()) != (former.uid(), former.gid()) {
+        let whole = fchown(file, Some(former.uid()), Some(former.gid()));
+        if whole.is_err() && own.gid() != former.gid() && fchown(file, None, Some(former.gid())).is_err() {
+            mode = mode & 0o707 | (mode & 0o007) << 3;
+        } else if whole.is_err() {
+            // To run as its owner is not for another one.
+            mode &= 0o777;
+        }
+    }
+    copy_attributes(file, path);
+    file.set_permissions(Permissions::from_mode(mode))
+}
+
+/// What can be read and set; a file system without them has none.
+fn copy_attributes(file: &File, path: &Path) {
+    let mut names = vec![0; 64 << 10];
+    let Ok(length) = rustix::fs::listxattr(path, &mut names[..]) else { return };
+    for name in names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+        let mut value = vec![0; 64 << 10];
+        if let Ok(length) = rustix::fs::getxattr(path, name, &mut value[..]) {
+            let _ = rustix::fs::fsetxattr(file, name, &value[..length], rustix::fs::XattrFlags::empty());
+        }
+    }
+}
+
 /// What a file of this name is written as.
 fn format_of(path: &Path) -> Option<Format> {
-    let ending = path.extension()?.to_str()?.to_ascii_lowercase();
-    let usual = match ending.as_str() {
-        "jpeg" | "jpe" | "jfif" => "jpg",
-        "apng" => "png",
-        "tif" => "tiff",
-        "dib" => "bmp",
-        usual => usual,
-    };
-    writable().find(|format| format.extension() == usual)
+    ending::format(path.extension()?.to_str()?).filter(|format| format.is_writable())
 }
 
 fn writable() -> impl Iterator<Item = Format> {

@@ -87,7 +87,7 @@ codes! {
     "missing-glyph" [422] [Answer Job] Never:
         "No font has some characters of a watermark's text." "Leave out the characters that the detail names, or add a font (`watermark.fonts`).";
     "name-taken" [] [Batch] Never:
-        "Two pictures' results would have the same names." "Name one of them otherwise, or use another `--out` for it.";
+        "A result would have the name of another picture's, or of a file that pixmill did not make." "Use another `--out`, or `--name`; `--overwrite` replaces the file.";
     "no-images" [400] [Answer] Never:
         "The form has no picture." "Send at least one file in the field `images`.";
     "no-result" [] [Batch] Later:
@@ -123,9 +123,9 @@ codes! {
     "request-too-large" [413] [Answer] Never:
         "The request has more bytes than `limits.max_request_bytes`." "Send the pictures in several requests.";
     "result-beside-source" [] [Batch] Never:
-        "A picture's results would lie beside it, and the next run would take them for sources." "Name another folder with `--out`.";
+        "A picture's results would be beside it, and the next run would take them for sources." "Name another folder with `--out`.";
     "result-missing" [] [Batch] Later:
-        "A result was made and is no longer there." "Run the same command again.";
+        "A result was made, and is no longer there or has changed." "Run the same command again.";
     "source-forbidden" [422] [Answer Rejected Job] Never:
         "A source's key leads where keys may not lead, or no folder is configured." "Name a file below `sources.folder`.";
     "source-gone" [422] [Answer Rejected] Never:

@@ -330,7 +330,7 @@ impl Sources {
 impl Watermark {
     pub fn folders(&self) -> Folders {
         let given = |folder: &PathBuf| (!folder.as_os_str().is_empty()).then(|| folder.clone());
-        Folders { fonts: given(&self.fonts), overlays: given(&self.overlays) }
+        Folders { fonts: given(&self.fonts), overlays: given(&self.overlays), files: Vec::new() }
     }
 }
 

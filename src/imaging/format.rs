@@ -96,6 +96,11 @@ impl Format {
         !matches!(self, Self::Jxl | Self::Ico)
     }
 
+    /// Whether a source's format is that of its outputs where none is named. AVIF takes too long to be written unasked.
+    pub(crate) fn is_kept(self) -> bool {
+        self.is_writable() && self != Self::Avif
+    }
+
     /// Whether `quality` means something to it: how much is lost, or the number of colours.
     pub(crate) fn has_quality(self) -> bool {
         matches!(self, Self::Jpeg | Self::Png | Self::WebP | Self::Avif | Self::Gif)

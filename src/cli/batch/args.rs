@@ -2,32 +2,45 @@
 
 use std::path::PathBuf;
 
+use super::names::Names;
 use super::report::OnError;
 use super::sources::Filters;
 use crate::cli::operations::Operations;
 
 const EXAMPLES: &str = "\
 Examples:
-  pixmill batch photos/                          the default three of every one
+  pixmill batch photos/ --thumbnail 300          one result each, under its name
   pixmill batch photos/ --thumbnail 150 --watermark '© Ann' --out web/
   pixmill batch 'photos/2024-*/**/*.jpg' --convert webp --quality 75
+  pixmill batch photos/ --resize 1600x --name '{dir}/{stem}@2x.{ext}'
   pixmill batch photos/ --preset card            [presets] in the settings
-  pixmill batch photos/ --newer-than 7d --exclude 'draft*' --min-size 20k
-  pixmill batch --list products.csv              columns path or url, name, out
-  find /srv -name '*.png' -print0 | pixmill batch - -0
-  pixmill batch photos/ --server https://pixmill.example.org --api-key KEY
-  pixmill batch photos/ --dry-run                only says what would be done
-  pixmill batch photos/ --json > done.jsonl      a line a picture, for programs
+  pixmill batch photos/ --resize 800x --newer-than 7d --exclude 'draft*'
+  pixmill batch --list l.csv --resize 800x       columns path or url, name, out
+  find . -name '*.png' -print0 | pixmill batch - -0 --convert webp
+  pixmill batch photos/ --resize 800x --server https://pixmill.example.org
+  pixmill batch photos/ --resize 800x --dry-run  only says what would be done
+  pixmill batch photos/ --resize 800x --json > done.jsonl   a line a picture
 
-Without operations: resize to 800×600, thumbnail in 150×150, watermark \"MySite\".
+Names: with one operation, photos/2024/cat.jpg becomes pixmill-out/2024/cat.jpg; with several, cat-0-resize.jpg, \
+cat-1-thumbnail.jpg, …. Other names by --name, a pattern of these fields:
 
-Names: photos/2024/cat.jpg becomes pixmill-out/2024/cat-0-resize.jpg, cat-1-thumbnail.jpg, …. Where cat.jpg and \
-cat.png lie in one folder, both keep their ending: cat.jpg-0-resize.jpg. A path in a list keeps its folders, an \
-address its host and path. In folders, pictures are known by their ending, and hidden files are passed over; a file \
-that you name is always taken. A name that begins with a dash goes behind --, or as ./-name.
+  {dir}    the folders below the folder that was given: 2024; a path in a
+           list keeps its folders, an address its host and path
+  {stem}   the name without its ending: cat; where cat.png is beside it and
+           both would be called cat.webp: cat.jpg
+  {index}  the operation's place, from 0
+  {op}     the operation's type, or its own name: resize
+  {ext}    the ending, at the end of each pattern: the source's own where its
+           format stays (jpg, JPEG), else that of the format
+
+A file in OUT is replaced if it was made of the same picture, or of one that is no longer there; any other is left \
+alone, and the picture fails as name-taken, unless there is --overwrite.
+
+In folders, pictures are known by their ending, and hidden files are passed over; a file that you name is always \
+taken. A name that begins with a dash goes behind --, or as ./-name.
 
 Stopping and going on: Ctrl-C finishes the pictures that are being made; the same command goes on from there, after a \
-crash, a kill or a power cut too, here and with --server. The journal is OUT/.pixmill; a picture is done again when \
+crash, a kill or a power cut too, here and with --server. The journal is in OUT/.pixmill; a picture is done again when \
 it, the operations, or its results have changed. Delete OUT/.pixmill to forget the past.
 
 Exit code: 0 all good, 1 some pictures failed or the run broke off, 2 called wrongly, 130 stopped. The whole manual: \
@@ -52,6 +65,13 @@ pub(crate) struct Args {
     /// Folder for the results, and for the journal in its .pixmill
     #[arg(long, value_name = "DIR", default_value = "./pixmill-out")]
     pub(super) out: PathBuf,
+    /// What results are called below OUT: a pattern of the fields below [default: '{dir}/{stem}.{ext}' for one operation,
+    /// '{dir}/{stem}-{index}-{op}.{ext}' for several]
+    #[arg(long, value_name = "PATTERN", value_parser = Names::parse)]
+    pub(super) name: Option<Names>,
+    /// Replace files in OUT that are not results of the same picture
+    #[arg(long)]
+    pub(super) overwrite: bool,
     /// Have the pictures processed by the pixmill at this address instead of here
     #[arg(long, value_name = "URL", value_parser = server)]
     pub(super) server: Option<url::Url>,
@@ -90,7 +110,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     pub(super) filters: Filters,
     #[command(flatten)]
-    pub(super) operations: Operations,
+    pub(crate) operations: Operations,
 }
 
 fn server(text: &str) -> Result<url::Url, String> {

@@ -229,23 +229,19 @@ impl Server {
         response.json().await.map(Some).with_context(|| not_understood(&url))
     }
 
-    /// Fetches a result into `file`, which is there as a whole or not at all; answers its bytes.
-    pub(super) async fn download(&self, path: &str, file: &Path) -> Result<u64> {
+    /// Fetches a result into the file `part`, durably; answers its bytes. After an error the file is gone.
+    pub(super) async fn download(&self, path: &str, part: &Path) -> Result<u64> {
         let url = self.base.join(path.trim_start_matches('/'))?;
         if url.origin() != self.base.origin() {
             bail!("{url}: the server points to another one, and the key is not for that");
         }
         let deadline = Instant::now() + PATIENCE;
-        let part = super::result_part(file);
         loop {
             let request = async || Ok(self.http.get(url.clone()).timeout(Duration::from_mins(5)));
             let response = self.send(PATIENCE, request).await?;
             let response = self.good(&url, response).await?;
-            match receive(response, &part).await {
-                Ok(bytes) => {
-                    tokio::fs::rename(&part, file).await?;
-                    return Ok(bytes);
-                }
+            match receive(response, part).await {
+                Ok(bytes) => return Ok(bytes),
                 // The server went away in mid-sentence; it may be back soon.
                 Err(error) if error.is::<reqwest::Error>() && Instant::now() < deadline => {
                     if self.stop.is_cancelled() {
@@ -254,7 +250,7 @@ impl Server {
                     tokio::time::sleep(FIRST_PAUSE).await;
                 }
                 Err(error) => {
-                    let _ = tokio::fs::remove_file(&part).await;
+                    let _ = tokio::fs::remove_file(part).await;
                     return Err(error);
                 }
             }

@@ -1,8 +1,11 @@
-//! `--dry-run`: what a run would still do. The journal is read, and nothing is written.
+//! `--dry-run`: what a run would still do, and what its results would be called. Journals, ledger and the headers of
+//! pictures are read, and nothing is written.
 
 use std::collections::HashSet;
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, BufReader, Write};
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -10,14 +13,24 @@ use serde_json::json;
 
 use super::identity::Facts;
 use super::journal::Journal;
+use super::ledger::{Ledger, Together};
 use super::report::{self, Ending};
-use super::sources::{Found, Picture, Progress, Sources};
-use super::{Batch, QUEUE, UPLOADS, local, remote, result_path, stem, unreadable};
+use super::sources::{Found, Origin, Picture, Progress, Sources};
+use super::{Batch, QUEUE, UPLOADS, local, names, remote, unreadable};
+use crate::cli::ending;
+use crate::cli::table::count;
+use crate::imaging::operation::Action;
+use crate::imaging::{self, Format, Operation};
 use crate::job::Failure;
 use crate::queue::Look;
 
 /// What earlier runs have left word of.
-enum Past {
+struct Past {
+    journal: Journalled,
+    ledger: Ledger,
+}
+
+enum Journalled {
     Nothing,
     Here(Look),
     OnServer(Journal),
@@ -25,7 +38,7 @@ enum Past {
 
 /// What a run would do with a picture.
 enum Stands {
-    /// What its results would be called, but for their endings.
+    /// What its results would be called.
     ToDo(Vec<String>),
     Done,
     Failed(Failure),
@@ -63,10 +76,10 @@ pub(super) fn run(batch: &Batch, on_server: bool, sources: &Sources, json: bool)
     for (why, count) in progress.passed_over() {
         eprintln!("passed over {count} {}", why.words());
     }
-    let outputs = batch.operations.len();
-    eprintln!("{to_do} pictures to do, {outputs} results each (a dry run: nothing was done)");
+    let outputs = count(batch.operations.len() as u64, "result");
+    eprintln!("{} to do, {outputs} each (a dry run: nothing was done)", count(to_do, "picture"));
     if done + failed > 0 {
-        eprintln!("{done} done before, {failed} failed");
+        eprintln!("{done} done before, {failed} would fail");
     }
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -85,7 +98,7 @@ impl Stands {
         match self {
             Self::ToDo(results) => format!("{image} → {}", report::visible(&results.join(", "))),
             Self::Done => format!("{image} ✓ done before"),
-            Self::Failed(failure) => format!("{image} ✗ {}: {}", failure.code, failure.detail),
+            Self::Failed(failure) => format!("{image} ✗ {}: {}", failure.code, report::visible(&failure.detail)),
         }
     }
 }
@@ -93,11 +106,13 @@ impl Stands {
 impl Past {
     fn of(batch: &Batch, on_server: bool) -> Result<Self> {
         let folder = batch.journal();
-        Ok(if on_server {
-            Journal::look(&folder.join(UPLOADS))?.map_or(Self::Nothing, Self::OnServer)
+        let ledger = Ledger::look(&folder, &batch.out, batch.overwrite)?;
+        let journal = if on_server {
+            Journal::look(&folder.join(UPLOADS))?.map_or(Journalled::Nothing, Journalled::OnServer)
         } else {
-            Look::at(&folder.join(QUEUE))?.map_or(Self::Nothing, Self::Here)
-        })
+            Look::at(&folder.join(QUEUE))?.map_or(Journalled::Nothing, Journalled::Here)
+        };
+        Ok(Self { journal, ledger })
     }
 
     fn stands(&self, batch: &Batch, picture: &Picture) -> Result<Stands> {
@@ -105,21 +120,55 @@ impl Past {
             Ok(facts) => facts,
             Err(error) => return Ok(Stands::Failed(unreadable(&error))),
         };
-        let ending = match self {
-            Self::Nothing => None,
-            Self::Here(queue) => local::remembered(batch, queue, picture, &facts)?,
-            Self::OnServer(journal) => remote::remembered(batch, journal, picture, facts.id(0), &mut HashSet::new())?,
+        let ending = match &self.journal {
+            Journalled::Nothing => None,
+            Journalled::Here(queue) => local::remembered(batch, queue, &self.ledger, picture, &facts)?,
+            Journalled::OnServer(journal) => {
+                remote::remembered(batch, journal, &self.ledger, picture, facts.id(0), &mut HashSet::new())?
+            }
         };
         Ok(match ending {
-            None => Stands::ToDo(results(batch, picture)),
+            None => self.results(batch, picture)?.map_or_else(Stands::Failed, Stands::ToDo),
             Some(Ending::Failed(failure)) => Stands::Failed(failure),
             Some(Ending::Done { .. } | Ending::AlreadyDone { .. }) => Stands::Done,
         })
     }
+
+    /// What the results would be called, by the picture's header; for an address, by its ending.
+    fn results(&self, batch: &Batch, picture: &Picture) -> Result<Result<Vec<String>, Failure>> {
+        let format = match &picture.origin {
+            Origin::Url(url) => Path::new(url.path()).extension().and_then(|ending| ending::format(ending.to_str()?)),
+            Origin::File(file) => match header(batch, file) {
+                Ok(format) => Some(format),
+                Err(failure) => return Ok(Err(failure)),
+            },
+        };
+        let mut together = Together::default();
+        let mut results = Vec::with_capacity(batch.operations.len());
+        for (i, operation) in batch.operations.iter().enumerate() {
+            let ext = ending_of(operation, format);
+            let path = batch.names.path(picture, &names::file(i, operation, ext));
+            if let Err(failure) = self.ledger.may_write(&path, picture, &mut together)? {
+                return Ok(Err(failure));
+            }
+            results.push(batch.out.join(path).display().to_string());
+        }
+        Ok(Ok(results))
+    }
 }
 
-fn results(batch: &Batch, picture: &Picture) -> Vec<String> {
-    let operations = batch.operations.iter().enumerate();
-    let paths = operations.map(|(i, operation)| result_path(&batch.out, picture, &format!("{i}-{}", stem(operation))));
-    paths.map(|path| path.display().to_string()).collect()
+fn header(batch: &Batch, file: &Path) -> Result<Format, Failure> {
+    let file = File::open(file).map_err(|error| unreadable(&error))?;
+    Ok(imaging::probe(BufReader::with_capacity(16 << 10, file), &batch.limits)?.format)
+}
+
+/// How the result of a picture in this format ends, as far as that is known without its pixels.
+fn ending_of(operation: &Operation, source: Option<Format>) -> &'static str {
+    match (&operation.action, operation.save.format, source) {
+        (Action::Info(_), ..) => "json",
+        (_, Some(format), _) => format.extension(),
+        (.., Some(source)) if source.is_kept() => source.extension(),
+        (.., Some(_)) => "{jpg,png}",
+        (.., None) => "{ext}",
+    }
 }

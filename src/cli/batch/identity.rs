@@ -10,6 +10,7 @@ use std::time::UNIX_EPOCH;
 
 use uuid::Uuid;
 
+use super::names::{Names, SEVERAL};
 use super::sources::{Origin, Picture};
 use crate::imaging::Operation;
 
@@ -21,9 +22,17 @@ pub(super) const NAMESPACE: Uuid = Uuid::from_u128(0x6f1c_5b0e_8a3d_5d4b_9d0a_3f
 pub(super) struct Asked(pub(super) String);
 
 impl Asked {
-    pub(super) fn new(operations: &[Operation], lenient: bool) -> Self {
-        let operations = serde_json::to_string(operations).expect("operations came from JSON");
-        Self(if lenient { operations + " lenient" } else { operations })
+    pub(super) fn new(operations: &[Operation], lenient: bool, names: &Names) -> Self {
+        let mut asked = serde_json::to_string(operations).expect("operations came from JSON");
+        if lenient {
+            asked += " lenient";
+        }
+        // As all results were once called: what was done then is found.
+        if names.as_str() != SEVERAL {
+            asked += " ";
+            asked += names.as_str();
+        }
+        Self(asked)
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::{self, BufReader};
+use std::io::BufReader;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,12 +20,13 @@ use uuid::Uuid;
 
 use super::fetch::{self, Fetcher};
 use super::identity::{Facts, NAMESPACE};
+use super::ledger::{self, Entry, Ledger, Together};
 use super::report::{Ending, Made, Report};
 use super::sources::{Found, Origin, Picture};
-use super::{Batch, QUEUE, is_there, result_path, told, unreadable, unwritable};
+use super::{Batch, QUEUE, Told, give_name, unreadable, unwritable};
 use crate::config::Config;
-use crate::imaging;
-use crate::job::{Failure, GroupId, ImageProcess, ImageResult, JobId, Output, Payload, Source, State};
+use crate::imaging::{self, Operation};
+use crate::job::{Failure, GroupId, ImageProcess, ImageResult, JobId, Output, OutputFile, Payload, Source, State};
 use crate::metrics::Metrics;
 use crate::queue::{Broker, Job, Look, NewGroup, NewJob, Policy};
 use crate::storage::{self, Storage};
@@ -42,6 +43,7 @@ struct Journal<'b> {
     batch: &'b Batch,
     broker: Broker,
     storage: Storage,
+    ledger: Ledger,
     fetcher: Fetcher,
     /// Jobs of other operations wait in other queues, untouched by this run.
     queue: String,
@@ -73,6 +75,7 @@ pub(super) async fn run(batch: &Batch, config: &Config, found: Receiver<Found>, 
         Policy { lease: Duration::from_secs(6), beat: Duration::from_secs(1), max_stalls: 8, ..config.queue.policy() };
     let journal = Journal {
         batch,
+        ledger: batch.ledger()?,
         broker: Broker::open_sqlite(&folder.join(QUEUE), policy.clone())?,
         storage: Storage::local(&folder)?,
         fetcher: Fetcher::new(&folder, batch.limits.max_file_bytes, batch.stop.clone())?,
@@ -82,7 +85,7 @@ pub(super) async fn run(batch: &Batch, config: &Config, found: Receiver<Found>, 
     let slots = batch.concurrency.map_or_else(|| config.worker.slots(), usize::from);
     let settings = worker::Settings {
         program: worker::own_program().context("cannot find the program that computes pictures")?,
-        arguments: config.watermark.folders().arguments(),
+        arguments: batch.folders.arguments(),
         cpu: slots,
         io: 0,
         ahead: slots,
@@ -112,7 +115,7 @@ pub(super) async fn run(batch: &Batch, config: &Config, found: Receiver<Found>, 
     worker.await??;
     journal.collect(&mut open, report).await?;
     journal.tidy();
-    Ok(())
+    journal.ledger.close()
 }
 
 impl Journal<'_> {
@@ -150,6 +153,10 @@ impl Journal<'_> {
                     more = count > 0;
                     let mut new = Vec::new();
                     for one in chunk.drain(..) {
+                        // What is not looked at now is found again by the next run.
+                        if self.batch.stop.is_cancelled() {
+                            break;
+                        }
                         if let Some((picture, job, bytes)) = self.meet(one, &mut open, report).await? {
                             match picture.origin {
                                 Origin::File(_) => new.push((picture, job, bytes)),
@@ -224,9 +231,11 @@ impl Journal<'_> {
             if !job.state.is_terminal() {
                 return Ok(Known::Open(id, job.group));
             }
-            match self.ending(picture, &job)? {
-                Ending::Done { outputs, .. } => return Ok(Known::Ended(Ending::AlreadyDone { outputs })),
-                Ending::Failed(failure) if self.batch.is_final(&failure) => {
+            let ended = [(picture.clone(), job)];
+            match self.endings(&ended)?.pop() {
+                Some(Ending::Done { outputs, .. }) => return Ok(Known::Ended(Ending::AlreadyDone { outputs })),
+                // The result waits for its name: it is not made again.
+                Some(Ending::Failed(failure)) if self.batch.is_final(&failure) || failure.code == "name-taken" => {
                     return Ok(Known::Ended(Ending::Failed(failure)));
                 }
                 _ => {}
@@ -265,25 +274,33 @@ impl Journal<'_> {
 
     /// Takes the results of what has ended since the last look.
     async fn collect(&self, open: &mut Open, report: &mut Report) -> Result<()> {
+        let (mut ended, mut bytes_in, mut whole) = (Vec::new(), Vec::new(), Vec::new());
         for (group, seen) in open.groups.iter().map(|(group, (_, seen))| (*group, *seen)).collect::<Vec<_>>() {
             let Some(stands) = self.broker.group(group).await? else { continue };
             if stands.total - stands.pending == seen {
                 continue;
             }
-            for ended in self.broker.results(group, 0, CHUNK).await? {
-                let Some((picture, bytes)) = open.remove(ended.job, group) else { continue };
-                let Some(job) = self.broker.job(ended.job).await? else { continue };
-                let ending = self.ending(&picture, &job)?;
-                self.ended(picture, bytes, ending, report);
+            for one in self.broker.results(group, 0, CHUNK).await? {
+                let Some((picture, bytes)) = open.remove(one.job, group) else { continue };
+                let Some(job) = self.broker.job(one.job).await? else { continue };
+                ended.push((picture, job));
+                bytes_in.push(bytes);
             }
             match open.groups.get_mut(&group) {
                 Some((0, _)) | None => {
                     open.groups.remove(&group);
-                    // Only an empty one goes.
-                    let _ = fs::remove_dir(self.storage.path(&format!("outputs/{group}")));
+                    whole.push(group);
                 }
                 Some((_, seen)) => *seen = stands.total - stands.pending,
             }
+        }
+        let endings = self.endings(&ended)?;
+        for (((picture, _), bytes), ending) in ended.into_iter().zip(bytes_in).zip(endings) {
+            self.ended(picture, bytes, ending, report);
+        }
+        for group in whole {
+            // Only an empty one is removed.
+            let _ = fs::remove_dir(self.storage.path(&format!("outputs/{group}")));
         }
         Ok(())
     }
@@ -295,69 +312,138 @@ impl Journal<'_> {
         }
     }
 
-    /// What a finished job's record says, once its results are where they stay.
-    fn ending(&self, picture: &Picture, job: &Job) -> Result<Ending> {
-        let record = record(job)?;
-        if matches!(picture.origin, Origin::Url(_)) {
-            self.fetcher.forget(job.id.into());
+    /// What finished jobs' records say, once their results are where they stay.
+    ///
+    /// The ledger is written once for all of them, and before any result gets its name.
+    fn endings(&self, ended: &[(Picture, Job)]) -> Result<Vec<Ending>> {
+        let mut together = Together::default();
+        let mut entries = Vec::new();
+        let mut settled = Vec::with_capacity(ended.len());
+        for (picture, job) in ended {
+            let record = record(job)?;
+            if matches!(picture.origin, Origin::Url(_)) {
+                self.fetcher.forget(job.id.into());
+            }
+            if job.state == State::Succeeded {
+                settled.push(self.results(picture, job, record, &mut together, &mut entries)?);
+            } else {
+                // What a killed attempt left behind.
+                let _ = fs::remove_dir_all(self.storage.path(&format!("outputs/{}/{}", job.group, job.id)));
+                settled.push(Err(reason(record)));
+            }
         }
-        if job.state != State::Succeeded {
-            // What a killed attempt left behind.
-            let _ = fs::remove_dir_all(self.storage.path(&format!("outputs/{}/{}", job.group, job.id)));
-            return Ok(Ending::Failed(reason(record)));
-        }
-        Ok(self.settle(picture, job, record).unwrap_or_else(|(path, error)| Ending::Failed(unwritable(&path, &error))))
+        self.ledger.note(&entries)?;
+        let finish = |(settled, (_, job)): (Result<Settled, Failure>, &(Picture, Job))| {
+            settled.and_then(|settled| self.settle(settled, job)).unwrap_or_else(Ending::Failed)
+        };
+        Ok(settled.into_iter().zip(ended).map(finish).collect())
     }
 
-    /// Moves the results to their final names; says again the same when they are there already.
-    fn settle(&self, picture: &Picture, job: &Job, record: ImageResult) -> Result<Ending, (PathBuf, io::Error)> {
+    /// Where a job's results are, and where they are to stay; adds those that are new to `entries`.
+    fn results(
+        &self,
+        picture: &Picture,
+        job: &Job,
+        record: ImageResult,
+        together: &mut Together,
+        entries: &mut Vec<Entry>,
+    ) -> Result<Result<Settled, Failure>> {
         let folder = self.storage.run_folder(job.group, job.id, record.run);
-        let mut outputs = Vec::with_capacity(record.outputs.len());
+        let source = ledger::source_of(picture);
+        let mut new = Vec::new();
+        let mut results = Vec::with_capacity(record.outputs.len());
         for (i, output) in record.outputs.into_iter().enumerate() {
-            let output = match output {
-                Output::File(output) => output,
+            let (file, from) = match output {
+                Output::File(output) => (output.file.clone(), Given::File(output)),
                 Output::Answer(answer) => {
-                    outputs.push(told(&self.batch.out, picture, i, &serde_json::json!(answer))?);
-                    continue;
+                    let name = self.batch.operations.get(i).and_then(Operation::name);
+                    let told = Told::of(i, name, &serde_json::json!(answer));
+                    (told.file.clone(), Given::Answer(told))
                 }
             };
-            let path = result_path(&self.batch.out, picture, &output.file);
-            let made = folder.join(&output.file);
-            if made.exists() {
-                let moved = fs::create_dir_all(path.parent().unwrap_or(&path)).and_then(|()| fs::rename(&made, &path));
-                moved.map_err(|error| (path.clone(), error))?;
-            } else if !is_there(&path, output.bytes) {
-                // Deleted, or overwritten by other operations.
-                return Ok(Ending::Failed(Failure::transient("result-missing", format!("{} is gone", path.display()))));
+            let (path, made) = (self.batch.names.path(picture, &file), folder.join(&file));
+            let is_kept = self.ledger.holds(&path, job.id.into())?;
+            if let Given::Answer(told) = &from
+                && !is_kept
+                && let Err(failure) = told.write(&made)
+            {
+                return Ok(Err(failure));
             }
-            outputs.push(Made {
-                path,
-                file: output.file,
-                kind: output.kind,
-                width: Some(output.width),
-                height: Some(output.height),
-                frames: output.frames,
-                duration_ms: output.duration_ms,
-                bytes: output.bytes,
-                warnings: output.warnings,
+            let is_new = made.exists();
+            if is_new {
+                if let Err(failure) = self.ledger.may_write(&path, picture, together)? {
+                    return Ok(Err(failure));
+                }
+                let sha256 = match ledger::digest_of(&made) {
+                    Ok(sha256) => sha256,
+                    Err(error) => return Ok(Err(unwritable(&made, &error))),
+                };
+                new.push(Entry { path: path.clone(), source: source.clone(), picture: job.id.into(), sha256 });
+            } else if !is_kept {
+                // Deleted, changed, or replaced by those of other operations.
+                let said = format!("{} is not there as it was made", self.batch.out.join(&path).display());
+                return Ok(Err(Failure::transient("result-missing", said)));
+            }
+            results.push((from, is_new.then_some(made), self.batch.out.join(path)));
+        }
+        entries.append(&mut new);
+        Ok(Ok(Settled { results, duration_ms: record.duration_ms }))
+    }
+
+    /// Gives the results their names; says the same again where they have them already.
+    fn settle(&self, settled: Settled, job: &Job) -> Result<Ending, Failure> {
+        let mut outputs = Vec::with_capacity(settled.results.len());
+        for (from, made, path) in settled.results {
+            if let Some(made) = made {
+                give_name(&made, &path)?;
+            }
+            outputs.push(match from {
+                Given::Answer(told) => told.made(path),
+                Given::File(output) => Made {
+                    path,
+                    file: output.file,
+                    kind: output.kind,
+                    width: Some(output.width),
+                    height: Some(output.height),
+                    frames: output.frames,
+                    duration_ms: output.duration_ms,
+                    bytes: output.bytes,
+                    warnings: output.warnings,
+                },
             });
         }
         // With it go the leftovers of attempts that were killed.
-        if let Some(folder) = folder.parent() {
-            let _ = fs::remove_dir_all(folder);
-        }
-        Ok(Ending::Done { outputs, duration_ms: record.duration_ms })
+        let _ = fs::remove_dir_all(self.storage.path(&format!("outputs/{}/{}", job.group, job.id)));
+        Ok(Ending::Done { outputs, duration_ms: settled.duration_ms })
     }
 }
 
+/// What a job yielded.
+enum Given {
+    File(OutputFile),
+    Answer(Told),
+}
+
+/// The results of a finished job: what each is, where it is if it has no name yet, and where it stays.
+struct Settled {
+    results: Vec<(Given, Option<PathBuf>, PathBuf)>,
+    duration_ms: Option<u64>,
+}
+
 /// How a picture has ended, as far as that still holds, by looking alone.
-pub(super) fn remembered(batch: &Batch, queue: &Look, picture: &Picture, facts: &Facts) -> Result<Option<Ending>> {
+pub(super) fn remembered(
+    batch: &Batch,
+    queue: &Look,
+    ledger: &Ledger,
+    picture: &Picture,
+    facts: &Facts,
+) -> Result<Option<Ending>> {
     for again in 0_u32.. {
         let job = queue.job(facts.id(again).into())?;
         let Some(job) = job.filter(|job| job.state.is_terminal()) else { break };
         let record = record(&job)?;
         if job.state == State::Succeeded {
-            if is_kept(batch, picture, &job, &record) {
+            if is_kept(batch, ledger, picture, &job, &record)? {
                 return Ok(Some(Ending::AlreadyDone { outputs: Vec::new() }));
             }
         } else {
@@ -370,17 +456,17 @@ pub(super) fn remembered(batch: &Batch, queue: &Look, picture: &Picture, facts: 
     Ok(None)
 }
 
-/// Whether all results lie in their places, or where a kill left them, from where the next run moves them.
-fn is_kept(batch: &Batch, picture: &Picture, job: &Job, record: &ImageResult) -> bool {
-    record.outputs.iter().all(|output| match output {
-        Output::File(output) => {
-            let made = storage::output_key(job.group, job.id, record.run, &output.file);
-            batch.journal().join(made).exists()
-                || is_there(&result_path(&batch.out, picture, &output.file), output.bytes)
+/// Whether all results are in their places, or where a kill left them, from where the next run moves them.
+fn is_kept(batch: &Batch, ledger: &Ledger, picture: &Picture, job: &Job, record: &ImageResult) -> Result<bool> {
+    for output in &record.outputs {
+        // An answer is written anew by each run.
+        let Output::File(output) = output else { continue };
+        let made = batch.journal().join(storage::output_key(job.group, job.id, record.run, &output.file));
+        if !made.exists() && !ledger.holds(&batch.names.path(picture, &output.file), job.id.into())? {
+            return Ok(false);
         }
-        // Written anew by each run.
-        Output::Answer(_) => true,
-    })
+    }
+    Ok(true)
 }
 
 fn record(job: &Job) -> Result<ImageResult> {

@@ -1,9 +1,9 @@
 //! `pixmill batch PATH…`: folders, globs, lists and addresses of pictures through the operations, here or on a
 //! server.
 //!
-//! A run can be stopped at any instant and started again: what is done is found done. Results lie
-//! at `OUT/<relative path>/<stem>-<index>-<type>.<ext>`. A broken picture fails alone; the run
-//! goes on and says so at its end. However many pictures there are, a few hundred names are held.
+//! A run can be stopped at any instant and started again: what is done is found done. Results are called as [`Names`]
+//! says, and known by their digests, which the [`Ledger`] keeps. A broken picture fails alone; the run goes on, and says
+//! so at once and at its end. However many pictures there are, a few hundred names are held.
 
 mod args;
 mod client;
@@ -11,7 +11,9 @@ mod dry;
 mod fetch;
 mod identity;
 mod journal;
+mod ledger;
 mod local;
+mod names;
 mod remote;
 mod report;
 mod sources;
@@ -31,10 +33,13 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::exit::{self, Usage};
+use crate::assets::Folders;
 use crate::config::Config;
 use crate::imaging::{self, Operation};
 use crate::job::Failure;
 use identity::Asked;
+use ledger::Ledger;
+use names::Names;
 use report::{Made, Report, Voice};
 use sources::{Found, Picture, Progress, Sources};
 
@@ -45,6 +50,8 @@ const STOPPED: u8 = 130;
 /// The journals of runs here and on a server, in `OUT/.pixmill`.
 const QUEUE: &str = "queue.db";
 const UPLOADS: &str = "uploads.db";
+/// What is in `OUT`.
+const LEDGER: &str = "results.db";
 /// Before each further round of `--on-error retry`.
 const PAUSES: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(15)];
 
@@ -53,7 +60,12 @@ struct Batch {
     operations: Vec<Operation>,
     /// The same, as a server is told it.
     written: String,
+    /// Where their fonts and overlays are.
+    folders: Folders,
     asked: Asked,
+    names: Names,
+    /// Results replace whatever has their names.
+    overwrite: bool,
     /// Takes what there is of pictures cut short.
     lenient: bool,
     /// What the server is asked for beside the operations, in JSON.
@@ -82,16 +94,28 @@ impl Batch {
 
     /// Whether a picture that has failed so in an earlier run is left alone.
     fn is_final(&self, failure: &Failure) -> bool {
-        !failure.retryable && !self.retry_failed
+        // What has a result's name may be gone by now.
+        !failure.retryable && !self.retry_failed && failure.code != "name-taken"
+    }
+
+    fn ledger(&self) -> Result<Ledger> {
+        Ledger::open(&self.journal(), &self.out, self.overwrite)
     }
 }
 
 /// Runs the batch to its end, or until Ctrl-C.
-pub(crate) async fn run(args: Args, config: Config) -> ExitCode {
-    exit::code(batch(args, config).await)
+pub(crate) async fn run(args: Args, config: Config, folders: Folders) -> ExitCode {
+    exit::code(batch(args, config, folders).await)
 }
 
-async fn batch(args: Args, config: Config) -> Result<ExitCode> {
+async fn batch(args: Args, config: Config, folders: Folders) -> Result<ExitCode> {
+    if let (Some(_), [(_, overlay), ..]) = (&args.server, &folders.files[..]) {
+        let overlay = overlay.display();
+        return Err(Usage(format!(
+            "--overlay {overlay}: a server lays on what its own watermark.overlays has; name one of those"
+        ))
+        .into());
+    }
     let limits = config.limits.imaging();
     let (written, operations) = match (&args.server, args.operations.preset()) {
         (Some(server), Some(name)) => {
@@ -101,10 +125,15 @@ async fn batch(args: Args, config: Config) -> Result<ExitCode> {
         _ => args.operations.written(&limits, &config.presets),
     }
     .map_err(Usage)?;
-    let sources = Sources::new(&args.paths, &args.list, args.null, args.filters.clone(), &args.out)?;
+    let names = args.name.clone().unwrap_or_else(|| Names::usual(operations.len()));
+    names.tell_apart(&operations).map_err(Usage)?;
+    let sources = Sources::new(&args.paths, &args.list, args.null, args.filters.clone(), &args.out, names.clone())?;
     let batch = Batch {
-        asked: Asked::new(&operations, args.lenient),
+        asked: Asked::new(&operations, args.lenient, &names),
         operations,
+        folders,
+        names,
+        overwrite: args.overwrite,
         written,
         lenient: args.lenient,
         options: options(&args),
@@ -231,32 +260,37 @@ fn options(args: &Args) -> String {
     Value::from(options).to_string()
 }
 
-/// The middle of an output's name.
-fn stem(operation: &Operation) -> &str {
-    operation.name().unwrap_or(operation.kind())
+/// What was asked about a picture, as the file that is written beside its other results.
+struct Told {
+    /// `0-info.json`
+    file: String,
+    kind: String,
+    text: String,
 }
 
-/// Where a picture's result of this name (`0-resize.jpg`) stays.
-fn result_path(out: &Path, picture: &Picture, file: &str) -> PathBuf {
-    let mut name = picture.target.file_name().unwrap_or_default().to_owned();
-    name.push("-");
-    name.push(file);
-    out.join(&picture.target).with_file_name(name)
+impl Told {
+    /// `name` is the operation's own.
+    fn of(i: usize, name: Option<&str>, answer: &Value) -> Self {
+        let kind = answer["type"].as_str().unwrap_or("info").to_owned();
+        let name = name.unwrap_or(&kind);
+        Self { file: format!("{i}-{name}.json"), kind, text: format!("{answer:#}\n") }
+    }
+
+    /// Puts it into `part`, from where it is renamed.
+    fn write(&self, part: &Path) -> Result<(), Failure> {
+        let written = fs::create_dir_all(part.parent().unwrap_or(part)).and_then(|()| fs::write(part, &self.text));
+        written.map_err(|error| unwritable(part, &error))
+    }
+
+    fn made(self, path: PathBuf) -> Made {
+        Made { path, file: self.file, kind: self.kind, bytes: self.text.len() as u64, ..Made::default() }
+    }
 }
 
-/// Writes what was asked about a picture beside its other results.
-fn told(out: &Path, picture: &Picture, i: usize, answer: &Value) -> Result<Made, (PathBuf, io::Error)> {
-    let kind = answer["type"].as_str().unwrap_or("info").to_owned();
-    let file = format!("{i}-{kind}.json");
-    let path = result_path(out, picture, &file);
-    let text = format!("{answer:#}\n");
-    let written = fs::create_dir_all(path.parent().unwrap_or(&path)).and_then(|()| {
-        let part = result_part(&path);
-        fs::write(&part, &text)?;
-        fs::rename(&part, &path)
-    });
-    written.map_err(|error| (path.clone(), error))?;
-    Ok(Made { path, file, kind, bytes: text.len() as u64, ..Made::default() })
+/// Gives a result its name.
+fn give_name(made: &Path, path: &Path) -> Result<(), Failure> {
+    let moved = fs::create_dir_all(path.parent().unwrap_or(path)).and_then(|()| fs::rename(made, path));
+    moved.map_err(|error| unwritable(path, &error))
 }
 
 /// What a status document tells of a file that has been fetched.
@@ -276,12 +310,7 @@ fn made_by(path: PathBuf, file: &str, bytes: u64, output: &Value) -> Made {
     }
 }
 
-/// Whether a result lies in its place, and is the one that was made.
-fn is_there(path: &Path, bytes: u64) -> bool {
-    fs::metadata(path).is_ok_and(|there| there.len() == bytes)
-}
-
-/// Where a result lies while it is fetched.
+/// Where a result is while it is fetched or written.
 fn result_part(file: &Path) -> PathBuf {
     let mut name = OsString::from(".");
     name.push(file.file_name().unwrap_or_default());

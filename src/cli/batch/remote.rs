@@ -6,7 +6,6 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -22,9 +21,10 @@ use super::client::Server;
 use super::fetch::{self, Fetcher};
 use super::identity::Facts;
 use super::journal::{Journal, Kept, Sent, Upload};
+use super::ledger::Ledger;
 use super::report::{Ending, Made, Report};
 use super::sources::{Found, Origin, Picture};
-use super::{Batch, UPLOADS, is_there, result_path, unreadable};
+use super::{Batch, UPLOADS, unreadable};
 use crate::cli::operations::Presets;
 use crate::job::Failure;
 
@@ -40,6 +40,7 @@ const LINGER: Duration = Duration::from_millis(500);
 pub(super) struct Remote<'b> {
     pub(super) batch: &'b Batch,
     pub(super) server: Server,
+    pub(super) ledger: Ledger,
     pub(super) journal: Journal,
     pub(super) fetcher: Fetcher,
     pub(super) operations: String,
@@ -72,6 +73,7 @@ pub(super) async fn run(
     let remote = Remote {
         batch,
         server,
+        ledger: batch.ledger()?,
         journal: Journal::open(&folder.join(UPLOADS))?,
         fetcher: Fetcher::new(&folder, batch.limits.max_file_bytes, batch.stop.clone())?,
         operations: batch.written.clone(),
@@ -79,7 +81,8 @@ pub(super) async fn run(
     };
     let at_once = batch.concurrency.map_or(AT_ONCE, usize::from);
     let fresh = remote.recover(at_once, report).await?;
-    remote.work(found, at_once, fresh, &mut heard, report).await
+    remote.work(found, at_once, fresh, &mut heard, report).await?;
+    remote.ledger.close()
 }
 
 /// The presets of the server.
@@ -92,7 +95,7 @@ pub(super) async fn presets(url: &Url, key: Option<&str>) -> Result<Presets> {
 
 impl Remote<'_> {
     /// Brings to an end what earlier runs have uploaded; answers which pictures have ended.
-    async fn recover(&self, at_once: usize, report: &Report) -> Result<HashSet<Uuid>> {
+    async fn recover(&self, at_once: usize, report: &mut Report) -> Result<HashSet<Uuid>> {
         let mut again = Vec::new();
         for upload in self.journal.unfinished()? {
             // Where the sources have changed, the same cannot be sent again.
@@ -207,7 +210,7 @@ impl Remote<'_> {
             Err(error) => return Ok(failed(unreadable(&error))),
         };
         let id = facts.id(0);
-        if let Some(ending) = remembered(self.batch, &self.journal, picture, id, fresh)? {
+        if let Some(ending) = remembered(self.batch, &self.journal, &self.ledger, picture, id, fresh)? {
             return Ok(Known::Ended(facts.size, ending));
         }
         let file = match &picture.origin {
@@ -236,16 +239,16 @@ impl Remote<'_> {
 pub(super) fn remembered(
     batch: &Batch,
     journal: &Journal,
+    ledger: &Ledger,
     picture: &Picture,
     id: Uuid,
     fresh: &mut HashSet<Uuid>,
 ) -> Result<Option<Ending>> {
     Ok(match journal.known(id)? {
-        Some(Kept::Ended(Ending::Done { outputs, duration_ms })) => {
-            all_there(&batch.out, picture, outputs).map(|outputs| {
+        Some(Kept::Ended(Ending::Done { outputs, duration_ms })) => all_there(batch, ledger, picture, id, outputs)?
+            .map(|outputs| {
                 if fresh.remove(&id) { Ending::Done { outputs, duration_ms } } else { Ending::AlreadyDone { outputs } }
-            })
-        }
+            }),
         Some(Kept::Ended(Ending::Failed(failure))) if fresh.remove(&id) || batch.is_final(&failure) => {
             Some(Ending::Failed(failure))
         }
@@ -254,12 +257,22 @@ pub(super) fn remembered(
     })
 }
 
-/// The results with their paths, if not one is gone or of another size.
-fn all_there(out: &Path, picture: &Picture, mut outputs: Vec<Made>) -> Option<Vec<Made>> {
+/// The results with their paths, if not one is gone or has another digest.
+fn all_there(
+    batch: &Batch,
+    ledger: &Ledger,
+    picture: &Picture,
+    id: Uuid,
+    mut outputs: Vec<Made>,
+) -> Result<Option<Vec<Made>>> {
     for made in &mut outputs {
-        made.path = result_path(out, picture, &made.file);
+        let path = batch.names.path(picture, &made.file);
+        if !ledger.holds(&path, id)? {
+            return Ok(None);
+        }
+        made.path = batch.out.join(path);
     }
-    outputs.iter().all(|made| is_there(&made.path, made.bytes)).then_some(outputs)
+    Ok(Some(outputs))
 }
 
 impl Group {

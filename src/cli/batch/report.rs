@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::sources::{Picture, Progress};
 use crate::job::Failure;
 
-/// Failures that are listed in the summary; the rest is counted.
+/// Failures that are listed again at the end; all are told when they happen.
 const KEPT_FAILURES: usize = 100;
 /// Pictures that wait for another round of `--on-error retry`.
 const KEPT_AGAIN: usize = 10_000;
@@ -95,6 +95,8 @@ pub(super) struct Report {
     again_now: bool,
     started: Instant,
     next_line: Option<Instant>,
+    /// Something else was said after the first failure.
+    said_since: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default, Serialize)]
@@ -138,6 +140,7 @@ impl Report {
             again_now: false,
             started,
             next_line: (!terminal && !voice.quiet).then_some(started + LINE_EVERY),
+            said_since: false,
         };
         report.tick();
         report
@@ -161,7 +164,7 @@ impl Report {
 
     /// The same for what never became a picture.
     pub(super) fn told(&mut self, name: &str, bytes: u64, ending: Ending) -> bool {
-        let failed = matches!(ending, Ending::Failed(_));
+        let goes_on = !matches!(ending, Ending::Failed(_)) || self.on_error != OnError::Stop;
         let line = match ending {
             Ending::Done { outputs, duration_ms } => {
                 self.counts.done += 1;
@@ -184,6 +187,7 @@ impl Report {
                 self.counts.failed += 1;
                 *self.failed_by.entry(failure.code.to_string()).or_default() += 1;
                 let line = json!({"image": name, "status": "failed", "error": failure});
+                self.bar.suspend(|| eprintln!("{}", failed(name, &failure)));
                 if self.failures.len() < KEPT_FAILURES {
                     self.failures.push((name.to_owned(), failure));
                 }
@@ -192,7 +196,7 @@ impl Report {
         };
         self.json_line(&line);
         self.tick();
-        !(failed && self.on_error == OnError::Stop)
+        goes_on
     }
 
     /// Has the bar, or a line when one is due, say how things stand.
@@ -203,13 +207,15 @@ impl Report {
         self.bar.set_message(self.line());
         if self.next_line.is_some_and(|due| due <= Instant::now()) {
             self.next_line = Some(Instant::now() + LINE_EVERY);
+            self.said_since |= !self.failures.is_empty();
             eprintln!("{}", self.line());
         }
     }
 
     /// A remark between two states of the bar.
-    pub(super) fn say(&self, remark: impl Display) {
+    pub(super) fn say(&mut self, remark: impl Display) {
         if !self.voice.quiet {
+            self.said_since |= !self.failures.is_empty();
             self.bar.suspend(|| eprintln!("{remark}"));
         }
     }
@@ -230,12 +236,15 @@ impl Report {
     pub(super) fn finish(self, out: &Path, remark: Option<&str>) -> Counts {
         self.bar.finish_and_clear();
         self.json_line(&self.summary(remark.is_some()));
-        for (name, failure) in &self.failures {
-            eprintln!("failed: {}: {}: {}", visible(name), failure.code, visible(&failure.detail));
-        }
-        let kept = self.failures.len() as u64;
-        if self.counts.failed > kept {
-            eprintln!("… and {} more failed; --json tells of them all", HumanCount(self.counts.failed - kept));
+        // They are above, behind other lines.
+        if self.said_since {
+            for (name, failure) in &self.failures {
+                eprintln!("{}", failed(name, failure));
+            }
+            let kept = self.failures.len() as u64;
+            if self.counts.failed > kept {
+                eprintln!("… and {} more failed, told when they did", HumanCount(self.counts.failed - kept));
+            }
         }
         if !self.voice.quiet {
             eprint!("{}", self.table(out));
@@ -306,7 +315,7 @@ impl Report {
                 let _ = writeln!(table, "{}", line.trim_end());
             }
         }
-        let _ = writeln!(table, "results in {}", out.display());
+        let _ = writeln!(table, "results in {}", visible(&out.display().to_string()));
         table
     }
 
@@ -345,6 +354,10 @@ fn output(made: &Made) -> Value {
         line.extend(fields.into_iter().filter(|(name, _)| name != "file"));
     }
     line.into()
+}
+
+fn failed(name: &str, failure: &Failure) -> String {
+    format!("failed: {}: {}: {}", visible(name), failure.code, visible(&failure.detail))
 }
 
 /// A file's name shall not steer the terminal.

@@ -4,20 +4,23 @@
 //! is written down.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use futures::{StreamExt, stream};
+use serde_json::Value;
 use tokio::sync::mpsc::UnboundedSender;
 use uuid::Uuid;
 
 use super::client::{Entry, Rejected, Uploaded};
 use super::journal::{Sent, Upload};
+use super::ledger::{self, Together};
+use super::names::Names;
 use super::remote::{Ended, Remote};
 use super::report::{Ending, Made};
-use super::sources::{Origin, Picture};
-use super::{made_by, result_path, told, unwritable};
+use super::sources::Origin;
+use super::{Told, give_name, made_by, result_part, unwritable};
 use crate::job::Failure;
 
 /// Pictures whose results are fetched at a time.
@@ -34,8 +37,9 @@ impl Remote<'_> {
         let pictures: Vec<Sent> =
             pictures.into_iter().enumerate().map(|(place, sent)| Sent { place, ..sent }).collect();
         let (key, operations, options) = (new_key(), self.operations.clone(), self.options.clone());
-        let id = self.journal.begin(&key, &operations, &options, &pictures)?;
-        self.process(Upload { id, key, operations, options, task: None, pictures }, ended).await
+        let names = self.batch.names.clone();
+        let id = self.journal.begin(&key, &operations, &options, &names, &pictures)?;
+        self.process(Upload { id, key, operations, options, names, task: None, pictures }, ended).await
     }
 
     /// Takes an upload from wherever it is to its results.
@@ -58,6 +62,11 @@ impl Remote<'_> {
             return Ok(());
         };
         let mut results: Vec<Option<Entry>> = results.into_iter().map(Some).collect();
+        let wanted = Wanted {
+            names: &upload.names,
+            operations: serde_json::from_str(&upload.operations).context("the journal's operations cannot be read")?,
+        };
+        let wanted = &wanted;
         let pictures = upload.pictures.into_iter().map(|sent| {
             let entry = results.get_mut(sent.place).and_then(Option::take);
             (sent, entry)
@@ -65,13 +74,14 @@ impl Remote<'_> {
         let mut fetching = stream::iter(pictures.collect::<Vec<_>>())
             .map(async |(sent, entry)| {
                 let ending = match entry {
-                    Some(entry) => self.take(&sent.picture, entry).await,
+                    Some(entry) => self.take(&sent, entry, wanted).await?,
                     None => lost("the server's answer leaves this picture out"),
                 };
-                (sent, ending)
+                anyhow::Ok((sent, ending))
             })
             .buffer_unordered(FETCHED);
-        while let Some((sent, ending)) = fetching.next().await {
+        while let Some(fetched) = fetching.next().await {
+            let (sent, ending) = fetched?;
             self.end(sent, ending, &ended)?;
         }
         self.journal.close(upload.id)
@@ -145,39 +155,120 @@ impl Remote<'_> {
         Ok(())
     }
 
-    /// Fetches a picture's results to where they stay.
-    async fn take(&self, picture: &Picture, entry: Entry) -> Ending {
+    /// Fetches a picture's results to where they stay: all of them, then what they are is written down, then they get their
+    /// names.
+    async fn take(&self, sent: &Sent, entry: Entry, wanted: &Wanted<'_>) -> Result<Ending> {
         if !entry.success {
             let unknown = || Failure::permanent("internal", "the server does not say why");
-            return Ending::Failed(entry.error.map_or_else(unknown, Failure::from));
+            return Ok(Ending::Failed(entry.error.map_or_else(unknown, Failure::from)));
         }
-        let mut outputs = Vec::with_capacity(entry.paths.len());
-        for (i, (path, output)) in entry.paths.iter().zip(entry.outputs).enumerate() {
-            let made = match path {
-                Some(path) => self.download(picture, path, &output).await,
-                None => told(&self.batch.out, picture, i, &output).map_err(|(path, error)| unwritable(&path, &error)),
-            };
-            match made {
-                Ok(made) => outputs.push(made),
-                Err(failure) => return Ending::Failed(failure),
+        let mut fetched = Vec::with_capacity(entry.paths.len());
+        for (i, (path, output)) in entry.paths.iter().zip(&entry.outputs).enumerate() {
+            match self.fetch_result(sent, i, path.as_deref(), output, wanted).await? {
+                Ok(result) => fetched.push(result),
+                Err(failure) => {
+                    forget(&fetched);
+                    return Ok(Ending::Failed(failure));
+                }
             }
         }
-        Ending::Done { outputs, duration_ms: entry.duration_ms }
+        // Another picture may have taken a name meanwhile.
+        let mut together = Together::default();
+        for Fetched { entry, .. } in &fetched {
+            if let Err(failure) = self.ledger.may_write(&entry.path, &sent.picture, &mut together)? {
+                forget(&fetched);
+                return Ok(Ending::Failed(failure));
+            }
+        }
+        if let Err(error) = self.ledger.note(fetched.iter().map(|fetched| &fetched.entry)) {
+            forget(&fetched);
+            return Err(error);
+        }
+        let mut outputs = Vec::with_capacity(fetched.len());
+        for Fetched { part, made, .. } in fetched {
+            if let Err(failure) = give_name(&part, &made.path) {
+                return Ok(Ending::Failed(failure));
+            }
+            outputs.push(made);
+        }
+        Ok(Ending::Done { outputs, duration_ms: entry.duration_ms })
     }
 
-    async fn download(&self, picture: &Picture, path: &str, output: &serde_json::Value) -> Result<Made, Failure> {
-        let file = file_name(path).ok_or_else(|| {
-            let detail = format!("the server names a result `{path}`, which is no file name");
-            Failure::permanent("download", detail)
-        })?;
-        let to = result_path(&self.batch.out, picture, file);
-        fs::create_dir_all(to.parent().unwrap_or(&to)).map_err(|error| unwritable(&to, &error))?;
-        let bytes =
-            self.server.download(path, &to).await.map_err(|error| match error.downcast_ref::<std::io::Error>() {
-                Some(error) => unwritable(&to, error),
-                None => Failure::transient("download", format!("{error:#}")),
-            })?;
-        Ok(made_by(to, file, bytes, output))
+    /// Fetches one result, or writes an answer, beside the name that it is to have.
+    async fn fetch_result(
+        &self,
+        sent: &Sent,
+        i: usize,
+        path: Option<&str>,
+        output: &Value,
+        wanted: &Wanted<'_>,
+    ) -> Result<Result<Fetched, Failure>> {
+        let told = path.is_none().then(|| Told::of(i, wanted.operations[i]["name"].as_str(), output));
+        let Some(file) = told.as_ref().map(|told| told.file.as_str()).or(path.and_then(file_name)) else {
+            let detail = format!("the server names a result `{}`, which is no file name", path.unwrap_or_default());
+            return Ok(Err(Failure::permanent("download", detail)));
+        };
+        let below = wanted.names.path(&sent.picture, file);
+        let to = self.batch.out.join(&below);
+        // Of its own, should another picture's result have the same name.
+        let part = result_part(&to.with_file_name({
+            let mut name = to.file_name().unwrap_or_default().to_owned();
+            name.push(format!(".{}", sent.id.simple()));
+            name
+        }));
+        if let Err(failure) = self.ledger.may_write(&below, &sent.picture, &mut Together::default())? {
+            return Ok(Err(failure));
+        }
+        let fetched = match (&told, path) {
+            (Some(told), _) => told.write(&part).map(|()| told.text.len() as u64),
+            (None, path) => self.download(path.unwrap_or_default(), &part).await,
+        };
+        let hashed = fetched.and_then(|bytes| {
+            let sha256 = ledger::digest_of(&part).map_err(|error| unwritable(&part, &error))?;
+            Ok((bytes, sha256))
+        });
+        let (bytes, sha256) = match hashed {
+            Ok(hashed) => hashed,
+            Err(failure) => {
+                let _ = fs::remove_file(&part);
+                return Ok(Err(failure));
+            }
+        };
+        let made = match told {
+            Some(told) => told.made(to),
+            None => made_by(to, file, bytes, output),
+        };
+        let source = ledger::source_of(&sent.picture);
+        Ok(Ok(Fetched { entry: ledger::Entry { path: below, source, picture: sent.id, sha256 }, made, part }))
+    }
+
+    async fn download(&self, path: &str, part: &Path) -> Result<u64, Failure> {
+        fs::create_dir_all(part.parent().unwrap_or(part)).map_err(|error| unwritable(part, &error))?;
+        self.server.download(path, part).await.map_err(|error| match error.downcast_ref::<std::io::Error>() {
+            Some(error) => unwritable(part, error),
+            None => Failure::transient("download", format!("{error:#}")),
+        })
+    }
+}
+
+/// What an upload asks for.
+struct Wanted<'u> {
+    names: &'u Names,
+    /// As they were sent.
+    operations: Value,
+}
+
+/// A result that has no name yet.
+struct Fetched {
+    entry: ledger::Entry,
+    made: Made,
+    part: PathBuf,
+}
+
+/// Removes what was fetched and is not to stay.
+fn forget(fetched: &[Fetched]) {
+    for Fetched { part, .. } in fetched {
+        let _ = fs::remove_file(part);
     }
 }
 

@@ -16,7 +16,7 @@ pub(super) enum Role {
 }
 
 /// Name, value's name, role, help; in the order of `--help`.
-pub(super) const FLAGS: [(&str, &str, Role, &str); 60] = [
+pub(super) const FLAGS: [(&str, &str, Role, &str); 61] = [
     (
         "resize",
         "WxH",
@@ -105,7 +105,13 @@ pub(super) const FLAGS: [(&str, &str, Role, &str); 60] = [
     ("invert", "", Role::Plain, "Make a negative"),
     ("pixelate", "PX", Role::Entry, "Coarsen into squares of that many pixels a side"),
     ("watermark", "TEXT", Role::Entry, "Write TEXT onto the picture, half transparent, bottom right"),
-    ("overlay", "NAME", Role::Entry, "Lay a picture from the folder watermark.overlays onto the picture, bottom right"),
+    (
+        "overlay",
+        "PATH|NAME",
+        Role::Entry,
+        "Lay another picture onto the picture, bottom right: the file at a path (./logo.png), or one in the folder \
+         watermark.overlays, which is all that a server has",
+    ),
     (
         "position",
         "ANCHOR",
@@ -220,7 +226,15 @@ pub(super) const FLAGS: [(&str, &str, Role, &str); 60] = [
         "The operations that have this name under [presets] in the settings: in those of the server, where one does them",
     ),
     (JSON, "JSON|@FILE", Role::Whole, "The operations as JSON, as the HTTP API takes them, or @FILE to read them from"),
+    (
+        TUTORIAL,
+        "",
+        Role::Whole,
+        "The three that the HTTP API does where a request names none: 800×600, a thumbnail in 150×150, the watermark \
+         \"MySite\"",
+    ),
 ];
 
 pub(super) const PRESET: &str = "preset";
+pub(super) const TUTORIAL: &str = "tutorial";
 const JSON: &str = "operations";

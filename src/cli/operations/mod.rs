@@ -10,14 +10,21 @@ mod tests;
 mod values;
 
 use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::{Map, Value, json};
 
+use sha2::{Digest as _, Sha256};
+
+use super::exit::Usage;
+use super::near;
+use crate::assets::{self, Folders};
 use crate::config;
 use crate::imaging::{Error, Format, Limits, Operation, operation};
-use flags::{FLAGS, PRESET, Role};
+use flags::{FLAGS, PRESET, Role, TUTORIAL};
 use values::{entry, field};
 
 /// Lists of operations by name, as they are written in the settings.
@@ -38,7 +45,17 @@ pub(crate) struct Operations {
 enum Whole {
     Preset(String),
     Json(String),
+    Tutorial,
 }
+
+/// What a command line is told that asks for nothing.
+const NOTHING: &str = "\
+nothing to do: name an operation, such as
+  --thumbnail 300      shrink into 300×300, aspect kept
+  --resize 800x600     exactly that; 800x: that width, aspect kept
+  --convert webp       write in another format
+  --watermark '© Ann'  write onto the picture
+or a list of them with --preset NAME or --tutorial; --help has all";
 
 #[derive(Debug, Clone)]
 struct Entry {
@@ -60,10 +77,10 @@ impl Operations {
         }
     }
 
-    /// One output an entry; the default three where none is named.
+    /// One output an entry; a conversion where only a format is named.
     ///
     /// # Errors
-    /// A sentence that names the flag, the value and the limit.
+    /// A sentence that names the flag, the value and the limit; one that names operations where nothing is asked for.
     pub(crate) fn list(&self, limits: &Limits, presets: &Presets) -> Result<Vec<Operation>, String> {
         self.written(limits, presets).map(|(_, operations)| operations)
     }
@@ -73,7 +90,11 @@ impl Operations {
     /// # Errors
     /// As [`list`](Self::list).
     pub(crate) fn written(&self, limits: &Limits, presets: &Presets) -> Result<(String, Vec<Operation>), String> {
-        let mut values = if self.is_empty() { defaults() } else { self.values(limits, presets)? };
+        let mut values = match self.values(limits, presets)? {
+            values if !self.is_empty() => values,
+            _ if self.save.contains_key("format") => vec![json!({"type": "convert"})],
+            _ => return Err(NOTHING.into()),
+        };
         for value in &mut values {
             self.add_save(value);
         }
@@ -120,7 +141,7 @@ impl Operations {
             set(&mut whole, "format", &format.name().into());
         }
         if self.is_empty() && whole["format"].is_null() {
-            return Err("nothing to do: name an operation, or a --format to convert to".into());
+            return Err(NOTHING.into());
         }
         let parsed = operation::parse(&Value::Array(vec![whole]).to_string(), limits);
         let mut operations =
@@ -135,6 +156,7 @@ impl Operations {
                 return parse_json(&format!("--preset {name}"), &preset(name, presets)?.to_string(), limits);
             }
             Some(Whole::Json(written)) => return parse_json("--operations", &read_json(written)?, limits),
+            Some(Whole::Tutorial) => return Ok(tutorial()),
             None => {}
         }
         let value = |entry: &Entry| {
@@ -148,6 +170,33 @@ impl Operations {
             }
         };
         self.entries.iter().map(value).collect()
+    }
+
+    /// Gives overlays that are named by their paths a name each, under which `folders` then has them.
+    ///
+    /// A name with a slash is a path; any other is one if `watermark.overlays` does not have it and a file is called so.
+    /// The name follows from the file's content, so that a batch takes another logo for another operation.
+    ///
+    /// # Errors
+    /// For a file that cannot be read.
+    pub(crate) fn with_overlays(&mut self, mut folders: Folders) -> Result<Folders, Usage> {
+        for entry in &mut self.entries {
+            let Some(given) = entry.fields.get("image").and_then(Value::as_str) else { continue };
+            let path = Path::new(given);
+            if !given.contains('/') && (folders.has_overlay(given) || !path.is_file()) {
+                continue;
+            }
+            let bytes = assets::read_file(path).map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => Usage(format!("--overlay {}", near::no_such_file(path))),
+                _ => Usage(format!("--overlay {given}: {error}")),
+            })?;
+            let digest = Sha256::digest(&bytes);
+            let name = format!("overlay-{:016x}", u64::from_be_bytes(digest[..8].try_into().expect("it has 32 bytes")));
+            let path = std::path::absolute(path).map_err(|error| Usage(format!("--overlay {given}: {error}")))?;
+            entry.fields.insert("image".into(), name.as_str().into());
+            folders.files.push((name, path));
+        }
+        Ok(folders)
     }
 
     fn add_save(&self, value: &mut Value) {
@@ -200,6 +249,7 @@ impl Operations {
                 self.save.insert(name.into(), value);
             }
             Role::Whole if name == PRESET => self.whole = Some(Whole::Preset(value.into())),
+            Role::Whole if name == TUTORIAL => self.whole = Some(Whole::Tutorial),
             Role::Whole => self.whole = Some(Whole::Json(value.into())),
         }
         Ok(())
@@ -225,6 +275,7 @@ impl clap::Args for Operations {
             let arg = arg.help_heading("Operations (applied in the order in which they are written)");
             match role {
                 Role::Whole => {
+                    let arg = if value.is_empty() { arg.action(ArgAction::SetTrue) } else { arg };
                     let others = FLAGS.iter().filter(|flag| flag.2 != Role::Save && flag.0 != name);
                     arg.conflicts_with_all(others.map(|flag| flag.0))
                 }
@@ -244,7 +295,12 @@ impl clap::Args for Operations {
 
 fn read_json(written: &str) -> Result<String, String> {
     let Some(file) = written.strip_prefix('@') else { return Ok(written.to_owned()) };
-    std::fs::read_to_string(file).map_err(|error| format!("--operations @{file}: cannot be read: {error}"))
+    let text = std::fs::read_to_string(file).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => format!("--operations @{}", near::no_such_file(Path::new(file))),
+        _ => format!("--operations @{file}: cannot be read: {error}"),
+    })?;
+    // Editors of other systems begin a file with a byte order mark.
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(&text).to_owned())
 }
 
 fn parse_json(flag: &str, text: &str, limits: &Limits) -> Result<Vec<Value>, String> {
@@ -256,7 +312,8 @@ fn preset<'p>(name: &str, presets: &'p Presets) -> Result<&'p Value, String> {
     config::preset(presets, name).map_err(|said| format!("--preset: {said}"))
 }
 
-fn defaults() -> Vec<Value> {
+/// The three of the HTTP API where a request names none.
+fn tutorial() -> Vec<Value> {
     let known = "the default operations are plain data";
     operation::defaults().iter().map(|operation| serde_json::to_value(operation).expect(known)).collect()
 }

@@ -43,9 +43,14 @@ fn field_goes_to_the_entry_before_it() {
 }
 
 #[test]
-fn nothing_named_means_the_default_three() {
-    assert_eq!(list(&[]).unwrap(), operation::defaults());
-    let webp = list(&["--format", "webp", "--quality", "50"]).unwrap();
+fn operations_are_asked_for_and_the_tutorials_three_have_a_flag() {
+    for line in [&[][..], &["--quality", "50"]] {
+        let fault = list(line).unwrap_err();
+        assert!(fault.starts_with("nothing to do: ") && fault.contains("--thumbnail 300"), "{fault}");
+    }
+    assert_eq!(kinds(&list(&["--format", "webp"]).unwrap()), ["convert"]);
+    assert_eq!(list(&["--tutorial"]).unwrap(), operation::defaults());
+    let webp = list(&["--tutorial", "--format", "webp", "--quality", "50"]).unwrap();
     assert!(webp.iter().all(|one| one.save.format == Some(Format::WebP) && one.save.quality == Some(Quality::Of(50))));
 }
 
@@ -56,6 +61,16 @@ fn json_is_what_http_clients_send() {
     assert_eq!(kinds(&operations), ["thumbnail", "resize"]);
     assert_eq!(operations[0].save.format, Some(Format::Png));
     assert_eq!(operations[1].save.format, Some(Format::WebP));
+}
+
+#[test]
+fn list_in_a_file_may_begin_with_a_byte_order_mark() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("list.json");
+    std::fs::write(&file, "\u{feff}[{\"type\": \"flip\"}]\r\n").unwrap();
+    assert_eq!(kinds(&list(&["--operations", &format!("@{}", file.display())]).unwrap()), ["flip"]);
+    let fault = list(&["--operations", &format!("@{}", folder.path().join("list.jsn").display())]).unwrap_err();
+    assert!(fault.contains("did you mean"), "{fault}");
 }
 
 #[test]

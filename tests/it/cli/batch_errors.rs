@@ -37,15 +37,16 @@ fn batch_stops_at_a_failure_if_told_so() {
 #[tokio::test]
 async fn batch_takes_pictures_again_whose_failure_may_pass() {
     let desk = Desk::new();
-    desk.put("photo.jpg", "in/a.jpg");
+    desk.put("photo.jpg", "in/sub/a.jpg");
     desk.put_broken("in/b.jpg");
-    // Something lies where a result is to go.
-    std::fs::create_dir_all(desk.path("out/a-0-thumbnail.jpg")).unwrap();
+    // A file is where a result's folder is to be.
+    std::fs::create_dir(desk.path("out")).unwrap();
+    std::fs::write(desk.path("out/sub"), "").unwrap();
     let path = |name: &str| desk.path(name).to_str().unwrap().to_owned();
     let line = ["batch", &path("in"), "--out", &path("out"), "--thumbnail", "20", "--on-error", "retry", "--json"];
     let run = Process::plain(&line);
     run.says("trying 1 pictures again in 1s").await;
-    std::fs::remove_dir(desk.path("out/a-0-thumbnail.jpg")).unwrap();
+    std::fs::remove_file(desk.path("out/sub")).unwrap();
     let (status, said, log) = run.ends().await;
     assert_eq!(status.code(), Some(1), "the broken one stays broken: {log}");
     let lines: Vec<serde_json::Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -94,7 +95,7 @@ fn hostile_names_are_done_here_and_by_a_server() {
         assert_eq!(results(out).len(), names.len(), "{out}");
     }
     assert_eq!(results("local"), results("remote"));
-    assert!(results("local").contains(&OsStr::from_bytes(b"\xff\xfe-0-thumbnail.jpg").to_owned()));
+    assert!(results("local").contains(&OsStr::from_bytes(b"\xff\xfe.jpg").to_owned()));
 
     std::fs::rename(desk.path("in/-rf.jpg"), desk.path("-rf.jpg")).unwrap();
     let output = desk.run(&["batch", "--thumbnail", "20", "--", "-rf.jpg"]);
@@ -145,7 +146,7 @@ fn full_disk_breaks_nothing_that_more_room_does_not_mend() {
     // Here: no work is begun that could not be written down.
     let small = SmallDisk::mount("40m");
     let out = small.path().to_str().unwrap();
-    let line = ["batch", "in", "--out", out, "--json"];
+    let line = ["batch", "in", "--out", out, "--tutorial", "--json"];
     let filler = small.fill();
     let output = desk.run(&line);
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
@@ -157,7 +158,7 @@ fn full_disk_breaks_nothing_that_more_room_does_not_mend() {
     // From a server: results that find no room fail, and are fetched by the next run.
     let small = SmallDisk::mount("40m");
     let out = small.path().to_str().unwrap();
-    let line = ["batch", "in", "--out", out, "--json", "--server", &server];
+    let line = ["batch", "in", "--out", out, "--tutorial", "--json", "--server", &server];
     let first = desk.run(&[&line[..], &["--limit", "1"]].concat());
     assert!(first.status.success(), "{}", stderr(&first));
     let filler = small.fill();
@@ -168,7 +169,7 @@ fn full_disk_breaks_nothing_that_more_room_does_not_mend() {
     let output = desk.run(&line);
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     let said = stderr(&output);
-    assert!(said.contains(": storage: ") || said.contains("journal"), "{said}");
+    assert!([": storage: ", "journal", "ledger"].iter().any(|words| said.contains(words)), "{said}");
     std::fs::remove_file(filler).unwrap();
     let output = desk.run(&line);
     assert!(output.status.success(), "{}", stderr(&output));
@@ -185,10 +186,10 @@ fn second_batch_in_a_folder_is_refused() {
     for i in 0..60 {
         desk.put("photo.jpg", &format!("in/{i}.jpg"));
     }
-    let first = Running::start(desk.command(&["batch", "in", "--json"]));
+    let first = Running::start(desk.command(&["batch", "in", "--tutorial", "--json"]));
     first.line();
     first.signal(Signal::STOP);
-    let second = desk.run(&["batch", "in"]);
+    let second = desk.run(&["batch", "in", "--flip"]);
     assert_eq!(second.status.code(), Some(1));
     assert!(stderr(&second).contains("another pixmill batch works in"), "{}", stderr(&second));
 }
@@ -198,7 +199,7 @@ fn servers_that_are_not_there_are_told_with_what_to_do() {
     let desk = Desk::new();
     desk.put("photo.jpg", "in/a.jpg");
     let url = format!("http://127.0.0.1:{}", free_port());
-    let output = desk.run(&["batch", "in", "--server", &url]);
+    let output = desk.run(&["batch", "in", "--flip", "--server", &url]);
     assert_eq!(output.status.code(), Some(1));
     let said = stderr(&output);
     for words in [&format!("there is no pixmill at {url}/"), "is it running? `pixmill serve` starts one", "refused"] {
@@ -221,19 +222,20 @@ fn servers_that_want_a_key_are_told_with_how_to_give_it() {
     let server = Running::start(command);
     server.line();
     let url = format!("http://{listen}");
-    let line = ["batch", "in", "--server", &url, "--api-key", "wrong", "--queue", "priority", "--priority", "9"];
+    let line =
+        ["batch", "in", "--flip", "--server", &url, "--api-key", "wrong", "--queue", "priority", "--priority", "9"];
     for (line, said) in [
-        (&line[..4], "name a key with --api-key or PIXMILL_API_KEY"),
-        (&line[..6], "is --api-key (or PIXMILL_API_KEY)"),
+        (&line[..5], "name a key with --api-key or PIXMILL_API_KEY"),
+        (&line[..7], "is --api-key (or PIXMILL_API_KEY)"),
     ] {
         let output = desk.run(line);
         assert_eq!(output.status.code(), Some(1));
         assert!(stderr(&output).contains(said), "{}", stderr(&output));
     }
-    let right = [&line[..5], &["secret"], &line[6..]].concat();
+    let right = [&line[..6], &["secret"], &line[7..]].concat();
     let output = desk.run(&right);
     assert!(output.status.success(), "{}", stderr(&output));
-    let wrong = [&line[..5], &["secret", "--out", "other", "--queue", "nowhere"]].concat();
+    let wrong = [&line[..6], &["secret", "--out", "other", "--queue", "nowhere"]].concat();
     assert!(stderr(&desk.run(&wrong)).contains("unknown queue `nowhere`"), "the server's words are passed on");
 }
 
@@ -252,14 +254,14 @@ fn terminal_gets_a_bar_and_anything_else_plain_lines() {
         desk.put("photo.jpg", &format!("in/{i}.jpg"));
     }
     desk.put_broken("in/broken.jpg");
-    let seen = on_terminal(&desk, 100, "batch in");
+    let seen = on_terminal(&desk, 100, "batch in --tutorial");
     for words in ["━", "/9 · ", " failed · ", "/s", "failed: in/broken.jpg: truncated-image", "done                 8"]
     {
         assert!(seen.contains(words), "{words}: {seen}");
     }
-    let plain = stderr(&desk.run(&["batch", "in", "--out", "other"]));
+    let plain = stderr(&desk.run(&["batch", "in", "--out", "other", "--tutorial"]));
     assert!(!plain.contains(['\x1b', '\r', '━']), "{plain:?}");
-    let quiet = desk.run(&["batch", "in", "--out", "third", "--quiet"]);
+    let quiet = desk.run(&["batch", "in", "--out", "third", "--tutorial", "--quiet"]);
     assert_eq!(stderr(&quiet).lines().count(), 1, "{}", stderr(&quiet));
     assert!(stderr(&quiet).starts_with("failed: in/broken.jpg"), "{}", stderr(&quiet));
 }

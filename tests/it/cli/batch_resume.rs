@@ -73,11 +73,11 @@ impl Told {
             assert_eq!(file.metadata().unwrap().modified().unwrap(), *written, "{} again", file.display());
         }
         for i in 0..MANY {
-            let result = format!("out/{}/{i:03}-0-pad.png", i % 4);
+            let result = format!("out/{}/{i:03}.png", i % 4);
             assert_eq!(desk.size(&result), (8 + i as u32, 20), "{result}");
         }
         let results = walkdir::WalkDir::new(desk.path("out")).into_iter().map(Result::unwrap);
-        let results = results.filter(|entry| entry.file_name().to_string_lossy().ends_with("-0-pad.png"));
+        let results = results.filter(|entry| entry.file_name().to_string_lossy().ends_with(".png"));
         assert_eq!(results.count(), MANY);
     }
 }
@@ -197,7 +197,7 @@ async fn results_of_an_upload_are_fetched_by_the_next_run_without_another_upload
     // A server that has forgotten everything is sent the picture anew, if its results are gone.
     kill(server);
     std::fs::remove_dir_all(desk.path("data")).unwrap();
-    std::fs::remove_file(desk.path("out/a-0-thumbnail.jpg")).unwrap();
+    std::fs::remove_file(desk.path("out/a.jpg")).unwrap();
     let _server = serve(&desk, port);
     assert_eq!(json_lines(&desk.run(&line))[0]["status"], "done");
 }

@@ -56,7 +56,7 @@ fn lists_name_pictures_and_what_their_results_are_called() {
     ];
     assert_eq!(ends(&output), pairs(expected));
     for result in ["web/cats/tom", "p/c", "flat/c"] {
-        assert!(desk.path(&format!("pixmill-out/{result}-0-thumbnail.jpg")).exists(), "{result}");
+        assert!(desk.path(&format!("pixmill-out/{result}.jpg")).exists(), "{result}");
     }
     let again = desk.run(&line);
     assert_eq!(json_lines(&again).last().unwrap()["already_done"], 3);
@@ -72,7 +72,7 @@ fn names_come_from_other_programs() {
     let output = fed(&desk, &["batch", "--list", "-", "--thumbnail", "20", "--json"], b"p/b.jpg\r\n\np/b.jpg\n");
     assert_eq!(ends(&output), pairs([("p/b.jpg", "already-done")]), "{}", stderr(&output));
     assert_eq!(json_lines(&output).last().unwrap()["passed_over"]["named-twice"], 1);
-    let output = fed(&desk, &["batch", "-", "--json"], b"");
+    let output = fed(&desk, &["batch", "-", "--flip", "--json"], b"");
     assert!(output.status.success(), "an empty list is no fault: {}", stderr(&output));
     assert_eq!(json_lines(&output).last().unwrap()["total"], 0);
 }
@@ -101,7 +101,7 @@ fn filters_pass_over_and_tell_how_many() {
 
     let output = desk.run(&["batch", "in", "--hidden", "--limit", "2", "--thumbnail", "20", "--json"]);
     assert_eq!(json_lines(&output).last().unwrap()["total"], 2);
-    let output = desk.run(&["batch", "in", "--older-than", "2000-01-01", "--json", "--out", "other"]);
+    let output = desk.run(&["batch", "in", "--flip", "--older-than", "2000-01-01", "--json", "--out", "other"]);
     assert!(output.status.success() && !desk.path("other").exists(), "nothing to do is no fault");
 }
 
@@ -113,7 +113,7 @@ fn dry_run_tells_lists_and_faults_without_reading_pictures() {
         fed(&desk, &["batch", "-", "in", "--thumbnail", "9", "--dry-run"], b"nowhere.jpg\nhttps://example.org/b.png\n");
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stdout).unwrap();
-    for line in ["nowhere.jpg ✗ source-unreadable", "example.org/b.png-0-thumbnail", "pixmill-out/a-0-thumbnail"] {
+    for line in ["nowhere.jpg ✗ source-unreadable", "pixmill-out/example.org/b.png", "pixmill-out/a.jpg"] {
         assert!(said.contains(line), "{line}: {said}");
     }
 }
@@ -198,7 +198,7 @@ fn addresses_are_fetched_once_within_limits_here_and_for_a_server() {
         expected.sort();
         assert_eq!(ends(&output), expected, "{out}: {}", stderr(&output));
         let host = site.url.strip_prefix("http://").unwrap().replace(':', "_");
-        assert_eq!(desk.size(&format!("{out}/{host}/a/cat.jpg-0-thumbnail.jpg")), (20, 15), "{out}");
+        assert_eq!(desk.size(&format!("{out}/{host}/a/cat.jpg")), (20, 15), "{out}");
         assert_eq!(std::fs::read_dir(desk.path(&format!("{out}/.pixmill/fetched"))).unwrap().count(), 0, "leftovers");
 
         let again = desk.run(&[&line[..], rest].concat());

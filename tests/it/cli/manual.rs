@@ -62,6 +62,14 @@ fn man_pages_tell_of_every_command() {
 }
 
 #[test]
+fn without_a_command_there_is_help() {
+    let output = Desk::new().run(&[]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = stderr(&output);
+    assert!(said.contains("Usage: pixmill") && said.contains("pixmill serve\n"), "{said}");
+}
+
+#[test]
 fn mistyped_commands_and_flags_are_told_with_what_was_meant() {
     for (line, said) in [(&["bacth"][..], "'batch'"), (&["batch", "in", "--tumbnail", "9"], "'--thumbnail'")] {
         let output = Desk::new().run(line);

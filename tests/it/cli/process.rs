@@ -1,9 +1,11 @@
 //! `pixmill process`.
 
 use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::Stdio;
 
 use super::{Desk, fixture_path, stderr};
+use crate::support::disk::SmallDisk;
 
 #[test]
 fn operations_are_chained_into_one_output_in_the_format_of_its_name() {
@@ -72,6 +74,85 @@ fn picture_may_be_processed_onto_itself() {
     assert!(desk.run(&["process", "photo.jpg", "photo.jpg", "--resize", "100x75"]).status.success());
     assert_eq!(desk.size("photo.jpg"), (100, 75));
     assert_eq!(std::fs::read_dir(desk.path("")).unwrap().count(), 1, "a temporary file stayed behind");
+}
+
+#[test]
+fn picture_that_is_replaced_keeps_its_mode_and_its_owner() {
+    let desk = Desk::new();
+    for mode in [0o600, 0o640, 0o755, 0o444] {
+        desk.put("photo.jpg", "photo.jpg");
+        let file = desk.path("photo.jpg");
+        std::os::unix::fs::chown(&file, Some(1234), Some(4321)).expect("this test gives a file away: run it as root");
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        let output = desk.run(&["process", "photo.jpg", "photo.jpg", "--resize", "100x75"]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        let meta = file.metadata().unwrap();
+        assert_eq!((meta.mode() & 0o7777, meta.uid(), meta.gid()), (mode, 1234, 4321));
+        assert_eq!(desk.size("photo.jpg"), (100, 75));
+    }
+}
+
+#[test]
+fn group_that_cannot_stay_gets_no_more_than_others() {
+    let desk = Desk::new();
+    desk.put("photo.jpg", "photo.jpg");
+    for (mode, left) in [(0o664, 0o644), (0o660, 0o600)] {
+        std::os::unix::fs::chown(desk.path("photo.jpg"), None, Some(4321)).expect("run it as root");
+        std::fs::set_permissions(desk.path("photo.jpg"), std::fs::Permissions::from_mode(mode)).unwrap();
+        // Root, who may give files away, without that right.
+        let mut command = std::process::Command::new("setpriv");
+        command.args(["--inh-caps=-chown", "--bounding-set=-chown", "--", env!("CARGO_BIN_EXE_pixmill")]);
+        command.args(["process", "photo.jpg", "photo.jpg", "--resize", "50x"]).current_dir(desk.path(""));
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        let meta = desk.path("photo.jpg").metadata().unwrap();
+        assert_eq!((meta.mode() & 0o7777, meta.gid()), (left, 0));
+    }
+}
+
+#[test]
+fn picture_stays_where_its_successor_finds_no_room() {
+    let desk = Desk::new();
+    let small = SmallDisk::mount("4m");
+    let file = small.path().join("photo.jpg");
+    std::fs::copy(fixture_path("photo.jpg"), &file).unwrap();
+    let before = std::fs::read(&file).unwrap();
+    let _filler = small.fill();
+    let path = file.to_str().unwrap();
+    let output = desk.run(&["process", path, path, "--flip", "--quality", "95"]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stderr(&output).contains("photo.jpg cannot be written"), "{}", stderr(&output));
+    assert_eq!(std::fs::read(&file).unwrap(), before);
+    assert_eq!(std::fs::read_dir(small.path()).unwrap().count(), 2, "a temporary file stayed behind");
+}
+
+#[test]
+fn overlay_is_a_path_or_a_name_of_the_folder() {
+    let desk = Desk::new();
+    desk.put("photo.jpg", "photo.jpg");
+    desk.put("alpha.png", "logo.png");
+    desk.put("alpha.png", "marks/mark.png");
+    std::fs::write(desk.path("settings.toml"), "[watermark]\noverlays = \"marks\"\n").unwrap();
+    let mut made = Vec::new();
+    for (overlay, more) in [
+        ("./logo.png", &[][..]),
+        ("logo.png", &[]),
+        (desk.path("logo.png").to_str().unwrap(), &[]),
+        ("mark.png", &["--config", "settings.toml"]),
+        ("./logo.png", &["--config", "settings.toml"]),
+    ] {
+        let line = [&["process", "photo.jpg", "out.png", "--overlay", overlay, "--size", "40"], more].concat();
+        let output = desk.run(&line);
+        assert!(output.status.success(), "{overlay}: {}", stderr(&output));
+        made.push(std::fs::read(desk.path("out.png")).unwrap());
+    }
+    made.dedup();
+    assert_eq!(made.len(), 1);
+    let output = desk.run(&["process", "photo.jpg", "out.png", "--overlay", "./logo.pgn"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("--overlay ./logo.pgn: no such file or folder; did you mean ./logo.png?"));
+    let output = desk.run(&["process", "photo.jpg", "out.png", "--overlay", "none.png"]);
+    assert!(stderr(&output).contains("--overlay none.png: "), "{}", stderr(&output));
 }
 
 #[test]

@@ -28,8 +28,8 @@ fn server_makes_the_same_files_as_the_command_line() {
     std::fs::write(desk.path("in/empty.jpg"), "").unwrap();
     let (_server, url) = server(&desk);
 
-    let remote = desk.run(&["batch", "in", "--out", "remote", "--server", &url, "--json"]);
-    let local = desk.run(&["batch", "in", "--out", "local"]);
+    let remote = desk.run(&["batch", "in", "--out", "remote", "--tutorial", "--server", &url, "--json"]);
+    let local = desk.run(&["batch", "in", "--out", "local", "--tutorial"]);
     assert_eq!((remote.status.code(), local.status.code()), (Some(1), Some(1)), "{}", stderr(&remote));
     let summary = json_lines(&remote).pop().unwrap();
     assert_eq!((&summary["done"], &summary["failed"]), (&24.into(), &2.into()), "{}", stderr(&remote));
@@ -41,7 +41,7 @@ fn server_makes_the_same_files_as_the_command_line() {
         assert_eq!(read("remote"), read("local"), "{name}");
     }
 
-    let again = desk.run(&["batch", "in", "--out", "remote", "--server", &url, "--json"]);
+    let again = desk.run(&["batch", "in", "--out", "remote", "--tutorial", "--server", &url, "--json"]);
     let summary = json_lines(&again).pop().unwrap();
     assert_eq!((&summary["done"], &summary["already_done"]), (&0.into(), &24.into()));
 }
@@ -105,7 +105,7 @@ fn all_rejected_pictures_fail_by_name() {
     std::fs::create_dir(desk.path("in")).unwrap();
     std::fs::write(desk.path("in/text.jpg"), "no picture").unwrap();
     let (_server, url) = server(&desk);
-    let output = desk.run(&["batch", "in", "--server", &url]);
+    let output = desk.run(&["batch", "in", "--flip", "--server", &url]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("failed: in/text.jpg: unsupported-format:"), "{}", stderr(&output));
 }

@@ -32,7 +32,9 @@ impl Listing {
             let entry = entry?;
             let Some(kind) = kind(entry.file_type()?) else { continue };
             let name = entry.file_name();
-            if kind != Kind::Folder {
+            if kind == Kind::Folder {
+                listing.beside.add_folder(&name);
+            } else {
                 listing.beside.add(&name);
             }
             let start = u32::try_from(listing.names.len()).map_err(|_| io::ErrorKind::OutOfMemory)?;

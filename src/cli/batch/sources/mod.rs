@@ -12,6 +12,7 @@ mod listing;
 mod name;
 mod walk;
 
+use std::ffi::OsString;
 use std::ops::ControlFlow;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -21,10 +22,12 @@ use tokio::sync::mpsc;
 use url::Url;
 
 use super::super::{exit::Usage, near};
+use super::names::Names;
 use crate::job::Failure;
 
 pub(super) use filter::{Filters, Why};
 use list::List;
+pub(super) use name::fold;
 use walk::{Walk, nothing_passed};
 
 /// Pictures found ahead of those at work.
@@ -39,8 +42,18 @@ type Passed = [AtomicU64; Why::ALL.len()];
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Picture {
     pub(super) origin: Origin,
-    /// Below the output folder: the results' names up to `-<index>-<type>.<ext>`.
+    /// Below the output folder: the results' folder and the beginning of their names.
     pub(super) target: PathBuf,
+    /// What a result in the source's own format is called, where the source has a name of its own.
+    pub(super) own: Option<Own>,
+}
+
+/// The name of a picture: `cat` and `JPG`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Own {
+    pub(super) stem: OsString,
+    /// As it is written.
+    pub(super) ending: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +76,7 @@ pub(super) struct Sources {
     filters: Filters,
     /// Absolute; it and what is below it never counts.
     out: PathBuf,
+    names: Names,
     here: PathBuf,
 }
 
@@ -95,9 +109,10 @@ impl Sources {
         nul: bool,
         filters: Filters,
         out: &Path,
+        names: Names,
     ) -> Result<Self, Usage> {
         let here = std::env::current_dir().unwrap_or_default();
-        let mut sources = Self { roots: Vec::new(), filters, out: PathBuf::new(), here };
+        let mut sources = Self { roots: Vec::new(), filters, out: PathBuf::new(), names, here };
         sources.out = sources.absolute(out);
         let stdin = paths.iter().chain(lists).filter(|path| path.as_os_str() == "-").count();
         if stdin > 1 {
@@ -229,6 +244,11 @@ impl Progress {
 }
 
 impl Picture {
+    /// One that stands for any other.
+    pub(super) fn named(name: &str) -> Self {
+        Self { origin: Origin::File(PathBuf::new()), target: name.into(), own: None }
+    }
+
     /// For people: relative to `here` where it lies below.
     pub(super) fn name(&self, here: &Path) -> String {
         self.origin.name(here)

@@ -1,17 +1,23 @@
-//! What a picture's results are called, decided by what lies beside it and nothing else.
+//! What a picture's results are called, decided by what is beside it in its folder and nothing else.
 //!
-//! `cat.jpg` becomes `cat-0-resize.jpg`. Where `cat.png` lies beside it, or a file that is called `cat`,
-//! the ending stays: `cat.jpg-0-resize.jpg`. So no two files of a folder ever meet, whichever of them a
-//! run is about. Of a folder only hashes are held, 8 bytes a name.
+//! The results of `cat.jpg` begin with `cat`. Where `cat.png` is beside it, or a file that is called `cat`, those of
+//! another format begin with `cat.jpg`. Names that differ only in case or Unicode form get a digest each, because they are
+//! one name on many disks. So no two files of a folder ever meet, whichever of them a run is about. Of a folder only
+//! hashes are held, 9 bytes a name.
 
-use std::collections::{HashMap, HashSet};
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
+use icu_normalizer::ComposingNormalizer;
 use sha2::{Digest, Sha256};
 use url::Url;
+
+use super::Own;
+use crate::imaging::Format;
 
 /// What counts as a picture inside a folder. Those we cannot read yet are among them, so that they
 /// fail by name instead of being passed over in silence.
@@ -28,55 +34,121 @@ pub(super) fn is_picture(name: &OsStr) -> bool {
     ending.is_some_and(|ending| ENDINGS.iter().any(|known| known.eq_ignore_ascii_case(ending)))
 }
 
-/// The names of a folder, as far as they decide which endings stay.
+/// The names of a folder, as far as they decide what results are called. Each is folded; true where several are the same.
 #[derive(Debug, Default)]
 pub(super) struct Beside {
-    /// Of pictures; true where several have it.
+    /// Of pictures.
     stems: HashMap<u64, bool>,
-    names: HashSet<u64>,
+    names: HashMap<u64, bool>,
+    folders: HashMap<u64, bool>,
 }
+
+/// The beginning of results' names, and the name of those that keep the source's format.
+pub(super) type Target<P> = (P, Option<Own>);
 
 impl Beside {
     pub(super) fn add(&mut self, name: &OsStr) {
-        self.names.insert(hash(name));
+        count(&mut self.names, name);
         if is_picture(name) {
-            let stem = hash(Path::new(name).file_stem().unwrap_or(name));
-            self.stems.entry(stem).and_modify(|several| *several = true).or_insert(false);
+            count(&mut self.stems, Path::new(name).file_stem().unwrap_or(name));
         }
     }
 
-    /// The results' names of the file `name` up to `-<index>-<type>`.
-    pub(super) fn target(&self, name: &OsStr) -> OsString {
-        // `...jpg` has a stem that leads up.
-        let stem = Path::new(name).file_stem().filter(|stem| is_picture(name) && *stem != ".." && *stem != ".");
+    pub(super) fn add_folder(&mut self, name: &OsStr) {
+        count(&mut self.folders, name);
+    }
+
+    pub(super) fn target(&self, name: &OsStr) -> Target<OsString> {
+        // Another name is the same but for case or Unicode form.
+        let is_twin = self.names.get(&hash(name)) == Some(&true);
+        let own = own(name).map(|own| Own { stem: if is_twin { marked(&own.stem, name) } else { own.stem }, ..own });
         let alone = |stem: &&OsStr| {
             let hash = hash(stem);
-            self.stems.get(&hash) != Some(&true) && !self.names.contains(&hash)
+            self.stems.get(&hash) != Some(&true) && !self.names.contains_key(&hash)
         };
-        cut(stem.filter(alone).unwrap_or(name))
+        if let Some(stem) = stem(name).filter(alone) {
+            return (cut(stem), own);
+        }
+        // `cat.jpg` as a WebP would be called as `cat.jpg.webp` is.
+        let is_taken = || {
+            Format::ALL.iter().any(|format| {
+                let mut result = name.to_owned();
+                result.push(".");
+                result.push(format.extension());
+                self.names.contains_key(&hash(&result))
+            })
+        };
+        (if is_twin || is_taken() { marked(&cut(name), name) } else { cut(name) }, own)
+    }
+
+    /// What the results of a folder within this one are put into.
+    pub(super) fn folder(&self, name: &OsStr) -> OsString {
+        if self.folders.get(&hash(name)) == Some(&true) { marked(name, name) } else { name.to_owned() }
     }
 }
 
-/// Where the results of a picture lie that a list calls `name`, in the folder `out`.
+fn count(names: &mut HashMap<u64, bool>, name: &OsStr) {
+    names.entry(hash(name)).and_modify(|several| *several = true).or_insert(false);
+}
+
+/// A picture's name without its ending. `...jpg` would have a stem that leads up.
+fn stem(name: &OsStr) -> Option<&OsStr> {
+    Path::new(name).file_stem().filter(|stem| is_picture(name) && *stem != ".." && *stem != ".")
+}
+
+/// The name of a result in the same format as the picture `name`.
+fn own(name: &OsStr) -> Option<Own> {
+    let ending = Path::new(name).extension()?.to_str()?.to_owned();
+    Some(Own { stem: cut(stem(name)?), ending })
+}
+
+/// A name with the digest of the whole behind it.
+fn marked(name: &OsStr, whole: &OsStr) -> OsString {
+    let mut marked = name.to_owned();
+    marked.push(format!("~{}", short_digest(whole.as_bytes())));
+    marked
+}
+
+/// The same for all names that are one on disks that ignore case or the Unicode form.
+pub(in super::super) fn fold(name: &OsStr) -> Cow<'_, OsStr> {
+    let fold = |c: char| c.to_uppercase().flat_map(char::to_lowercase);
+    match name.to_str() {
+        Some(text) if text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) => Cow::Borrowed(name),
+        Some(text) if text.is_ascii() => Cow::Owned(text.to_ascii_lowercase().into()),
+        Some(text) => {
+            let folded: String = text.chars().flat_map(fold).collect();
+            Cow::Owned(ComposingNormalizer::new_nfc().normalize(&folded).into_owned().into())
+        }
+        None => Cow::Owned(OsString::from_vec(name.as_bytes().to_ascii_lowercase())),
+    }
+}
+
+/// Where the results of a picture go that a list calls `name`, in the folder `out`; what neither says is as `otherwise`.
 ///
 /// # Errors
 /// What is wrong with them.
-pub(super) fn given(out: Option<&Path>, name: Option<&str>, otherwise: &Path) -> Result<PathBuf, String> {
+pub(super) fn given(
+    out: Option<&Path>,
+    name: Option<&str>,
+    (otherwise, own_name): Target<PathBuf>,
+) -> Result<Target<PathBuf>, String> {
     let plain = |path: &Path| path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
     let folder = match out {
         Some(out) if !plain(out) => return Err(format!("out `{}` leads out of --out", out.display())),
         Some(out) => out,
         None => otherwise.parent().unwrap_or(Path::new("")),
     };
-    let last = match name {
+    let (last, own) = match name {
         Some(name) if name.is_empty() || name.contains(['/', '\0']) || name.starts_with('.') => {
             return Err(format!("name `{name}` is no file name"));
         }
-        Some(name) if is_picture(OsStr::new(name)) => cut(Path::new(name).file_stem().unwrap_or_default()),
-        Some(name) => cut(OsStr::new(name)),
-        None => otherwise.file_name().unwrap_or_default().to_owned(),
+        Some(name) if is_picture(OsStr::new(name)) => {
+            (cut(Path::new(name).file_stem().unwrap_or_default()), own(OsStr::new(name)))
+        }
+        Some(name) => (cut(OsStr::new(name)), None),
+        None => (otherwise.file_name().unwrap_or_default().to_owned(), own_name),
     };
-    Ok(folder.join(last))
+    Ok((folder.join(last), own))
 }
 
 /// A path as it is written, without what leads up or to the root.
@@ -85,8 +157,8 @@ pub(super) fn below(path: &Path) -> PathBuf {
     path.components().filter_map(normal).collect()
 }
 
-/// Host and path; the ending stays, for nobody can look what else lies there.
-pub(super) fn of_url(url: &Url) -> PathBuf {
+/// Host and path; the ending stays, because nobody can look what else is there.
+pub(super) fn of_url(url: &Url) -> Target<PathBuf> {
     let host = url.host_str().unwrap_or("unknown").to_owned();
     let mut target = PathBuf::from(url.port().map_or(host.clone(), |port| format!("{host}_{port}")));
     let parts = url.path_segments().into_iter().flatten().filter(|part| !part.is_empty());
@@ -95,8 +167,10 @@ pub(super) fn of_url(url: &Url) -> PathBuf {
         let mut name = target.file_name().unwrap_or_default().to_owned();
         name.push(format!("~{}", short_digest(query.as_bytes())));
         target.set_file_name(name);
+        return (target, None);
     }
-    target
+    let own = target.file_name().filter(|_| target.components().count() > 1).and_then(own);
+    (target, own)
 }
 
 /// A part of an address as a file name that leads nowhere else.
@@ -144,40 +218,88 @@ fn short_digest(bytes: &[u8]) -> String {
 }
 
 fn hash(name: &OsStr) -> u64 {
-    BuildHasherDefault::<DefaultHasher>::new().hash_one(name)
+    BuildHasherDefault::<DefaultHasher>::new().hash_one(fold(name))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
+    use crate::cli::batch::names::Names;
+    use crate::cli::batch::sources::Picture;
+    use crate::cli::ending;
 
     fn targets(names: &[&str]) -> Vec<String> {
         let mut beside = Beside::default();
         for name in names {
             beside.add(OsStr::new(name));
         }
-        names.iter().map(|name| beside.target(OsStr::new(name)).into_string().unwrap()).collect()
+        names.iter().map(|name| beside.target(OsStr::new(name)).0.into_string().unwrap()).collect()
+    }
+
+    /// Results of one operation that keeps the format, or makes a WebP.
+    fn results(names: &[&str], ext: &str) -> Vec<String> {
+        let mut beside = Beside::default();
+        for name in names {
+            beside.add(OsStr::new(name));
+        }
+        let pattern = Names::usual(1);
+        let result = |name: &&str| {
+            let ending = name.rsplit_once('.').and_then(|(_, ending)| ending::format(ending));
+            let ext = if ext.is_empty() { ending.map_or("jpg", Format::extension) } else { ext };
+            let (target, own) = beside.target(OsStr::new(name));
+            let picture = Picture { target: target.into(), own, ..Picture::named("x") };
+            pattern.path(&picture, &format!("0-flip.{ext}")).display().to_string()
+        };
+        names.iter().map(result).collect()
     }
 
     #[test]
     fn ending_stays_where_names_would_meet() {
         assert_eq!(targets(&["a.jpg", "b.png", "b.txt"]), ["a", "b", "b.txt"]);
         assert_eq!(targets(&["a.jpg", "a.png", "b.jpg"]), ["a.jpg", "a.png", "b"]);
-        assert_eq!(targets(&["a.jpg", "a"]), ["a.jpg", "a"]);
-        assert_eq!(targets(&["a.jpg", "a.jpg.png", "a.gif"]), ["a.jpg", "a.jpg.png", "a.gif"]);
+        let marked = |name: &str| format!("{name}~{}", short_digest(name.as_bytes()));
+        assert_eq!(targets(&["a.jpg", "a"]), ["a.jpg", marked("a").as_str()], "a as a JPEG would be a.jpg");
+        assert_eq!(targets(&["a.jpg", "a.jpg.png", "a.gif"]), [marked("a.jpg").as_str(), "a.jpg.png", "a.gif"]);
         assert_eq!(targets(&["a.jpg.webp", "a.jpg"]), ["a.jpg.webp", "a"]);
-        assert_eq!(targets(&["a.JPG", "A.jpg", ".jpg"]), ["a", "A", ".jpg"]);
+        assert_eq!(targets(&["b.JPG", "a.jpg", ".jpg"]), ["b", "a", ".jpg"]);
         assert_eq!(targets(&["..jpg", "...jpg", "....jpg"]), ["..jpg", "...jpg", "..."]);
     }
 
     #[test]
     fn no_two_files_of_a_folder_have_the_same_results() {
-        let parts = ["a", "a.jpg", "a.png", "a.jpg.png", "a.jpg.jpg", "a.txt", "a.jpg.txt", "b", "b.gif"];
+        let parts = ["a", "A.jpg", "a.jpg", "a.png", "a.jpg.png", "a.jpg.webp", "a.txt", "a.jpg.txt", "b", "b.webp"];
         for choice in 0_u32..1 << parts.len() {
             let names: Vec<&str> = (0..parts.len()).filter(|i| choice >> i & 1 == 1).map(|i| parts[i]).collect();
-            let targets: HashSet<String> = targets(&names).into_iter().collect();
-            assert_eq!(targets.len(), names.len(), "{names:?}");
+            for made in [targets(&names), results(&names, ""), results(&names, "webp"), results(&names, "png")] {
+                let apart: HashSet<_> = made.iter().map(|name| fold(OsStr::new(name))).collect();
+                assert_eq!(apart.len(), names.len(), "{names:?}: {made:?}");
+            }
         }
+    }
+
+    #[test]
+    fn names_stay_where_the_format_does() {
+        assert_eq!(results(&["a.jpg", "a.png", "b.JPEG", "c"], ""), ["a.jpg", "a.png", "b.JPEG", "c.jpg"]);
+        assert_eq!(results(&["a.jpg", "a.png", "b.JPEG"], "webp"), ["a.jpg.webp", "a.png.webp", "b.webp"]);
+    }
+
+    #[test]
+    fn names_that_differ_in_case_or_unicode_form_are_told_apart() {
+        let (composed, apart) = ("\u{e9}.png", "e\u{301}.png");
+        for names in [["a.jpg", "A.JPG"], [composed, apart], ["\u{c9}.png", apart], ["ς.png", "Σ.png"]] {
+            let made = results(&names, "");
+            let folded: Vec<_> = made.iter().map(|name| fold(OsStr::new(name))).collect();
+            assert_ne!(folded[0], folded[1], "{made:?}");
+            assert!(made.iter().all(|name| name.contains('~')), "{made:?}");
+        }
+        let mut beside = Beside::default();
+        for name in ["In", "in", "out"] {
+            beside.add_folder(OsStr::new(name));
+        }
+        assert_ne!(fold(&beside.folder(OsStr::new("In"))), fold(&beside.folder(OsStr::new("in"))));
+        assert_eq!(beside.folder(OsStr::new("out")), "out");
     }
 
     #[test]
@@ -197,7 +319,7 @@ mod tests {
             ("https://example.org/cat.jpg?w=1", "example.org/cat.jpg~a5017532"),
             ("https://example.org", "example.org"),
         ] {
-            let target_of = of_url(&Url::parse(url).unwrap());
+            let (target_of, _) = of_url(&Url::parse(url).unwrap());
             if !target.contains('~') {
                 assert_eq!(target_of, Path::new(target), "{url}");
             }
@@ -205,12 +327,15 @@ mod tests {
         }
         let queried = |query: &str| of_url(&Url::parse(&format!("https://a/cat.jpg?{query}")).unwrap());
         assert_ne!(queried("w=1"), queried("w=2"));
+        assert_eq!(queried("w=1").1, None);
+        let (_, own) = of_url(&Url::parse("https://a/b/cat.JPG").unwrap());
+        assert_eq!(own, Some(Own { stem: "cat".into(), ending: "JPG".into() }));
     }
 
     #[test]
     fn lists_name_results_within_the_output_folder_only() {
-        let otherwise = Path::new("x/cat");
-        let of = |out: Option<&str>, name| given(out.map(Path::new), name, otherwise);
+        let of =
+            |out: Option<&str>, name| given(out.map(Path::new), name, ("x/cat".into(), None)).map(|(target, _)| target);
         assert_eq!(of(None, None), Ok("x/cat".into()));
         assert_eq!(of(Some("web"), None), Ok("web/cat".into()));
         assert_eq!(of(None, Some("tom.jpg")), Ok("x/tom".into()));

@@ -15,7 +15,7 @@ fn folder(files: &[&str]) -> tempfile::TempDir {
 /// Targets, and `!code` for what cannot be used.
 fn found(folder: &Path, paths: &[&str], lists: &[&str], filters: Filters) -> Result<Vec<String>, String> {
     let within = |names: &[&str]| names.iter().map(|name| folder.join(name)).collect::<Vec<_>>();
-    let sources = Sources::new(&within(paths), &within(lists), false, filters, &folder.join("out"));
+    let sources = Sources::new(&within(paths), &within(lists), false, filters, &folder.join("out"), Names::usual(3));
     let mut found = Vec::new();
     sources.map_err(|fault| fault.0)?.walk(&nothing_passed(), &mut |one| {
         found.push(match one {
@@ -60,9 +60,40 @@ fn file_named_twice_counts_once() {
 }
 
 #[test]
+fn file_counts_once_however_its_folder_is_written() {
+    let folder = folder(&["in/a.jpg", "in/sub/b.jpg"]);
+    symlink(folder.path().join("in"), folder.path().join("link")).unwrap();
+    for paths in [["in", "in/../in"], ["in", "link"], ["in/sub/../a.jpg", "in"], ["in/./a.jpg", "link"]] {
+        assert_eq!(targets(folder.path(), &paths).unwrap(), ["a", "sub/b"], "{paths:?}");
+    }
+    let list = "in/a.jpg\nin/../in/a.jpg\nlink/a.jpg\n".replace("in", &folder.path().join("in").display().to_string());
+    let list = list.replace("link", &folder.path().join("link").display().to_string());
+    std::fs::write(folder.path().join("list.txt"), list).unwrap();
+    assert_eq!(found(folder.path(), &[], &["list.txt"], Filters::default()).unwrap().len(), 1);
+}
+
+#[test]
+fn each_name_within_a_folder_counts() {
+    let folder = folder(&["in/a.jpg", "other/x.jpg"]);
+    symlink(folder.path().join("in/a.jpg"), folder.path().join("in/b.jpg")).unwrap();
+    std::fs::hard_link(folder.path().join("in/a.jpg"), folder.path().join("in/c.jpg")).unwrap();
+    assert_eq!(targets(folder.path(), &["in", "other"]).unwrap(), ["a", "b", "c", "x"]);
+}
+
+#[test]
+fn names_that_are_one_on_other_disks_are_told_apart() {
+    let apart = folder(&["a.jpg", "A.JPG", "In/x.jpg", "in/x.jpg"]);
+    let found = targets(apart.path(), &[""]).unwrap();
+    let folded: std::collections::HashSet<_> = found.iter().map(|target| target.to_lowercase()).collect();
+    assert_eq!((found.len(), folded.len()), (4, 4), "{found:?}");
+    let two = folder(&["x/a.jpg", "y/A.jpg"]);
+    assert_eq!(targets(two.path(), &["x", "y"]).unwrap(), ["a", "!name-taken"]);
+}
+
+#[test]
 fn same_stems_keep_their_extensions_however_they_are_named() {
-    let folder = folder(&["a.jpg", "a.png", "a.jpg.webp", "b.jpg"]);
-    assert_eq!(targets(folder.path(), &[""]).unwrap(), ["a.jpg", "a.jpg.webp", "a.png", "b"]);
+    let folder = folder(&["a.jpg", "a.png", "c.jpg.webp", "b.jpg"]);
+    assert_eq!(targets(folder.path(), &[""]).unwrap(), ["a.jpg", "a.png", "b", "c.jpg"]);
     assert_eq!(targets(folder.path(), &["a.jpg", "b.jpg"]).unwrap(), ["a.jpg", "b"]);
     assert_eq!(targets(folder.path(), &["*.png"]).unwrap(), ["a.png"]);
 }

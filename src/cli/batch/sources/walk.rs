@@ -1,9 +1,10 @@
 //! One walk over all that the command line names, handing out pictures as they are found.
 //!
 //! A folder's own files come first, then its folders, both by name. Only the folder at hand is held, and
-//! hashes of what was handed out where two sources may lead to one file.
+//! hashes of what was handed out where two sources may lead to one file: by `in/../in`, or by a link to a folder. Within
+//! one folder that is walked, each name counts, links included: each has a result of its own.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, Metadata};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -14,8 +15,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::list::{Entry, Given, List};
 use super::listing::{Kind, Listing};
-use super::name::{self, Beside};
-use super::{Found, Origin, Passed, Picture, Root, Sources, Why};
+use super::name::{self, Beside, Target};
+use super::{Found, Origin, Passed, Picture, Root, Sources, Why, fold};
 use crate::job::Failure;
 
 /// Break: nobody wants more.
@@ -31,15 +32,26 @@ pub(super) struct Walk<'a> {
     /// None where no two sources can meet.
     seen: Option<Seen>,
     beside: Vec<(PathBuf, Beside)>,
+    /// The folder at hand with all links resolved, where files may be met twice.
+    resolved: (PathBuf, PathBuf),
+    /// Counts what is named: files, folders, lines of lists.
+    source: u32,
     taken: u64,
 }
 
-/// Hashes of files and of their results' names.
+/// Hashes of files, with the source that led to them first, and of their results' names.
 #[derive(Default)]
 struct Seen {
     hasher: RandomState,
-    files: HashSet<u64>,
+    files: HashMap<u64, u32>,
     targets: HashSet<u64>,
+}
+
+impl Seen {
+    /// Whether another source has led there before.
+    fn is_twice(&mut self, what: impl std::hash::Hash, source: u32) -> bool {
+        *self.files.entry(self.hasher.hash_one(what)).or_insert(source) != source
+    }
 }
 
 /// A folder on the way down.
@@ -56,7 +68,16 @@ struct Place<'a> {
 impl<'a> Walk<'a> {
     pub(super) fn new(sources: &'a Sources, passed: &'a Passed, hand_out: &'a mut dyn FnMut(Found) -> Flow) -> Self {
         let meet = !matches!(sources.roots.as_slice(), [Root::Path(_)]);
-        Self { sources, passed, hand_out, seen: meet.then(Seen::default), beside: Vec::new(), taken: 0 }
+        Self {
+            sources,
+            passed,
+            hand_out,
+            seen: meet.then(Seen::default),
+            beside: Vec::new(),
+            resolved: Default::default(),
+            source: 0,
+            taken: 0,
+        }
     }
 
     pub(super) fn run(mut self) {
@@ -75,6 +96,7 @@ impl<'a> Walk<'a> {
 
     /// A file or folder; its results lie below `target`, else where they lie below the folder given.
     fn path(&mut self, path: &Path, target: Option<&Path>) -> Flow {
+        self.source += 1;
         match fs::metadata(path) {
             Err(error) => self.unusable(path, "source-unreadable", error.to_string()),
             Ok(meta) if meta.is_dir() => {
@@ -89,8 +111,8 @@ impl<'a> Walk<'a> {
             Ok(meta) if meta.is_file() => {
                 let name = path.file_name().unwrap_or_default();
                 let target = target.and_then(Path::parent).unwrap_or(Path::new(""));
-                let (target, below) = (target.join(self.target_of(path)), target.join(name));
-                self.file(path, &below, target, false, Some(&meta))
+                let (own_target, below) = (self.target_of(path), target.join(name));
+                self.file(path, &below, (target.join(own_target.0), own_target.1), false, Some(&meta))
             }
             Ok(_) => self.unusable(path, "source-unreadable", "it is neither a file nor a folder"),
         }
@@ -112,8 +134,8 @@ impl<'a> Walk<'a> {
             if !self.sources.filters.hidden && is_hidden(name.as_encoded_bytes()) {
                 self.pass_over(Why::Hidden);
             } else if name::is_picture(name) {
-                let target = place.target.join(listing.beside.target(name));
-                self.file(&file, &place.below.join(name), target, false, None)?;
+                let (target, own) = listing.beside.target(name);
+                self.file(&file, &place.below.join(name), (place.target.join(target), own), false, None)?;
             } else {
                 self.pass_over(Why::NotAPicture);
             }
@@ -139,7 +161,7 @@ impl<'a> Walk<'a> {
                 self.unusable(&folder, "source-unreadable", "the link leads back to a folder above it")?;
             } else {
                 above.push(identity(&meta));
-                let target = place.target.join(name);
+                let target = place.target.join(listing.beside.folder(name));
                 let place = Place { folder: &folder, below: &below, target: &target, depth: place.depth + 1 };
                 let flow = self.folder(place, above);
                 above.pop();
@@ -185,7 +207,7 @@ impl<'a> Walk<'a> {
         let explicit = name.is_some() || out.is_some();
         let path = match given {
             Given::Url(url) => {
-                let target = name::given(out.as_deref(), name.as_deref(), &name::of_url(&url));
+                let target = name::given(out.as_deref(), name.as_deref(), name::of_url(&url));
                 return self.url(&url, target, explicit);
             }
             Given::Path(path) => path,
@@ -198,8 +220,9 @@ impl<'a> Walk<'a> {
             Ok(meta) => meta,
             Err(error) => return self.unusable(&absolute, "source-unreadable", error.to_string()),
         };
-        let otherwise = below.with_file_name(self.target_of(&absolute));
-        let target = match name::given(out.as_deref(), name.as_deref(), &otherwise) {
+        let (otherwise, own) = self.target_of(&absolute);
+        let otherwise = (below.with_file_name(otherwise), own);
+        let target = match name::given(out.as_deref(), name.as_deref(), otherwise) {
             Ok(_) if meta.is_dir() => return self.invalid(line, "a folder has neither `name` nor `out`".into()),
             Ok(target) => target,
             Err(said) => return self.invalid(line, said),
@@ -208,16 +231,27 @@ impl<'a> Walk<'a> {
     }
 
     /// Hands out a file that nothing speaks against.
-    fn file(&mut self, file: &Path, below: &Path, target: PathBuf, explicit: bool, meta: Option<&Metadata>) -> Flow {
+    fn file(
+        &mut self,
+        file: &Path,
+        below: &Path,
+        (target, own): Target<PathBuf>,
+        explicit: bool,
+        meta: Option<&Metadata>,
+    ) -> Flow {
         let filters = &self.sources.filters;
         if let Some(why) = filters.name(below) {
             self.pass_over(why);
             return Flow::Continue(());
         }
         // A list may ask for one file under several names.
-        if !explicit && self.seen.as_mut().is_some_and(|seen| !seen.files.insert(seen.hasher.hash_one(file))) {
-            self.pass_over(Why::Twice);
-            return Flow::Continue(());
+        if !explicit && self.seen.is_some() {
+            let resolved = self.resolved(file);
+            let source = self.source;
+            if self.seen.as_mut().is_some_and(|seen| seen.is_twice(resolved, source)) {
+                self.pass_over(Why::Twice);
+                return Flow::Continue(());
+            }
         }
         if filters.needs_facts() {
             let looked;
@@ -236,36 +270,41 @@ impl<'a> Walk<'a> {
                 return Flow::Continue(());
             }
         }
-        if self.sources.out.join(&target).parent() == file.parent() {
+        let picture = Picture { origin: Origin::File(file.to_owned()), target, own };
+        let result = self.sources.out.join(self.sources.names.path(&picture, "0-result.jpg"));
+        if result.parent() == file.parent() {
             // The next run would take the results for sources.
             let said = "the results would lie beside it; name another folder with --out";
             return self.unusable(file, "result-beside-source", said);
         }
-        self.picture(Picture { origin: Origin::File(file.to_owned()), target })
+        self.picture(picture)
     }
 
-    fn url(&mut self, url: &url::Url, target: Result<PathBuf, String>, explicit: bool) -> Flow {
+    fn url(&mut self, url: &url::Url, target: Result<Target<PathBuf>, String>, explicit: bool) -> Flow {
+        self.source += 1;
         if let Some(why) = self.sources.filters.name(Path::new(url.path().trim_start_matches('/'))) {
             self.pass_over(why);
             return Flow::Continue(());
         }
         let origin = Origin::Url(url.clone());
-        let target = match target {
+        let (target, own) = match target {
             Ok(target) => target,
             Err(said) => return self.invalid(&origin.name(&self.sources.here), said),
         };
-        if !explicit && self.seen.as_mut().is_some_and(|seen| !seen.files.insert(seen.hasher.hash_one(url))) {
+        let source = self.source;
+        if !explicit && self.seen.as_mut().is_some_and(|seen| seen.is_twice(url, source)) {
             self.pass_over(Why::Twice);
             return Flow::Continue(());
         }
-        self.picture(Picture { origin, target })
+        self.picture(Picture { origin, target, own })
     }
 
     fn picture(&mut self, picture: Picture) -> Flow {
-        if self.seen.as_mut().is_some_and(|seen| !seen.targets.insert(seen.hasher.hash_one(&picture.target))) {
+        let name = fold(picture.target.as_os_str());
+        if self.seen.as_mut().is_some_and(|seen| !seen.targets.insert(seen.hasher.hash_one(name))) {
             let said = format!(
-                "its results would be called {}-…, as another picture's are; name a folder above both, give each its \
-                 own --out, or tell them apart by `name` in a list",
+                "its results would be called {}, as another picture's are; name a folder above both, give each its own \
+                 --out, or tell them apart by `name` in a list",
                 picture.target.display()
             );
             let failure = Failure::permanent("name-taken", said);
@@ -289,8 +328,18 @@ impl<'a> Walk<'a> {
         self.passed[why as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The last part of a named file's target, by what lies beside it.
-    fn target_of(&mut self, file: &Path) -> std::ffi::OsString {
+    /// The same path for one file, however its folder is written.
+    fn resolved(&mut self, file: &Path) -> PathBuf {
+        let (folder, name) = (file.parent().unwrap_or(file), file.file_name().unwrap_or_default());
+        if self.resolved.0 != folder {
+            let resolved = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
+            self.resolved = (folder.to_owned(), resolved);
+        }
+        self.resolved.1.join(name)
+    }
+
+    /// The last part of a named file's target, by what is beside it.
+    fn target_of(&mut self, file: &Path) -> Target<std::ffi::OsString> {
         let (folder, name) = (file.parent().unwrap_or(file), file.file_name().unwrap_or_default());
         if let Some(i) = self.beside.iter().position(|(known, _)| known == folder) {
             // The last one used is the last to go.

@@ -204,7 +204,7 @@ fn usual_quality(format: Format) -> Option<u8> {
 /// format, which nobody who leaves the format open has asked for.
 fn chosen(save: &Save, facts: &Facts, has_alpha: bool) -> Format {
     save.format.unwrap_or(match facts.header.format {
-        format if format.is_writable() && format != Format::Avif => format,
+        format if format.is_kept() => format,
         _ if has_alpha => Format::Png,
         _ => Format::Jpeg,
     })
