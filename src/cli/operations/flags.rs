@@ -143,7 +143,7 @@ pub(super) const FLAGS: [(&str, &str, Role, &str); 61] = [
         "color",
         "COLOR",
         Role::Field(&["watermark", "trim"]),
-        "Colour of the --watermark before it: #rrggbb, #rrggbbaa, or r,g,b[,a] [default: #ffffff80]; or of the border \
+        "Colour of the --watermark before it, as CSS writes it or r,g,b[,a]: orange, #f80, #ff880080 [default: #ffffff80]; or of the border \
          that the --trim before it cuts away [default: what most corners share]",
     ),
     ("opacity", "0…1", Role::Field(&["watermark"]), "Opacity of the --watermark or --overlay before it [default: 1]"),

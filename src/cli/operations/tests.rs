@@ -1,7 +1,7 @@
 use clap::{Args, FromArgMatches};
 
 use super::flags::FLAGS;
-use super::values::{self, color};
+use super::values;
 use super::*;
 use crate::imaging::operation::{Action, Anchor, Fit, Position, Quality};
 
@@ -130,7 +130,7 @@ fn refusals_name_the_flag() {
         (&["--resize", "800"][..], "--resize 800: write 800x600"),
         (&["--resize", "99999x"], "--resize 99999x: width: 99999 exceeds limits.max_output_side (16384)"),
         (&["--resize", "8x6", "--fit", "crop"], "--resize 8x6 --fit crop: fit: \"crop\" is unknown; known: fill"),
-        (&["--watermark", "a", "--color", "red"], "color: \"red\" is not [r, g, b]"),
+        (&["--watermark", "a", "--color", "redd"], "color: \"redd\" is not [r, g, b]"),
         (&["--fit", "cover"], "--fit cover: there is no --resize or --thumbnail before it"),
         (&["--crop", "40"], "--crop 40: write 400x300, 400x300+10+20"),
         (&["--pad", "1,2"], "--pad 1,2: write 20, 10,20,10,20"),
@@ -209,8 +209,23 @@ fn outline_and_shadow_are_parts_between_commas() {
 }
 
 #[test]
-fn colors_are_read_in_both_notations() {
-    assert_eq!(color("#ff000080"), Some(json!([255, 0, 0, 128])));
-    assert_eq!(color("1, 2,3"), Some(json!([1, 2, 3])));
-    assert_eq!(color("#fffé"), None);
+fn colors_are_written_as_css_does_or_as_numbers() {
+    let line = ["--watermark", "a", "--color", "#f808", "--rotate", "9", "--background", "rgb(1 2 3 / 50%)"];
+    let json = r#"[{"type": "watermark", "text": "a", "color": [255, 136, 0, 136]},
+        {"type": "rotate", "angle": 9, "background": [1, 2, 3, 128]}]"#;
+    assert_eq!(list(&line).unwrap(), operation::parse(json, &Limits::default()).unwrap());
+    let line = [
+        "--watermark",
+        "a",
+        "--outline",
+        "2,rgba(1, 2, 3, .5)",
+        "--shadow",
+        "1,1,0,navy",
+        "--trim",
+        "--color",
+        "1, 2,3",
+    ];
+    let json = r#"[{"type": "watermark", "text": "a", "outline": {"width": 2, "color": [1, 2, 3, 128]},
+        "shadow": {"x": 1, "y": 1, "blur": 0, "color": [0, 0, 128]}}, {"type": "trim", "color": [1, 2, 3]}]"#;
+    assert_eq!(list(&line).unwrap(), operation::parse(json, &Limits::default()).unwrap());
 }

@@ -93,7 +93,6 @@ pub(super) fn field<'n>(name: &'n str, value: &str) -> (&'n str, Value) {
         "as-stored" => ("auto_orient", false.into()),
         "max-bytes" => ("max_bytes", number(value)),
         "keep" => (name, value.split(',').map(str::trim).collect()),
-        "color" | "background" => (name, color(value).unwrap_or_else(|| value.into())),
         "gravity" => (name, point(value).unwrap_or_else(|| value.into())),
         _ if value.is_empty() => (name, true.into()),
         "line-height" => ("line_height", number(value)),
@@ -125,15 +124,4 @@ fn point(value: &str) -> Option<Value> {
     let (x, y) = value.split_once(',')?;
     let share = |text: &str| text.trim().parse::<f64>().ok();
     Some(json!({"x": share(x)?, "y": share(y)?}))
-}
-
-pub(super) fn color(value: &str) -> Option<Value> {
-    let parts: Option<Vec<u64>> = match value.strip_prefix('#') {
-        Some(digits) if digits.is_ascii() && matches!(digits.len(), 6 | 8) => {
-            (0..digits.len()).step_by(2).map(|at| u64::from_str_radix(&digits[at..at + 2], 16).ok()).collect()
-        }
-        Some(_) => None,
-        None => value.split(',').map(|part| part.trim().parse().ok()).collect(),
-    };
-    parts.map(|parts| json!(parts))
 }

@@ -6,6 +6,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use super::color;
 use crate::imaging::{Code, Error, Limits, Result};
 
 /// The fields of one entry, taken out one by one so that what is left is unknown.
@@ -84,18 +85,9 @@ impl Fields {
 
     pub(super) fn color(&mut self, name: &'static str) -> Result<Option<[u8; 4]>> {
         let Some(value) = self.take(name) else { return Ok(None) };
-        let parts: Option<Vec<u8>> = value
-            .as_array()
-            .and_then(|parts| parts.iter().map(|part| part.as_u64().and_then(|n| u8::try_from(n).ok())).collect());
-        match parts.as_deref() {
-            Some(&[r, g, b]) => Ok(Some([r, g, b, 255])),
-            Some(&[r, g, b, a]) => Ok(Some([r, g, b, a])),
-            _ => Err(invalid(format!(
-                "{}.{name}: {} is not [r, g, b] or [r, g, b, a] with values from 0 to 255",
-                self.path,
-                shown(&value)
-            ))),
-        }
+        let read = color::read(&value);
+        read.map(Some)
+            .ok_or_else(|| invalid(format!("{}.{name}: {} is not {}", self.path, shown(&value), color::FORMS)))
     }
 
     /// A field that is `null` counts as left out.

@@ -5,6 +5,7 @@
 //! says is folded into the pipeline's own [`Save`] while parsing.
 
 mod adjust;
+mod color;
 mod fields;
 mod frame;
 mod info;

@@ -314,7 +314,11 @@ fn choice(known: &str, about: &str) -> Value {
 
 fn color(about: &str) -> Value {
     let channel = json!({"type": "integer", "minimum": 0, "maximum": 255});
-    json!({"type": "array", "items": channel, "minItems": 3, "maxItems": 4, "description": about})
+    json!({"description": about, "oneOf": [
+        {"type": "array", "items": channel, "minItems": 3, "maxItems": 4},
+        {"type": "string", "description": "As CSS writes it, or `r,g,b[,a]`",
+            "examples": ["#ff8800", "#ff880080", "orange", "rgb(255 136 0 / 50%)", "hsl(32 100% 50%)", "transparent"]},
+    ]})
 }
 
 fn gravity() -> Value {

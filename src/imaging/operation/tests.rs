@@ -109,7 +109,7 @@ fn refusals_name_entry_field_value_and_limit() {
         ),
         (
             r#"[{"type":"watermark","text":"a","color":[1,2,256]}]"#,
-            "operations[0].color: [1,2,256] is not [r, g, b] or [r, g, b, a] with values from 0 to 255",
+            "operations[0].color: [1,2,256] is not [r, g, b] or [r, g, b, a] with values from 0 to 255, nor a colour as CSS writes it, such as \"#ff8800\", \"orange\" or \"rgb(255 136 0 / 50%)\"",
         ),
         (r#"[{"type":"watermark","text":"a","opacity":2}]"#, "operations[0].opacity: 2 is not a number from 0 to 1"),
         (
