@@ -2,15 +2,19 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::PATIENCE;
 use super::client::{Answer, Client};
 
-/// One window of one browser, with a profile of its own; gone when dropped.
+/// One window of one browser, with a profile of its own; gone when dropped, with all that it has written.
 pub struct Browser {
+    /// Its profile, and the temporary files of driver and browser: both forget some.
+    folder: PathBuf,
     driver: Child,
     client: Client,
     session: String,
@@ -19,8 +23,10 @@ pub struct Browser {
 impl Browser {
     /// As wide as a desk's window or a phone.
     pub async fn start(width: u32) -> Self {
+        let folder = tempfile::tempdir().unwrap().keep();
         let mut driver = Command::new("chromedriver")
             .args(["--port=0", "--allowed-ips=127.0.0.1"])
+            .env("TMPDIR", &folder)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -34,16 +40,33 @@ impl Browser {
         let client = Client::new(&format!("http://127.0.0.1:{port}"));
         // Metrics of a device: a headless window is never narrower than 500 pixels.
         let device = json!({"deviceMetrics": {"width": width, "height": 900, "pixelRatio": 1.0, "touch": false}});
-        let arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"];
+        let profile = format!("--user-data-dir={}", folder.join("profile").display());
+        let arguments = [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-breakpad",
+            "--disable-component-update",
+            "--disable-sync",
+            &profile,
+        ];
         let wanted = json!({"capabilities": {"alwaysMatch": {
             "browserName": "chrome",
             "goog:loggingPrefs": {"browser": "ALL"},
             "goog:chromeOptions": {"args": arguments, "mobileEmulation": device},
         }}});
-        let mut browser = Self { driver, client, session: String::new() };
+        let mut browser = Self { folder, driver, client, session: String::new() };
         let session = browser.ask("POST", "/session", &wanted).await;
         browser.session = format!("/session/{}", session["sessionId"].as_str().unwrap());
         browser
+    }
+
+    /// Where everything is that it writes, until it is dropped.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Lets scripts of the tests do on any page what its Content-Security-Policy forbids.
@@ -115,5 +138,10 @@ impl Drop for Browser {
         }
         let _ = self.driver.kill();
         let _ = self.driver.wait();
+        // A process of the browser may still be writing while the folder is removed.
+        let deadline = Instant::now() + PATIENCE;
+        while std::fs::remove_dir_all(&self.folder).is_err() && self.folder.exists() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
