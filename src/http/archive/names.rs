@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use icu_normalizer::{ComposingNormalizer, DecomposingNormalizer};
+
 /// Bytes of a name that all file systems take.
 const NAME_BYTES: usize = 255;
 /// Names that Windows keeps for devices, whatever their extension.
@@ -43,12 +45,24 @@ impl Names {
     }
 }
 
-/// Where case does not count, names that differ in it only are one.
+/// The same for names that some file system takes for one: where neither case counts nor the Unicode form (é as one
+/// character or as two).
 fn hash(name: &str) -> u64 {
     // Its keys are fixed, so that a second walk gives the same names.
     let mut hasher = DefaultHasher::new();
-    name.to_lowercase().hash(&mut hasher);
+    folded(name).hash(&mut hasher);
     hasher.finish()
+}
+
+fn folded(name: &str) -> String {
+    if name.is_ascii() {
+        return name.to_ascii_lowercase();
+    }
+    // Upper case first, which makes SS of ß, and one letter of σ and ς. Decomposed before that, so that the letter is
+    // folded without its accents.
+    let decomposed = DecomposingNormalizer::new_nfd().normalize(name);
+    let cased: String = decomposed.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect();
+    ComposingNormalizer::new_nfc().normalize(&cased).into_owned()
 }
 
 fn stem(image: &str) -> &str {
@@ -116,6 +130,28 @@ mod tests {
         let mut names = Names::without("results.json");
         names.of("a", &["0-x-0-resize.jpg"]);
         assert_eq!(names.of("a-0-x", &["0-resize.jpg"]), ["a-0-x~2-0-resize.jpg"], "however the parts are cut");
+    }
+
+    #[test]
+    fn same_names_are_told_apart_whatever_their_unicode_form() {
+        let images = [
+            "\u{e9}.png",
+            "e\u{301}.png",
+            "E\u{301}.png",
+            "\u{c9}.png",
+            "stra\u{df}e",
+            "STRASSE",
+            "\u{3c3}",
+            "\u{3c2}",
+        ];
+        let names = named(&images);
+        let folded: HashSet<String> = names.iter().map(|name| folded(name)).collect();
+        assert_eq!(folded.len(), images.len(), "{names:?}");
+        assert_eq!(
+            (names[0].as_str(), names[1].as_str()),
+            ("\u{e9}", "e\u{301}.png"),
+            "names are kept as they were sent"
+        );
     }
 
     #[test]
