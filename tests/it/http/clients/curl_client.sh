@@ -10,9 +10,9 @@ try "HTTP/1.0" --http1.0 -F images=@cat.jpg
 try "HTTP/2" --http2-prior-knowledge -F images=@cat.jpg
 
 cp dog.png 'a"b;c.png'
-accepted=$(call "$upload" -F 'images=@"a\"b;c.png"')
+accepted=$(call --fail-with-body "$upload" -F 'images=@"a\"b;c.png"') || { echo "$accepted"; exit 1; }
 while
-  status=$(call "$PIXMILL$(echo "$accepted" | jq -r .links.self)")
+  status=$(call --fail-with-body "$PIXMILL$(echo "$accepted" | jq -r .links.self)") || { echo "$status"; exit 1; }
   [ "$(echo "$status" | jq -r .status)" = processing ]
 do sleep 0.05; done
 echo "hostile name: $(echo "$status" | jq -r '.result[0].image')"

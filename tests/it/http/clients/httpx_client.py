@@ -9,9 +9,15 @@ server = os.environ["PIXMILL"]
 headers = {"Authorization": "Bearer " + os.environ["PIXMILL_API_KEY"]}
 
 
+def good(answer):
+    """The answer, or an error with the server's words."""
+    assert answer.is_success, f"{answer.status_code}: {answer.text}"
+    return answer
+
+
 def ended(client, answer):
     while True:
-        status = client.get(answer["links"]["self"]).raise_for_status().json()
+        status = good(client.get(answer["links"]["self"])).json()
         if status["status"] != "processing":
             return status
         time.sleep(0.05)
@@ -19,11 +25,11 @@ def ended(client, answer):
 
 with httpx.Client(base_url=server, headers=headers, timeout=60) as client:
     files = [("images", ("cat.jpg", open("cat.jpg", "rb"), "image/jpeg")), ("images", open("dog.png", "rb"))]
-    answer = client.post("/api/upload", files=files, data={"options": '{"priority": 9}'}).raise_for_status()
+    answer = good(client.post("/api/upload", files=files, data={"options": '{"priority": 9}'}))
     assert answer.headers["location"] == answer.json()["links"]["self"]
     status = ended(client, answer.json())
     for path in (path for picture in status["result"] for path in picture["paths"]):
-        file = client.get(path).raise_for_status()
+        file = good(client.get(path))
         assert file.headers["content-type"] in ("image/jpeg", "image/png"), file.headers
     print(status["status"], len(status["result"]))
 
@@ -38,7 +44,7 @@ async def stream():
 
     async with httpx.AsyncClient(base_url=server, headers=headers, timeout=60) as client:
         form = {"Content-Type": "multipart/form-data; boundary=edge"}
-        return (await client.post("/api/upload", content=body(), headers=form)).raise_for_status().json()
+        return good(await client.post("/api/upload", content=body(), headers=form)).json()
 
 
 with httpx.Client(base_url=server, headers=headers, timeout=60) as client:

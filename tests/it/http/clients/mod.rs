@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
@@ -70,19 +70,30 @@ impl Bench {
 
     /// Runs `program`, saved under `name`, by `interpreter`; what it printed.
     fn run(&self, interpreter: &Path, name: &str, program: &str) -> String {
-        std::fs::write(self.folder.path().join(name), program).unwrap();
-        let output = Command::new(interpreter)
-            .arg(name)
-            .current_dir(self.folder.path())
-            .env("PIXMILL", format!("http://{}", self.service.address()))
-            .env("PIXMILL_API_KEY", KEY)
-            .env("NODE_MODULES", installed("node/node_modules"))
-            .stdin(Stdio::null())
-            .output()
-            .unwrap_or_else(|error| panic!("{}: {error}; scripts/clients installs it", interpreter.display()));
+        let output = self.output(interpreter, name, program, KEY);
         let (said, complained) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{name}: {said}\n{complained}");
         said.into_owned()
+    }
+
+    /// As [`run`](Self::run), with a key, for a program that has to fail; what it complained of.
+    fn fails(&self, interpreter: &Path, name: &str, program: &str, key: &str) -> String {
+        let output = self.output(interpreter, name, program, key);
+        assert!(!output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stdout));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
+    fn output(&self, interpreter: &Path, name: &str, program: &str, key: &str) -> Output {
+        std::fs::write(self.folder.path().join(name), program).unwrap();
+        Command::new(interpreter)
+            .arg(name)
+            .current_dir(self.folder.path())
+            .env("PIXMILL", format!("http://{}", self.service.address()))
+            .env("PIXMILL_API_KEY", key)
+            .env("NODE_MODULES", installed("node/node_modules"))
+            .stdin(Stdio::null())
+            .output()
+            .unwrap_or_else(|error| panic!("{}: {error}; scripts/clients installs it", interpreter.display()))
     }
 
     fn size(&self, name: &str) -> (u32, u32) {
@@ -102,6 +113,15 @@ impl Bench {
         let bench = Self::with(&[("cat.jpg", truncated()), ("dog.png", plain_png(900, 400))]);
         let said = bench.run(interpreter, name, program);
         assert!(said.contains("cat.jpg: ") && said.contains("dog.png.webp"), "{said}");
+
+        // What the server says of an error is what the program says.
+        let said = bench.fails(interpreter, name, program, "pxm_wrong");
+        assert!(said.contains("unauthorized: This API key is not known."), "{said}");
+        let bench = Self::with(&[("cat.jpg", b"no picture".to_vec()), ("dog.png", Vec::new())]);
+        let said = bench.fails(interpreter, name, program, KEY);
+        for words in ["images-rejected: None of the 2 pictures", "cat.jpg: not a picture", "dog.png: "] {
+            assert!(said.contains(words), "{words} is not in {said}");
+        }
     }
 }
 

@@ -8,6 +8,7 @@ const headers = { authorization: `Bearer ${process.env.PIXMILL_API_KEY}` };
 const dispatcher = new Agent({ pipelining: 4 });
 
 async function ended(accepted) {
+  if (!accepted.links) throw new Error(JSON.stringify(accepted));
   for (;;) {
     const { statusCode, body } = await request(server + accepted.links.self, { headers, dispatcher });
     const status = await body.json();
