@@ -1,6 +1,6 @@
 //! The only place that wires: from settings to a running server, its workers, or both.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -55,6 +55,18 @@ impl App {
     /// The bound address; with port 0 in the settings, the port that the system chose.
     pub fn addr(&self) -> Result<SocketAddr> {
         Ok(self.listener.local_addr()?)
+    }
+
+    /// Where a browser finds it, without a slash at its end: its public address, or one of this machine's.
+    pub fn address(&self) -> Result<String> {
+        let server = &self.config.server;
+        let mut addr = self.addr()?;
+        if addr.ip().is_unspecified() {
+            addr.set_ip(if addr.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+        }
+        let public = server.public_url.trim_end_matches('/');
+        let origin = if public.is_empty() { format!("http://{addr}") } else { public.to_owned() };
+        Ok(origin + &server.base_path)
     }
 
     /// Serves until `shutdown`, then finishes open requests and pictures within the grace period.

@@ -1,3 +1,4 @@
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -30,7 +31,10 @@ pub(super) fn run(args: &Serve, file: Option<&Path>) -> Result<()> {
     let with_workers = !args.no_workers;
     run_service(&config.clone(), async |shutdown| {
         let app = App::build(config, with_workers).await?;
-        println!("listening on http://{}", app.addr()?);
+        let (addr, place) = (app.addr()?, app.address()?);
+        let said = format!("listening on http://{addr}\nupload pictures on {place}/ (the API: {place}/docs)\n");
+        // In one piece, and in vain where nobody reads it.
+        let _ = std::io::stdout().write_all(said.as_bytes());
         app.run_until(shutdown).await
     })
 }

@@ -34,6 +34,8 @@ codes! {
         "A result could not be fetched from the server." "Run the same command again: it goes on with what is missing.";
     "empty-file" [422] [Answer Rejected Job] Never:
         "The file has no bytes." "Send the picture itself; an upload that broke off on your side looks like this.";
+    "encoded-body" [415] [Answer] Never:
+        "The request's body has a `Content-Encoding`, such as gzip, and bodies are taken as they are only." "Send it without; pictures hardly shrink.";
     "fetch-failed" [] [Job Batch] Later:
         "A URL could not be fetched: no connection, no answer in time, or a server's fault." "It is tried again by itself; look whether the address answers.";
     "fetch-refused" [] [Job Batch] Never:

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::imaging;
 
+pub use rules::{is_own_path, is_path};
 pub use sections::{
     ApiKey, Auth, Broker, Limits, Log, LogFormat, Queue, Retention, Route, Scope, Server, Sources, Watermark, Worker,
     is_key_name,

@@ -112,6 +112,24 @@ impl Config {
     }
 }
 
+/// What the service's own paths begin with.
+const OWN_PATHS: [&str; 11] =
+    ["api", "docs", "files", "groups", "healthz", "login", "metrics", "openapi.json", "problems", "readyz", "upload"];
+
+/// Whether a text is a path such as `/tools/mill`: parts of plain characters, none of them empty or of dots alone.
+pub fn is_path(text: &str) -> bool {
+    let is_part = |part: &str| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | '~');
+        part.chars().all(plain) && part.chars().any(|c| c != '.')
+    };
+    text.strip_prefix('/').is_some_and(|parts| parts.split('/').all(is_part))
+}
+
+/// Whether a path begins as one of the service's own: as a prefix it could not be told from it.
+pub fn is_own_path(path: &str) -> bool {
+    path.split('/').nth(1).is_some_and(|first| OWN_PATHS.contains(&first))
+}
+
 impl Server {
     fn validate(&self, require: &mut impl FnMut(bool, String)) {
         for (name, time) in [("idle_timeout", self.idle_timeout), ("keep_alive", self.keep_alive)] {
@@ -128,6 +146,15 @@ impl Server {
         require(
             self.public_url.is_empty() || is_origin(self.public_url.trim_end_matches('/')),
             format!("server.public_url: `{}` is not http:// or https:// with a host and no path", self.public_url),
+        );
+        require(
+            self.base_path.is_empty() || (is_path(&self.base_path) && !is_own_path(&self.base_path)),
+            format!(
+                "server.base_path: `{}` is not a path such as /pixmill: it begins with `/` and does not end with it, has \
+                 letters, digits, `-`, `.`, `_` and `~` only, and begins with no path of the service's own (/{})",
+                self.base_path,
+                OWN_PATHS.join(", /")
+            ),
         );
         for origin in &self.cors_origins {
             require(

@@ -28,6 +28,8 @@ pub struct Server {
     #[serde(with = "duration")]
     pub link_lifetime: Duration,
     pub public_url: String,
+    /// Empty, or such as `/mill`.
+    pub base_path: String,
     pub trusted_proxies: Vec<String>,
     pub cors_origins: Vec<String>,
 }

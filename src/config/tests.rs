@@ -70,6 +70,14 @@ fn origins_are_as_browsers_write_them() {
 #[test]
 fn faulty_proxies_sessions_and_addresses_are_refused_by_name() {
     for (name, value) in [
+        ("server.base_path", "pixmill"),
+        ("server.base_path", "/"),
+        ("server.base_path", "/pixmill/"),
+        ("server.base_path", "/a//b"),
+        ("server.base_path", "/a/../b"),
+        ("server.base_path", "/a b"),
+        ("server.base_path", "/api"),
+        ("server.base_path", "/files/x"),
         ("server.public_url", "pictures.example"),
         ("server.public_url", "https://pictures.example/under"),
         ("auth.session", "30s"),

@@ -1,7 +1,7 @@
 //! Examples for the OpenAPI document: what is sent and answered in the usual case, and when it is refused; and the
 //! links from one answer to the next request.
 //!
-//! `tests/it/http/openapi.rs` holds each against its schema.
+//! `tests/it/http/openapi.rs` holds each against its schema, and its fields against those of a real answer.
 
 use serde_json::{Value, json};
 
@@ -40,7 +40,7 @@ pub(super) fn add(document: &mut Value) {
     }
     set(json_answer("delete", "/api/groups/{group}", "200"), cancelled());
     for (status, code, detail) in [
-        ("400", "unknown-field", "Unknown field `image`; known: images, operations, options."),
+        ("400", "unknown-field", "Unknown field `image`; known: images, operations, options, preset."),
         ("404", "not-found", "There is no task `01980b54-0000-7000-8000-000000000000`."),
         ("409", "not-retryable", "Nothing of it has failed or was cancelled."),
         ("413", "too-many-files", "More files than limits.max_files (1000)."),
@@ -94,7 +94,7 @@ fn submitted() -> Value {
             "image": "dog.png",
             "error": {"code": "truncated-image", "detail": "PNG: the file ends before the picture does"},
         }],
-        "links": {"self": format!("/api/task_status/{GROUP}")},
+        "links": {"self": format!("/api/task_status/{GROUP}"), "events": format!("/api/groups/{GROUP}/events")},
     })
 }
 
@@ -111,8 +111,13 @@ fn status(of: &str, done: u32, result: &Value) -> Value {
         "created_at": "2026-03-01T09:30:00.125Z",
         "finished_at": "2026-03-01T09:30:00.611Z",
         "result": result,
-        "links": {"self": format!("/api/task_status/{GROUP}")},
+        "links": {
+            "self": format!("/api/task_status/{GROUP}"),
+            "events": format!("/api/groups/{GROUP}/events"),
+            "archive": format!("/api/groups/{GROUP}/archive"),
+        },
         "rejected": [],
+        "request_id": "order-4711",
     })
 }
 

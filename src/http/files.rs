@@ -8,7 +8,6 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 
 use super::access::Caller;
 use super::conditional::{self, Known};
@@ -24,17 +23,12 @@ use crate::submission::{Meta, outbox};
 /// A path names one run's output, and a run is written once: its content never changes.
 const FOR_EVER: &str = "private, max-age=31536000, immutable";
 
+/// What else is in the query is passed over: caches and campaigns add parameters of their own (`?v=1`, `?utm_source=…`).
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct Wish {
     /// To be saved rather than shown.
     #[serde(default)]
     download: Flag,
-    // The guard's matter.
-    #[serde(rename = "expires")]
-    _expires: Option<IgnoredAny>,
-    #[serde(rename = "signature")]
-    _signature: Option<IgnoredAny>,
 }
 
 pub(super) async fn file(

@@ -2,7 +2,8 @@
 //! needs where API keys are configured.
 //!
 //! Path and expiry are signed with HMAC-SHA-256 under a secret that all services on one store share. A link stays the
-//! same for a 24th of its lifetime, so that caches know it again.
+//! same for a 24th of its lifetime, so that caches know it again. What is signed is the service's own path: a link opens
+//! under whatever prefix a proxy has for it.
 
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
 use sha2::Sha256;
 
+use super::base::Base;
 use super::{Access, Problem};
 
 /// Of a lifetime, how many times a link is renewed.
@@ -29,6 +31,7 @@ pub struct Links {
 pub(super) struct Signer<'a> {
     links: Option<&'a Links>,
     now: Timestamp,
+    base: Base,
 }
 
 impl Links {
@@ -39,7 +42,7 @@ impl Links {
 
     /// Without keys everybody who can ask may see everything: nothing is signed then.
     pub(super) fn signer(&self, access: &Access) -> Signer<'_> {
-        Signer { links: access.wants_keys().then_some(self), now: Timestamp::now() }
+        Signer { links: access.wants_keys().then_some(self), now: Timestamp::now(), base: Base::current() }
     }
 
     /// Whether a request is let in by its link: none where it bears none, or asks for what links do not open.
@@ -86,14 +89,16 @@ impl Links {
 impl Signer<'_> {
     /// Signs nothing.
     pub(super) fn none() -> Self {
-        Self { links: None, now: Timestamp::UNIX_EPOCH }
+        Self { links: None, now: Timestamp::UNIX_EPOCH, base: Base::current() }
     }
 
-    pub(super) fn link(&self, path: String) -> String {
-        match self.links {
-            Some(links) => links.signed(&path, self.now),
-            None => path,
-        }
+    /// One of the service's own paths as the client has to ask for it.
+    pub(super) fn link(&self, own: String) -> String {
+        let link = match self.links {
+            Some(links) => links.signed(&own, self.now),
+            None => own,
+        };
+        if self.base.as_str().is_empty() { link } else { self.base.path(&link) }
     }
 }
 

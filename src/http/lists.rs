@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::access::Caller;
+use super::base::path;
 use super::groups::{Document, Links, STATUSES, fresh, image_of};
 use super::query::Parameters;
 use super::{Problem, Services};
@@ -73,7 +74,28 @@ pub(super) async fn groups(
     let takes = format!("one of {}", STATUSES.join(", "));
     let status = asked.get("status", &takes, |status| STATUSES.into_iter().find(|known| *known == status))?;
     let submitted = period(&asked)?;
-    let (limit, mut below) = page(&asked)?;
+    let (limit, below) = page(&asked)?;
+    let shown =
+        |document: &Document, meta: &Meta| status.is_none_or(|status| document.status == status) && caller.sees(meta);
+    let (groups, next) = newest(&services, submitted, below, limit, shown).await?;
+    Ok(fresh(json!({"groups": groups, "links": links(&uri, &asked, next)})))
+}
+
+/// The caller's newest groups, without those of the service itself.
+pub(super) async fn latest(services: &Services, caller: &Caller, limit: usize) -> Result<Vec<Document>, Problem> {
+    let shown = |_: &Document, meta: &Meta| caller.sees(meta) && !meta.is_of_service();
+    let (groups, _) = newest(services, Period::default(), None, limit, shown).await?;
+    Ok(groups)
+}
+
+/// Groups that are `shown`, the newest first, from a place on; and the place that the next ones are below.
+async fn newest(
+    services: &Services,
+    submitted: Period,
+    mut below: Option<Place>,
+    limit: usize,
+    shown: impl Fn(&Document, &Meta) -> bool,
+) -> Result<(Vec<Document>, Option<Place>), Problem> {
     let (mut groups, mut last): (Vec<Document>, _) = (Vec::new(), None);
     for call in 0..CALLS {
         // More and more, where few of them are wanted.
@@ -82,7 +104,7 @@ pub(super) async fn groups(
         for group in &page.entries {
             let meta = Meta::of(group);
             let document = Document::of_group(group, &meta);
-            if status.is_some_and(|status| document.status != status) || !caller.sees(&meta) {
+            if !shown(&document, &meta) {
                 continue;
             }
             if groups.len() == limit {
@@ -97,7 +119,7 @@ pub(super) async fn groups(
             break;
         }
     }
-    Ok(fresh(json!({"groups": groups, "links": links(&uri, &asked, below)})))
+    Ok((groups, below))
 }
 
 /// Finds out which of the jobs' groups the caller may see.
@@ -153,9 +175,9 @@ fn page(asked: &Parameters) -> Result<(usize, Option<Place>), Problem> {
 }
 
 fn links(uri: &Uri, asked: &Parameters, next: Option<Place>) -> Value {
-    let mut links = json!({"self": uri.path_and_query().map_or(uri.path(), |whole| whole.as_str())});
+    let mut links = json!({"self": path(uri.path_and_query().map_or(uri.path(), |whole| whole.as_str()))});
     if let Some(next) = next {
-        links["next"] = format!("{}?{}", uri.path(), asked.with("cursor", &next.to_string())).into();
+        links["next"] = path(&format!("{}?{}", uri.path(), asked.with("cursor", &next.to_string()))).into();
     }
     links
 }

@@ -1,9 +1,15 @@
 //! What every answer carries: headers that keep browsers from guessing and framing; and compression where it pays.
+//! Requests' own bodies are taken uncompressed only.
 
+use axum::body::HttpBody;
+use axum::extract::Request;
 use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
-use axum::response::Response;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{And, Predicate, SizeAbove};
+
+use super::Problem;
 
 /// Below this a compressed answer takes as many packets as a plain one.
 const WORTHWHILE: u64 = 1 << 10;
@@ -26,6 +32,27 @@ pub(super) fn dress<B>(mut response: Response<B>) -> Response<B> {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
     response
+}
+
+/// Refuses a body with a `Content-Encoding` by that name, before anything tries to read it (RFC 9110, 15.5.16).
+pub(super) async fn plain_bodies(request: Request, next: Next) -> Response {
+    let Some(encoding) = encoding(request.headers()).filter(|_| !request.body().is_end_stream()) else {
+        return next.run(request).await;
+    };
+    let shown: String = encoding.escape_debug().take(60).collect();
+    let detail = format!("The body has `Content-Encoding: {shown}`; bodies are taken without any.");
+    let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "encoded-body", detail);
+    ([(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"))], problem).into_response()
+}
+
+/// The first content coding that changes anything.
+fn encoding(headers: &HeaderMap) -> Option<String> {
+    let lines = headers.get_all(header::CONTENT_ENCODING).iter();
+    let mut codings = lines.flat_map(|line| {
+        let line = String::from_utf8_lossy(line.as_bytes()).into_owned();
+        line.split(',').map(|coding| coding.trim().to_owned()).collect::<Vec<_>>()
+    });
+    codings.find(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("identity"))
 }
 
 type Pays = And<SizeAbove, fn(StatusCode, Version, &HeaderMap, &Extensions) -> bool>;

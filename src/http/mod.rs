@@ -5,6 +5,7 @@
 
 mod access;
 mod archive;
+mod base;
 mod conditional;
 mod disposition;
 mod docs;
@@ -14,6 +15,7 @@ mod files;
 mod form;
 mod groups;
 mod health;
+mod home;
 mod linger;
 mod links;
 mod listen;
@@ -22,6 +24,7 @@ mod manners;
 mod nulls;
 mod openapi;
 mod pace;
+mod page;
 mod problem;
 mod query;
 mod queues;
@@ -146,9 +149,13 @@ pub fn app(services: Services) -> impl App {
         .route("/api/events", get(events::of_everything))
         .route("/api/stats", get(stats::stats))
         .route("/files/{group}/{job}/{run}/{file}", get(files::file))
+        .route("/groups/{id}", get(home::group))
+        .route("/upload", post(home::upload))
         .route("/metrics", get(health::metrics))
+        .route_layer(middleware::from_fn(manners::plain_bodies))
         .route_layer(middleware::from_fn_with_state(services.clone(), access::guard));
     let open = Router::new()
+        .route("/", get(home::start))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/openapi.json", get(openapi::openapi))
@@ -157,7 +164,8 @@ pub fn app(services: Services) -> impl App {
         .route("/problems/{code}", get(docs::problem))
         .route("/login", get(access::page))
         .route("/api/login", post(access::login))
-        .route("/api/logout", post(access::logout));
+        .route("/api/logout", post(access::logout))
+        .route_layer(middleware::from_fn(manners::plain_bodies));
     let routes = guarded
         .merge(open)
         .fallback(problem::no_such_route)
@@ -187,7 +195,7 @@ pub fn app(services: Services) -> impl App {
         PropagateRequestIdLayer::x_request_id(),
         MapResponseLayer::new(manners::dress),
     );
-    around.layer(routes.with_state(services))
+    base::Under::new(services.clone(), around.layer(routes.with_state(services)))
 }
 
 /// Of one type, whatever has wrapped the body.

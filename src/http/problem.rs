@@ -11,11 +11,13 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tracing::error;
 
+use super::base::path;
 use crate::job::Failure;
 use crate::submission::{self, Rejected};
 use crate::{codes, erasure, queue, storage};
 
-/// An error answer, whose code is one of [`codes::ALL`]. `type` is `/problems/<code>`, where its page is.
+/// An error answer, whose code is one of [`codes::ALL`]. `type` is `/problems/<code>`, where its page is, under the prefix
+/// that the client knows.
 #[derive(Debug)]
 pub(super) struct Problem {
     status: StatusCode,
@@ -62,6 +64,15 @@ impl Problem {
         &self.detail
     }
 
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The pictures that were refused, where all of them were.
+    pub(super) fn rejected(&self) -> &[Rejected] {
+        &self.rejected
+    }
+
     /// Ours to mend: the cause goes into the log, once, and not to the client.
     pub(super) fn internal(cause: &dyn std::fmt::Display) -> Self {
         error!("a request failed: {cause}");
@@ -100,7 +111,7 @@ impl IntoResponse for Problem {
         // The common code of refused pictures may stand with another status.
         codes::hold(&self.code, self.rejected.is_empty().then_some(self.status.as_u16()));
         let mut body = json!({
-            "type": format!("/problems/{}", self.code),
+            "type": path(&format!("/problems/{}", self.code)),
             "title": self.status.canonical_reason(),
             "status": self.status.as_u16(),
             "code": self.code,
@@ -210,7 +221,7 @@ pub(super) async fn no_such_route(method: Method, uri: Uri) -> Response {
 }
 
 fn nothing_at(uri: &Uri) -> Problem {
-    Problem::not_found(format!("There is nothing at {}.", uri.path()))
+    Problem::not_found(format!("There is nothing at {}.", path(uri.path())))
 }
 
 /// The router adds which methods there are (`Allow`), and that is all there is to answer to OPTIONS.
@@ -218,7 +229,7 @@ pub(super) async fn method_not_allowed(method: Method, uri: Uri) -> Response {
     if method == Method::OPTIONS {
         return StatusCode::NO_CONTENT.into_response();
     }
-    let detail = format!("{} does not take {method}.", uri.path());
+    let detail = format!("{} does not take {method}.", path(uri.path()));
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail).into_response()
 }
 

@@ -7,30 +7,52 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use futures::{StreamExt, TryStreamExt};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::access::Caller;
 use super::form::{Field, Form, unreadable};
 use super::groups::accepted;
 use super::health::takes_work;
 use super::{Problem, Services, request_id};
-use crate::submission::{Asked, Rules, Sender, Submission};
+use crate::submission::{Asked, Rules, Sender, Submission, Submitted};
 
 /// With the caller's name before it, a key stays within what the broker takes.
 pub(super) const MOST_KEY_CHARS: usize = 200;
+
+/// What a field is that is there twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Repeated {
+    /// A mistake of a program's.
+    Refused,
+    /// The page has a choice, and a field to write in behind it.
+    LastCounts,
+}
 
 pub(super) async fn upload(
     State(services): State<Arc<Services>>,
     Extension(caller): Extension<Caller>,
     request: Request,
 ) -> Result<Response, Problem> {
-    takes_work(&services).await?;
-    let sender = sender(&caller, request.headers());
+    Ok(accepted(&take(&services, &caller, request, Repeated::Refused).await?))
+}
+
+/// Receives a form's pictures and enqueues them as a group.
+///
+/// # Errors
+/// Why nothing of it is taken. Pictures that alone are refused are told of in what is answered.
+pub(super) async fn take(
+    services: &Services,
+    caller: &Caller,
+    request: Request,
+    repeated: Repeated,
+) -> Result<Submitted, Problem> {
+    takes_work(services).await?;
+    let sender = sender(caller, request.headers());
     let mut submission = Submission::begin(services.storage.clone(), &services.limits).by(sender);
-    if let Some(key) = idempotency_key(request.headers(), &caller)? {
+    if let Some(key) = idempotency_key(request.headers(), caller)? {
         submission.reserve(&services.broker, key).await?;
     }
-    let asked = receive(&services, request, &mut submission).await;
+    let asked = receive(services, request, &mut submission, repeated).await;
     services.metrics.images_rejected.inc_by(submission.rejected().len() as u64);
     let asked = match asked {
         Ok(asked) => asked,
@@ -41,7 +63,7 @@ pub(super) async fn upload(
     };
     let submitted = submission.enqueue(&services.broker, &asked, &services.queue).await?;
     services.metrics.images_accepted.inc_by(submitted.images as u64);
-    Ok(accepted(&submitted))
+    Ok(submitted)
 }
 
 /// Whose a submission is, and which request it comes with.
@@ -50,12 +72,20 @@ pub(super) fn sender(caller: &Caller, headers: &HeaderMap) -> Sender {
 }
 
 /// Reads the form; its pictures go to the submission.
-async fn receive(services: &Services, request: Request, submission: &mut Submission) -> Result<Asked, Problem> {
+async fn receive(
+    services: &Services,
+    request: Request,
+    submission: &mut Submission,
+    repeated: Repeated,
+) -> Result<Asked, Problem> {
     let boundary = boundary(request.headers())?;
     let form = Form::new(request.into_body(), boundary, services.limits.max_request_bytes);
-    let Fields { operations, options } = read(services, form, submission).await?;
+    let Fields { operations, options, preset } = read(services, form, submission, repeated).await?;
     let operations = operations.map(|json| parsed(&json, "operations", "invalid-operation")).transpose()?;
-    let options = options.map(|json| parsed(&json, "options", "invalid-options")).transpose()?;
+    let mut options = options.map(|json| parsed(&json, "options", "invalid-options")).transpose()?;
+    if let Some(name) = preset {
+        set_preset(options.get_or_insert_with(|| json!({})), &name)?;
+    }
     let asked = asked(services, operations.as_ref(), options.as_ref())?;
     if submission.received() == 0 {
         let detail = "The form has no picture: send at least one file in the field `images`.";
@@ -69,6 +99,18 @@ async fn receive(services: &Services, request: Request, submission: &mut Submiss
 
 fn parsed(json: &str, name: &str, code: &str) -> Result<Value, Problem> {
     serde_json::from_str(json).map_err(|error| Problem::unprocessable(code, format!("{name}: not valid JSON: {error}")))
+}
+
+/// The form's field `preset` is the option of this name, for forms without a script.
+fn set_preset(options: &mut Value, name: &str) -> Result<(), Problem> {
+    // What is not an object is refused with the rest of it.
+    let Some(options) = options.as_object_mut() else { return Ok(()) };
+    if options.get("preset").is_some_and(|other| !other.is_null() && other != "") {
+        let detail = "options.preset: the form has the field `preset`, too; send one of both";
+        return Err(Problem::unprocessable("invalid-options", detail));
+    }
+    options.insert("preset".into(), name.trim().into());
+    Ok(())
 }
 
 /// What is to be done, by a request's operations and options.
@@ -111,9 +153,15 @@ fn boundary(headers: &HeaderMap) -> Result<String, Problem> {
 struct Fields {
     operations: Option<String>,
     options: Option<String>,
+    preset: Option<String>,
 }
 
-async fn read(services: &Services, mut form: Form, submission: &mut Submission) -> Result<Fields, Problem> {
+async fn read(
+    services: &Services,
+    mut form: Form,
+    submission: &mut Submission,
+    repeated: Repeated,
+) -> Result<Fields, Problem> {
     let limits = &services.limits;
     let mut fields = Fields::default();
     while let Some(field) = form.next_field().await? {
@@ -126,10 +174,11 @@ async fn read(services: &Services, mut form: Form, submission: &mut Submission) 
                 }
                 image(services, submission, field).await?;
             }
-            "operations" => set(&mut fields.operations, &name, text(field, limits.max_field_bytes).await?)?,
-            "options" => set(&mut fields.options, &name, text(field, limits.max_field_bytes).await?)?,
+            "operations" => set(&mut fields.operations, &name, text(field, limits.max_field_bytes).await?, repeated)?,
+            "options" => set(&mut fields.options, &name, text(field, limits.max_field_bytes).await?, repeated)?,
+            "preset" => set(&mut fields.preset, &name, text(field, limits.max_field_bytes).await?, repeated)?,
             other => {
-                let detail = format!("Unknown field `{other}`; known: images, operations, options.");
+                let detail = format!("Unknown field `{other}`; known: images, operations, options, preset.");
                 return Err(Problem::bad_request("unknown-field", detail));
             }
         }
@@ -189,9 +238,15 @@ async fn text(mut field: Field, limit: usize) -> Result<String, Problem> {
         .map_err(|_| Problem::bad_request("invalid-multipart", format!("The field `{name}` is not UTF-8.")))
 }
 
-fn set(slot: &mut Option<String>, name: &str, text: String) -> Result<(), Problem> {
+/// A field that nobody filled in counts as left out: browsers send it all the same, as empty text.
+fn set(slot: &mut Option<String>, name: &str, text: String, repeated: Repeated) -> Result<(), Problem> {
+    if text.trim().is_empty() {
+        return Ok(());
+    }
     match slot.replace(text) {
-        None => Ok(()),
-        Some(_) => Err(Problem::bad_request("repeated-field", format!("The field `{name}` is there twice."))),
+        Some(_) if repeated == Repeated::Refused => {
+            Err(Problem::bad_request("repeated-field", format!("The field `{name}` is there twice.")))
+        }
+        _ => Ok(()),
     }
 }

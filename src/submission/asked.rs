@@ -117,7 +117,10 @@ impl Options {
                 ("retries", _) => options.retries = Some(number(value, &path, 0, 100).map_err(invalid)? as u32),
                 ("lenient", _) => options.lenient = read(value, &path).map_err(invalid)?,
                 ("retention", _) => options.retention = Some(keep(value, &path, rules.retention).map_err(invalid)?),
-                ("preset", _) => named = Some(preset(&read::<String>(value, &path).map_err(invalid)?, &path, rules)?),
+                ("preset", _) => {
+                    let name = read::<String>(value, &path).map_err(invalid)?;
+                    named = if is_blank(&name) { None } else { Some(preset(&name, &path, rules)?) };
+                }
                 ("eta", Depth::First) => options.eta = Some(read(value, &path).map_err(invalid)?),
                 ("chunk_size", Depth::First) => {
                     let size = number(value, &path, 1, MOST_PER_CHUNK as u64).map_err(invalid)?;
@@ -210,6 +213,7 @@ fn choose(
 ) -> Result<Option<Vec<Operation>>, Refusal> {
     let chosen = match value {
         None => return Ok(preset_of_options),
+        Some(Value::String(name)) if is_blank(name) => return Ok(preset_of_options),
         Some(Value::String(name)) => preset(name, &format!("{path}operations"), rules)?,
         Some(list) => operations_of(list, path, rules.limits)?,
     };
@@ -218,6 +222,11 @@ fn choose(
         return Err(("invalid-options", detail));
     }
     Ok(Some(chosen))
+}
+
+/// What a form sends for a field that nobody filled in. It counts as left out.
+fn is_blank(text: &str) -> bool {
+    text.trim().is_empty()
 }
 
 fn operations_of(list: &Value, path: &str, limits: &imaging::Limits) -> Result<Vec<Operation>, Refusal> {
@@ -336,6 +345,9 @@ mod tests {
         let (code, detail) = parse(Some(&json!("cart")), &json!({})).unwrap_err();
         assert_eq!((code, detail.as_str()), ("unknown-preset", "operations: unknown preset `cart`; known: card"));
         let list = json!([{"type": "flip"}]);
+        assert_eq!(parse(Some(&list), &json!({"preset": " "})).unwrap(), parse(Some(&list), &json!({})).unwrap());
+        assert_eq!(parse(Some(&json!("")), &json!({"preset": "card"})).unwrap(), by_name);
+        assert_eq!(parse(Some(&json!(" ")), &json!({"preset": ""})).unwrap(), parse(None, &json!({})).unwrap());
         let (_, detail) = parse(Some(&list), &json!({"preset": "card"})).unwrap_err();
         assert!(detail.contains("name one of both"), "{detail}");
         let (code, detail) = parse(None, &json!({"then": {"operations": [{"type": "grow"}]}})).unwrap_err();

@@ -80,6 +80,11 @@ impl Meta {
         Self { owner: Some(String::new()), ..Self::default() }
     }
 
+    /// Whether the service made the group for itself.
+    pub fn is_of_service(&self) -> bool {
+        self.owner.as_deref() == Some("")
+    }
+
     /// A group's. One that says nothing, or nothing that we can read, is taken for the service's own.
     pub fn of(group: &queue::Group) -> Self {
         serde_json::from_slice(&group.meta).unwrap_or_else(|_| Self::service())

@@ -231,7 +231,7 @@ impl Server {
 
     /// Fetches a result into the file `part`, durably; answers its bytes. After an error the file is gone.
     pub(super) async fn download(&self, path: &str, part: &Path) -> Result<u64> {
-        let url = self.base.join(path.trim_start_matches('/'))?;
+        let url = of_server(&self.base, path)?;
         if url.origin() != self.base.origin() {
             bail!("{url}: the server points to another one, and the key is not for that");
         }
@@ -389,6 +389,11 @@ pub(super) fn chain(error: &reqwest::Error) -> String {
     said
 }
 
+/// Where a path leads that the server has told. One behind a prefix tells it with the prefix, where it knows that.
+fn of_server(base: &Url, path: &str) -> Result<Url, url::ParseError> {
+    base.join(path.strip_prefix(base.path()).unwrap_or(path).trim_start_matches('/'))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -399,5 +404,17 @@ mod tests {
         assert_eq!(wait(none, FIRST_PAUSE, 0.0), FIRST_PAUSE / 2);
         assert_eq!(wait(none, FIRST_PAUSE, 1.0), FIRST_PAUSE);
         assert_eq!(wait(minute, FIRST_PAUSE, 1.0), minute + FIRST_PAUSE);
+    }
+
+    #[test]
+    fn paths_are_found_whether_or_not_the_server_knows_its_prefix() {
+        for (base, path, url) in [
+            ("http://host/", "/files/a?x=1", "http://host/files/a?x=1"),
+            ("http://host/mill/", "/mill/files/a?x=1", "http://host/mill/files/a?x=1"),
+            ("http://host/mill/", "/files/a", "http://host/mill/files/a"),
+            ("http://host/mill/", "//evil.example/a", "http://host/mill/evil.example/a"),
+        ] {
+            assert_eq!(of_server(&Url::parse(base).unwrap(), path).unwrap().as_str(), url);
+        }
     }
 }

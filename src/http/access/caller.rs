@@ -35,12 +35,12 @@ impl Caller {
         self.login_end.is_some_and(|end| end <= now)
     }
 
-    pub(super) fn allows(&self, needed: Scope) -> bool {
+    pub(in crate::http) fn allows(&self, needed: Scope) -> bool {
         self.key().is_none_or(|key| key.allows(needed))
     }
 
     /// Its scopes, for people.
-    pub(super) fn scopes(&self) -> String {
+    pub(in crate::http) fn scopes(&self) -> String {
         let scopes = self.key().map_or(&[][..], |key| &key.scopes);
         scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(", ")
     }

@@ -1,9 +1,9 @@
 //! Logging in: `POST /api/login` takes a key and sets a cookie, `/login` is the page for it.
 //!
 //! Programs send JSON and get JSON. The page posts a form, works without scripts and loads nothing; it goes on to where
-//! `next` says, which is a path of this server or nowhere.
+//! `next` says, which is a path of this service, or to the first page.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
@@ -11,23 +11,24 @@ use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{AppendHeaders, IntoResponse, Response};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 use tracing::info;
 use url::form_urlencoded;
 
 use super::peer::Peer;
 use super::{Access, Problem, Services, refused, session};
 use crate::config::Scope;
+use crate::http::base::{Base, path};
+use crate::http::page::{Page, escaped};
 use crate::keys::Key;
 
 /// A key and a path are far shorter.
 const MOST_BYTES: usize = 4096;
-const PAGE: &str = "/login";
+pub(super) const PAGE: &str = "/login";
+/// Where somebody is led on to who has named nothing.
+const FIRST: &str = "/";
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -50,7 +51,7 @@ pub(in crate::http) async fn login(State(services): State<Arc<Services>>, reques
     let (peer, kind) = (access.peer(&request), kind(&request.headers));
     let (next, begun) = match read(access, kind, &request, body).await {
         Ok(Form { key, next }) => {
-            let next = next.filter(|next| is_local_path(next));
+            let next = next.as_deref().and_then(own_path);
             (next, begin(access, key.trim(), &peer).await)
         }
         Err(problem) => (None, Err(problem)),
@@ -61,9 +62,9 @@ pub(in crate::http) async fn login(State(services): State<Arc<Services>>, reques
     };
     info!(key = key.name, "`{}` has logged in from {}", key.name, peer.address);
     let seconds = end.duration_since(Timestamp::now()).as_secs();
-    let cookie = [(header::SET_COOKIE, session::set_cookie(&session, seconds, peer.https))];
+    let cookie = [(header::SET_COOKIE, session::set_cookie(&session, seconds, peer.https, &Base::current()))];
     if kind == Some(Kind::Form) {
-        return (cookie, go_on_to(next.as_deref().unwrap_or(PAGE))).into_response();
+        return (cookie, go_on_to(&path(next.as_deref().unwrap_or(FIRST)))).into_response();
     }
     let body = Json(json!({"name": key.name, "scopes": key.scopes, "expires_at": end}));
     (cookie, [(header::CACHE_CONTROL, "no-store")], body).into_response()
@@ -129,10 +130,12 @@ pub(in crate::http) async fn logout(State(services): State<Arc<Services>>, reque
     if let Err(problem) = session::same_origin(&request, &services.access.server) {
         return refused(&services, problem);
     }
+    let base = Base::current();
     // The browser may have been here over http, too.
-    let cookies = AppendHeaders([false, true].map(|https| (header::SET_COOKIE, session::set_cookie("", 0, https))));
+    let cookies =
+        AppendHeaders([false, true].map(|https| (header::SET_COOKIE, session::set_cookie("", 0, https, &base))));
     match kind(&request.headers) {
-        Some(Kind::Form) => (cookies, go_on_to(PAGE)).into_response(),
+        Some(Kind::Form) => (cookies, go_on_to(&path(PAGE))).into_response(),
         _ => (cookies, StatusCode::NO_CONTENT).into_response(),
     }
 }
@@ -140,15 +143,15 @@ pub(in crate::http) async fn logout(State(services): State<Arc<Services>>, reque
 /// The page to log in on; who is logged in already is led on.
 pub(in crate::http) async fn page(State(services): State<Arc<Services>>, request: Request) -> Response {
     let (access, request) = (&services.access, request.into_parts().0);
-    let next = next_of(&request.uri).filter(|next| is_local_path(next));
+    let next = next_of(&request.uri).as_deref().and_then(own_path);
     let listing = access.created.listing().await;
-    let held = match session::cookie(&request.headers, access.peer(&request).https) {
+    let held = match session::cookie(&request.headers, access.peer(&request).https, &Base::current()) {
         Some(cookie) => access.of_session(cookie, &listing).await.unwrap_or_default(),
         None => None,
     };
     match (&next, held) {
-        (Some(next), Some(_)) => go_on_to(next).into_response(),
-        (Some(next), None) if access.is_open(&listing) => go_on_to(next).into_response(),
+        (Some(next), Some(_)) => go_on_to(&path(next)).into_response(),
+        (Some(next), None) if access.is_open(&listing) => go_on_to(&path(next)).into_response(),
         (None, Some((key, end))) => document(&Shown::Held { key: &key, end }).into_response(),
         (next, None) => {
             let problem = access.is_open(&listing).then_some("There are no API keys yet, and so no login is needed.");
@@ -162,6 +165,17 @@ fn next_of(uri: &Uri) -> Option<String> {
     fields.find(|(name, _)| name == "next").map(|(_, value)| value.into_owned())
 }
 
+/// One of the service's own paths, if `next` leads to one. A page may name it as it knows it, under the prefix of a proxy.
+fn own_path(next: &str) -> Option<String> {
+    let base = Base::current();
+    let rest = next.strip_prefix(base.as_str()).filter(|rest| rest.is_empty() || rest.starts_with(['/', '?']));
+    let own = match rest {
+        Some(rest) if !rest.starts_with('/') => format!("/{rest}"),
+        rest => rest.unwrap_or(next).to_owned(),
+    };
+    is_local_path(&own).then_some(own)
+}
+
 /// Whether it leads to a path of this server, whatever a browser makes of it: `//host` and `/\host` lead elsewhere, and
 /// browsers overlook tabs and line ends.
 fn is_local_path(next: &str) -> bool {
@@ -170,9 +184,10 @@ fn is_local_path(next: &str) -> bool {
         && next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\')
 }
 
-fn go_on_to(path: &str) -> (StatusCode, [(header::HeaderName, HeaderValue); 2]) {
-    let path = HeaderValue::from_str(path).unwrap_or(HeaderValue::from_static(PAGE));
-    let headers = [(header::LOCATION, path), (header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
+/// Leads a browser on to a place on this server, which it asks for with GET.
+pub(in crate::http) fn go_on_to(place: &str) -> (StatusCode, [(header::HeaderName, HeaderValue); 2]) {
+    let place = HeaderValue::from_str(place).unwrap_or(HeaderValue::from_static(PAGE));
+    let headers = [(header::LOCATION, place), (header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
     (StatusCode::SEE_OTHER, headers)
 }
 
@@ -181,61 +196,42 @@ enum Shown<'a> {
     Held { key: &'a Key, end: Timestamp },
 }
 
-const STYLE: &str = "\
-    :root{color-scheme:light dark}\
-    body{font:1rem/1.5 system-ui,sans-serif;max-width:24rem;margin:15vh auto;padding:0 1rem}\
-    h1{font-size:1.4rem}\
-    input,button{font:inherit;box-sizing:border-box;width:100%;padding:.5rem;margin:.25rem 0 1rem}\
-    [role=alert]{border-left:.25rem solid #c33;padding-left:.75rem}";
-
-/// Nothing may be loaded or run but this style, and forms go here only.
-static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
-    let style = STANDARD.encode(Sha256::digest(STYLE.as_bytes()));
-    let policy = format!(
-        "default-src 'none'; style-src 'sha256-{style}'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
-    );
-    HeaderValue::try_from(policy).expect("it is plain ASCII")
-});
-
 fn document(shown: &Shown) -> impl IntoResponse + use<> {
     let body = match shown {
         Shown::Form { problem, next } => {
-            let problem = problem.map_or(String::new(), |text| format!("<p role=\"alert\">{}</p>", escaped(text)));
+            let problem = problem.map_or(String::new(), |text| {
+                format!("<div class=\"note x\"><p role=\"alert\">{}</p></div>", escaped(text))
+            });
             let next = next.map_or(String::new(), |next| {
                 format!("<input type=\"hidden\" name=\"next\" value=\"{}\">", escaped(next))
             });
             format!(
-                "<h1>Log in to pixmill</h1>{problem}<form method=\"post\" action=\"/api/login\">\
-                 <label for=\"key\">API key</label><input id=\"key\" name=\"key\" type=\"password\" required autofocus \
-                 autocomplete=\"current-password\">{next}<button>Log in</button></form>"
+                "<h1>Log in to pixmill</h1>{problem}<form class=\"panel\" method=\"post\" action=\"{}\">\
+                 <div class=\"pad\"><div class=\"field\"><label for=\"key\">API key</label><input id=\"key\" name=\"key\" \
+                 type=\"password\" required autofocus autocomplete=\"current-password\"></div>{next}\
+                 <p><button class=\"btn main\">Log in</button></p><p class=\"q\">Whoever runs this service has keys: \
+                 <code>pixmill keys create</code>.</p></div></form>",
+                path("/api/login"),
             )
         }
         Shown::Held { key, end } => {
             let scopes: Vec<&str> = key.scopes.iter().copied().map(Scope::as_str).collect();
             let (name, scopes) = (escaped(&key.name), scopes.join(", "));
             format!(
-                "<h1>Logged in as {name}</h1><p>Scopes: {scopes}. Until {end:.0}.</p>\
-                 <form method=\"post\" action=\"/api/logout\"><button>Log out</button></form>"
+                "<h1>Logged in as {name}</h1><p>Scopes: {scopes}. Until {end:.0}.</p><p class=\"row\">\
+                 <a class=\"btn main\" href=\"{}\">Upload pictures</a><a href=\"{}\">Documentation</a></p>\
+                 <form method=\"post\" action=\"{}\"><button class=\"btn\">Log out</button></form>",
+                path(FIRST),
+                path("/docs"),
+                path("/api/logout"),
             )
         }
     };
-    let page = format!(
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width\"><title>pixmill</title><style>{STYLE}</style></head>\
-         <body><main>{body}</main></body></html>\n"
-    );
-    let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
-        (header::CONTENT_SECURITY_POLICY, POLICY.clone()),
-        // With `no-referrer` browsers would hide the form's Origin, too.
-        (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-    ];
-    (headers, page)
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
+    let bar = format!("<a class=\"brand\" href=\"{}\">pixmill</a>", path(FIRST));
+    (
+        [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))],
+        Page::to_work_with("Log in", "", &bar, "slim", &body),
+    )
 }
 
 #[cfg(test)]
@@ -262,8 +258,23 @@ mod tests {
         }
     }
 
-    #[test]
-    fn text_in_the_page_is_text() {
-        assert_eq!(escaped("<b a=\"x\">&'"), "&lt;b a=&quot;x&quot;&gt;&amp;&#39;");
+    #[tokio::test]
+    async fn next_is_a_path_with_or_without_the_prefix() {
+        let base = Base::configured("/mill");
+        base.scope(async {
+            for (next, own) in [
+                ("/docs?x=1", Some("/docs?x=1")),
+                ("/mill/docs", Some("/docs")),
+                ("/mill", Some("/")),
+                ("/mill?x", Some("/?x")),
+                ("/mills", Some("/mills")),
+                ("/mill//evil.example", None),
+                ("//evil.example", None),
+                ("https://evil.example", None),
+            ] {
+                assert_eq!(own_path(next).as_deref(), own, "{next}");
+            }
+        })
+        .await;
     }
 }

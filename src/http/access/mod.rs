@@ -30,7 +30,8 @@ use jiff::Timestamp;
 use subtle::ConstantTimeEq;
 use tracing::Span;
 
-use super::{Problem, Services};
+use super::base::{Base, path};
+use super::{Problem, Services, home};
 use crate::config;
 use crate::keys::{self, Key, Keyring, Listing};
 use crate::metrics::RefusalLabels;
@@ -43,7 +44,7 @@ use peer::Peer;
 use rates::Rates;
 use session::Sessions;
 
-pub(super) use login::{login, logout, page};
+pub(super) use login::{go_on_to, login, logout, page};
 
 /// What decides over requests.
 pub struct Access {
@@ -52,6 +53,7 @@ pub struct Access {
     /// Machines other than this one can connect.
     exposed: bool,
     server: config::Server,
+    base: Base,
     proxies: Vec<IpNet>,
     sessions: Sessions,
     rates: Rates,
@@ -74,6 +76,7 @@ impl Access {
             created: Arc::new(Keyring::open(storage)?),
             exposed: !server.listen.ip().is_loopback(),
             server: server.clone(),
+            base: Base::configured(&server.base_path),
             proxies: server.proxies().unwrap_or_default(),
             sessions: Sessions::new(storage.clone(), auth.session),
             rates: Rates::new(limits),
@@ -91,17 +94,46 @@ impl Access {
         if let Some(bearer) = bearer(headers) {
             return self.verify(bearer, &peer, &listing).map(Caller::with);
         }
-        let Some(cookie) = session::cookie(headers, peer.https) else {
-            return Err(unauthorized("An API key is needed: `Authorization: Bearer <key>`, or a login at /login."));
+        let Some(cookie) = session::cookie(headers, peer.https, &Base::current()) else {
+            let detail =
+                format!("An API key is needed: `Authorization: Bearer <key>`, or a login at {}.", path(login::PAGE));
+            return Err(unauthorized(&detail));
         };
         let Some((key, end)) = self.of_session(cookie, &listing).await? else {
-            return Err(unauthorized("The login has ended; log in again at /login."));
+            return Err(unauthorized(&format!("The login has ended; log in again at {}.", path(login::PAGE))));
         };
         // A cookie comes along whoever made the browser ask.
         if !request.method.is_safe() {
             session::same_origin(request, &self.server)?;
         }
         Ok(Caller::logged_in(key, end))
+    }
+
+    /// Who looks at an open page that has more for those who are let in. It counts against their limit.
+    pub(super) async fn visitor(&self, request: &Parts) -> Result<Caller, Problem> {
+        let caller = self.identify(request).await?;
+        self.rates.take(&caller, false).exceeded.map_or(Ok(caller), Err)
+    }
+
+    /// The path under which the client reaches this service.
+    pub(super) fn base(&self, request: &Request) -> Base {
+        if self.proxies.is_empty() {
+            return self.base.clone();
+        }
+        peer::prefix(request.extensions(), request.headers(), &self.proxies).unwrap_or_else(|| self.base.clone())
+    }
+
+    /// The address that the client has for this service, such as `https://pictures.example/mill`; the path alone where
+    /// the request does not say its host.
+    pub(super) fn address(&self, request: &Parts) -> String {
+        let public = self.server.public_url.trim_end_matches('/');
+        let origin = if public.is_empty() {
+            let scheme = if self.peer(request).https { "https" } else { "http" };
+            peer::host(request, &self.proxies).map_or_else(String::new, |host| format!("{scheme}://{host}"))
+        } else {
+            public.to_owned()
+        };
+        origin + Base::current().as_str()
     }
 
     /// Whether a caller that was let in would be now: its key may have gone, and its login have ended.
@@ -182,7 +214,7 @@ pub(super) async fn guard(State(services): State<Arc<Services>>, request: Reques
     }
     let caller = match (services.access.identify(&request).await, link) {
         (Ok(caller), _) => caller,
-        (Err(_), Some(Err(problem))) | (Err(problem), _) => return refused(&services, problem),
+        (Err(_), Some(Err(problem))) | (Err(problem), _) => return not_let_in(&services, &request, problem),
     };
     if let Some(name) = caller.owner() {
         Span::current().record("key", name);
@@ -190,7 +222,7 @@ pub(super) async fn guard(State(services): State<Arc<Services>>, request: Reques
     let quota = services.access.rates.take(&caller, scopes::is_upload(&request.method, request.uri.path()));
     let stopped = quota.exceeded.or_else(|| out_of_scope(&caller, &request));
     let mut response = if let Some(problem) = stopped {
-        refused(&services, problem)
+        not_let_in(&services, &request, problem)
     } else {
         request.extensions.insert(caller);
         next.run(Request::from_parts(request, body)).await
@@ -210,9 +242,22 @@ fn out_of_scope(caller: &Caller, request: &Parts) -> Option<Problem> {
     Some(Problem::new(StatusCode::FORBIDDEN, "forbidden-scope", detail))
 }
 
+/// The answer to a request that is not let in: a page where somebody wanted one.
+fn not_let_in(services: &Services, request: &Parts, problem: Problem) -> Response {
+    count(services, &problem);
+    if home::serves(request.uri.path()) {
+        return home::refusal(problem, &request.uri, &request.headers);
+    }
+    problem.into_response()
+}
+
+fn count(services: &Services, problem: &Problem) {
+    services.metrics.refusals.get_or_create(&RefusalLabels { code: problem.code().into() }).inc();
+}
+
 /// The answer to a request that is not let in.
 fn refused(services: &Services, problem: Problem) -> Response {
-    services.metrics.refusals.get_or_create(&RefusalLabels { code: problem.code().into() }).inc();
+    count(services, &problem);
     problem.into_response()
 }
 

@@ -3,11 +3,13 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use axum::extract::ConnectInfo;
-use axum::http::HeaderMap;
 use axum::http::request::Parts;
+use axum::http::{Extensions, HeaderMap};
 use ipnet::IpNet;
 
+use super::local;
 use crate::config;
+use crate::http::base::Base;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Peer {
@@ -43,6 +45,31 @@ impl Peer {
             told(headers, "x-forwarded-proto").last().is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"));
         Self { address, https }
     }
+}
+
+/// What a trusted proxy says that it has taken off the path. `None` where no proxy says so, or not a path.
+pub(super) fn prefix(extensions: &Extensions, headers: &HeaderMap, trusted: &[IpNet]) -> Option<Base> {
+    let prefixes = told(headers, "x-forwarded-prefix");
+    if prefixes.is_empty() || !is_from_proxy(extensions, trusted) {
+        return None;
+    }
+    Base::forwarded(&prefixes)
+}
+
+/// The host and port that the client has asked, which a trusted proxy may know better.
+pub(super) fn host(request: &Parts, trusted: &[IpNet]) -> Option<String> {
+    let forwarded = told(&request.headers, "x-forwarded-host");
+    let forwarded = forwarded.first().filter(|_| is_from_proxy(&request.extensions, trusted)).copied();
+    let host = forwarded.or_else(|| local::host(&request.headers, &request.uri))?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b':' | b'[' | b']');
+    (!host.is_empty() && host.bytes().all(plain)).then(|| host.to_owned())
+}
+
+fn is_from_proxy(extensions: &Extensions, trusted: &[IpNet]) -> bool {
+    extensions.get::<ConnectInfo<SocketAddr>>().is_some_and(|ConnectInfo(address)| {
+        let address = address.ip().to_canonical();
+        trusted.iter().any(|network| network.contains(&address))
+    })
 }
 
 /// A list in one or several header lines.

@@ -9,6 +9,8 @@ const TABLE: &[(&str, &str, Scope)] = &[
     ("POST", "/api/upload", Submit),
     ("GET", "/api/task_status/*", Read),
     ("GET", "/files/**", Read),
+    ("GET", "/groups/*", Read),
+    ("POST", "/upload", Submit),
     ("GET", "/api/groups", Read),
     ("POST", "/api/groups", Submit),
     ("GET", "/api/groups/*", Read),
@@ -65,10 +67,18 @@ mod tests {
             let (method, path) = line.split_once(' ').unwrap();
             needed(&method.parse().unwrap(), path)
         };
-        for line in ["POST /api/upload", "POST /api/groups", "DELETE /api/jobs/1", "POST /api/groups/1/retry"] {
+        for line in
+            ["POST /api/upload", "POST /api/groups", "DELETE /api/jobs/1", "POST /api/groups/1/retry", "POST /upload"]
+        {
             assert_eq!(of(line), Submit, "{line}");
         }
-        for line in ["GET /api/task_status/1", "HEAD /files/1/2/3/a.jpg", "GET /api/groups/1/events", "GET /api/jobs"] {
+        for line in [
+            "GET /api/task_status/1",
+            "HEAD /files/1/2/3/a.jpg",
+            "GET /api/groups/1/events",
+            "GET /api/jobs",
+            "GET /groups/1",
+        ] {
             assert_eq!(of(line), Read, "{line}");
         }
         for line in [

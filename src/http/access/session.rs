@@ -3,6 +3,7 @@
 //! It ends at its time, and at once when its key does; and for all when `secrets/sessions` of the store is removed and
 //! the services start anew. The signature is HMAC-SHA256 (RFC 2104).
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::http::request::Parts;
@@ -16,6 +17,7 @@ use tokio::sync::OnceCell;
 
 use super::{Problem, local};
 use crate::config;
+use crate::http::base::Base;
 use crate::keys::Key;
 use crate::storage::{self, Storage};
 
@@ -71,20 +73,28 @@ impl Sessions {
 
 /// The session that a request bears. Over https it is the one that only this host can have set: a cookie of the other name
 /// may be from a neighbour of the same domain, or from whoever is on the way of a request over http.
-pub(super) fn cookie(headers: &HeaderMap, https: bool) -> Option<&str> {
+pub(super) fn cookie<'a>(headers: &'a HeaderMap, https: bool, base: &Base) -> Option<&'a str> {
+    let wanted = name_of(https, base);
     let pairs = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
     let mut pairs = pairs.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, _)| *name == name_of(https)).map(|(_, value)| value)
+    pairs.find(|(name, _)| *name == wanted).map(|(_, value)| value)
 }
 
-fn name_of(https: bool) -> &'static str {
-    if https { SECURE_COOKIE } else { COOKIE }
+/// Over https the cookie is for all paths, as its prefix demands, so its name has the path under which the service is:
+/// two services of one host do not take each other's logins away.
+fn name_of(https: bool, base: &Base) -> Cow<'static, str> {
+    match (https, base.as_str()) {
+        (false, _) => COOKIE.into(),
+        (true, "") => SECURE_COOKIE.into(),
+        (true, base) => [SECURE_COOKIE, &base.replace('/', ".")].concat().into(),
+    }
 }
 
-/// The value of `Set-Cookie` that keeps a session in a browser for so many seconds; 0 takes it away.
-pub(super) fn set_cookie(session: &str, seconds: i64, https: bool) -> String {
-    let (name, secure) = (name_of(https), if https { "; Secure" } else { "" });
-    format!("{name}={session}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}")
+/// The value of `Set-Cookie` that keeps a session in a browser for this many seconds; 0 takes it away.
+pub(super) fn set_cookie(session: &str, seconds: i64, https: bool, base: &Base) -> String {
+    let (name, secure) = (name_of(https, base), if https { "; Secure" } else { "" });
+    let path = if https || base.as_str().is_empty() { "/" } else { base.as_str() };
+    format!("{name}={session}; Path={path}; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}")
 }
 
 /// Whether a page of this server made the browser ask, or no browser asked.
@@ -179,22 +189,35 @@ mod tests {
 
     #[test]
     fn cookie_is_found_among_others() {
+        let none = Base::default();
         let headers = |line: &str| HeaderMap::from_iter([(header::COOKIE, line.parse().unwrap())]);
-        assert_eq!(cookie(&headers("a=b; pixmill_session=x.1.y; c=d"), false), Some("x.1.y"));
-        assert_eq!(cookie(&headers("__Host-pixmill_session=z"), true), Some("z"));
+        assert_eq!(cookie(&headers("a=b; pixmill_session=x.1.y; c=d"), false, &none), Some("x.1.y"));
+        assert_eq!(cookie(&headers("__Host-pixmill_session=z"), true, &none), Some("z"));
         for https in [false, true] {
-            assert_eq!(cookie(&headers("pixmill=1; xpixmill_session=2"), https), None);
+            assert_eq!(cookie(&headers("pixmill=1; xpixmill_session=2"), https, &none), None);
         }
     }
 
     #[test]
     fn over_https_only_the_cookie_of_this_very_host_is_taken() {
+        let none = Base::default();
         let both = HeaderMap::from_iter([(
             header::COOKIE,
             "pixmill_session=planted; __Host-pixmill_session=own".parse().unwrap(),
         )]);
-        assert_eq!((cookie(&both, true), cookie(&both, false)), (Some("own"), Some("planted")));
+        assert_eq!((cookie(&both, true, &none), cookie(&both, false, &none)), (Some("own"), Some("planted")));
         let planted = HeaderMap::from_iter([(header::COOKIE, "pixmill_session=planted".parse().unwrap())]);
-        assert_eq!(cookie(&planted, true), None);
+        assert_eq!(cookie(&planted, true, &none), None);
+    }
+
+    #[test]
+    fn cookie_is_for_the_path_under_which_the_service_is() {
+        let mill = Base::configured("/tools/mill");
+        assert!(set_cookie("x", 9, false, &mill).starts_with("pixmill_session=x; Path=/tools/mill; Max-Age=9;"));
+        // Browsers take `__Host-` with the path `/` only.
+        let secure = set_cookie("x", 9, true, &mill);
+        assert!(secure.starts_with("__Host-pixmill_session.tools.mill=x; Path=/; Max-Age=9;"), "{secure}");
+        let headers = HeaderMap::from_iter([(header::COOKIE, secure.split(';').next().unwrap().parse().unwrap())]);
+        assert_eq!((cookie(&headers, true, &mill), cookie(&headers, true, &Base::default())), (Some("x"), None));
     }
 }

@@ -24,6 +24,7 @@ use tokio::sync::mpsc;
 use tracing::warn;
 
 use super::access::Caller;
+use super::base::Base;
 use super::files::erased;
 use super::groups::{self, Asked, Entry, Flag, Picture, query};
 use super::links::Signer;
@@ -108,7 +109,7 @@ pub(super) async fn archive(
         return Err(unfinished());
     }
     let (sender, mut pieces) = mpsc::channel(1);
-    tokio::spawn(write(services, found, sender));
+    tokio::spawn(Base::current().scope(write(services, found, sender)));
     // What is gone already is told before an answer has begun.
     let first = match pieces.recv().await {
         Some(first) => first?,

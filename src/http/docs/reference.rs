@@ -6,31 +6,40 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value};
 
-use super::page::{Page, escaped, inline};
 use super::schema::{below, field, kind};
+use super::trying;
+use crate::http::base::path;
+use crate::http::page::{Page, TRYING, escaped, inline};
 
 const METHODS: [&str; 8] = ["get", "head", "post", "put", "patch", "delete", "options", "trace"];
 
 /// One method of one path.
-struct Operation<'a> {
-    method: &'static str,
-    path: &'a str,
-    about: &'a Value,
+pub(super) struct Operation<'a> {
+    pub(super) method: &'static str,
+    pub(super) path: &'a str,
+    pub(super) about: &'a Value,
 }
 
-pub(super) fn page(document: &Value) -> Page {
+/// For whoever reaches the service at `address`.
+pub(super) fn page(document: &Value, address: &str) -> Page {
     let operations = operations(document);
     let info = &document["info"];
     let (title, version) = (text(&info["title"]), text(&info["version"]));
     let (mut contents, mut body) = (String::from("<details open><summary>Contents</summary>"), String::new());
     let _ = write!(
         body,
-        "<h1>{} <span class=\"quiet\">{}</span></h1><p>{}</p><p><a href=\"/openapi.json\">This as OpenAPI {}</a> · \
-         <a href=\"/problems\">All error codes</a></p>",
+        "<h1>{} <span class=\"quiet\">{}</span></h1><p>{}</p><p>The API is at \
+         <code id=\"address\">{}</code>. <a href=\"{}\">This as OpenAPI {}</a> · <a href=\"{}\">All error codes</a> · \
+         <a href=\"{}\">Upload pictures</a></p>{}",
         escaped(title),
         escaped(version),
         inline(text(&info["description"])),
+        escaped(address),
+        path("/openapi.json"),
         escaped(text(&document["openapi"])),
+        path("/problems"),
+        path("/"),
+        trying::KEY,
     );
     for (tag, about) in tags(document, &operations) {
         let _ = write!(contents, "<p>{}</p><ul>", escaped(tag));
@@ -45,7 +54,7 @@ pub(super) fn page(document: &Value) -> Page {
                 method.to_uppercase(),
                 escaped(path),
             );
-            body += &article(document, operation);
+            body += &article(document, operation, address);
         }
         contents += "</ul>";
     }
@@ -64,7 +73,7 @@ pub(super) fn page(document: &Value) -> Page {
         );
     }
     contents += "</ul></details>";
-    Page::with_contents(title, &contents, &body)
+    Page::with_contents(&TRYING, title, &contents, &body)
 }
 
 fn operations(document: &Value) -> Vec<Operation<'_>> {
@@ -94,11 +103,11 @@ impl<'a> Operation<'a> {
         self.about["tags"][0].as_str().unwrap_or("other")
     }
 
-    fn id(&self) -> &'a str {
+    pub(super) fn id(&self) -> &'a str {
         text(&self.about["operationId"])
     }
 
-    fn parameters<'d>(&'d self, document: &'d Value) -> impl Iterator<Item = &'d Value> {
+    pub(super) fn parameters<'d>(&'d self, document: &'d Value) -> impl Iterator<Item = &'d Value> {
         let own = self.about["parameters"].as_array();
         let shared = document["paths"][self.path]["parameters"].as_array();
         own.into_iter().chain(shared).flatten().map(|parameter| resolved(document, parameter))
@@ -110,7 +119,7 @@ impl<'a> Operation<'a> {
     }
 }
 
-fn article(document: &Value, operation: &Operation) -> String {
+fn article(document: &Value, operation: &Operation, address: &str) -> String {
     let Operation { method, path, about } = operation;
     let id = escaped(operation.id());
     let mut html = format!(
@@ -140,8 +149,12 @@ fn article(document: &Value, operation: &Operation) -> String {
             html += &examples(content);
         }
     }
-    let _ =
-        write!(html, "<h4>Try it</h4><pre tabindex=\"0\"><code>{}</code></pre>", escaped(&curl(document, operation)));
+    let _ = write!(
+        html,
+        "<h4>Try it</h4><pre tabindex=\"0\"><code>{}</code></pre>",
+        escaped(&curl(document, operation, address))
+    );
+    html += &trying::form(document, operation);
     html += "<h4>Answers</h4>";
     for (status, response) in about["responses"].as_object().into_iter().flatten() {
         html += &answer(document, status, response);
@@ -246,14 +259,31 @@ fn examples(of: &Value) -> String {
     shown.collect()
 }
 
+/// A body's first media type, with its first example.
+pub(super) fn content(body: &Value) -> Option<(&str, &Value, &Value)> {
+    let (media_type, content) = body["content"].as_object()?.iter().next()?;
+    let example = content.get("example").or_else(|| content["examples"].as_object()?.values().next()?.get("value"));
+    Some((media_type, content, example.unwrap_or(&Value::Null)))
+}
+
+/// A parameter's or a field's example.
+pub(super) fn example(parameter: &Value) -> &Value {
+    parameter.get("example").unwrap_or(&parameter["schema"]["examples"][0])
+}
+
+/// Whether a form's field is a file.
+pub(super) fn is_file(schema: &Value) -> bool {
+    !schema["contentMediaType"].is_null() || schema["format"] == "binary"
+}
+
 /// The request as a command line.
-fn curl(document: &Value, operation: &Operation) -> String {
+fn curl(document: &Value, operation: &Operation, address: &str) -> String {
     let mut path = operation.path.to_owned();
     let mut lines = Vec::new();
     let mut query = Vec::new();
     for parameter in operation.parameters(document) {
         let (name, must) = (text(&parameter["name"]), parameter["required"] == true);
-        let example = parameter.get("example").unwrap_or(&parameter["schema"]["examples"][0]);
+        let example = example(parameter);
         let value = example.as_str().map_or_else(|| example.to_string(), str::to_owned);
         match text(&parameter["in"]) {
             "path" if !example.is_null() => path = path.replace(&format!("{{{name}}}"), &value),
@@ -266,9 +296,7 @@ fn curl(document: &Value, operation: &Operation) -> String {
         lines.push("-H \"Authorization: Bearer $PIXMILL_API_KEY\"".into());
     }
     let body = resolved(document, &operation.about["requestBody"]);
-    if let Some((media_type, content)) = body["content"].as_object().and_then(|content| content.iter().next()) {
-        let example = content.get("example").or_else(|| content["examples"].as_object()?.values().next()?.get("value"));
-        let example = example.unwrap_or(&Value::Null);
+    if let Some((media_type, content, example)) = content(body) {
         if media_type == "multipart/form-data" {
             lines.extend(form(&content["schema"], example));
         } else {
@@ -285,7 +313,7 @@ fn curl(document: &Value, operation: &Operation) -> String {
         "post" if !body.is_null() => String::new(),
         other => format!("-X {} ", other.to_uppercase()),
     };
-    lines.insert(0, format!("curl {method}{}", quoted(&format!("http://127.0.0.1:8080{path}"))));
+    lines.insert(0, format!("curl {method}{}", quoted(&format!("{address}{path}"))));
     lines.join(" \\\n  ")
 }
 
@@ -293,7 +321,6 @@ fn curl(document: &Value, operation: &Operation) -> String {
 fn form(schema: &Value, example: &Value) -> Vec<String> {
     let mut parts = Vec::new();
     for (name, schema) in schema["properties"].as_object().into_iter().flatten() {
-        let is_file = |schema: &Value| !schema["contentMediaType"].is_null() || schema["format"] == "binary";
         match &example[name] {
             Value::Null => {}
             Value::Array(files) if is_file(&schema["items"]) => {
@@ -312,7 +339,7 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
 
-fn resolved<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
+pub(super) fn resolved<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
     let target = value["$ref"].as_str().and_then(|at| document.pointer(at.strip_prefix('#')?));
     target.unwrap_or(value)
 }
@@ -321,7 +348,7 @@ fn paragraph(value: &Value) -> String {
     value.as_str().map(|about| format!("<p>{}</p>", inline(about))).unwrap_or_default()
 }
 
-fn text(value: &Value) -> &str {
+pub(super) fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
@@ -368,11 +395,11 @@ mod tests {
         let operations = operations(&document);
         let [put, open] = operations.as_slice() else { panic!("two operations") };
         assert_eq!(
-            curl(&document, put),
-            "curl -X PUT 'http://127.0.0.1:8080/things/a7?deep=true' \\\n  -H \"Authorization: Bearer $PIXMILL_API_KEY\" \
+            curl(&document, put, "https://x.example/mill"),
+            "curl -X PUT 'https://x.example/mill/things/a7?deep=true' \\\n  -H \"Authorization: Bearer $PIXMILL_API_KEY\" \
              \\\n  -H 'Content-Type: application/json' \\\n  -d '{\"it'\\''s\":1}'"
         );
-        assert_eq!(curl(&document, open), "curl 'http://127.0.0.1:8080/open'");
+        assert_eq!(curl(&document, open, "http://x"), "curl 'http://x/open'");
     }
 
     #[test]
@@ -402,6 +429,6 @@ mod tests {
     }
 
     fn html(document: &Value) -> String {
-        page(document).into_text()
+        page(document, "http://x").into_text()
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value};
 
-use super::page::{escaped, inline};
+use crate::http::page::{escaped, inline};
 
 /// The type in a few words, with a link where it is a named one: `array of Result`.
 pub(super) fn kind(schema: &Value) -> String {

@@ -25,6 +25,7 @@ use serde::Serialize;
 use tracing::warn;
 
 use super::access::Caller;
+use super::base::Base;
 use super::groups::{self, parsed, unknown};
 use super::query::Parameters;
 use super::{Problem, Services, UrlPath};
@@ -102,14 +103,15 @@ trait Follow: Send + 'static {
 
 fn stream(services: Arc<Services>, caller: Caller, follower: impl Follow) -> Response {
     let open = Open::new(&services.metrics.event_streams);
-    let to = (services, caller, open);
+    // The answer is sent after the request has been handled.
+    let to = (services, caller, open, Base::current());
     let events = stream::unfold((follower, VecDeque::new(), to), |(mut follower, mut told, to)| async move {
         loop {
             if let Some(event) = told.pop_front() {
                 return Some((event, (follower, told, to)));
             }
-            told = follower.next().await?.into();
-            let (services, caller, _) = &to;
+            let (services, caller, _, base) = &to;
+            told = base.clone().scope(follower.next()).await?.into();
             if !services.access.still_admits(caller).await {
                 return None;
             }

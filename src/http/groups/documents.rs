@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::pictures::Picture;
 use crate::erasure;
+use crate::http::base::path;
 use crate::http::links::Signer;
 use crate::http::problem;
 use crate::imaging::Format;
@@ -262,7 +263,7 @@ impl Document {
 
 impl Links {
     pub(super) fn of_group(group: GroupId) -> Self {
-        Self { own: task(group), events: Some(format!("/api/groups/{group}/events")), ..Self::default() }
+        Self { own: task(group), events: Some(path(&format!("/api/groups/{group}/events"))), ..Self::default() }
     }
 
     pub(in crate::http) fn of_job(job: &Job) -> Self {
@@ -272,7 +273,7 @@ impl Links {
 
 /// The path of a group's or a job's status.
 pub(super) fn task(id: impl std::fmt::Display) -> String {
-    format!("/api/task_status/{id}")
+    path(&format!("/api/task_status/{id}"))
 }
 
 impl Entry {
@@ -290,7 +291,7 @@ impl Entry {
                     Outcome::Failed { error }
                 } else {
                     let folder = format!("/files/{group}/{job}/{}/", known.run);
-                    Outcome::of(known.outputs, |file| signer.link([&folder, file].concat()))
+                    Outcome::of(known.outputs, |file| signer.link([folder.as_str(), file].concat()))
                 };
                 (Some(cost), outcome)
             }
@@ -312,14 +313,14 @@ impl Entry {
 }
 
 impl Outcome {
-    fn of(outputs: Vec<Output>, path: impl Fn(&str) -> String) -> Self {
+    fn of(outputs: Vec<Output>, link: impl Fn(&str) -> String) -> Self {
         let made = outputs.into_iter().map(|output| match output {
             Output::Answer(answer) => (None, Made::Answer(answer)),
             Output::File(output) => {
-                let path = path(&output.file);
+                let link = link(&output.file);
                 let file = Written {
                     kind: output.kind,
-                    path: path.clone(),
+                    path: link.clone(),
                     format: output.format,
                     width: output.width,
                     height: output.height,
@@ -329,7 +330,7 @@ impl Outcome {
                     warnings: output.warnings,
                     file: None,
                 };
-                (Some(path), Made::File(Box::new(file)))
+                (Some(link), Made::File(Box::new(file)))
             }
         });
         let (paths, outputs) = made.unzip();

@@ -38,7 +38,7 @@ const ROOM: usize = 4 << 10;
 pub(super) struct Page {
     /// The index of the first picture shown.
     #[serde(default)]
-    from: u32,
+    pub(super) from: u32,
 }
 
 /// No parameter is known here: one that is ignored would be taken for granted.

@@ -9,14 +9,17 @@ mod sources;
 mod watching;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use serde_json::{Map, Value, json};
 
 use super::{Shared, examples, nulls};
 use crate::config;
 
-pub(super) async fn openapi(State(services): Shared) -> Json<Value> {
-    Json(document(&services.limits, &services.queue))
+pub(super) async fn openapi(State(services): Shared, request: Request) -> Json<Value> {
+    let address = services.access.address(&request.into_parts().0);
+    let mut document = document(&services.limits, &services.queue);
+    document["servers"] = json!([{"url": if address.is_empty() { "/" } else { &address }}]);
+    Json(document)
 }
 
 /// The whole document.
@@ -28,8 +31,8 @@ pub fn document(limits: &config::Limits, queue: &config::Queue) -> Value {
             "version": env!("CARGO_PKG_VERSION"),
             "license": {"name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0"},
             "description": "Upload pictures, follow what is made of them, fetch the results. Every error is an \
-                `application/problem+json` document whose `code` stays the same; unknown parameters and fields are \
-                errors.",
+                `application/problem+json` document whose `code` stays the same; unknown fields are errors, and so are \
+                unknown parameters but those of `/files`.",
         },
         "paths": joined(joined(paths::paths(limits), sources::paths()), watching::paths()),
         "components": {

@@ -136,6 +136,31 @@ pub(super) fn paths(limits: &config::Limits) -> Value {
             })),
             problems: &["206", "304", "400", "404", "410", "412", "416", "503"],
         }.described()},
+        "/": {"get": open(page("start", "The first page, to upload pictures on; links where `Accept` does not prefer HTML.",
+            &["application/json", "text/html"]))},
+        "/groups/{group}": {"get": or_page(Operation {
+            id: "groupPage",
+            tag: "pages",
+            about: "A group's page, which loads itself again until the group has ended.",
+            more: "Whoever is not logged in is led to `/login`.",
+            parameters: paged(group()),
+            body: None,
+            success: ("200", json!({"description": "The page.", "content": {"text/html": {}}})),
+            problems: &["303", "400", "404", "503"],
+        }.described())},
+        "/upload": {"post": or_page(Operation {
+            id: "uploadPage",
+            tag: "pages",
+            about: "An upload from the first page's form, which works without a script.",
+            more: "The form of `/api/upload`; of a field that is there twice the last one counts that is not blank.",
+            parameters: Vec::new(),
+            body: Some(upload_form(limits)),
+            success: ("303", json!({
+                "description": "Taken; the group's page.",
+                "headers": {"Location": {"schema": {"type": "string"}}},
+            })),
+            problems: &["400", "408", "409", "413", "415", "422", "503"],
+        }.described())},
         "/metrics": {"get": plain("metrics", "Metrics in OpenMetrics' text format.",
             "application/openmetrics-text", &["503"])},
         "/healthz": {"get": open(plain("alive", "Whether the process runs.", "application/json", &[]))},
@@ -254,6 +279,18 @@ fn logout() -> Value {
     described
 }
 
+/// Whose refusals are pages for browsers.
+fn or_page(mut described: Value) -> Value {
+    let responses = described["responses"].as_object_mut().into_iter().flatten();
+    for (_, response) in responses.filter(|(status, _)| status.starts_with(['4', '5'])) {
+        *response = json!({
+            "description": "A problem; to a browser, a page that tells of it.",
+            "content": {"application/problem+json": {"schema": reference("Problem")}, "text/html": {}},
+        });
+    }
+    described
+}
+
 /// Without a key, from anywhere.
 fn open(mut described: Value) -> Value {
     described["security"] = json!([]);
@@ -286,6 +323,8 @@ fn upload_form(limits: &config::Limits) -> Value {
                     },
                     "operations": sources::operations_or_preset(),
                     "options": reference("Options"),
+                    "preset": {"type": "string", "description": "The option of this name, for forms without a script; \
+                        blank: left out, as blank `operations` and `options` are."},
                 },
             },
             "encoding": {

@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 use crate::cli::Desk;
 use crate::support::browser::Browser;
 use crate::support::client::Answer;
+use crate::support::pictures::plain_png;
 use crate::support::service::{Home, Service};
+use crate::support::until;
 
 #[test]
 fn committed_list_of_codes_is_what_the_program_prints() {
@@ -75,11 +77,71 @@ async fn pages_may_load_nothing() {
         let page = accepting(&service, path, BROWSERS).await;
         let policy = page.header("content-security-policy");
         assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
+        // The one script stands in the page, and the policy has its hash.
+        let scripts = usize::from(path == "/docs");
+        assert_eq!(policy.matches("script-src 'sha256-").count(), scripts, "{policy}");
+        assert!(!policy.contains("unsafe") && !policy.contains("http"), "{policy}");
         let page = page.text();
-        for loading in ["<script", "<link", "<img", " style=", " onclick=", "url("] {
+        assert_eq!(page.matches("<script").count(), scripts, "{path}");
+        for loading in ["<script src", "<link", "<img", " style=", " onclick=", "url("] {
             assert!(!page.contains(loading), "{path} has {loading}");
         }
     }
+}
+
+/// The page's own forms send what it describes: a picture, JSON, a query, and a stream that is stopped.
+#[tokio::test]
+async fn requests_are_sent_from_the_page() {
+    let home = Home::sqlite();
+    let service = home.serve();
+    let address = format!("http://{}", service.address());
+    let cat = home.folder().join("cat.png");
+    std::fs::write(&cat, plain_png(9, 9)).unwrap();
+    let browser = Browser::start(1280).await;
+    browser.open(&format!("{address}/docs")).await;
+    assert_eq!(browser.run("return document.getElementById('address').textContent;").await, address);
+    let curl = browser.run("return document.querySelector('#upload pre').textContent;").await;
+    assert!(curl.as_str().unwrap().starts_with(&format!("curl '{address}/api/upload'")), "{curl}");
+    let answered = async |id: &str, words: &str| {
+        let script = format!("return document.querySelector('#{id} .answer').textContent;");
+        until(&format!("`{words}` is the answer to {id}"), async || {
+            let said = browser.run(&script).await;
+            said.as_str().filter(|said| said.contains(words)).map(str::to_owned)
+        })
+        .await
+    };
+
+    browser.run("document.querySelector('#upload textarea[name=operations]').value = '';").await;
+    browser.fill("#upload input[type=file]", cat.to_str().unwrap()).await;
+    browser.click("#upload form button").await;
+    let said = answered("upload", "\"task_id\": \"").await;
+    assert!(said.contains("202"), "{said}");
+    let group = said.split("\"task_id\": \"").nth(1).unwrap().split('"').next().unwrap();
+    let status = service.finished(group).await;
+    // A picture is shown.
+    let path = status["result"][0]["paths"][0].as_str().unwrap();
+    let parts: Vec<&str> = path.split('/').skip(2).collect();
+    for (name, value) in ["group", "job", "run", "file"].iter().zip(&parts) {
+        browser.run(&format!("document.querySelector('#file input[name={name}]').value = '{value}';")).await;
+    }
+    browser.click("#file form button").await;
+    answered("file", "200").await;
+    until("the picture is there", async || {
+        let width = browser.run("return document.querySelector('#file .answer img')?.naturalWidth;").await;
+        width.as_u64().filter(|width| *width > 0)
+    })
+    .await;
+    // JSON in, and a refusal in the server's words.
+    browser.run("document.querySelector('#createGroup textarea').value = '{\"sources\": []}';").await;
+    browser.click("#createGroup form button").await;
+    answered("createGroup", "The list `sources` is empty").await;
+    // A stream goes on until it is stopped.
+    browser.click("#events form button").await;
+    answered("events", "event: status").await;
+    browser.click("#events .stop").await;
+    answered("events", "Stopped.").await;
+    let complaints = browser.complaints().await;
+    assert!(complaints.iter().all(|one| one.contains("status of 422")), "{complaints:?}");
 }
 
 /// On a desk and on a phone: the style is in force, nothing is wider than the window, and links lead to their places.
@@ -115,4 +177,16 @@ async fn pages_are_readable_in_a_browser_of_any_width() {
         assert_eq!(browser.run("return document.activeElement.id;").await, "main");
         assert_eq!(browser.complaints().await, Vec::<String>::new());
     }
+}
+
+#[tokio::test]
+async fn browser_of_a_test_leaves_nothing_behind() {
+    let home = Home::sqlite();
+    let service = home.serve_with(&["--no-workers"]);
+    let browser = Browser::start(1280).await;
+    browser.open(&format!("http://{}/docs", service.address())).await;
+    let folder = browser.folder().to_owned();
+    assert!(folder.join("profile").is_dir());
+    drop(browser);
+    assert!(!folder.exists(), "{}", folder.display());
 }

@@ -46,6 +46,23 @@ async fn known_output_is_not_sent_again() {
     assert_eq!(answer.status, 200);
 }
 
+/// Caches and campaigns add parameters of their own to addresses.
+#[tokio::test]
+async fn other_parameters_of_an_output_are_passed_over() {
+    let home = Home::sqlite();
+    let service = home.serve();
+    let (path, _) = output(&service).await;
+    let whole = service.get(&path).await;
+    for query in ["v=1", "t=1700000000", "utm_source=x&utm_source=y", "v", "", "download=0&v=%ff"] {
+        let answer = service.get(&format!("{path}?{query}")).await;
+        assert_eq!((answer.status, &answer.body), (200, &whole.body), "{query}");
+        assert_eq!(answer.header("etag"), whole.header("etag"));
+    }
+    let saved = service.get(&format!("{path}?v=1&download=1")).await;
+    assert!(saved.header("content-disposition").starts_with("attachment"));
+    assert_eq!(service.get(&format!("{path}?download=perhaps")).await.problem()["code"], "invalid-query");
+}
+
 #[tokio::test]
 async fn originals_and_the_queue_are_never_served() {
     let home = Home::sqlite();

@@ -33,7 +33,7 @@ async fn unknown_and_repeated_fields_are_refused_by_name() {
     let wrong = Form::new().part("image", Part::bytes(plain_png(9, 9)).file_name("a.png"));
     let operations = r#"[{"type": "resize", "width": 9}]"#;
     for (form, code, named) in [
-        (wrong, "unknown-field", "Unknown field `image`; known: images, operations, options."),
+        (wrong, "unknown-field", "Unknown field `image`; known: images, operations, options, preset."),
         (picture().text("operations", operations).text("operations", operations), "repeated-field", "`operations`"),
         (picture().text("options", "{}").text("options", "{}"), "repeated-field", "`options`"),
         (picture().part("options", Part::bytes(vec![0xff, 0xfe])), "invalid-multipart", "`options` is not UTF-8"),
@@ -43,6 +43,80 @@ async fn unknown_and_repeated_fields_are_refused_by_name() {
         assert!(problem["detail"].as_str().unwrap().contains(named), "{problem}");
     }
     home.is_left_empty().await;
+}
+
+/// Browsers send a field that nobody filled in as empty text, and a file input as a file without a name.
+#[tokio::test]
+async fn blank_fields_count_as_left_out() {
+    let home = Home::sqlite();
+    let card = home.folder().join("card.toml");
+    std::fs::write(&card, "[presets]\ncard = [{ type = \"thumbnail\", size = [4, 4] }]\n").unwrap();
+    let service = home.serve_with(&["--config", card.to_str().unwrap()]);
+    let unfilled = || Part::bytes(Vec::new()).file_name("");
+    let form = |fields: &[(&'static str, &'static str)]| {
+        let form = images([("a.png", plain_png(9, 9))]).part("images", unfilled());
+        fields.iter().fold(form, |form, (name, text)| form.text(*name, *text))
+    };
+    let one = r#"[{"type": "resize", "width": 3}]"#;
+    for (fields, outputs) in [
+        (&[("operations", ""), ("options", ""), ("preset", "")][..], 3),
+        (&[("operations", " \r\n"), ("options", " ")], 3),
+        // As from a list of choices beside a field to write in.
+        (&[("operations", ""), ("operations", one)], 1),
+        (&[("operations", one), ("preset", "")], 1),
+        (&[("operations", ""), ("preset", "card")], 1),
+        (&[("options", r#"{"preset": "", "priority": 9}"#), ("preset", "card")], 1),
+        (&[("options", r#"{"preset": ""}"#)], 3),
+        (&[("operations", r#""""#)], 3),
+    ] {
+        let status = service.done(form(fields)).await;
+        let made = status["result"][0]["paths"].as_array().unwrap();
+        assert_eq!((&status["total_images"], made.len()), (&json!(1), outputs), "{fields:?}: {status}");
+    }
+    for (fields, code, named) in [
+        (&[("operations", one), ("preset", "card")][..], "invalid-options", "options.preset: operations are given"),
+        (&[("options", r#"{"preset": "card"}"#), ("preset", "card")], "invalid-options", "the field `preset`"),
+        (&[("preset", "cart")], "unknown-preset", "unknown preset `cart`; known: card"),
+    ] {
+        let problem = service.refused(form(fields)).await;
+        assert_eq!((&problem["status"], &problem["code"]), (&json!(422), &json!(code)), "{problem}");
+        assert!(problem["detail"].as_str().unwrap().contains(named), "{problem}");
+    }
+}
+
+/// Whatever the route: what is compressed would be read as something malformed.
+#[tokio::test]
+async fn encoded_body_is_refused_by_the_name_of_its_encoding() {
+    let home = Home::sqlite();
+    let service = home.serve_with(&["--no-workers"]);
+    let post = |path: &str, encoding: &str| service.request("POST", path).header("Content-Encoding", encoding);
+    for (path, content_type) in [
+        ("/api/upload", "multipart/form-data; boundary=edge"),
+        ("/api/groups", "application/json"),
+        ("/api/login", "application/json"),
+        ("/api/logout", "application/x-www-form-urlencoded"),
+        ("/api/jobs/x/retry", "application/json"),
+        ("/api/workers/x/grow", "application/json"),
+    ] {
+        for (encoding, named) in [("gzip", "gzip"), ("identity, br", "br"), ("X-Own", "X-Own")] {
+            let asked = post(path, encoding).header("Content-Type", content_type).body("\u{1f}\u{8b}");
+            let answer = Answer::of(asked).await;
+            let problem = answer.problem();
+            assert_eq!((&problem["status"], &problem["code"]), (&json!(415), &json!("encoded-body")), "{path}");
+            assert!(problem["detail"].as_str().unwrap().contains(&format!("`Content-Encoding: {named}`")), "{problem}");
+            assert_eq!(answer.header("accept-encoding"), "identity");
+        }
+    }
+    // What changes nothing, and what has no body.
+    let form = images([("a.png", plain_png(9, 9))]);
+    assert_eq!(Answer::of(post("/api/upload", "identity").multipart(form)).await.status, 202);
+    assert_eq!(Answer::of(post("/api/jobs/x/retry", "gzip")).await.status, 404);
+    home.key(&["--name", "shop"]).await;
+    let refused = until("the service knows of keys", async || {
+        let answer = Answer::of(post("/api/groups", "gzip").body("x")).await;
+        (answer.status != 415).then_some(answer)
+    });
+    assert_eq!(refused.await.status, 401, "who it is comes first");
 }
 
 #[tokio::test]

@@ -104,9 +104,14 @@ async fn every_answer_has_the_form_that_is_described() {
     described.holds("delete", "/api/groups/{group}", &erased);
     described.holds("get", "/files/{group}/{job}/{run}/{file}", &service.get(output).await);
     described.holds("get", "/api/groups/{group}/archive", &service.get(&archive).await);
-    for path in ["/healthz", "/readyz", "/openapi.json", "/metrics", "/docs", "/problems", "/login"] {
+    for path in ["/healthz", "/readyz", "/openapi.json", "/metrics", "/docs", "/problems", "/login", "/"] {
         described.holds("get", path, &service.get(path).await);
     }
+    for path in ["/".to_owned(), format!("/groups/{group}"), "/groups/none".into()] {
+        let page = Answer::of(service.request("GET", &path).header("Accept", "text/html")).await;
+        described.holds("get", if path == "/" { "/" } else { "/groups/{group}" }, &page);
+    }
+    described.holds("get", "/groups/{group}", &service.get("/groups/none").await);
     described.holds("get", "/problems/{code}", &service.get("/problems/too-large").await);
     described.holds("get", "/problems/{code}", &service.get("/problems/none").await);
     described.holds("post", "/api/logout", &service.send("POST", "/api/logout").await);
@@ -115,6 +120,16 @@ async fn every_answer_has_the_form_that_is_described() {
     described.holds("post", "/api/login", &Answer::of(wrong).await);
 
     described.holds("post", "/api/upload", &service.post(images([("not.png", b"no picture".to_vec())])).await);
+    for (accept, bytes) in
+        [("text/html", b"no picture".to_vec()), ("*/*", b"no picture".to_vec()), ("*/*", plain_png(9, 9))]
+    {
+        let form = images([("not.png", bytes)]);
+        let request = service.request("POST", "/upload").header("Accept", accept).multipart(form);
+        let answer = Answer::of(request).await;
+        // The client of the tests goes on to where it is led.
+        let (method, path) = if answer.status == 200 { ("get", "/groups/{group}") } else { ("post", "/upload") };
+        described.holds(method, path, &answer);
+    }
     let unknown = json!([{"type": "enlarge"}]);
     let refused = service.post(images([("a.png", plain_png(9, 9))]).text("operations", unknown.to_string())).await;
     assert_eq!(refused.status, 422);
@@ -221,6 +236,73 @@ async fn examples_are_what_they_are_examples_of() {
             let code = service.get(address).await.json();
             assert!(code["statuses"].as_array().unwrap().contains(&example["status"]), "{example}");
         }
+    }
+}
+
+/// Neither a field too many nor one too few, in the description and in the README.
+#[tokio::test]
+async fn examples_have_the_fields_that_are_really_sent() {
+    let home = Home::sqlite();
+    let service = home.serve();
+    let Described { document } = Described::by(&service).await;
+    let pictures = [("a.jpg", photo()), ("not.png", b"no picture".to_vec()), ("cut.jpg", truncated())];
+    let resize = json!([{"type": "resize", "width": 80}]);
+    let taken = service.post(images(pictures).text("operations", resize.to_string())).await.json();
+    let group = id(&taken).to_owned();
+    let completed = service.finished(&group).await;
+    let (idle, one) = (Home::sqlite(), [("b.jpg", photo())]);
+    let idle_service = idle.serve_with(&["--no-workers"]);
+    let waiting = idle_service.upload(images(one)).await;
+    let cancelled = idle_service.send("DELETE", &format!("/api/groups/{}", id(&waiting))).await.json();
+    let refused = service.get("/api/task_status/none").await.problem();
+    let example = |method: &str, path: &str, status: &str| {
+        document["paths"][path][method]["responses"][status]["content"]["application/json"]["example"].clone()
+    };
+    for (what, example, real) in [
+        ("upload", example("post", "/api/upload", "202"), &taken),
+        ("retry", example("post", "/api/groups/{group}/retry", "202"), &taken),
+        ("task_status", example("get", "/api/task_status/{id}", "200"), &completed),
+        ("group", example("get", "/api/groups/{group}", "200"), &completed),
+        ("cancel", example("delete", "/api/groups/{group}", "200"), &cancelled),
+        (
+            "404",
+            document["components"]["responses"]["404"]["content"]["application/problem+json"]["example"].clone(),
+            &refused,
+        ),
+    ] {
+        same_fields(what, &[&example], &[real]);
+    }
+    let readme = include_str!("../../../README.md");
+    let blocks = readme.split("\n```json\n").skip(1).map(|block| block.split("\n```").next().unwrap());
+    let blocks: Vec<Value> = blocks.take(2).map(|block| serde_json::from_str(block).unwrap()).collect();
+    same_fields("README: upload", &[&blocks[0]], &[&taken]);
+    // That one has no picture that failed.
+    let mut completed = completed.clone();
+    completed["result"].as_array_mut().unwrap().retain(|picture| picture["success"] == true);
+    same_fields("README: status", &[&blocks[1]], &[&completed]);
+}
+
+/// The same fields in two sets of values, and below them; lists where both have something in them.
+fn same_fields(what: &str, some: &[&Value], others: &[&Value]) {
+    let fields = |values: &[&Value]| -> BTreeSet<String> {
+        values.iter().filter_map(|value| value.as_object()).flat_map(|fields| fields.keys().cloned()).collect()
+    };
+    let names = fields(others);
+    if some.iter().any(|value| value.is_object()) && !names.is_empty() {
+        assert_eq!(fields(some), names, "{what}");
+    }
+    for name in names {
+        let below = |values: &[&Value]| -> Vec<Value> {
+            values
+                .iter()
+                .flat_map(|value| match &value[&name] {
+                    Value::Array(items) => items.clone(),
+                    other => vec![other.clone()],
+                })
+                .collect()
+        };
+        let (some, others) = (below(some), below(others));
+        same_fields(&format!("{what}.{name}"), &some.iter().collect::<Vec<_>>(), &others.iter().collect::<Vec<_>>());
     }
 }
 

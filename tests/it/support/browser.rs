@@ -51,7 +51,7 @@ impl Browser {
             "--disable-breakpad",
             "--disable-component-update",
             "--disable-sync",
-            &profile,
+            profile.as_str(),
         ];
         let wanted = json!({"capabilities": {"alwaysMatch": {
             "browserName": "chrome",

@@ -97,11 +97,12 @@ impl Home {
 
     pub fn serve_with(&self, arguments: &[&str]) -> Service {
         let mut process = self.start(&[&["serve", "--listen", "127.0.0.1:0"], arguments].concat());
-        let mut line = String::new();
-        BufReader::new(process.child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let url = line.trim().strip_prefix("listening on ");
+        let mut lines = BufReader::new(process.child.stdout.take().unwrap()).lines();
+        let line = lines.next().and_then(Result::ok).unwrap_or_default();
+        let url = line.strip_prefix("listening on ");
         let url = url.unwrap_or_else(|| panic!("the service did not start: {line:?}\n{}", process.log()));
-        Service { client: Client::new(url), process }
+        let place = lines.next().and_then(Result::ok).unwrap_or_default();
+        Service { client: Client::new(url), process, place }
     }
 
     /// Its queue, for what no client does. What is claimed through it is kept for the test's whole time.
@@ -147,6 +148,8 @@ impl Home {
 pub struct Service {
     pub process: Process,
     pub client: Client,
+    /// What it says of where its pages are.
+    pub place: String,
 }
 
 impl std::ops::Deref for Service {

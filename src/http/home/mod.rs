@@ -1,0 +1,314 @@
+//! The pages for people: `/`, where pictures are uploaded, and a group's page. They need no script.
+//!
+//! They are made of the documents that the API sends, so they show nothing that a program cannot have. A program that
+//! asks `/` without preferring HTML gets links. Refusals of these routes are pages, too ([`refusal`]).
+
+mod group;
+mod parts;
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use serde_json::{Value, json};
+use url::form_urlencoded;
+
+use super::access::Caller;
+use super::base::path;
+use super::page::{self, Page, escaped, inline};
+use super::{Problem, Services, access, health, lists, uploads};
+use crate::config::{Presets, Scope};
+
+pub(super) use group::group;
+use parts::{bar, mark, moment, state};
+
+/// Groups on the first page.
+const RECENT: usize = 12;
+
+/// What the form offers beside presets: a name and its operations.
+const CHOICES: [(&str, &str); 4] = [
+    (
+        "Smaller, for the web: within 1600 × 1600, WebP",
+        r#"[{"type":"resize","width":1600,"height":1600,"fit":"inside","enlarge":false,"format":"webp"}]"#,
+    ),
+    ("A thumbnail within 300 × 300", r#"[{"type":"thumbnail","size":[300,300]}]"#),
+    ("The same picture as JPEG", r#"[{"type":"convert","format":"jpeg"}]"#),
+    ("Facts, and no picture: size, EXIF, colours", r#"[{"type":"info"}]"#),
+];
+
+/// Whether a refusal of this route is a page.
+pub(super) fn serves(path: &str) -> bool {
+    path == "/upload" || path.starts_with("/groups/")
+}
+
+/// `GET /`.
+pub(super) async fn start(State(services): State<Arc<Services>>, request: Request) -> Response {
+    let request = request.into_parts().0;
+    let mut response = if page::is_wanted(&request.headers) {
+        let caller = services.access.visitor(&request).await;
+        let address = services.access.address(&request);
+        first(&services, caller, &address, None).await.into_response()
+    } else {
+        Json(links()).into_response()
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::VARY, HeaderValue::from_static("accept, cookie"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// `POST /upload`: the first page's form. The answer leads to the group's page.
+pub(super) async fn upload(
+    State(services): State<Arc<Services>>,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let (address, is_wanted) = (services.access.address(&parts), page::is_wanted(&parts.headers));
+    let request = Request::from_parts(parts, body);
+    match uploads::take(&services, &caller, request, uploads::Repeated::LastCounts).await {
+        Ok(submitted) => see(&path(&format!("/groups/{}", submitted.group))),
+        Err(problem) if !is_wanted => problem.into_response(),
+        Err(problem) => {
+            let status = problem.status();
+            let page = first(&services, Ok(caller), &address, Some(problem)).await;
+            (status, [(header::CACHE_CONTROL, "no-store")], page).into_response()
+        }
+    }
+}
+
+/// The answer to whoever is not let in to a page, or asks for one that is not there; to programs it is the problem itself.
+pub(super) fn refusal(problem: Problem, uri: &Uri, headers: &HeaderMap) -> Response {
+    if !page::is_wanted(headers) {
+        return problem.into_response();
+    }
+    if problem.status() == StatusCode::UNAUTHORIZED {
+        // A form that was sent is lost; its page is where it can be sent again.
+        let next = if uri.path() == "/upload" { "/" } else { uri.path_and_query().map_or("/", |next| next.as_str()) };
+        return see(&login(next));
+    }
+    let title = problem.status().canonical_reason().unwrap_or("Refused");
+    let body = format!(
+        "<div class=\"note x\" role=\"alert\"><h1>{title}</h1><p>{}</p><p class=\"q\"><a href=\"{}\">What \
+         <code>{code}</code> means</a></p></div><p><a href=\"{}\">Back to the first page</a></p>",
+        inline(problem.detail()),
+        path(&format!("/problems/{}", problem.code())),
+        path("/"),
+        code = escaped(problem.code()),
+    );
+    let page = Page::to_work_with(title, "", &bar(None, false), "", &body);
+    (problem.status(), [(header::CACHE_CONTROL, "no-store")], page).into_response()
+}
+
+/// Where to log in, and then to go on to one of the service's own paths.
+pub(super) fn login(next: &str) -> String {
+    let next: String = form_urlencoded::byte_serialize(next.as_bytes()).collect();
+    path(&format!("/login?next={next}"))
+}
+
+fn see(place: &str) -> Response {
+    access::go_on_to(place).into_response()
+}
+
+/// For programs: where everything is.
+fn links() -> Value {
+    let to = |own: &str| Value::from(path(own));
+    json!({
+        "name": "pixmill",
+        "version": env!("CARGO_PKG_VERSION"),
+        "links": {
+            "self": to("/"),
+            "upload": to("/api/upload"),
+            "groups": to("/api/groups"),
+            "jobs": to("/api/jobs"),
+            "presets": to("/api/presets"),
+            "openapi": to("/openapi.json"),
+            "docs": to("/docs"),
+            "problems": to("/problems"),
+            "login": to("/login"),
+            "ready": to("/readyz"),
+        },
+    })
+}
+
+/// The first page, for a caller or for somebody who is not let in; with what is wrong with a form that was sent.
+async fn first(
+    services: &Arc<Services>,
+    caller: Result<Caller, Problem>,
+    address: &str,
+    wrong: Option<Problem>,
+) -> Page {
+    let mut body = format!("<div class=\"head\"><div><h1>Upload pictures</h1></div>{}</div>", ready(services).await);
+    if let Some(wrong) = wrong {
+        body += &problem(&wrong);
+    }
+    let mut left = String::new();
+    let caller = match caller {
+        Ok(caller) => {
+            if caller.allows(Scope::Submit) {
+                left += &form(&services.presets, services.limits.max_files);
+            } else {
+                let scopes = escaped(&caller.scopes());
+                let _ =
+                    write!(left, "<div class=\"note\"><p>This key may look and not upload: it has {scopes}.</p></div>");
+            }
+            left += &recent(services, &caller).await;
+            Some(caller)
+        }
+        Err(refused) if refused.status() == StatusCode::UNAUTHORIZED => {
+            let _ = write!(
+                left,
+                "<section class=\"panel\"><h2>Log in</h2><div class=\"pad\"><p>Pictures are taken from whoever has an API \
+                 key.</p><p><a class=\"btn main\" href=\"{}\">Log in</a></p></div></section>",
+                login("/")
+            );
+            None
+        }
+        Err(refused) => {
+            left += &problem(&refused);
+            None
+        }
+    };
+    let _ = write!(body, "<div class=\"stack\">{left}</div><div class=\"stack\">{}</div>", programs(services, address));
+    let bar = bar(caller.as_ref(), services.access.wants_keys());
+    Page::to_work_with("Upload pictures", "", &bar, "wide", &body)
+}
+
+/// Whether uploads would be taken now.
+async fn ready(services: &Arc<Services>) -> String {
+    match health::ready(State(services.clone())).await {
+        Ok(_) => format!("<p class=\"st ready\">{}Ready</p>", mark("completed")),
+        Err(problem) => format!(
+            "<p class=\"st failed\" role=\"status\">{}Not ready</p><p class=\"q\">{}</p>",
+            mark("failed"),
+            inline(problem.detail())
+        ),
+    }
+}
+
+fn problem(wrong: &Problem) -> String {
+    let mut said = format!("<div class=\"note x\" role=\"alert\"><p>{}</p>", inline(wrong.detail()));
+    if !wrong.rejected().is_empty() {
+        said += "<ul>";
+        for one in wrong.rejected() {
+            let _ = write!(said, "<li><b>{}</b>: {}</li>", escaped(&one.image), inline(&one.error.detail));
+        }
+        said += "</ul>";
+    }
+    let code = escaped(wrong.code());
+    let about = path(&format!("/problems/{code}"));
+    said + &format!("<p class=\"q\"><a href=\"{about}\">What <code>{code}</code> means</a></p></div>")
+}
+
+fn form(presets: &Presets, most: usize) -> String {
+    let option =
+        |name: &str, operations: &str| format!("<option value=\"{}\">{}</option>", escaped(operations), escaped(name));
+    let mut choices: String = presets.keys().map(|name| option(name, &json!(name).to_string())).collect();
+    if !choices.is_empty() {
+        choices = format!("<optgroup label=\"Presets\">{choices}</optgroup>");
+    }
+    let usual: String = CHOICES.iter().map(|(name, operations)| option(name, operations)).collect();
+    format!(
+        "<form class=\"panel\" method=\"post\" action=\"{action}\" enctype=\"multipart/form-data\"><div class=\"pad\">\
+         <div class=\"drop\"><label for=\"images\">Pictures</label>\
+         <input id=\"images\" type=\"file\" name=\"images\" accept=\"image/*\" multiple required>\
+         <small>JPEG, PNG, WebP, GIF, AVIF, JPEG XL, TIFF, BMP, ICO or QOI; at most {most}.</small></div>\
+         <div class=\"field\"><label for=\"choice\">What is made of each</label>\
+         <select id=\"choice\" name=\"operations\">{usual}{choices}</select></div>\
+         <details><summary>Or write the operations yourself</summary><div class=\"field\">\
+         <label for=\"own\">A JSON list; it counts instead of the choice above</label>\
+         <textarea id=\"own\" name=\"operations\" spellcheck=\"false\" \
+         placeholder=\"{example}\"></textarea></div></details>\
+         <p><button class=\"btn main\">Upload</button></p></div></form>",
+        action = path("/upload"),
+        example = escaped(r#"[{"type": "resize", "width": 800, "format": "webp"}]"#),
+    )
+}
+
+/// The caller's latest groups.
+async fn recent(services: &Services, caller: &Caller) -> String {
+    let groups = match lists::latest(services, caller, RECENT).await {
+        Ok(groups) => groups,
+        Err(refused) => return problem(&refused),
+    };
+    let mut rows = String::new();
+    for group in &groups {
+        // Serialized, so that the page shows what the API sends.
+        let group = serde_json::to_value(group).expect("strings and numbers always serialise");
+        let (id, done, total) = (group["task_id"].as_str().unwrap_or_default(), &group["done"], &group["total_images"]);
+        let _ = write!(
+            rows,
+            "<tr><td><a href=\"{}\">{}</a></td><td class=\"n\">{done} of {total}</td><td>{}</td></tr>",
+            path(&format!("/groups/{id}")),
+            moment(&group["created_at"]),
+            state(&group["status"]),
+        );
+    }
+    let inside = if rows.is_empty() {
+        "<p class=\"pad void\">Nothing yet. What you upload is listed here.</p>".to_owned()
+    } else {
+        format!(
+            "<table><thead><tr><th scope=\"col\">Uploaded</th><th scope=\"col\" class=\"n\">Pictures done</th>\
+             <th scope=\"col\">State</th></tr></thead><tbody>{rows}</tbody></table>"
+        )
+    };
+    format!("<section class=\"panel\"><h2>Recent uploads</h2>{inside}</section>")
+}
+
+/// Where programs and their authors go on.
+fn programs(services: &Services, address: &str) -> String {
+    let key = if services.access.wants_keys() { "-H \"Authorization: Bearer $PIXMILL_API_KEY\" \\\n  " } else { "" };
+    let curl = format!("curl -F images=@cat.jpg \\\n  {key}{address}/api/upload");
+    let link = |own: &str, name: &str, about: &str| {
+        format!("<li><a href=\"{}\">{name}</a><span class=\"q\">{about}</span></li>", path(own))
+    };
+    format!(
+        "<section class=\"panel\"><h2>For programs</h2><div class=\"pad\"><p class=\"q\">The API is at \
+         <code>{}</code></p><pre tabindex=\"0\">{}</pre><ul class=\"links\">{}{}{}{}</ul></div></section>\
+         <p class=\"q\">pixmill {}</p>",
+        escaped(address),
+        escaped(&curl),
+        link("/docs", "Documentation", "Every route and field, to try in the page"),
+        link("/openapi.json", "OpenAPI", "The same for tools"),
+        link("/problems", "Error codes", "What each means, and what to do"),
+        link("/readyz", "Status", "Whether uploads are taken, for monitors"),
+        env!("CARGO_PKG_VERSION"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::imaging::{Limits, operation};
+
+    #[test]
+    fn every_choice_of_the_form_is_a_list_of_operations() {
+        for (name, operations) in CHOICES {
+            assert!(operation::parse(operations, &Limits::default()).is_ok(), "{name}");
+        }
+    }
+
+    #[test]
+    fn form_offers_presets_by_their_names() {
+        let list = operation::parse(CHOICES[1].1, &Limits::default()).unwrap();
+        let presets = Presets::from([("card".to_owned(), list)]);
+        assert!(form(&presets, 9).contains("<option value=\"&quot;card&quot;\">card</option>"));
+        assert!(!form(&Presets::new(), 9).contains("optgroup"));
+    }
+
+    #[test]
+    fn who_is_not_let_in_logs_in_and_comes_back() {
+        let problem = || Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "Who is there?");
+        let browser = HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static("text/html,*/*"))]);
+        for (uri, next) in [("/groups/1?from=2", "%2Fgroups%2F1%3Ffrom%3D2"), ("/upload", "%2F")] {
+            let answer = refusal(problem(), &uri.parse().unwrap(), &browser);
+            assert_eq!(answer.status(), StatusCode::SEE_OTHER);
+            assert_eq!(answer.headers()[header::LOCATION], format!("/login?next={next}"));
+        }
+        let program = refusal(problem(), &"/groups/1".parse().unwrap(), &HeaderMap::new());
+        assert_eq!(program.status(), StatusCode::UNAUTHORIZED);
+    }
+}
