@@ -5,6 +5,7 @@
 //! are found by the folded name: two results that differ only in case or Unicode form would be one file elsewhere.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
@@ -27,6 +28,8 @@ const SCHEMA: &str = "
 CREATE TABLE result (
     -- The path below OUT, folded.
     name BLOB PRIMARY KEY,
+    -- The same as it is written.
+    path BLOB NOT NULL,
     -- What it was made from: a path or an address.
     source BLOB NOT NULL,
     -- The picture's id in the journal, which says what was done to it.
@@ -75,6 +78,7 @@ pub(super) struct Entry {
 }
 
 struct Row {
+    path: Vec<u8>,
     source: Vec<u8>,
     picture: Uuid,
     sha256: Vec<u8>,
@@ -145,10 +149,11 @@ impl Ledger {
     pub(super) fn note<'e>(&self, entries: impl IntoIterator<Item = &'e Entry>) -> Result<()> {
         self.lock().change(|change| {
             let mut insert = change.prepare_cached(
-                "INSERT OR REPLACE INTO result (name, source, picture, sha256) VALUES (?1, ?2, ?3, ?4)",
+                "INSERT OR REPLACE INTO result (name, path, source, picture, sha256) VALUES (?1, ?2, ?3, ?4, ?5)",
             )?;
             for Entry { path, source, picture, sha256 } in entries {
-                insert.execute(params![key(path), source, picture.as_bytes(), sha256])?;
+                let written = path.as_os_str().as_bytes();
+                insert.execute(params![key(path), written, source, picture.as_bytes(), sha256])?;
             }
             Ok(())
         })
@@ -194,14 +199,17 @@ impl Ledger {
         together: &mut Together,
     ) -> Result<Result<(), Failure>> {
         let (source, name, file) = (source_of(picture), key(path), self.out.join(path));
-        let other = match together.0.get(&name) {
-            Some(other) if *other != source => Some(Some(other.clone())),
-            _ if self.overwrite || fs::symlink_metadata(&file).is_err() => None,
-            _ => match self.found(path)? {
-                None => Some(None),
-                Some(by) if by == source || !is_live(&by) => None,
-                Some(by) => Some(Some(by)),
-            },
+        let row = self.lock().row(path)?;
+        let is_there = |path: &Path| fs::symlink_metadata(path).is_ok();
+        let other = match (together.0.get(&name), row) {
+            (Some(other), _) if *other != source => Some(Some(other.clone())),
+            _ if self.overwrite => None,
+            // Its name may differ in case or Unicode form.
+            (_, Some(row)) if is_there(&file) || is_there(&self.out.join(OsStr::from_bytes(&row.path))) => {
+                (row.source != source && is_live(&row.source)).then_some(Some(row.source))
+            }
+            (_, None) if is_there(&file) => (!self.lock().older).then_some(None),
+            _ => None,
         };
         let Some(other) = other else {
             together.0.insert(name, source);
@@ -216,12 +224,6 @@ impl Ledger {
             file.display()
         );
         Ok(Err(Failure::permanent("name-taken", said)))
-    }
-
-    /// What the file at `path` was made from: empty where a pixmill made it that kept no ledger, `None` where none did.
-    fn found(&self, path: &Path) -> Result<Option<Vec<u8>>> {
-        let inner = self.lock();
-        Ok(inner.row(path)?.map(|row| row.source).or_else(|| inner.older.then(Vec::new)))
     }
 
     /// Writes down which files were found right in this run.
@@ -239,10 +241,10 @@ impl Inner {
         let Some(connection) = &self.connection else { return Ok(None) };
         let read = || {
             let mut select =
-                connection.prepare_cached("SELECT source, picture, sha256, seen FROM result WHERE name = ?1")?;
+                connection.prepare_cached("SELECT path, source, picture, sha256, seen FROM result WHERE name = ?1")?;
             let row = |row: &rusqlite::Row<'_>| {
-                let picture = Uuid::from_bytes(row.get(1)?);
-                Ok(Row { source: row.get(0)?, picture, sha256: row.get(2)?, seen: row.get(3)? })
+                let picture = Uuid::from_bytes(row.get(2)?);
+                Ok(Row { path: row.get(0)?, source: row.get(1)?, picture, sha256: row.get(3)?, seen: row.get(4)? })
             };
             select.query_row([key(path)], row).optional()
         };
@@ -285,7 +287,7 @@ fn has_journal(folder: &Path) -> bool {
 
 /// Whether a source may be asked for again: an address always, a file while it is there.
 fn is_live(source: &[u8]) -> bool {
-    !source.is_empty() && source[0] != b'/' || Path::new(std::ffi::OsStr::from_bytes(source)).exists()
+    source.first() != Some(&b'/') || Path::new(OsStr::from_bytes(source)).exists()
 }
 
 fn key(path: &Path) -> Vec<u8> {
@@ -419,6 +421,7 @@ mod tests {
         home.note("a.jpg", &cat, 1);
         assert_eq!(home.refusal("a.jpg", &cat), None);
         assert!(home.refusal("a.jpg", &dog).unwrap().ends_with("--overwrite"));
+        assert!(home.refusal("A.JPG", &dog).is_some(), "one name on many disks");
         fs::remove_file(home.folder.path().join("cat")).unwrap();
         assert_eq!(home.refusal("a.jpg", &dog), None, "the cat is gone");
 
