@@ -1,6 +1,6 @@
 # docker build -t pixmill .
 # docker run --rm -v pixmill:/data -p 127.0.0.1:8080:8080 \
-#     -e 'PIXMILL__AUTH__KEYS[0]__NAME=shop' -e "PIXMILL__AUTH__KEYS[0]__SHA256=…" pixmill
+#     -e PIXMILL__AUTH__KEYS__0__NAME=shop -e PIXMILL__AUTH__KEYS__0__SHA256=… pixmill
 #
 # A container is reached from outside itself, so `serve` listens on every address and wants an API
 # key: without one it stops and says so. config.default.toml shows how a key is made.

@@ -28,6 +28,8 @@ pub mod codes;
 pub mod config;
 pub mod metrics;
 
+pub mod duration;
+
 pub mod assets;
 
 pub mod imaging;

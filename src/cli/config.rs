@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 
 use super::Settings;
@@ -17,7 +17,7 @@ Examples:
   PIXMILL__WORKER__CPU=4 pixmill config print       what is in force
 
 Settings come from the defaults, then the file, the environment and flags. Each is a variable too: worker.cpu is \
-PIXMILL__WORKER__CPU. Secrets are not printed.
+PIXMILL__WORKER__CPU, and PIXMILL__BROKER__REDIS_FILE names a file with the value. Secrets are not printed.
 
 Exit code: 0 valid, 1 not, 2 called wrongly.";
 
@@ -51,9 +51,12 @@ pub(super) fn run(args: &Config, file: Option<&Path>) -> Result<()> {
         Action::Print { settings, .. } => print(&settings.load(file, Vec::new())?.to_toml()?),
         Action::Check { settings } => {
             let config = settings.load(file, Vec::new())?;
-            require_key(&config)?;
-            config.watermark.folders().provide()?;
-            config.presets()?;
+            let checks = [require_key(&config), config.watermark.folders().provide(), config.presets().map(drop)];
+            let faults: Vec<String> =
+                checks.into_iter().filter_map(|check| check.err().map(|error| format!("{error:#}"))).collect();
+            if !faults.is_empty() {
+                bail!("{}", faults.join("\n  "));
+            }
             print("The settings are valid.\n");
         }
     }

@@ -131,9 +131,9 @@ struct Settings {
 impl Settings {
     fn load(&self, file: Option<&Path>, mut flags: Vec<Override>) -> Result<Config> {
         flags.extend(self.place.flags());
-        let mut flag = |name, value: Option<::config::Value>| flags.extend(value.map(|value| (name, value)));
-        flag("worker.cpu", self.cpu.map(|cpu| (cpu as u64).into()));
-        flag("worker.io", self.io.map(|io| (io as u64).into()));
+        let mut flag = |name, value: Option<toml::Value>| flags.extend(value.map(|value| (name, value)));
+        flag("worker.cpu", self.cpu.map(|cpu| (cpu as i64).into()));
+        flag("worker.io", self.io.map(|io| (io as i64).into()));
         flag("worker.queues", self.queues.clone().map(Into::into));
         Config::load(file, flags)
     }

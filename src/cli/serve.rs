@@ -1,5 +1,4 @@
 use std::io::Write;
-use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::Result;
@@ -16,9 +15,10 @@ use crate::config::Override;
 pub(super) struct Serve {
     #[command(flatten)]
     settings: Settings,
-    /// Address to listen on; port 0 lets the system choose [default: 127.0.0.1:8080].
+    /// Address to listen on: localhost:8080, or :8080 for every address of this machine; with port 0 the system chooses
+    /// the port [default: 127.0.0.1:8080].
     #[arg(long, value_name = "ADDR:PORT")]
-    listen: Option<SocketAddr>,
+    listen: Option<String>,
     /// Serve the API only; workers run as `pixmill worker`.
     #[arg(long)]
     no_workers: bool,
@@ -26,7 +26,7 @@ pub(super) struct Serve {
 
 pub(super) fn run(args: &Serve, file: Option<&Path>) -> Result<()> {
     let mut flags: Vec<Override> = Vec::new();
-    flags.extend(args.listen.map(|listen| ("server.listen", listen.to_string().into())));
+    flags.extend(args.listen.as_ref().map(|listen| ("server.listen", listen.as_str().into())));
     let config = args.settings.load(file, flags)?;
     let with_workers = !args.no_workers;
     run_service(&config.clone(), async |shutdown| {

@@ -1,6 +1,9 @@
 //! Settings: a struct per section, read from the embedded defaults, a file, the environment and
 //! flags, in this order, then held against each other by [`Config::validate`].
 
+mod address;
+mod environment;
+mod layers;
 mod rules;
 mod sections;
 #[cfg(test)]
@@ -9,7 +12,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use crate::imaging;
@@ -58,48 +61,22 @@ pub fn preset<'p, T>(presets: &'p BTreeMap<String, T>, name: &str) -> Result<&'p
 }
 
 /// A setting given as a flag: its dotted name and its value.
-pub type Override = (&'static str, config::Value);
+pub type Override = (&'static str, toml::Value);
+
+impl Default for Config {
+    /// The settings without a file, the environment or flags.
+    fn default() -> Self {
+        toml::from_str(DEFAULTS).expect("the embedded defaults are valid, as a test shows")
+    }
+}
 
 impl Config {
     /// Reads every layer and validates the whole.
     ///
     /// # Errors
-    /// A file that cannot be read, an unknown or ill-typed setting (named), a value out of range.
+    /// A file that cannot be read, or a line for each setting that is unknown, of the wrong type, or out of range.
     pub fn load(file: Option<&Path>, flags: Vec<Override>) -> Result<Self> {
-        let config = Self::layered(file, flags)?;
-        let faults = config.validate();
-        if !faults.is_empty() {
-            bail!("{}", faults.join("\n"));
-        }
-        Ok(config)
-    }
-
-    fn layered(file: Option<&Path>, flags: Vec<Override>) -> Result<Self> {
-        let mut layers =
-            config::Config::builder().add_source(config::File::from_str(DEFAULTS, config::FileFormat::Toml));
-        if let Some(file) = file {
-            let text = std::fs::read_to_string(file)
-                .with_context(|| format!("cannot read the configuration file {}", file.display()))?;
-            layers = layers.add_source(config::File::from_str(&text, config::FileFormat::Toml));
-        }
-        let environment = config::Environment::with_prefix("PIXMILL")
-            .prefix_separator("__")
-            .separator("__")
-            .try_parsing(true)
-            .list_separator(",")
-            .with_list_parse_key("queue.names")
-            .with_list_parse_key("worker.queues")
-            .with_list_parse_key("sources.urls")
-            .with_list_parse_key("sources.allow_private")
-            .with_list_parse_key("server.trusted_proxies")
-            .with_list_parse_key("server.cors_origins");
-        layers = layers.add_source(environment);
-        for (name, value) in flags {
-            layers = layers.set_override(name, value)?;
-        }
-        let from = file.map_or(String::new(), |file| format!(" (with {})", file.display()));
-        let merged = layers.build().with_context(|| format!("the configuration cannot be read{from}"))?;
-        merged.try_deserialize().with_context(|| format!("the configuration is not valid{from}"))
+        layers::read(file, std::env::vars_os(), flags)
     }
 
     /// The presets, parsed. Fonts and overlays that they name must have been provided.

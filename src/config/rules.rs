@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Config, Server, Sources, is_key_name};
+use crate::duration::show;
 
 /// The least that a client is given.
 const MOMENT: Duration = Duration::from_secs(1);
@@ -20,7 +21,7 @@ impl Config {
         };
         require(
             (Duration::from_mins(1)..=Duration::from_hours(24 * 365)).contains(&self.auth.session),
-            format!("auth.session: {:?} is not within 1m and 365d", self.auth.session),
+            format!("auth.session: {} is not within 1m and 365d", show(self.auth.session)),
         );
         for (i, key) in self.auth.keys.iter().enumerate() {
             require(
@@ -40,15 +41,17 @@ impl Config {
         require(
             self.queue.lease >= 3 * self.queue.beat && !self.queue.beat.is_zero(),
             format!(
-                "queue.lease: {:?} is shorter than three heartbeats (queue.beat is {:?})",
-                self.queue.lease, self.queue.beat
+                "queue.lease: {} is shorter than three heartbeats (queue.beat is {})",
+                show(self.queue.lease),
+                show(self.queue.beat)
             ),
         );
         require(
             self.queue.backoff_base <= self.queue.backoff_cap,
             format!(
-                "queue.backoff_base: {:?} exceeds queue.backoff_cap ({:?})",
-                self.queue.backoff_base, self.queue.backoff_cap
+                "queue.backoff_base: {} exceeds queue.backoff_cap ({})",
+                show(self.queue.backoff_base),
+                show(self.queue.backoff_cap)
             ),
         );
         require(self.queue.max_attempts >= 1, "queue.max_attempts: 0 is below 1".into());
@@ -76,8 +79,9 @@ impl Config {
         require(
             self.worker.soft_time_limit <= self.worker.hard_time_limit && !self.worker.soft_time_limit.is_zero(),
             format!(
-                "worker.soft_time_limit: {:?} is zero or exceeds worker.hard_time_limit ({:?})",
-                self.worker.soft_time_limit, self.worker.hard_time_limit
+                "worker.soft_time_limit: {} is zero or exceeds worker.hard_time_limit ({})",
+                show(self.worker.soft_time_limit),
+                show(self.worker.hard_time_limit)
             ),
         );
         require(self.worker.io <= 10_000, format!("worker.io: {} exceeds 10000", self.worker.io));
@@ -133,7 +137,7 @@ pub fn is_own_path(path: &str) -> bool {
 impl Server {
     fn validate(&self, require: &mut impl FnMut(bool, String)) {
         for (name, time) in [("idle_timeout", self.idle_timeout), ("keep_alive", self.keep_alive)] {
-            require(time >= MOMENT, format!("server.{name}: {time:?} is less than 1s"));
+            require(time >= MOMENT, format!("server.{name}: {} is less than 1s", show(time)));
         }
         require(
             (1..=MOST_CONNECTIONS).contains(&self.max_connections),
@@ -141,7 +145,7 @@ impl Server {
         );
         require(
             (MOMENT..=MOST_LIFETIME).contains(&self.link_lifetime),
-            format!("server.link_lifetime: {:?} is not within 1s and 8760h (a year)", self.link_lifetime),
+            format!("server.link_lifetime: {} is not within 1s and 8760h (a year)", show(self.link_lifetime)),
         );
         require(
             self.public_url.is_empty() || is_origin(self.public_url.trim_end_matches('/')),

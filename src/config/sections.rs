@@ -8,24 +8,26 @@ use anyhow::{Context, Result};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::address;
 use crate::assets::Folders;
-use crate::imaging;
 use crate::queue::Policy;
 use crate::sources::address::Networks;
 use crate::sources::{self, Fetcher, Folder};
+use crate::{duration, imaging};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Server {
+    #[serde(deserialize_with = "address::deserialize")]
     pub listen: SocketAddr,
-    #[serde(with = "duration")]
+    #[serde(with = "duration::required")]
     pub shutdown_grace: Duration,
-    #[serde(with = "duration")]
+    #[serde(with = "duration::required")]
     pub idle_timeout: Duration,
-    #[serde(with = "duration")]
+    #[serde(with = "duration::required")]
     pub keep_alive: Duration,
     pub max_connections: usize,
-    #[serde(with = "duration")]
+    #[serde(with = "duration::required")]
     pub link_lifetime: Duration,
     pub public_url: String,
     /// Empty, or such as `/mill`.
@@ -38,7 +40,7 @@ pub struct Server {
 #[serde(deny_unknown_fields)]
 pub struct Auth {
     pub keys: Vec<ApiKey>,
-    #[serde(with = "duration")]
+    #[serde(with = "duration::required")]
     pub session: Duration,
 }
 
@@ -114,18 +116,18 @@ pub struct Broker {
 pub struct Queue {
     pub names: Vec<String>,
     pub routes: Vec<Route>,
-    #[serde(with = "duration")]
+    #[serde(with = "duration::required")]
     pub lease: Duration,
-    #[serde(with = "duration")]
+    #[serde(with = "duration::required")]
     pub beat: Duration,
     pub max_attempts: u32,
     pub max_stalls: u32,
-    #[serde(with = "duration")]
+    #[serde(with = "duration::required")]
     pub backoff_base: Duration,
-    #[serde(with = "duration")]
+    #[serde(with = "duration::required")]
     pub backoff_cap: Duration,
     pub cap: u64,
-    #[serde(with = "duration")]
+    #[serde(with = "duration::required")]
     pub key_memory: Duration,
     pub events: u64,
 }
@@ -154,9 +156,9 @@ pub struct Worker {
     pub prefetch: usize,
     pub queues: Vec<String>,
     pub niceness: i32,
-    #[serde(with = "duration")]
+    #[serde(with = "duration::required")]
     pub soft_time_limit: Duration,
-    #[serde(with = "duration")]
+    #[serde(with = "duration::required")]
     pub hard_time_limit: Duration,
     pub max_jobs_per_child: u64,
     pub memory: u64,
@@ -166,15 +168,15 @@ pub struct Worker {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Retention {
-    #[serde(with = "duration")]
+    #[serde(with = "duration::required")]
     pub records: Duration,
-    #[serde(with = "duration")]
+    #[serde(with = "duration::required")]
     pub originals: Duration,
-    #[serde(with = "duration")]
+    #[serde(with = "duration::required")]
     pub outputs: Duration,
-    #[serde(with = "duration")]
+    #[serde(with = "duration::required")]
     pub sweep_every: Duration,
-    #[serde(with = "duration")]
+    #[serde(with = "duration::required")]
     pub outbox_age: Duration,
 }
 
@@ -214,12 +216,12 @@ pub struct Sources {
     pub max_listed: usize,
     pub urls: Vec<String>,
     pub allow_private: Vec<String>,
-    #[serde(with = "duration")]
+    #[serde(with = "duration::required")]
     pub connect_timeout: Duration,
-    #[serde(with = "duration")]
+    #[serde(with = "duration::required")]
     pub timeout: Duration,
     pub max_redirects: usize,
-    #[serde(with = "duration")]
+    #[serde(with = "duration::required")]
     pub max_retry_after: Duration,
 }
 
@@ -350,9 +352,4 @@ impl Limits {
             max_operations: self.max_operations,
         }
     }
-}
-
-mod duration {
-    //! Durations as people write them: `15s`, `1h30m`.
-    pub(super) use jiff::fmt::serde::unsigned_duration::friendly::compact::required::{deserialize, serialize};
 }

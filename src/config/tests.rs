@@ -1,8 +1,16 @@
 use super::*;
 use crate::queue::Policy;
 
-fn with(name: &'static str, value: impl Into<config::Value>) -> Result<Config> {
+fn with(name: &'static str, value: impl Into<toml::Value>) -> Result<Config> {
     Config::load(None, vec![(name, value.into())])
+}
+
+/// The settings with these environment variables, and a file where one is given.
+fn from_environment(file: Option<&str>, variables: &[(&str, &str)]) -> Result<Config> {
+    let variables: Vec<_> = variables.iter().map(|&(name, value)| (name.into(), value.into())).collect();
+    let on_disk = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(on_disk.path(), file.unwrap_or_default()).unwrap();
+    layers::read(file.map(|_| on_disk.path()), variables.into_iter(), vec![])
 }
 
 #[test]
@@ -93,10 +101,10 @@ fn faulty_proxies_sessions_and_addresses_are_refused_by_name() {
 fn servers_limits_are_refused_by_name_and_bound() {
     for (name, value, told) in [
         ("server.idle_timeout", "100ms", "server.idle_timeout: 100ms is less than 1s"),
-        ("server.keep_alive", "0s", "server.keep_alive: 0ns is less than 1s"),
+        ("server.keep_alive", "0s", "server.keep_alive: 0s is less than 1s"),
         ("server.max_connections", "0", "server.max_connections: 0 is not within 1 to 1000000"),
-        ("server.link_lifetime", "0s", "server.link_lifetime: 0ns is not within 1s"),
-        ("server.link_lifetime", "9000h", "server.link_lifetime: 32400000s is not within 1s and 8760h"),
+        ("server.link_lifetime", "0s", "server.link_lifetime: 0s is not within 1s"),
+        ("server.link_lifetime", "9000h", "server.link_lifetime: 9000h is not within 1s and 8760h"),
     ] {
         let fault = with(name, value).unwrap_err().to_string();
         assert!(fault.contains(told), "{fault}");
@@ -147,4 +155,84 @@ fn presets_are_parsed_and_wrong_ones_refused_by_name() {
 fn unknown_setting_is_refused_by_name() {
     let fault = format!("{:#}", with("server.lisen", "127.0.0.1:1").unwrap_err());
     assert!(fault.contains("lisen"), "{fault}");
+}
+
+#[test]
+fn environment_gives_numbers_lists_and_keys() {
+    let sha256 = "0".repeat(64);
+    let config = from_environment(
+        None,
+        &[
+            ("PIXMILL__WORKER__CPU", "3"),
+            ("PIXMILL__LIMITS__MIN_FREE_DISK", "0"),
+            ("PIXMILL__WORKER__QUEUES", "critical, default"),
+            ("PIXMILL__SOURCES__URLS", r#"["cdn.example.com"]"#),
+            ("PIXMILL__BROKER__REDIS", "redis://:1234@10.0.0.1/"),
+            ("PIXMILL__RETENTION__RECORDS", "7d"),
+            ("PIXMILL__SERVER__LISTEN", ":9000"),
+            ("PIXMILL__AUTH__KEYS__0__NAME", "123"),
+            ("PIXMILL__AUTH__KEYS__0__SHA256", &sha256),
+            ("PIXMILL__AUTH__KEYS__0__SCOPES", "read,submit"),
+            ("PIXMILL__AUTH__KEYS__0__REQUESTS_PER_MINUTE", "60"),
+            ("PIXMILL__QUEUE__ROUTES", r#"[{"kind": "image.*", "queue": "critical"}]"#),
+            ("PIXMILL__PRESETS__CARD", r#"[{ type = "resize", width = 80 }]"#),
+        ],
+    )
+    .unwrap();
+    assert_eq!(config.worker.cpu, 3);
+    assert_eq!(config.worker.queues, ["critical", "default"]);
+    assert_eq!(config.sources.urls, ["cdn.example.com"]);
+    assert_eq!(config.broker.redis, "redis://:1234@10.0.0.1/");
+    assert_eq!(config.retention.records.as_secs(), 7 * 86_400);
+    assert_eq!(config.server.listen, "0.0.0.0:9000".parse().unwrap());
+    let key = &config.auth.keys[0];
+    assert_eq!((key.name.as_str(), key.requests_per_minute), ("123", Some(60)));
+    assert_eq!(key.scopes, [Scope::Read, Scope::Submit]);
+    assert_eq!(config.queue.routes[0].queue, "critical");
+    assert_eq!(config.presets().unwrap().keys().collect::<Vec<_>>(), ["card"]);
+}
+
+#[test]
+fn items_of_a_list_from_the_environment_are_the_whole_list() {
+    let file = "[server]\ncors_origins = [\"https://a.example\", \"https://b.example\"]";
+    let variables = [("PIXMILL__SERVER__CORS_ORIGINS__0", "https://c.example")];
+    assert_eq!(from_environment(Some(file), &variables).unwrap().server.cors_origins, ["https://c.example"]);
+    let eleven: Vec<String> = (0..=10).map(|i| format!("PIXMILL__SERVER__CORS_ORIGINS__{i}")).collect();
+    let variables: Vec<_> = eleven.iter().map(|name| (name.as_str(), "https://c.example")).collect();
+    assert_eq!(from_environment(None, &variables).unwrap().server.cors_origins.len(), 11);
+    let gap = [("PIXMILL__SERVER__CORS_ORIGINS__1", "https://c.example")];
+    let fault = from_environment(None, &gap).unwrap_err().to_string();
+    assert!(fault.contains("server.cors_origins.1: the list has no item 0"), "{fault}");
+}
+
+#[test]
+fn all_faults_are_named_at_once_with_their_origins() {
+    let file =
+        "colour = 1\n[server]\nlisten = 5\nkeep_alives = \"1s\"\n[worker]\nniceness = 30\n[log]\nformat = \"xml\"";
+    let variables = [
+        ("PIXMILL__WORKER__CPU", "four"),
+        ("PIXMILL__WORKER__IO", "20000"),
+        ("PIXMILL_WORKER_QUEUES", "default"),
+        ("PIXMILL__RETENTION__OUTPUTS", "1y"),
+    ];
+    let said = from_environment(Some(file), &variables).unwrap_err().to_string();
+    for part in [
+        "colour: there is no such setting (in ",
+        "server.listen: invalid type: integer `5`",
+        "server.keep_alives: there is no such setting; did you mean server.keep_alive? (in ",
+        "worker.niceness: 30 is not within 0 to 19 (in ",
+        "log.format: unknown variant `xml`",
+        "worker.cpu: invalid type: string \"four\", expected usize (PIXMILL__WORKER__CPU)",
+        "worker.io: 20000 exceeds 10000 (PIXMILL__WORKER__IO)",
+        "PIXMILL_WORKER_QUEUES: there is no such setting; did you mean PIXMILL__WORKER__QUEUES?",
+        "retention.outputs: `1y` has months or years",
+    ] {
+        assert!(said.contains(part), "{part}\n{said}");
+    }
+    assert!(said.starts_with("9 settings are wrong:\n"), "{said}");
+}
+
+#[test]
+fn file_that_an_editor_began_with_a_byte_order_mark_is_read() {
+    assert_eq!(from_file("\u{feff}[worker]\ncpu = 2").unwrap().worker.cpu, 2);
 }

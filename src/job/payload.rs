@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::GroupId;
+use crate::duration;
 use crate::imaging::Operation;
 
 /// What a job is to do. Closed: the `match` over it is the registry of kinds.
@@ -122,12 +123,12 @@ pub struct Terms {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Keep {
-    #[serde(default, with = "duration", skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "duration::optional", skip_serializing_if = "Option::is_none")]
     pub records: Option<Duration>,
     /// They go with the record at the latest.
-    #[serde(default, with = "duration", skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "duration::optional", skip_serializing_if = "Option::is_none")]
     pub originals: Option<Duration>,
-    #[serde(default, with = "duration", skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "duration::optional", skip_serializing_if = "Option::is_none")]
     pub outputs: Option<Duration>,
 }
 
@@ -135,11 +136,6 @@ impl Keep {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
-}
-
-mod duration {
-    //! Durations as people write them: `36h`, `90m`.
-    pub(super) use jiff::fmt::serde::unsigned_duration::friendly::compact::optional::{deserialize, serialize};
 }
 
 /// How long things are kept from the end of their group; zero: for ever.

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::outbox::{Entry, Then};
 use super::{Next, routing};
 use crate::config::{self, Presets};
+use crate::duration::show;
 use crate::imaging::{self, Operation, operation};
 use crate::job::{GroupFollow, GroupId, JobId, Keep, Payload, Terms};
 use crate::queue::On;
@@ -273,10 +274,10 @@ fn keep(value: &Value, path: &str, settings: &config::Retention) -> Result<Keep,
     ] {
         let Some(asked) = asked else { continue };
         if asked < Duration::from_secs(1) {
-            return Err(format!("{path}.{name}: {asked:?} is below 1s"));
+            return Err(format!("{path}.{name}: {} is below 1s", show(asked)));
         }
         if !most.is_zero() && asked > most {
-            return Err(format!("{path}.{name}: {asked:?} exceeds retention.{name} ({most:?})"));
+            return Err(format!("{path}.{name}: {} exceeds retention.{name} ({})", show(asked), show(most)));
         }
     }
     Ok(keep)
@@ -321,9 +322,9 @@ mod tests {
             (json!([1]), "options: [1] is not an object"),
             (
                 json!({"retention": {"outputs": "49h"}}),
-                "options.retention.outputs: 176400s exceeds retention.outputs (172800s)",
+                "options.retention.outputs: 49h exceeds retention.outputs (48h)",
             ),
-            (json!({"retention": {"records": "0s"}}), "options.retention.records: 0ns is below 1s"),
+            (json!({"retention": {"records": "0s"}}), "options.retention.records: 0s is below 1s"),
             (json!({"retention": {"ever": "1h"}}), "options.retention: unknown field `ever`"),
             (json!({"then": {"on": "success"}}), "options.then.operations: is missing"),
             (json!({"then": {"on": "never", "operations": "card"}}), "options.then.on: "),
