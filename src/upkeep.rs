@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use tracing::{info, warn};
 
 use crate::erasure;
-use crate::job::{GroupId, ImageResult, Keep, OutboxSweep, State, StorageSweep};
+use crate::job::{GroupId, ImageResult, Keep, OutboxSweep, Run, State, StorageSweep};
 use crate::queue::{self, Broker, Group, GroupResult, Reservation};
 use crate::storage::{self, Groups, Part, Storage, keep_key, manifest_key, withdrawn_key};
 use crate::submission;
@@ -198,7 +198,7 @@ async fn keep_winners(storage: &Storage, broker: &Broker, group: GroupId) -> Res
     }
 }
 
-fn winner(result: &GroupResult) -> Option<u32> {
+fn winner(result: &GroupResult) -> Option<Run> {
     let picture = || ImageResult::from_bytes(&result.result).ok();
     (result.state == State::Succeeded).then(picture)?.map(|picture| picture.run)
 }

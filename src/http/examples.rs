@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 
 const GROUP: &str = "01980b54-2f6c-7c4e-9d3a-6a1f0c8e5b27";
 const JOB: &str = "01980b54-2f71-7a10-8a55-3f6a0b9b7e01";
+/// The folder of the run.
+const RUN: &str = "6f0c2b7d9a1e5438b6d0c4f1e8a73952";
 
 /// Adds them to whichever of these places the document has.
 pub(super) fn add(document: &mut Value) {
@@ -122,7 +124,7 @@ fn status(of: &str, done: u32, result: &Value) -> Value {
 }
 
 fn completed() -> Value {
-    let path = format!("/files/{GROUP}/{JOB}/1/0-resize.jpg");
+    let path = format!("/files/{GROUP}/{JOB}/{RUN}/0-resize.jpg");
     status(
         "completed",
         2,

@@ -8,6 +8,7 @@ mod id;
 pub(crate) mod path;
 mod payload;
 mod result;
+mod run;
 mod state;
 
 pub use failure::Failure;
@@ -17,4 +18,5 @@ pub use payload::{
     StorageSweep, Terms, image_name, request_id,
 };
 pub use result::{Answer, ImageResult, Output, OutputFile};
+pub use run::Run;
 pub use state::State;

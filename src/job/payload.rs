@@ -40,20 +40,6 @@ pub struct ImageProcess {
     /// Bytes that computing it takes at the most, by estimate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak: Option<u64>,
-    /// How often the broker has lost the job and got it again.
-    #[serde(default)]
-    pub lost: u32,
-}
-
-/// More runs than a job ever has before it is lost.
-const RUNS: u32 = 1_000_000;
-
-impl ImageProcess {
-    /// The number of a run over all the job's lives: a broker that lost the job counts from 1 again, and a run of before
-    /// may still be at work.
-    pub fn run(&self, counted: u32) -> u32 {
-        self.lost * RUNS + counted
-    }
 }
 
 /// Where a job's picture lies.

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::Failure;
+use super::{Failure, Run};
 use crate::imaging::{Format, Info};
 
 /// What a finished picture leaves behind: the body of its entry in a status document.
@@ -12,9 +12,9 @@ pub struct ImageResult<O = Output> {
     pub image: Option<String>,
     #[serde(default)]
     pub attempts: u32,
-    /// The run that wrote the outputs; its number names their folder.
+    /// The run that wrote the outputs; it names their folder.
     #[serde(default)]
-    pub run: u32,
+    pub run: Run,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<u64>,
     #[serde(default = "Vec::new", skip_serializing_if = "Vec::is_empty")]
@@ -103,12 +103,14 @@ mod tests {
             "blurhash": "", "thumbhash": "", "phash": "",
         });
         for outputs in [vec![], vec![file.clone()], vec![info.clone()], vec![file.clone(), info, file]] {
-            let result = json!({"success": true, "image": "a.png", "attempts": 1, "run": 2, "outputs": outputs});
+            let (former, run) = (json!(2), Run::of("session.0:1:1"));
+            let wrote = if outputs.len() == 1 { (former, Run::Numbered(2)) } else { (json!(run), run) };
+            let result = json!({"success": true, "image": "a.png", "attempts": 1, "run": wrote.0, "outputs": outputs});
             let read = ImageResult::from_bytes(result.to_string().as_bytes()).unwrap();
             let files = read.outputs.iter().map(|output| matches!(output, Output::File(_)));
             assert!(files.eq(outputs.iter().map(|output| output["file"].is_string())), "{outputs:?}");
             assert_eq!(ImageResult::from_bytes(&read.to_bytes()).unwrap(), read);
-            assert_eq!((read.success, read.image.as_deref(), read.run), (true, Some("a.png"), 2));
+            assert_eq!((read.success, read.image.as_deref(), read.run), (true, Some("a.png"), wrote.1));
         }
         assert!(ImageResult::from_bytes(b"the job was lost").is_err());
     }

@@ -20,7 +20,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::job::{Class, GroupId, JobId, State};
+use crate::job::{Class, GroupId, JobId, Run, State};
 
 pub use clock::Clock;
 pub use listing::{JobFilter, Page, Period, Place};
@@ -175,16 +175,15 @@ pub struct ClaimedJob {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Lease {
     pub job: JobId,
-    /// `<session>:<run>`. Runs count every claim of the job: a released one costs no attempt, but its token never
-    /// comes back.
+    /// `<session>:<sequence>:<count>`: the claim that gave it, and how many claims the job has had. No two claims have
+    /// the same one, even where the broker goes back in time: a session never uses a sequence again once it is answered.
     pub token: String,
 }
 
 impl Lease {
-    /// Which claim of the job this is, from 1; no two leases on a job share it.
-    pub fn run(&self) -> u32 {
-        let number = self.token.rsplit(':').next().unwrap_or_default();
-        number.parse().expect("every broker's token ends in the run's number")
+    /// Names this claim of the job; no two leases on a job share it.
+    pub fn run(&self) -> Run {
+        Run::of(&self.token)
     }
 }
 

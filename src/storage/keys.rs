@@ -1,6 +1,6 @@
 //! Under which key what lies. What a client sent never becomes part of one.
 
-use crate::job::{GroupId, JobId};
+use crate::job::{GroupId, JobId, Run};
 
 /// The key of a group's `index`th original.
 pub fn upload_key(group: GroupId, index: usize) -> String {
@@ -8,7 +8,7 @@ pub fn upload_key(group: GroupId, index: usize) -> String {
 }
 
 /// The key of one output of one run of a job.
-pub fn output_key(group: GroupId, job: JobId, run: u32, file: &str) -> String {
+pub fn output_key(group: GroupId, job: JobId, run: Run, file: &str) -> String {
     format!("outputs/{group}/{job}/{run}/{file}")
 }
 

@@ -28,7 +28,7 @@ use object_store::{GetOptions, GetResultPayload, MultipartUpload, ObjectStore, O
 use tokio::io::AsyncReadExt;
 use tokio_util::io::ReaderStream;
 
-use crate::job::{GroupId, JobId};
+use crate::job::{GroupId, JobId, Run};
 
 pub use keys::{Part, keep_key, manifest_key, output_key, owner_key, upload_key, withdrawn_key};
 
@@ -137,9 +137,9 @@ impl Storage {
         self.root.join(key)
     }
 
-    /// The folder that one run of a job writes its outputs into. No two runs share one, so that a late loser
-    /// never touches the winner's files.
-    pub fn run_folder(&self, group: GroupId, job: JobId, run: u32) -> PathBuf {
+    /// The folder that one run of a job writes its outputs into. No two claims share one, also where the broker has gone
+    /// back in time between them, so that a late loser never touches the winner's files.
+    pub fn run_folder(&self, group: GroupId, job: JobId, run: Run) -> PathBuf {
         self.root.join(format!("outputs/{group}/{job}/{run}"))
     }
 
@@ -306,7 +306,7 @@ impl Storage {
     }
 
     /// Removes the outputs of all runs of a job but one; with `None`, of all. Blocks on the disk.
-    pub fn keep_run(&self, group: GroupId, job: JobId, run: Option<u32>) -> Result<()> {
+    pub fn keep_run(&self, group: GroupId, job: JobId, run: Option<Run>) -> Result<()> {
         let folder = self.root.join(format!("outputs/{group}/{job}"));
         let Some(run) = run else { return remove_folder(&folder) };
         let entries = match std::fs::read_dir(&folder) {

@@ -50,16 +50,21 @@ fn only_the_winning_run_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let storage = Storage::local(folder.path()).unwrap();
     let (group, job) = (GroupId::new(), JobId::new());
-    for run in [1, 2, 11] {
+    let runs = [Run::of("a.0:1:1"), Run::Numbered(1), Run::of("b.0:1:1"), Run::Numbered(11)];
+    let is_there = |run| storage.run_folder(group, job, run).exists();
+    for run in runs {
         let run = storage.run_folder(group, job, run);
         std::fs::create_dir_all(&run).unwrap();
         std::fs::write(run.join("0-resize.jpg"), "x").unwrap();
     }
-    storage.keep_run(group, job, Some(11)).unwrap();
-    assert_eq!([1, 2, 11].map(|run| storage.run_folder(group, job, run).exists()), [false, false, true]);
+    storage.keep_run(group, job, Some(runs[2])).unwrap();
+    assert_eq!(runs.map(is_there), [false, false, true, false]);
+    std::fs::create_dir_all(storage.run_folder(group, job, runs[3])).unwrap();
+    storage.keep_run(group, job, Some(runs[3])).unwrap();
+    assert_eq!(runs.map(is_there), [false, false, false, true], "a former version's winner");
     storage.keep_run(group, job, None).unwrap();
-    assert!(!storage.run_folder(group, job, 11).exists());
-    storage.keep_run(group, JobId::new(), Some(1)).unwrap();
+    assert_eq!(runs.map(is_there), [false; 4]);
+    storage.keep_run(group, JobId::new(), Some(runs[0])).unwrap();
 }
 
 #[tokio::test]

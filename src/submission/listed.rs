@@ -51,10 +51,7 @@ impl Listed {
             let key = self.keys[index].clone();
             let accepted =
                 Accepted { image: key.clone(), source: Source::Shared(key), seen: Seen::Elsewhere(Origin::InPlace) };
-            let mut entry = accepted.entry(id(group, index), &self.terms, &limits);
-            if let Some(picture) = entry.payload.picture_mut() {
-                picture.lost = self.lost;
-            }
+            let entry = accepted.entry(id(group, index), &self.terms, &limits);
             entry.at(index as u32, manifest.delay(), manifest.request())
         };
         indexes.map(job).collect()

@@ -388,7 +388,7 @@ impl Accepted {
             Seen::Probed { bytes, header } => Some(imaging::estimate(*bytes, header, &operations, limits)),
             Seen::Elsewhere(_) => None,
         };
-        let picture = ImageProcess { source, image, operations, lenient, peak, lost: 0 };
+        let picture = ImageProcess { source, image, operations, lenient, peak };
         let (payload, queue) = match seen {
             Seen::Probed { .. } => (Payload::ImageProcess(picture), queue),
             Seen::Elsewhere(from) => (Payload::SourceFetch(SourceFetch { from, picture, queue }), fetch_queue),

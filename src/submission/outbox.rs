@@ -99,15 +99,10 @@ impl Manifest {
     /// # Errors
     /// When the store or the broker fails; it is still owed then.
     pub async fn deliver(mut self, storage: &Storage, broker: &Broker) -> Result<(), Error> {
-        for job in &mut self.jobs {
-            if let Some(picture) = job.payload.picture_mut() {
-                picture.lost += 1;
-            }
-        }
         if let Some(listed) = &mut self.listed {
             listed.lost += 1;
+            self.write(storage).await?;
         }
-        self.write(storage).await?;
         let mut outcome = self.enqueue(broker).await;
         if matches!(outcome, Err(queue::Error::KeyTaken(_))) {
             // Its client was given this group before the broker forgot the key.
@@ -296,7 +291,6 @@ mod tests {
             operations: operation::defaults(),
             lenient: false,
             peak: None,
-            lost: 0,
         });
         let (id, retry_of) = (JobId::new(), Some(JobId::new()));
         let entry = Entry { id, queue: "default".into(), priority: 7, max_attempts: 2, after: None, retry_of, payload };

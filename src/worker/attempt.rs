@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::job::{Class, Failure, ImageProcess, ImageResult, Output};
+use crate::job::{Class, Failure, ImageProcess, ImageResult, Output, Run};
 use crate::queue::{ClaimedJob, Lease, Policy, Settlement, Stage, Verdict, policy};
 
 /// A claimed job on its way to its verdict.
@@ -30,8 +30,7 @@ pub(super) struct Attempt {
 pub(super) struct Picture {
     pub(super) request: ImageProcess,
     pub(super) source: Whereabouts,
-    /// Names the folder where its outputs go.
-    pub(super) run: u32,
+    /// Where its outputs go.
     pub(super) folder: PathBuf,
     /// Bytes that it takes in memory, by estimate.
     pub(super) peak: u64,
@@ -66,7 +65,6 @@ pub(super) enum Yield {
 #[derive(Debug)]
 pub(super) struct Ended {
     pub(super) job: ClaimedJob,
-    pub(super) run: u32,
     pub(super) class: Class,
     pub(super) request_id: Option<String>,
     pub(super) verdict: Verdict,
@@ -86,9 +84,9 @@ impl Attempt {
         &self.job.lease
     }
 
-    /// A picture's names the folder where its outputs go.
-    pub(super) fn run(&self) -> u32 {
-        self.picture.as_ref().map_or_else(|| self.job.lease.run(), |picture| picture.run)
+    /// Names the folder where a picture's outputs go.
+    pub(super) fn run(&self) -> Run {
+        self.job.lease.run()
     }
 
     /// Reaches the verdict on what it yielded.
@@ -98,7 +96,7 @@ impl Attempt {
             success: outcome.is_ok(),
             image: self.image.clone(),
             attempts: self.job.attempt,
-            run: self.picture.as_ref().map_or(0, |picture| picture.run),
+            run: if self.picture.is_some() { self.run() } else { Run::default() },
             duration_ms: Some(took.as_millis() as u64),
             outputs: Vec::new(),
             error: None,
@@ -129,9 +127,8 @@ impl Attempt {
 
     /// Ends with a verdict that nothing was yielded for.
     pub(super) fn end(self, verdict: Verdict, failure: Option<Failure>) -> Ended {
-        let run = self.run();
         let Self { job, class, request_id, picture, since, .. } = self;
         let folder = picture.map(|picture| picture.folder);
-        Ended { job, run, class, request_id, verdict, failure, folder, took: since.elapsed() }
+        Ended { job, class, request_id, verdict, failure, folder, took: since.elapsed() }
     }
 }

@@ -30,7 +30,7 @@ pub struct JobEnd {
 pub enum Outcome {
     /// `whole`: every output's file is there to its last byte.
     Succeeded {
-        run: u32,
+        run: String,
         whole: bool,
     },
     Failed {
@@ -126,8 +126,8 @@ pub fn judge(history: &[Entry], ends: &[End], terms: &Terms) -> Verdict {
     for job in ends.values().flat_map(|end| &end.jobs) {
         let name = &job.job;
         let published = runs.published.get(name.as_str()).map_or(&[][..], Vec::as_slice);
-        let won = match job.outcome {
-            Outcome::Succeeded { run, .. } => Some(run),
+        let won = match &job.outcome {
+            Outcome::Succeeded { run, .. } => Some(run.as_str()),
             Outcome::Failed { .. } => None,
         };
         if published.len() > 1 || published.iter().any(|&run| Some(run) != won) {
@@ -183,7 +183,7 @@ fn judge_group(end: &End, acknowledged: usize, terms: &Terms) -> Vec<Violation> 
 /// Which runs of each job were begun and which published.
 struct Runs<'a> {
     started: HashMap<&'a str, usize>,
-    published: HashMap<&'a str, Vec<u32>>,
+    published: HashMap<&'a str, Vec<&'a str>>,
 }
 
 impl<'a> Runs<'a> {
@@ -195,7 +195,7 @@ impl<'a> Runs<'a> {
                 What::Settled { job, run, outcome }
                     if outcome == "succeeded" && terms.forgotten_at.is_none_or(|forgotten| entry.at > forgotten) =>
                 {
-                    runs.published.entry(job).or_default().push(*run);
+                    runs.published.entry(job).or_default().push(run);
                 }
                 _ => {}
             }
@@ -206,14 +206,14 @@ impl<'a> Runs<'a> {
 
 /// The jobs that run at the first fault in the programs it hits.
 pub fn disturbed(history: &[Entry]) -> HashSet<&str> {
-    let mut running: HashMap<(&str, u32), &str> = HashMap::new();
+    let mut running: HashMap<(&str, &str), &str> = HashMap::new();
     for entry in history {
         match &entry.what {
             What::Started { job, run, .. } => {
-                running.insert((job, *run), &entry.by);
+                running.insert((job, run), &entry.by);
             }
             What::Settled { job, run, .. } => {
-                running.remove(&(job.as_str(), *run));
+                running.remove(&(job.as_str(), run.as_str()));
             }
             What::Injected { hit } => {
                 running.retain(|_, program| hit.is_empty() || hit.iter().any(|hit| hit == program));

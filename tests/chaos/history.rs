@@ -27,9 +27,9 @@ pub enum What {
     /// The client was told to come again; no status where nobody answered.
     Refused { status: Option<u16> },
     /// A run was begun, in the process with this id.
-    Started { job: String, run: u32, process: Option<i32> },
+    Started { job: String, run: String, process: Option<i32> },
     /// A run was settled: `succeeded` publishes its outputs.
-    Settled { job: String, run: u32, outcome: String },
+    Settled { job: String, run: String, outcome: String },
     /// The broker enqueued what follows a group.
     Fired { group: String },
     /// The fault; with the programs it hit, or none where it hit all.
@@ -76,7 +76,7 @@ pub fn of_log(program: &str, log: &Path, skew: SignedDuration) -> Vec<Entry> {
 fn entry(program: &str, line: &Value, skew: SignedDuration) -> Option<Entry> {
     let fields = &line["fields"];
     let job = fields["job.id"].as_str()?.to_owned();
-    let run = u32::try_from(fields["run"].as_u64()?).ok()?;
+    let run = fields["run"].as_str()?.to_owned();
     let what = match fields["outcome"].as_str() {
         Some(outcome) => What::Settled { job, run, outcome: outcome.into() },
         None if fields["message"].as_str()?.starts_with("started job") => {

@@ -23,11 +23,11 @@ fn acknowledged() -> Entry {
 }
 
 fn started(ms: i64, job: &str, run: u32) -> Entry {
-    at(ms, What::Started { job: job.into(), run, process: None })
+    at(ms, What::Started { job: job.into(), run: run.to_string(), process: None })
 }
 
 fn settled(ms: i64, job: &str, run: u32, outcome: &str) -> Entry {
-    at(ms, What::Settled { job: job.into(), run, outcome: outcome.into() })
+    at(ms, What::Settled { job: job.into(), run: run.to_string(), outcome: outcome.into() })
 }
 
 /// Two jobs; `b` lost its first run to a fault at 1,000 ms.
@@ -44,7 +44,7 @@ fn history() -> Vec<Entry> {
 }
 
 fn succeeded(job: &str, run: u32) -> JobEnd {
-    JobEnd { job: job.into(), outcome: Outcome::Succeeded { run, whole: true } }
+    JobEnd { job: job.into(), outcome: Outcome::Succeeded { run: run.to_string(), whole: true } }
 }
 
 fn end() -> End {
@@ -89,7 +89,7 @@ fn lost_jobs_are_found() {
     let lost = |ends: &[End]| assert!(matches!(found(&history(), ends)[0], Violation::Lost(_)), "{ends:?}");
     lost(&[]);
     lost(&[End { total: 1, succeeded: 1, jobs: vec![succeeded("a", 1)], ..end() }]);
-    let incomplete = JobEnd { job: "b".into(), outcome: Outcome::Succeeded { run: 2, whole: false } };
+    let incomplete = JobEnd { job: "b".into(), outcome: Outcome::Succeeded { run: "2".into(), whole: false } };
     lost(&[End { jobs: vec![succeeded("a", 1), incomplete], ..end() }]);
 }
 

@@ -257,7 +257,6 @@ impl Journal<'_> {
             operations: self.batch.operations.clone(),
             lenient: self.batch.lenient,
             peak: header.map(estimate),
-            lost: 0,
         });
         let bytes = serde_json::to_vec(&payload).expect("paths and operations always serialise").into();
         let job = NewJob::new(payload.kind(), &self.queue, payload.class(), bytes);

@@ -136,6 +136,8 @@ impl Ledger<'_> {
              token = ?3 || ':' || (runs + 1) WHERE seq = ?1",
         )?;
         let expiry = self.now + millis(self.policy.lease);
+        // The sequence is the session's own: the count comes again where the file goes back in time.
+        let claim = claim_of(request);
         while share.room > 0 && share.skips > 0 {
             let found: Vec<Standing> = waiting
                 .query_map(
@@ -152,7 +154,7 @@ impl Ledger<'_> {
                     share.skips -= 1;
                     continue;
                 }
-                lease.execute(params![job.seq, expiry, request.session])?;
+                lease.execute(params![job.seq, expiry, claim])?;
                 share.tally.moved(queue, State::Waiting, State::Active);
                 self.happened(EventKind::Started, job.group, job.id);
                 let (claimed, run) = self.claimed(job.seq)?;
@@ -202,9 +204,10 @@ impl Ledger<'_> {
     /// What it was told before, without the leases that it has lost or settled since.
     fn say_again(&self, request: &ClaimRequest, said: &[Said]) -> rusqlite::Result<Vec<ClaimedJob>> {
         let mut held = self.db.prepare_cached("SELECT 1 FROM job WHERE seq = ?1 AND state = 2 AND token = ?2")?;
+        let claim = claim_of(request);
         let mut jobs = Vec::with_capacity(said.len());
         for &(seq, run) in said {
-            if held.exists(params![seq, format!("{}:{run}", request.session)])? {
+            if held.exists(params![seq, format!("{claim}:{run}")])? {
                 jobs.push(self.claimed(seq)?.0);
             }
         }
@@ -241,6 +244,11 @@ impl Ledger<'_> {
             .query_row([], |row| row.get(0))?;
         Ok(next.map(|due| std::time::Duration::from_millis((due - self.now).max(0) as u64)))
     }
+}
+
+/// What the tokens begin with that a claim gives.
+fn claim_of(request: &ClaimRequest) -> String {
+    format!("{}:{}", request.session, request.sequence)
 }
 
 fn unpacked(answer: &[u8]) -> Vec<Said> {

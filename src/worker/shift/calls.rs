@@ -68,7 +68,7 @@ impl Shift {
 
     /// Counts and logs a settled attempt, and removes what it wrote if it does not count.
     pub(super) fn close(&mut self, ended: Ended, answer: Settled) {
-        let Ended { job, run, request_id, verdict, failure, folder, took, .. } = ended;
+        let Ended { job, request_id, verdict, failure, folder, took, .. } = ended;
         if matches!(verdict, Verdict::Crash { .. }) {
             self.recovering -= 1;
         }
@@ -85,14 +85,14 @@ impl Shift {
         self.metrics.attempts.get_or_create(&AttemptLabels { kind: job.kind.clone(), outcome }).inc();
         let kind = KindLabels { kind: job.kind.clone() };
         self.metrics.attempt_seconds.get_or_create(&kind).observe(took.as_secs_f64());
-        let (id, attempt, duration_ms) = (job.lease.job, job.attempt, took.as_millis() as u64);
+        let (id, run, attempt, duration_ms) = (job.lease.job, job.lease.run(), job.attempt, took.as_millis() as u64);
         let request = request_id.as_deref();
         match failure {
             None => {
-                info!(job.id = %id, request.id = request, run, attempt, duration_ms, outcome, "{outcome}: job {id} in {duration_ms} ms");
+                info!(job.id = %id, request.id = request, %run, attempt, duration_ms, outcome, "{outcome}: job {id} in {duration_ms} ms");
             }
             Some(Failure { code, detail, .. }) => {
-                info!(job.id = %id, request.id = request, run, attempt, duration_ms, outcome, %code, "{outcome}: job {id}: {code}: {detail}");
+                info!(job.id = %id, request.id = request, %run, attempt, duration_ms, outcome, %code, "{outcome}: job {id}: {code}: {detail}");
             }
         }
         if let Some(folder) = folder.filter(|_| outcome != "succeeded") {

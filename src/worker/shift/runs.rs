@@ -51,12 +51,10 @@ impl Shift {
                 if let Whereabouts::File(path) = &source {
                     read_ahead(path.clone());
                 }
-                let lease = attempt.lease();
-                let run = request.run(lease.run());
-                let folder = self.storage.run_folder(attempt.job.group, lease.job, run);
+                let folder = self.storage.run_folder(attempt.job.group, attempt.lease().job, attempt.run());
                 // Older versions did not say.
                 let peak = request.peak.unwrap_or(self.settings.limits.max_decoded_bytes);
-                let picture = Some(Picture { request, source, run, folder, peak });
+                let picture = Some(Picture { request, source, folder, peak });
                 // One whose process died has waited before; its turn is the next.
                 let before = |other: &Attempt| other.job.alone || !attempt.job.alone;
                 let place = self.waiting.iter().take_while(|other| before(other)).count();
@@ -142,7 +140,7 @@ impl Shift {
             let pid = self.crew.heard(*id);
             let (job, run) = (attempt.lease().job, attempt.run());
             let request = attempt.request_id.as_deref();
-            debug!(job.id = %job, request.id = request, run, child.pid = pid, "started job {job} in process {pid}");
+            debug!(job.id = %job, request.id = request, %run, child.pid = pid, "started job {job} in process {pid}");
         }
         attempt.since = Instant::now();
         self.desk.started(&attempt.job, Class::Cpu);

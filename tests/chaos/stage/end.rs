@@ -89,13 +89,14 @@ impl Stage {
         let outputs = entry["outputs"].as_array().expect("outputs");
         let path = |output: &Value| output["path"].as_str().expect("a path").to_owned();
         // /files/<group>/<job>/<run>/<file>
-        let runs: Vec<u32> = outputs.iter().filter_map(|output| path(output).split('/').nth(4)?.parse().ok()).collect();
+        let runs: Vec<String> =
+            outputs.iter().filter_map(|output| Some(path(output).split('/').nth(4)?.to_owned())).collect();
         let whole = outputs.iter().all(|output| {
             let file = self.data.join(path(output).replacen("/files/", "outputs/", 1));
             std::fs::read(file).is_ok_and(|bytes| bytes.len() as u64 == output["bytes"] && is_whole(&bytes))
         });
-        let run = runs[0];
-        Outcome::Succeeded { run, whole: whole && runs.iter().all(|&other| other == run) }
+        let run = runs[0].clone();
+        Outcome::Succeeded { whole: whole && runs.iter().all(|other| *other == run), run }
     }
 
     /// No job is open any more, not even of an upload that was never acknowledged.

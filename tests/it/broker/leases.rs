@@ -113,6 +113,22 @@ pub async fn released_token_never_comes_back(world: World) {
     assert_eq!(world.settle(&second[0].lease, succeed()).await, Settled::Committed);
 }
 
+/// A broker that goes back in time counts the claims of a job anew, while a worker still holds one of before.
+pub async fn job_that_the_broker_had_lost_gets_tokens_of_its_own(world: World) {
+    let job = job();
+    let mut claims = Vec::new();
+    for (session, sequence) in [("a", 1), ("a", 2), ("b", 1), ("b", 2)] {
+        let (group, _) = world.enqueue(vec![job.clone()]).await;
+        let lease = world.claim(session, sequence, 1).await.remove(0).lease;
+        assert_eq!(world.settle(&lease, succeed()).await, Settled::Committed);
+        assert!(world.broker.remove_group(group.id).await.unwrap());
+        claims.push(lease);
+    }
+    for (i, lease) in claims.iter().enumerate() {
+        assert!(claims[..i].iter().all(|other| other.token != lease.token && other.run() != lease.run()), "{claims:?}");
+    }
+}
+
 pub async fn released_jobs_keep_their_order(world: World) {
     let (_, jobs) = world.enqueue(vec![job(), job(), job(), priority(9)]).await;
     let claimed = world.claim("a", 1, 3).await;

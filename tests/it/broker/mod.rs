@@ -103,6 +103,7 @@ conformance! {
         third_stall_alone_fails_the_job_as_poison,
         released_job_is_first_in_line_and_blameless,
         released_token_never_comes_back,
+        job_that_the_broker_had_lost_gets_tokens_of_its_own,
         released_jobs_keep_their_order,
         released_for_later_is_delayed_and_blameless,
         leases_that_expire_together_are_all_recovered;

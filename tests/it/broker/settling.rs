@@ -57,12 +57,12 @@ pub async fn wrong_token_changes_nothing(world: World) {
     let (group, known) = world.enqueue(jobs(2)).await;
     let claimed = world.claim("a", 1, 1).await;
     let wrong = [
-        Lease { token: "b:1".into(), ..claimed[0].lease.clone() },
-        Lease { token: "a:2".into(), ..claimed[0].lease.clone() },
+        Lease { token: "b:1:1".into(), ..claimed[0].lease.clone() },
+        Lease { token: "a:2:1".into(), ..claimed[0].lease.clone() },
         Lease { token: String::new(), ..claimed[0].lease.clone() },
-        Lease { token: "a:1".into(), job: known[1].id },
+        Lease { token: "a:1:1".into(), job: known[1].id },
         Lease { token: String::new(), job: known[1].id },
-        Lease { token: "a:1".into(), job: job().id },
+        Lease { token: "a:1:1".into(), job: job().id },
     ];
 
     for lease in &wrong {
@@ -131,7 +131,8 @@ pub async fn next_stage_waits_in_its_own_line_with_fresh_attempts(world: World) 
     let request = ClaimRequest { session: "b".into(), sequence: 1, queues, class: Class::Io, limit: 9 };
     let claimed = world.claim_all(&request).await.jobs;
     assert_eq!(ids(&claimed), [jobs[0].id]);
-    assert_eq!((claimed[0].attempt, claimed[0].max_attempts, claimed[0].lease.run()), (1, 3, 3));
+    assert_eq!((claimed[0].attempt, claimed[0].max_attempts), (1, 3));
+    assert_eq!(claimed[0].lease.token, "b:1:3");
     assert_eq!((&claimed[0].payload, claimed[0].kind.as_str()), (&stage.payload, "second stage"));
     world.settle(&claimed[0].lease, succeed()).await;
     let group = world.group(group.id).await;
@@ -169,7 +170,7 @@ pub async fn answers_stand_in_the_order_of_settlements(world: World) {
     world.enqueue(jobs(3)).await;
     let claimed = world.claim("a", 1, 3).await;
     let mut settlements: Vec<_> = claimed.iter().map(|job| settlement(job, succeed())).collect();
-    settlements[1].lease.token = "b:1".into();
+    settlements[1].lease.token = "b:1:1".into();
 
     let (settled, _) = world.broker.settle(&settlements, None).await.unwrap();
 

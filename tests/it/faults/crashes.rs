@@ -76,7 +76,13 @@ async fn late_result_of_a_frozen_worker_changes_nothing() {
     // It is awake and at work again, and what it brought late is gone.
     let form = images([("a.png", plain_png(9, 9))]);
     assert_eq!(service.done(form).await["succeeded"], 1);
-    let loser = overtaken["paths"][0].as_str().unwrap().replacen("/files/", "outputs/", 1).replace("/2/", "/1/");
-    until("the loser's outputs are gone", async || (!home.folder().join(&loser).exists()).then_some(())).await;
+    let winner = overtaken["paths"][0].as_str().unwrap().replacen("/files/", "outputs/", 1);
+    let winner = home.folder().join(winner).parent().unwrap().to_owned();
+    until("the loser's outputs are gone", async || {
+        let runs: Vec<_> =
+            std::fs::read_dir(winner.parent().unwrap()).unwrap().map(|run| run.unwrap().path()).collect();
+        (runs == [winner.clone()]).then_some(())
+    })
+    .await;
     assert_eq!(all_is_well(&home, &service, &group, 6).await, status);
 }

@@ -79,7 +79,7 @@ fn whole_document() -> Value {
     let output = |kind: &str, path: &str, format: &str, width: u32, height: u32| json!({"type": kind, "path": path, "format": format, "width": width, "height": height, "bytes": "…"});
     let entry = |image: &str, format: &str, extension: &str, sides: [[u32; 2]; 3]| {
         let kinds = ["resize", "thumbnail", "watermark"];
-        let paths = [0, 1, 2].map(|i| format!("/files/TASK/JOB/1/{i}-{}.{extension}", kinds[i]));
+        let paths = [0, 1, 2].map(|i| format!("/files/TASK/JOB/RUN/{i}-{}.{extension}", kinds[i]));
         let outputs: Vec<Value> =
             (0..3).map(|i| output(kinds[i], &paths[i], format, sides[i][0], sides[i][1])).collect();
         json!({"success": true, "job_id": "JOB", "image": image, "attempts": 1, "duration_ms": "…", "paths": paths,
@@ -107,6 +107,9 @@ fn redacted(mut status: Value, task: &str) -> Value {
     let mut text = status.to_string().replace(task, "TASK");
     for entry in status["result"].as_array().unwrap() {
         text = text.replace(entry["job_id"].as_str().unwrap(), "JOB");
+        let run = entry["paths"][0].as_str().unwrap().split('/').nth(4).unwrap();
+        assert!(run.len() == 32 && run.chars().all(|digit| digit.is_ascii_hexdigit()), "{run}");
+        text = text.replace(run, "RUN");
     }
     let mut status: Value = serde_json::from_str(&text).unwrap();
     for entry in status["result"].as_array_mut().unwrap() {

@@ -96,7 +96,8 @@ elseif sequence > said then
           left, skips = left - 1, skips - 1
         else
           attempt, runs = (attempt or 0) + 1, (runs or 0) + 1
-          local token = session .. ':' .. runs
+          -- The sequence is the session's own: the count comes again where this Redis goes back in time.
+          local token = session .. ':' .. ARGV[7] .. ':' .. runs
           redis.call('HSET', job, 'state', 'active', 'attempt', attempt, 'runs', runs, 'token', token)
           leases[#leases + 1] = now + lease
           leases[#leases + 1] = id

@@ -216,7 +216,7 @@ impl<'a> Run<'a> {
         let held: Vec<_> = self.leases.iter().filter(|lease| self.model.holds(lease)).cloned().collect();
         let among = if held.is_empty() || told.lease.is_multiple_of(4) { &self.leases } else { &held };
         let lease = chosen(among, told.lease / 4)?;
-        Some(if told.forged { Lease { token: format!("nobody:{}", lease.run()), ..lease } } else { lease })
+        Some(if told.forged { Lease { token: format!("nobody:{}", lease.token), ..lease } } else { lease })
     }
 
     fn holder(&self, pick: Pick) -> GroupId {
