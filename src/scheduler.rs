@@ -115,6 +115,9 @@ mod tests {
         let sweep = sweep();
         let first = due(&sweep, at("04:00"));
         assert_eq!(first.next, Duration::from_mins(1));
+        // As any other process computes them, of this version and of those before: else each would sweep for itself.
+        let ids = [Uuid::from(first.group), first.job.into()].map(|id| id.to_string());
+        assert_eq!(ids, ["50306635-0c4f-51bc-9826-cd3ab624a363", "65e75309-e0d5-5d94-a304-7f952a4ae548"]);
         let late = due(&sweep, at("04:59.999"));
         assert_eq!((late.group, late.job, late.next), (first.group, first.job, Duration::from_millis(1)));
         assert_ne!(due(&sweep, at("05:00")).group, first.group);

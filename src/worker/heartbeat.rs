@@ -191,6 +191,46 @@ async fn read_mail(broker: &Broker, desk: &Desk, stopped: &CancellationToken) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::{Class, GroupId};
+    use crate::queue::{ClaimRequest, Clock, NewGroup, NewJob, Policy};
+
+    /// What a beat makes known of two jobs: another worker has taken over the first one's lease, the second is cancelled.
+    #[tokio::test]
+    async fn worker_is_told_which_leases_it_lost_and_what_is_cancelled() {
+        let folder = tempfile::tempdir().unwrap();
+        let (clock, policy) = (Clock::default(), Policy::default());
+        let file = folder.path().join("queue.db");
+        let broker = Broker::open_sqlite_unsynced(&file, policy.clone(), clock.clone()).unwrap();
+        let jobs: Vec<NewJob> = (0..2)
+            .map(|index| NewJob { index, ..NewJob::new("image.process", "q", Class::Cpu, "{}".into()) })
+            .collect();
+        broker.enqueue(&NewGroup::new(GroupId::new(), "{}".into()), &jobs).await.unwrap();
+        let claim = async |session: &str| {
+            let (session, queues) = (session.to_owned(), vec!["q".to_owned()]);
+            let request = ClaimRequest { session, sequence: 1, queues, class: Class::Cpu, limit: 1 };
+            broker.claim(&request).await.unwrap().jobs.remove(0).lease
+        };
+        let leases = Arc::new(Leases::default());
+        let lost = claim("asleep").await;
+        leases.hold(&lost);
+        clock.advance(policy.lease * 2);
+        assert_eq!(claim("awake").await.job, lost.job);
+        let cancelled = claim("busy").await;
+        leases.hold(&cancelled);
+        broker.cancel_job(cancelled.job).await.unwrap();
+
+        let (events, mut told) = mpsc::unbounded_channel();
+        let beating = {
+            let (broker, leases) = (broker.clone(), Arc::clone(&leases));
+            tokio::spawn(async move { beat(&broker, &leases, Duration::from_millis(1), &events).await })
+        };
+        for (lease, cause) in [(lost, Stop::LeaseLost), (cancelled, Stop::Cancelled)] {
+            let event = tokio::time::timeout(Duration::from_mins(1), told.recv()).await.expect("a beat says so");
+            let Some(Event::Stop(stopped, why)) = event else { panic!("another event") };
+            assert_eq!((stopped, why), (lease, cause));
+        }
+        beating.abort();
+    }
 
     /// A worker that slept through its lease may be given the same job again while the first attempt still runs.
     #[test]
