@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use futures::future::LocalBoxFuture;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -21,6 +21,9 @@ pub struct Fault {
 
 const BOTH: &[Kind] = &[Kind::Redis, Kind::Sqlite];
 const REDIS: &[Kind] = &[Kind::Redis];
+const SQLITE: &[Kind] = &[Kind::Sqlite];
+/// What a broker forgets that goes back in time, at the least.
+const FORGOTTEN: Duration = Duration::from_secs(1);
 
 pub const FAULTS: &[Fault] = &[
     Fault { name: "worker-killed", brokers: BOTH, inject: |stage| Box::pin(worker_killed(stage)) },
@@ -35,6 +38,8 @@ pub const FAULTS: &[Fault] = &[
     Fault { name: "redis-asleep", brokers: REDIS, inject: |stage| Box::pin(redis_asleep(stage)) },
     Fault { name: "redis-full", brokers: REDIS, inject: |stage| Box::pin(redis_full(stage)) },
     Fault { name: "redis-flushed", brokers: REDIS, inject: |stage| Box::pin(redis_flushed(stage)) },
+    Fault { name: "redis-failover", brokers: REDIS, inject: |stage| Box::pin(redis_failover(stage)) },
+    Fault { name: "sqlite-restored", brokers: SQLITE, inject: |stage| Box::pin(sqlite_restored(stage)) },
     Fault { name: "connections-cut", brokers: REDIS, inject: |stage| Box::pin(connections_cut(stage)) },
     Fault { name: "scripts-flushed", brokers: REDIS, inject: |stage| Box::pin(scripts_flushed(stage)) },
     Fault { name: "replies-lost", brokers: REDIS, inject: |stage| Box::pin(replies_lost(stage)) },
@@ -215,8 +220,43 @@ async fn redis_flushed(stage: &mut Stage) {
     stage.note_what_is_over().await;
     stage.inject(&[]);
     stage.redis().order("FLUSHALL").await;
-    // What was settled just before is logged just after.
-    stage.terms.forgotten_at = Some(Timestamp::now() + SignedDuration::from_millis(500));
+    stage.has_forgotten();
+    stage.recovered().await;
+}
+
+/// A replica is promoted whose link had broken: Redis forgets what it did since, while workers hold what it gave them.
+async fn redis_failover(stage: &mut Stage) {
+    let [first, _] = two_workers(stage).await;
+    let replica = stage.redis().replica().await;
+    stage.at_work(first).await;
+    stage.a_moment().await;
+    replica.is_cut_off().await;
+    stage.acknowledged().await;
+    stage.pass(FORGOTTEN).await;
+    stage.note_what_is_over().await;
+    stage.inject(&[]);
+    stage.fail_over_to(replica).await;
+    stage.has_forgotten();
+    stage.healed();
+    stage.recovered().await;
+}
+
+/// The queue's file is damaged, and a copy from before takes its place; originals and outputs are as they were.
+async fn sqlite_restored(stage: &mut Stage) {
+    let service = stage.service().await;
+    stage.enqueue_with_follow_up().await;
+    stage.upload();
+    stage.at_work(service).await;
+    stage.a_moment().await;
+    let copy = stage.copy_of_queue();
+    stage.acknowledged().await;
+    stage.pass(FORGOTTEN).await;
+    stage.note_what_is_over().await;
+    stage.inject(&[service]);
+    stage.kill(service);
+    stage.restore_queue(&copy);
+    stage.has_forgotten();
+    stage.service().await;
     stage.recovered().await;
 }
 

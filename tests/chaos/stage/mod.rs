@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use pixmill::job::{Class, GroupId, JobId};
 use pixmill::queue::{Broker, NewGroup, NewJob, On, Policy, Then};
 use rustix::process::Signal;
@@ -131,6 +131,34 @@ impl Stage {
 
     pub fn redis(&self) -> &RedisServer {
         self.redis.as_ref().expect("the round runs on Redis")
+    }
+
+    /// The master dies, and the replica takes its place.
+    pub async fn fail_over_to(&mut self, replica: RedisServer) {
+        let master = self.redis.take().expect("the round runs on Redis");
+        self.redis = Some(replica.takes_over(master).await);
+    }
+
+    /// A copy of the queue's file as it is now, made as a backup is: whole, and beside the programs at work.
+    pub fn copy_of_queue(&self) -> PathBuf {
+        let copy = self.folder.join("copy.db");
+        let queue = rusqlite::Connection::open(self.data.join("queue.db")).unwrap();
+        queue.execute("VACUUM INTO ?1", [copy.to_str().unwrap()]).unwrap();
+        copy
+    }
+
+    /// Puts a copy in the place of the queue's file, which nobody has open.
+    pub fn restore_queue(&self, copy: &Path) {
+        for beside in ["queue.db-wal", "queue.db-shm"] {
+            let _ = std::fs::remove_file(self.data.join(beside));
+        }
+        std::fs::rename(copy, self.data.join("queue.db")).unwrap();
+    }
+
+    /// Notes that the broker has just forgotten what was published.
+    pub fn has_forgotten(&mut self) {
+        // What was settled just before is logged just after.
+        self.terms.forgotten_at = Some(Timestamp::now() + SignedDuration::from_millis(500));
     }
 
     /// The API alone.

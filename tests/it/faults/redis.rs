@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::json;
 
-use super::{all_is_well, attempts, gated_group, impatient, patient, reaches};
+use super::{all_is_well, attempts, gated_group, impatient, patient, reaches, stands_at, talkative};
 use crate::support::client::images;
 use crate::support::gate::Gate;
 use crate::support::pictures::plain_png;
@@ -91,4 +92,39 @@ async fn service_whose_workers_cannot_start_ends_and_says_why() {
     let (status, _, log) = home.start(&["serve", "--listen", "127.0.0.1:0"]).ends().await;
     assert_eq!(status.code(), Some(1), "{log}");
     assert!(log.contains("the workers ended") && log.contains("heartbeat"), "{log}");
+}
+
+/// The replica that is promoted lacks what its master did last: that a worker had taken the jobs. Another one takes them,
+/// as their first run again, and what it publishes is not the late one's to remove.
+#[tokio::test]
+async fn late_worker_removes_nothing_after_a_failover_that_forgot_its_leases() {
+    let redis = RedisServer::start(&[]);
+    let home = impatient(talkative(Home::on(&redis.url()))).set("worker.cpu", "1").set("worker.prefetch", "1");
+    let service = home.serve_with(&["--no-workers"]);
+    let (group, mut gates) = gated_group(&home, &service, 2, 0..1).await;
+    let replica = redis.replica().await;
+    replica.is_cut_off().await;
+    let late = home.worker().await;
+    until("it has come to the gate", async || (late.starts().len() == 1).then_some(())).await;
+    stands_at(&home, 2, 0).await;
+    late.signal(Signal::STOP);
+    let _promoted = replica.takes_over(redis).await;
+    let gate = gates.remove(0);
+    gate.let_others_pass();
+    let _winner = home.worker().await;
+    until("the service reaches the new master", async || {
+        (service.get(&format!("/api/task_status/{group}")).await.status == 200).then_some(())
+    })
+    .await;
+    let status = all_is_well(&home, &service, &group, 2).await;
+
+    gate.wake();
+    late.signal(Signal::CONT);
+    for entry in status["result"].as_array().unwrap() {
+        late.says(&format!("lost: job {}", entry["job_id"].as_str().unwrap())).await;
+    }
+    // At its end it has removed whatever it removes.
+    late.signal(Signal::TERM);
+    late.ends().await;
+    assert_eq!(all_is_well(&home, &service, &group, 2).await, status);
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, Weak};
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
-use super::free_port;
+use super::{free_port, until};
 
 pub struct RedisServer {
     port: u16,
@@ -70,6 +70,35 @@ impl RedisServer {
             server.kill().unwrap();
             server.wait().unwrap();
         }
+    }
+
+    /// A replica of this server that has come up with it.
+    pub async fn replica(&self) -> Self {
+        // Or the master would wait for other replicas for some seconds.
+        self.order("CONFIG SET repl-diskless-sync-delay 0").await;
+        let options: Vec<&str> = self.options.iter().map(String::as_str).collect();
+        let replica = Self::start(&options);
+        replica.order(&format!("REPLICAOF 127.0.0.1 {}", self.port)).await;
+        until("the replica has all that its master has", async || {
+            let redis::Value::BulkString(about) = replica.order("INFO replication").await else { return None };
+            String::from_utf8_lossy(&about).contains("master_link_status:up").then_some(())
+        })
+        .await;
+        replica
+    }
+
+    /// Breaks a replica's link: it keeps what it has and hears no more of its master.
+    pub async fn is_cut_off(&self) {
+        self.order("REPLICAOF 127.0.0.1 1").await;
+    }
+
+    /// Promotes a replica, which takes the place of a master that dies.
+    pub async fn takes_over(mut self, master: Self) -> Self {
+        master.down();
+        self.order("REPLICAOF NO ONE").await;
+        self.order(&format!("CONFIG SET port {}", master.port)).await;
+        self.port = master.port;
+        self
     }
 
     pub fn signal(&self, signal: Signal) {
