@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::config::{self, Config};
 use crate::http::{self, Access, Feed, Links, Services};
@@ -17,13 +17,15 @@ use crate::keys;
 use crate::metrics::Metrics;
 use crate::queue::{self, Broker};
 use crate::scheduler;
-use crate::storage::Storage;
+use crate::storage::{self, Storage};
 use crate::worker::{self, Shutdown};
 
 /// How long a start waits for Redis.
 const START_PATIENCE: Duration = Duration::from_secs(10);
 /// The SQLite queue's name in the data folder.
 const QUEUE_FILE: &str = "queue.db";
+/// Between two looks at whose the queue is. A queue that was flushed is bound to its store again so soon.
+const STORE_WATCH: Duration = Duration::from_secs(5);
 
 /// A service that is ready to run: its address is bound, its broker and store are open.
 pub struct App {
@@ -46,6 +48,7 @@ impl App {
         let access = Access::open(&config.server, &config.auth, &config.limits, &storage)
             .context("cannot read the API keys (data_dir)")?;
         let broker = open_broker(&config).await?;
+        require_store(&config, &storage, &broker).await?;
         let listen = config.server.listen;
         let listener =
             TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen} (server.listen)"))?;
@@ -96,6 +99,7 @@ impl App {
             started_at: Timestamp::now(),
         };
         let scheduler = tokio::spawn(scheduler::run(broker.clone(), config.clone()));
+        let watch = tokio::spawn(watch_store(config.clone(), storage.clone(), broker.clone()));
         let (settings, counts, closing) = (config.server.clone(), metrics.clone(), shutdown.warm.clone());
         let mut worker =
             workers.map(|settings| tokio::spawn(worker::run(broker, storage, settings, metrics, shutdown.clone())));
@@ -119,6 +123,7 @@ impl App {
             ended = join(&mut worker) => return ended.context("the workers ended"),
         }
         scheduler.abort();
+        watch.abort();
         if worker.is_some() { join(&mut worker).await } else { Ok(()) }
     }
 }
@@ -138,8 +143,12 @@ async fn join(worker: &mut Option<JoinHandle<Result<()>>>) -> Result<()> {
 pub async fn run_worker(config: Config, shutdown: Shutdown) -> Result<()> {
     let storage = open_storage(&config.data_dir)?;
     let broker = open_broker(&config).await?;
+    require_store(&config, &storage, &broker).await?;
+    let watch = tokio::spawn(watch_store(config.clone(), storage.clone(), broker.clone()));
     let settings = settings(&config, sources(&config)?)?;
-    worker::run(broker, storage, settings, Metrics::default(), shutdown).await
+    let ended = worker::run(broker, storage, settings, Metrics::default(), shutdown).await;
+    watch.abort();
+    ended
 }
 
 /// Where pictures may come from, besides uploads.
@@ -193,6 +202,58 @@ pub fn require_key(config: &Config) -> Result<()> {
 /// When the folder cannot be used.
 pub fn open_storage(folder: &Path) -> Result<Storage> {
     Storage::local(folder).with_context(|| format!("cannot store anything in {} (data_dir)", folder.display()))
+}
+
+/// Makes sure that the queue's jobs belong to this store; to whichever it is, where the queue does not know yet.
+///
+/// # Errors
+/// When they belong to another one: here their originals are missing, and nobody would find their outputs.
+pub async fn require_store(config: &Config, storage: &Storage, broker: &Broker) -> Result<()> {
+    let folder = config.data_dir.display();
+    let mine = match storage.identity() {
+        // Without room for its id there is none for anything else either; it gets one later.
+        Err(storage::Error::Full(why)) => {
+            warn!("which store {folder} (data_dir) is cannot be written down: {why}");
+            return Ok(());
+        }
+        identity => identity.with_context(|| format!("cannot tell which store {folder} is (data_dir)"))?,
+    };
+    let theirs = broker.store_or(mine).await?;
+    let place = if config.broker.redis.is_empty() { "" } else { " --redis URL" };
+    anyhow::ensure!(
+        mine == theirs,
+        "{broker} has the jobs of the store {theirs}, but {folder} (data_dir) is the store {mine}: give this process the \
+         data_dir of the others on this queue, and see whether its disk is mounted. Only if that store is gone, or the \
+         queue is to go on with this one, run `pixmill control adopt-store --data-dir {folder}{place}`"
+    );
+    Ok(())
+}
+
+/// Says loudly when the queue comes to belong to another store while this process runs, or the store is gone.
+async fn watch_store(config: Config, storage: Storage, broker: Broker) {
+    let folder = config.data_dir.display();
+    let (mut mine, mut said) = (None, false);
+    loop {
+        let Some(id) = mine else {
+            mine = storage.identity().ok();
+            sleep(STORE_WATCH).await;
+            continue;
+        };
+        let wrong = match (storage.identity_if_any(), broker.store_or(id).await) {
+            (Ok(None), _) => Some(format!("the store in {folder} (data_dir) is gone: is its disk still mounted?")),
+            (_, Ok(theirs)) if theirs != id => Some(format!(
+                "{broker} now has the jobs of the store {theirs}, and this process is at work on the store {id}: end it"
+            )),
+            _ => None,
+        };
+        if let Some(wrong) = &wrong
+            && !said
+        {
+            error!("{wrong}");
+        }
+        said = wrong.is_some();
+        sleep(STORE_WATCH).await;
+    }
 }
 
 async fn open_broker(config: &Config) -> Result<Broker> {

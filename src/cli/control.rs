@@ -20,6 +20,7 @@ use crate::app;
 use crate::config::Config;
 use crate::job::{Class, GroupId, JobId, State};
 use crate::queue::{Broker, Index, QueueDepth};
+use crate::storage::Storage;
 use crate::submission::{self, Submitted};
 use crate::worker::control::Command;
 
@@ -39,6 +40,8 @@ Examples:
                                                  a group's pictures, before
                                                  their time
   pixmill control purge scheduled --yes          cancel all that waits there
+  pixmill control adopt-store --yes --data-dir /srv/new --redis URL
+                                                 the pictures' new place
   pixmill control grow 2 --worker 0198f2ab       two more pictures at a time
   pixmill control shutdown --worker 0198f2ab     finish what runs, then end
 
@@ -86,10 +89,17 @@ enum Order {
         #[arg(value_name = "ID", required = true)]
         ids: Vec<Uuid>,
     },
-    /// Cancel groups and erase their files, originals and outputs, before their time; their records stay
+    /// Cancel groups and erase their files, originals and outputs, before their time; a record stays, if there still is
+    /// one
     Erase {
         #[arg(value_name = "ID", required = true)]
         ids: Vec<Uuid>,
+        /// Do not ask first
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Have the queue go on with the store in --data-dir, after its files were moved or lost
+    AdoptStore {
         /// Do not ask first
         #[arg(long, short)]
         yes: bool,
@@ -170,6 +180,7 @@ pub(super) fn run(args: &Args, file: Option<&Path>) -> Result<ExitCode> {
             Order::Purge { queues, yes } => purge(&broker, &config, queues, *yes).await,
             Order::Cancel { ids } => cancel(&broker, ids).await,
             Order::Erase { ids, yes } => erase(&broker, &config, ids, *yes).await,
+            Order::AdoptStore { yes } => adopt_store(&broker, &config, *yes).await,
             Order::Retry { dead: true, .. } => retry_dead(&broker, &config).await,
             Order::Retry { ids, .. } => retry(&broker, &config, ids).await,
             Order::Grow(Resize { by, class, to }) => {
@@ -263,8 +274,22 @@ async fn cancel(broker: &Broker, ids: &[Uuid]) -> Result<Done> {
     Ok(Done::with(entries, whole))
 }
 
-async fn erase(broker: &Broker, config: &Config, ids: &[Uuid], yes: bool) -> Result<Done> {
+async fn adopt_store(broker: &Broker, config: &Config, yes: bool) -> Result<Done> {
     let storage = app::visit_storage(config)?;
+    let (mine, folder) = (storage.identity()?, config.data_dir.display());
+    let before = broker.store_or(mine).await?;
+    if before != mine {
+        if !yes {
+            confirm(&format!("leave the store {before}, and have {broker} go on with {folder}, the store {mine}"))?;
+        }
+        broker.move_to_store(mine).await?;
+    }
+    let line = format!("{broker} has the jobs of {folder}, the store {mine}");
+    Ok(Done::with(vec![(json!({"store": mine, "before": before}), line)], true))
+}
+
+async fn erase(broker: &Broker, config: &Config, ids: &[Uuid], yes: bool) -> Result<Done> {
+    let storage = visit_store(broker, config).await?;
     if !yes {
         confirm(&format!("erase the files of {}, for good", count(ids.len() as u64, "group")))?;
     }
@@ -275,6 +300,13 @@ async fn erase(broker: &Broker, config: &Config, ids: &[Uuid], yes: bool) -> Res
         entries.push(entry.unwrap_or_else(|| (json!({"id": id, "files": null}), unknown(id, broker))));
     }
     Ok(Done::with(entries, whole))
+}
+
+/// The store that the queue's jobs belong to.
+async fn visit_store(broker: &Broker, config: &Config) -> Result<Storage> {
+    let storage = app::visit_storage(config)?;
+    app::require_store(config, &storage, broker).await?;
+    Ok(storage)
 }
 
 async fn cancel_group(broker: &Broker, id: Uuid) -> Result<Option<(Value, String)>> {
@@ -289,7 +321,7 @@ async fn cancel_group(broker: &Broker, id: Uuid) -> Result<Option<(Value, String
 }
 
 async fn retry(broker: &Broker, config: &Config, ids: &[Uuid]) -> Result<Done> {
-    let storage = app::visit_storage(config)?;
+    let storage = visit_store(broker, config).await?;
     let (mut entries, mut whole) = (Vec::new(), true);
     for &id in ids {
         let is_group = broker.group(id.into()).await?.is_some();
@@ -317,7 +349,7 @@ async fn retry(broker: &Broker, config: &Config, ids: &[Uuid]) -> Result<Done> {
 
 /// Group by group, so that what can be tried again is, and each new group names the old one.
 async fn retry_dead(broker: &Broker, config: &Config) -> Result<Done> {
-    let storage = app::visit_storage(config)?;
+    let storage = visit_store(broker, config).await?;
     // Sets: a page shows a job again when others died since the last one.
     let mut groups: BTreeMap<GroupId, BTreeSet<(u32, JobId)>> = BTreeMap::new();
     let mut listed = 0;

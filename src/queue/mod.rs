@@ -19,6 +19,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::job::{Class, GroupId, JobId, Run, State};
 
@@ -708,6 +709,17 @@ impl Broker {
     /// The depths of every queue that ever held a job.
     pub async fn depths(&self) -> Result<Vec<QueueDepth>> {
         either!(self, broker => broker.depths().await)
+    }
+
+    /// The store that the jobs belong to: their originals are read from there, and their outputs written there. A queue
+    /// that knows of none takes `mine` for it; asked by several at once, it answers all with the same one.
+    pub async fn store_or(&self, mine: Uuid) -> Result<Uuid> {
+        either!(self, broker => broker.store_or(mine).await)
+    }
+
+    /// Says that the jobs belong to this store from now on: whoever moved it, or left it, must say so.
+    pub async fn move_to_store(&self, store: Uuid) -> Result<()> {
+        either!(self, broker => broker.move_to_store(store).await)
     }
 
     /// Has the next call connect anew, when this one seems to have gone deaf.

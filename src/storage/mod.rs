@@ -2,7 +2,8 @@
 //!
 //! Keys: `uploads/<group>/<index>`, `outputs/<group>/<job>/<run>/<file>` beside `outputs/<group>/owner`; for a while
 //! `outbox/<group>.json` and `erasures/<group>`; `erased/<group>`, and `retention/<group>.json` for what a submission has
-//! kept for less long; and for the service's user alone `keys/…` and `secrets/<name>`. A name from a client never becomes
+//! kept for less long; `store.id`, which tells this store from others; and for the service's user alone `keys/…` and
+//! `secrets/<name>`. A name from a client never becomes
 //! part of a path. What is written here is durable (fsync) before it is acknowledged. Backed by `object_store`'s local
 //! disk; workers read and write local paths.
 
@@ -27,6 +28,7 @@ use object_store::path::Path as Key;
 use object_store::{GetOptions, GetResultPayload, MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload};
 use tokio::io::AsyncReadExt;
 use tokio_util::io::ReaderStream;
+use uuid::Uuid;
 
 use crate::job::{GroupId, JobId, Run};
 
@@ -37,6 +39,10 @@ pub use keys::{Part, keep_key, manifest_key, output_key, owner_key, upload_key, 
 const PART: usize = 64 << 10;
 /// Bytes of a secret.
 const SECRET: usize = 32;
+/// The key of the store's identity.
+const IDENTITY: &str = "store.id";
+/// Folders of files that are no group's part.
+const OTHERS: [&str; 3] = ["", "keys", "secrets"];
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -150,8 +156,8 @@ impl Storage {
         for entry in std::fs::read_dir(folder).map_err(|error| at(folder, &error))? {
             sync(&entry.map_err(|error| at(folder, &error))?.path())?;
         }
-        // The run's, the job's and the group's folder may all be new.
-        folder.ancestors().take(3).try_for_each(sync)
+        // The run's, the job's and the group's folder may all be new, and each is named by the one above it.
+        folder.ancestors().take(4).try_for_each(sync)
     }
 
     /// Removes a stored file; one that is not there is as good as removed.
@@ -189,20 +195,51 @@ impl Storage {
             File::open(folder).and_then(|made| self.adopt(&made)).map_err(|error| at(folder, &error))?;
             sync(&self.root)?;
         }
-        let draft = folder.join(format!(".{}", uuid::Uuid::now_v7()));
-        let written = File::options().write(true).create_new(true).mode(0o600).open(&draft).and_then(|mut file| {
+        self.create(&path, bytes, 0o600)
+    }
+
+    /// Writes a file whole, unless there is one; answers whether it did.
+    fn create(&self, path: &Path, bytes: &[u8], mode: u32) -> Result<bool> {
+        let folder = path.parent().unwrap_or(&self.root);
+        let draft = folder.join(format!(".{}", Uuid::now_v7()));
+        let written = File::options().write(true).create_new(true).mode(mode).open(&draft).and_then(|mut file| {
             file.write_all(bytes)?;
             self.adopt(&file)?;
             file.sync_all()
         });
         // A link, unlike a rename, replaces nothing.
-        let linked = written.and_then(|()| std::fs::hard_link(&draft, &path));
+        let linked = written.and_then(|()| std::fs::hard_link(&draft, path));
         let _ = std::fs::remove_file(&draft);
         match linked {
             Ok(()) => sync(folder).map(|()| true),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-            Err(error) => Err(at(&path, &error)),
+            Err(error) => Err(at(path, &error)),
         }
+    }
+
+    /// What tells this store from every other one, in the file `store.id`; made by whoever asks first. It goes with the
+    /// folder wherever that is moved or copied to. Blocks on the disk.
+    ///
+    /// # Errors
+    /// When it cannot be read or made, or is no identity.
+    pub fn identity(&self) -> Result<Uuid> {
+        let path = self.path(IDENTITY);
+        let text = match std::fs::read_to_string(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.create(&path, format!("{}\n", Uuid::new_v4()).as_bytes(), 0o644)?;
+                std::fs::read_to_string(&path)
+            }
+            read => read,
+        };
+        let text = text.map_err(|error| at(&path, &error))?;
+        let no_id = |_| Error::Failed(format!("{}: {:?} is not the id of a store", path.display(), text.trim()));
+        text.trim().parse().map_err(no_id)
+    }
+
+    /// As [`identity`](Self::identity), or `None` where the folder has none: where it is, say, the mount point of a disk
+    /// that is gone. Blocks on the disk.
+    pub fn identity_if_any(&self) -> Result<Option<Uuid>> {
+        if self.has_at_once(IDENTITY)? { self.identity().map(Some) } else { Ok(None) }
     }
 
     /// What root creates belongs to the folder's owner, or the service that runs as that user could not read it.
@@ -275,6 +312,43 @@ impl Storage {
             entries => Some(entries.map_err(|error| at(&folder, &error))?),
         };
         Ok(Groups { folder, entries, instant })
+    }
+
+    /// Removes drafts that were last written to before `instant`: of writes that a kill broke off. Answers how many.
+    /// Blocks on the disk.
+    pub fn remove_drafts(&self, instant: SystemTime) -> Result<u64> {
+        let flat = [Part::Outbox, Part::Erasures, Part::Erased, Part::Retention].map(Part::folder);
+        let mut removed = 0;
+        for folder in flat.into_iter().chain(OTHERS) {
+            removed += remove_drafts_in(&self.root.join(folder), instant)?;
+        }
+        for part in [Part::Uploads, Part::Outputs] {
+            for entry in entries(&self.root.join(part.folder()))? {
+                removed += remove_drafts_in(&entry?, instant)?;
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Whether any output lies in a group's folder, beside the name of its owner.
+    pub fn has_outputs(&self, group: GroupId) -> Result<bool> {
+        for entry in entries(&self.root.join(format!("outputs/{group}")))? {
+            if entry?.is_dir() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether anything is kept of a group, or of an order to erase it that is not carried out. Blocks on the disk.
+    pub fn keeps(&self, group: GroupId) -> Result<bool> {
+        let folders = [Part::Uploads, Part::Outputs, Part::Erasures].map(|part| part.mark(group));
+        for key in folders.into_iter().chain([keep_key(group), manifest_key(group), withdrawn_key(group)]) {
+            if self.has_at_once(&key)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Removes whatever is kept of a group, what is owed first. Blocks on the disk.
@@ -382,6 +456,46 @@ impl Incoming {
         self.flush().await?;
         self.upload.complete().await.map(drop).map_err(failed)
     }
+}
+
+/// What lies in a folder, by its path; nothing where there is no such folder.
+fn entries(folder: &Path) -> Result<impl Iterator<Item = Result<PathBuf>> + use<>> {
+    let folder = folder.to_owned();
+    let listed = match std::fs::read_dir(&folder) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => None,
+        listed => Some(listed.map_err(|error| at(&folder, &error))?),
+    };
+    let path = move |entry: io::Result<std::fs::DirEntry>| {
+        entry.map(|entry| entry.path()).map_err(|error| at(&folder, &error))
+    };
+    Ok(listed.into_iter().flatten().map(path))
+}
+
+fn remove_drafts_in(folder: &Path, instant: SystemTime) -> Result<u64> {
+    let mut removed = 0;
+    for path in entries(folder)? {
+        let path = path?;
+        if !path.file_name().is_some_and(is_draft) {
+            continue;
+        }
+        match path.symlink_metadata().and_then(|about| Ok(about.is_file() && about.modified()? < instant)) {
+            Ok(true) => {
+                remove_file(&path)?;
+                removed += 1;
+            }
+            Ok(false) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(at(&path, &error)),
+        }
+    }
+    Ok(removed)
+}
+
+/// Whether a file of this name is not yet what it is to be: `object_store` writes `<name>#<number>`, and we `.<uuid>`.
+fn is_draft(name: &std::ffi::OsStr) -> bool {
+    let name = name.to_string_lossy();
+    let numbered = name.rsplit_once('#').is_some_and(|(_, number)| number.parse::<u64>().is_ok());
+    numbered || name.strip_prefix('.').is_some_and(|id| Uuid::try_parse(id).is_ok())
 }
 
 fn sync(path: &Path) -> Result<()> {

@@ -79,6 +79,9 @@ async fn stream(url: &Url, key: &str, fetcher: &Fetcher, context: &Context) -> R
 
 /// Probes a picture of the store. One that cannot be used does not stay.
 async fn look(key: &str, context: &Context) -> Result<(u64, imaging::Header), Failure> {
+    if !context.storage.has(key).await.map_err(unstored)? {
+        return Err(Failure::permanent("source-missing", "the original is no longer stored"));
+    }
     let probed = submission::probe_stored(&context.storage, key, &context.limits).await.map_err(unstored)?;
     if probed.is_err() {
         context.storage.remove(key).await.map_err(unstored)?;

@@ -20,6 +20,7 @@
 //! | `workers` | HASH of sessions: `<ms> <report>` |
 //! | `mail:<mailbox>`, `bell:<mailbox>` | LIST of letters, `<ms> <letter>`; LIST of at most one token |
 //! | `posted:<n>`, `taken:<n>` | what a posting or a collecting did, in case its reply is lost |
+//! | `store` | the id of the store that the jobs belong to |
 //! | `schema` | the version of all this |
 
 mod control;
@@ -38,6 +39,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{Cmd, Value};
+use uuid::Uuid;
 
 use super::clock::millis;
 use super::{
@@ -287,6 +289,28 @@ impl RedisBroker {
 
     pub async fn ping(&self) -> Result<()> {
         self.link.one(redis::cmd("PING")).await.map(drop)
+    }
+
+    pub async fn store_or(&self, mine: Uuid) -> Result<Uuid> {
+        let mut keep = redis::cmd("SET");
+        keep.arg(self.store_key()).arg(mine.to_string()).arg("NX").arg("GET");
+        let found = match self.link.one(keep).await {
+            // Without memory for it, it is kept the next time.
+            Err(Error::Full(_)) => self.link.one(redis::cmd("GET").arg(self.store_key()).to_owned()).await?,
+            found => found?,
+        };
+        match parsed::<Option<String>>(found)? {
+            Some(store) => store.parse().map_err(|_| damaged()),
+            None => Ok(mine),
+        }
+    }
+
+    pub async fn move_to_store(&self, store: Uuid) -> Result<()> {
+        self.link.one(redis::cmd("SET").arg(self.store_key()).arg(store.to_string()).to_owned()).await.map(drop)
+    }
+
+    fn store_key(&self) -> String {
+        format!("{}store", self.prefix)
     }
 
     pub async fn warnings(&self) -> Result<Vec<String>> {

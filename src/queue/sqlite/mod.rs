@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::Notify;
+use uuid::Uuid;
 
 use super::clock::millis;
 use super::{
@@ -306,6 +307,21 @@ impl SqliteBroker {
 
     pub async fn ping(&self) -> Result<()> {
         reads::read(&self.shared, |db| db.query_row("SELECT count(*) FROM line", [], |_| Ok(()))).await
+    }
+
+    pub async fn store_or(&self, mine: Uuid) -> Result<Uuid> {
+        if let Some(store) = reads::read(&self.shared, reads::store).await? {
+            return Ok(store);
+        }
+        match self.drain(move |ledger| ledger.store_or(mine)).await {
+            // Without room for it, it is kept the next time.
+            Err(Error::Full(_)) => Ok(mine),
+            kept => kept,
+        }
+    }
+
+    pub async fn move_to_store(&self, store: Uuid) -> Result<()> {
+        self.drain(move |ledger| ledger.move_to_store(store)).await
     }
 
     #[allow(clippy::unused_async, reason = "the verbs of both backends look alike")]

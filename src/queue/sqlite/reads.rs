@@ -39,6 +39,11 @@ impl Readers {
     }
 }
 
+/// The store that the jobs belong to, once somebody has said so.
+pub(super) fn store(db: &Connection) -> rusqlite::Result<Option<Uuid>> {
+    db.prepare_cached("SELECT id FROM store")?.query_row([], |row| row.get(0).map(Uuid::from_bytes)).optional()
+}
+
 /// Runs a `read` of one record and few more where it is called: the pages are in memory nearly always, and reading them
 /// takes a fraction of the time that another thread takes to wake up. Whatever would have to wait for another process, or
 /// for a connection, goes to a thread that may.

@@ -12,9 +12,10 @@ use super::disk;
 use super::writer::unavailable;
 
 /// What `PRAGMA user_version` says of the tables in `schema.sql`.
-pub(super) const VERSION: i64 = 3;
+pub(super) const VERSION: i64 = 4;
 /// What leads from each former version, from the first on, to the next one.
-const UPGRADES: [&str; 2] = [include_str!("upgrade_1.sql"), include_str!("upgrade_2.sql")];
+const UPGRADES: [&str; 3] =
+    [include_str!("upgrade_1.sql"), include_str!("upgrade_2.sql"), include_str!("upgrade_3.sql")];
 /// Marks the file as pixmill's ("pxml").
 const APPLICATION: i64 = 0x7078_6d6c;
 

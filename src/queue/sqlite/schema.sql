@@ -128,6 +128,9 @@ CREATE TABLE event (
     packed BLOB NOT NULL
 ) STRICT;
 
+-- One row once somebody has said so: the store that the jobs belong to.
+CREATE TABLE store (id BLOB NOT NULL) STRICT;
+
 CREATE TABLE worker (session TEXT PRIMARY KEY, seen_at INTEGER NOT NULL, report BLOB NOT NULL) STRICT, WITHOUT ROWID;
 
 -- Mailboxes that hold letters, which go when the instant `expires` has come.

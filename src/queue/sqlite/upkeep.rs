@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::super::CHUNK;
 use super::ledger::{Ledger, bytes};
+use super::reads;
 use crate::job::GroupId;
 
 /// How far the removal of a group has come.
@@ -18,6 +19,19 @@ pub(super) enum Removal {
 }
 
 impl Ledger<'_> {
+    /// The store that the jobs belong to: `mine`, where it was none's.
+    pub(super) fn store_or(&self, mine: Uuid) -> rusqlite::Result<Uuid> {
+        if let Some(store) = reads::store(self.db)? {
+            return Ok(store);
+        }
+        self.move_to_store(mine).map(|()| mine)
+    }
+
+    pub(super) fn move_to_store(&self, store: Uuid) -> rusqlite::Result<()> {
+        self.db.prepare_cached("DELETE FROM store")?.execute([])?;
+        self.db.prepare_cached("INSERT INTO store VALUES (?1)")?.execute([store.as_bytes()]).map(drop)
+    }
+
     pub(super) fn pause(&self, queue: &str, paused: bool) -> rusqlite::Result<()> {
         if paused {
             let pause = "INSERT INTO queue (name, paused, used) VALUES (?1, 1, 0) \

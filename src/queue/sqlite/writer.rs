@@ -3,6 +3,7 @@
 //! the work that is there going overtakes new work, so that a flood of it costs nobody a lease.
 
 use std::collections::VecDeque;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -169,7 +170,15 @@ where
 }
 
 fn work(mut db: Connection, synchronous: Synchronous, queued: &Queued, shared: &Shared) {
+    let opened = identity(&shared.file);
     while let Some((lane, first)) = queued.wait() {
+        if identity(&shared.file) != opened {
+            // Its commits would count for nobody else, and its sweeps would remove what the others publish.
+            let file = shared.file.display();
+            let replaced = format!("{file} was removed or replaced while it was open here: start this process anew");
+            first.answer(Err(Error::Unavailable(replaced)));
+            continue;
+        }
         let mut batch = vec![first];
         let awaited = wait_for_disk(&db, synchronous, lane != Lane::Beat);
         let committed = awaited.and_then(|()| commit(&mut db, &mut batch, Some((lane, queued)), shared));
@@ -189,6 +198,11 @@ fn work(mut db: Connection, synchronous: Synchronous, queued: &Queued, shared: &
             answer(alone, &committed, shared);
         }
     }
+}
+
+/// Which file has the name at present.
+fn identity(file: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(file).ok().map(|about| (about.dev(), about.ino()))
 }
 
 /// Whether commits from here on wait until they are on disk.

@@ -229,8 +229,10 @@ impl Shift {
                 self.conclude(*attempt, outcome);
             }
             Event::CarriedOut { run, outcome } => {
-                if let Some(run) = self.runs.remove(&run) {
-                    self.conclude(run.attempt, outcome);
+                let Some(Run { attempt, .. }) = self.runs.remove(&run) else { return };
+                match outcome {
+                    Err(failure) => self.failed(attempt, failure),
+                    done => self.conclude(attempt, done),
                 }
             }
             Event::Stop(lease, cause) => self.stop(&lease, cause),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
 use super::super::attempt::{Attempt, Ended, Picture, Stop, Whereabouts, Yield};
 use super::super::execute::{Outcome, Spec};
@@ -12,7 +12,7 @@ use super::super::wire::{self, Order};
 use super::{Event, Phase, Place, Run, Shift, picture};
 use crate::job::{self, Class, Failure, Payload, Source};
 use crate::queue::{ClaimedJob, Lease, Settled, Verdict};
-use crate::storage;
+use crate::storage::{self, manifest_key};
 
 /// A job of a kind that this version does not know waits so long for another worker.
 const UNKNOWN_PAUSE: Duration = Duration::from_secs(5);
@@ -165,8 +165,40 @@ impl Shift {
                     let _ = reports.send(Event::Published(Box::new(attempt), outcome));
                 });
             }
-            Err(failure) => self.conclude(attempt, Err(failure)),
+            Err(failure) => self.failed(attempt, failure),
         }
+    }
+
+    /// Concludes an attempt that has failed, unless that is for want of an original that must be there: then the job
+    /// waits for it, at no cost. The store may be another one than it seems, or lack a disk.
+    pub(super) fn failed(&mut self, attempt: Attempt, failure: Failure) {
+        if !self.lacks_its_original(&attempt, &failure) {
+            return self.conclude(attempt, Err(failure));
+        }
+        let pause = self.settings.policy.backoff_cap;
+        let (lease, group, request) = (attempt.lease().clone(), attempt.job.group, attempt.request_id.as_deref());
+        let (job, image) = (lease.job, attempt.image.as_deref().unwrap_or_default());
+        error!(
+            job.id = %job, group.id = %group, request.id = request,
+            "the original of job {job} (`{image}`) is missing from the store, and its group {group} is owed: it is tried \
+             again in {pause:?}. Is the store's disk mounted? Bring the file back, or cancel the group"
+        );
+        self.give_up(attempt);
+        self.release(vec![lease], Some(pause));
+    }
+
+    fn lacks_its_original(&self, attempt: &Attempt, failure: &Failure) -> bool {
+        if failure.code != "source-missing" || attempt.stopped.is_some() {
+            return false;
+        }
+        let payload = serde_json::from_slice::<Payload>(&attempt.job.payload);
+        let picture = payload.as_ref().ok().and_then(Payload::picture);
+        if !picture.is_some_and(|picture| matches!(picture.source, Source::Stored(_))) {
+            return false;
+        }
+        // A store that cannot be asked, or that is not one any more, says nothing of what is owed.
+        let owed = self.storage.has_at_once(&manifest_key(attempt.job.group)).unwrap_or(true);
+        owed || !matches!(self.storage.identity_if_any(), Ok(Some(_)))
     }
 
     pub(super) fn conclude(&mut self, attempt: Attempt, outcome: Result<Yield, Failure>) {

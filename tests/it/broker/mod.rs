@@ -23,6 +23,7 @@ mod redis_only;
 mod retention;
 mod settling;
 mod sqlite_only;
+mod stores;
 mod waiting;
 pub mod world;
 
@@ -209,6 +210,10 @@ conformance! {
         removed_groups_and_follow_ups_are_known_to_the_lists,
         last_event_is_the_one_that_nothing_follows,
         wait_for_an_event_is_ended_by_the_next_one;
+    stores:
+        queue_keeps_the_first_store_that_asks,
+        racing_stores_are_told_of_the_same_one,
+        queue_is_moved_to_another_store_on_purpose;
     mail_and_workers:
         letters_are_collected_once_and_in_order,
         collecting_waits_for_the_first_letter,

@@ -26,7 +26,32 @@ async fn file_of_a_newer_version_is_refused() {
 
     let refused = open(&file).err().unwrap();
 
-    assert!(matches!(&refused, Error::Incompatible(why) if why.contains("999") && why.contains(" 3")), "{refused}");
+    assert!(matches!(&refused, Error::Incompatible(why) if why.contains("999") && why.contains(" 4")), "{refused}");
+}
+
+/// A process that has the former file open would go on in it for nobody, and its sweeps would remove what others publish.
+#[tokio::test]
+async fn process_whose_file_is_replaced_changes_nothing_any_more() {
+    let home = tempfile::tempdir().unwrap();
+    let (file, copy) = (home.path().join("queue.db"), home.path().join("copy.db"));
+    let former = open(&file).unwrap();
+    let (group, jobs) = grouped(jobs(2));
+    former.enqueue(&group, &jobs).await.unwrap();
+    rusqlite::Connection::open(&file).unwrap().execute("VACUUM INTO ?1", [copy.to_str().unwrap()]).unwrap();
+    let held = former.claim(&ask("a", 1, 1)).await.unwrap().jobs.remove(0);
+    for log in ["queue.db-wal", "queue.db-shm"] {
+        std::fs::remove_file(home.path().join(log)).unwrap();
+    }
+    std::fs::rename(&copy, &file).unwrap();
+    let restored = open(&file).unwrap();
+
+    let settled = former.settle(&[settlement(&held, succeed())], None).await;
+
+    assert!(matches!(&settled, Err(Error::Unavailable(why)) if why.contains("replaced") && why.contains("queue.db")));
+    let claimed = restored.claim(&ask("b", 1, 9)).await.unwrap().jobs;
+    assert_eq!(ids(&claimed), ids_of(&jobs));
+    assert_ne!(claimed[0].lease.token, held.lease.token);
+    assert_eq!(restored.settle(&[settlement(&held, succeed())], None).await.unwrap().0, [Settled::LeaseLost]);
 }
 
 /// Tables, columns and indexes, as SQLite has noted them.

@@ -6,12 +6,14 @@ mod control;
 mod crashes;
 mod deafness;
 mod disk;
+mod durable;
 mod follow_ups;
 mod lanes;
 mod memory;
 mod outbox;
 mod redis;
 mod shutdown;
+mod stores;
 
 use std::ops::Range;
 
