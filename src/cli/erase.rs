@@ -8,10 +8,11 @@ use crate::erasure;
 use crate::queue::Broker;
 use crate::storage::Storage;
 
-/// Cancels a group and erases its files, or has them erased as soon as it has ended. None where it is unknown.
+/// Cancels a group and erases its files, or has them erased as soon as it has ended. Outputs may be kept for longer than
+/// the record: what lies in the store is erased without one. `None` where neither knows of it.
 pub(super) async fn erase(storage: &Storage, broker: &Broker, id: Uuid) -> Result<Option<(Value, String)>> {
     let group = id.into();
-    if broker.cancel_group(group).await?.is_none() {
+    if broker.cancel_group(group).await?.is_none() && !storage.keeps(group)? {
         return Ok(None);
     }
     erasure::order(storage, group).await?;

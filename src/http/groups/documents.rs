@@ -219,6 +219,16 @@ impl Document {
         counts.document(group.into(), created_at, None, Links::of_group(group))
     }
 
+    /// A group of which only files are left: how many pictures it had is not known any more, and its id says when it was
+    /// made.
+    pub(super) fn without_record(group: GroupId) -> Self {
+        let id = Uuid::from(group);
+        let made = id.get_timestamp().and_then(|at| Timestamp::from_second(at.to_unix().0.try_into().ok()?).ok());
+        let counts = Counts { total: 0, open: 0, succeeded: 0, failed: 0, cancelled: 0 };
+        let document = counts.document(id, made.unwrap_or(Timestamp::UNIX_EPOCH), None, Links::of_group(group));
+        Self { status: "completed", result: Some(Vec::new()), rejected: Some(Vec::new()), ..document }
+    }
+
     pub(super) fn of_job(job: &Job) -> Self {
         let one = |state| u32::from(job.state == state);
         let counts = Counts {

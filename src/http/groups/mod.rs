@@ -20,6 +20,7 @@ use super::{Problem, Services, UrlPath, problem, request_id};
 use crate::erasure;
 use crate::job::{self, GroupId, JobId, State as JobState};
 use crate::queue::{Group, GroupResult, Job};
+use crate::storage::Part;
 use crate::submission::outbox::{self, Manifest, Owed};
 use crate::submission::{self, Meta, Submitted};
 
@@ -125,7 +126,7 @@ impl Subject for GroupId {
         }
         match outbox::read(&services.storage, self).await? {
             Some(Owed::Work(manifest)) => Ok(Some(manifest.meta)),
-            _ => Ok(None),
+            _ => of_files(services, self).await,
         }
     }
 
@@ -140,6 +141,7 @@ impl Subject for GroupId {
             Some(_) => None,
             None => match outbox::read(storage, self).await? {
                 Some(Owed::Work(manifest)) if files == Flag::Yes => Some(manifest),
+                None if files == Flag::Yes => return erase_without_record(services, self).await,
                 _ => return Ok(None),
             },
         };
@@ -161,6 +163,29 @@ impl Subject for GroupId {
     async fn retry(self, services: &Services, request_id: Option<String>) -> Result<Submitted, submission::Error> {
         submission::retry_group(&services.storage, &services.broker, self, request_id).await
     }
+}
+
+/// What is known, without a record, of a group whose files are in the store: whose they are.
+async fn of_files(services: &Services, group: GroupId) -> Result<Option<Meta>, Problem> {
+    let storage = &services.storage;
+    if let Some(owner) = outbox::owner(storage, group).await? {
+        return Ok(Some(Meta { owner: Some(owner), ..Meta::default() }));
+    }
+    // Without a name of an owner they were made without keys.
+    Ok(storage.has_at_once(&Part::Outputs.mark(group))?.then(Meta::default))
+}
+
+/// Erases what is in the store of a group that has no record any more: outputs may be kept for longer.
+async fn erase_without_record(services: &Services, group: GroupId) -> Result<Option<Response>, Problem> {
+    let (storage, broker) = (&services.storage, &services.broker);
+    if !storage.keeps(group)? {
+        return Ok(None);
+    }
+    erasure::order(storage, group).await?;
+    erasure::carry_out(storage, broker, group).await?;
+    let mut document = Document::without_record(group);
+    document.tell_of_files(erasure::stands(storage, group).await?);
+    Ok(Some(fresh(document)))
 }
 
 impl Subject for JobId {

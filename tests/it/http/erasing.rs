@@ -7,7 +7,7 @@ use pixmill::storage::Storage;
 use pixmill::upkeep;
 use serde_json::{Value, json};
 
-use crate::support::client::{id, images};
+use crate::support::client::{Answer, id, images};
 use crate::support::gate::Gate;
 use crate::support::pictures::plain_png;
 use crate::support::service::{Home, Service};
@@ -159,4 +159,68 @@ async fn only_a_clear_wish_erases() {
         assert_eq!((answer.status, answer.json().get("files")), (200, None), "{query}");
     }
     service.file(&status["result"][0]["paths"][0]).await;
+}
+
+/// By default outputs are kept for ever, and records are not.
+#[tokio::test]
+async fn outputs_that_outlive_their_record_are_erased_by_their_owner() {
+    for home in [Home::sqlite(), Home::redis()] {
+        let [shop, other, ops] = [
+            home.key(&["--name", "shop"]).await,
+            home.key(&["--name", "other"]).await,
+            home.key(&["--name", "ops", "--scopes", "admin"]).await,
+        ]
+        .map(|key| key["key"].as_str().unwrap().to_owned());
+        let service = home.serve();
+        let send = async |key: &str, method: &str, path: &str| {
+            Answer::of(service.request(method, path).bearer_auth(key)).await
+        };
+        let mut groups = Vec::new();
+        for _ in 0..2 {
+            let post = service.request("POST", "/api/upload").bearer_auth(&shop);
+            let taken = Answer::of(post.multipart(images([("a.png", plain_png(9, 9))]))).await;
+            let group = id(&taken.json()).to_owned();
+            let status = until("it is done", async || {
+                let status = send(&shop, "GET", &format!("/api/task_status/{group}")).await.json();
+                (status["status"] == "completed").then_some(status)
+            })
+            .await;
+            groups
+                .push((group, status["result"][0]["paths"][0].as_str().unwrap().split('?').next().unwrap().to_owned()));
+        }
+        let (broker, storage) = (home.broker().await, Storage::local(home.folder()).unwrap());
+        let at_once =
+            StorageSweep { records: Duration::from_nanos(1), originals: Duration::ZERO, outputs: Duration::ZERO };
+        for (group, _) in &groups {
+            until("its record is gone", async || {
+                upkeep::sweep_storage(&storage, &broker, &at_once).await.unwrap();
+                broker.group(group.parse().unwrap()).await.unwrap().is_none().then_some(())
+            })
+            .await;
+        }
+
+        let (group, path) = &groups[0];
+        let erase = format!("/api/groups/{group}?files=true");
+        assert_eq!(send(&shop, "GET", path).await.status, 200, "they outlive it");
+        assert_eq!(send(&other, "DELETE", &erase).await.status, 404, "whose it is not");
+        assert_eq!(
+            send(&shop, "DELETE", &format!("/api/groups/{group}")).await.status,
+            404,
+            "nothing can be cancelled"
+        );
+        assert_eq!(send(&shop, "GET", path).await.status, 200);
+        let answer = send(&shop, "DELETE", &erase).await;
+        assert_eq!((answer.status, &answer.json()["files"]), (200, &json!("erased")), "{}", answer.text());
+        assert_eq!(leftovers(&home, group), [""; 0]);
+        assert_ne!(send(&shop, "GET", path).await.status, 200);
+        assert_eq!(send(&ops, "DELETE", &erase).await.status, 404, "there is nothing left");
+
+        let (group, _) = &groups[1];
+        let (status, output, log) = home.start(&["control", "erase", group, "--yes", "--json"]).ends().await;
+        assert!(status.success(), "{log}");
+        assert_eq!(serde_json::from_str::<Value>(&output).unwrap(), json!([{"id": group, "files": "erased"}]));
+        assert_eq!(leftovers(&home, group), [""; 0]);
+        let (status, _, _) = home.start(&["control", "erase", group, "--yes"]).ends().await;
+        assert_eq!(status.code(), Some(1), "there is nothing left");
+    }
 }
