@@ -49,6 +49,8 @@ pub struct Swept {
     pub outputs: u64,
     /// Uploads that were broken off.
     pub orphans: u64,
+    /// Files of writes that were broken off.
+    pub drafts: u64,
 }
 
 /// Sees to whatever is in the outbox for longer than its age: enqueues again what the broker does not have, forgets
@@ -214,8 +216,9 @@ pub async fn sweep_storage(storage: &Storage, broker: &Broker, sweep: &StorageSw
     let kept = (!originals.is_zero()).then_some(originals);
     let uploads = remove_parts(storage, broker, Part::Uploads, kept, ORPHAN_AGE).await?;
     forget_erased(storage, broker).await?;
+    let drafts = on_disk(storage, |storage| storage.remove_drafts(SystemTime::now() - ORPHAN_AGE)).await?;
     let outputs = match outputs {
-        Duration::ZERO => Removed::default(),
+        Duration::ZERO => remove_empty_outputs(storage, broker).await?,
         outputs => remove_parts(storage, broker, Part::Outputs, Some(outputs), outputs).await?,
     };
     Ok(Swept {
@@ -223,7 +226,37 @@ pub async fn sweep_storage(storage: &Storage, broker: &Broker, sweep: &StorageSw
         originals: uploads.finished,
         orphans: uploads.strays,
         outputs: outputs.finished + outputs.strays,
+        drafts,
     })
+}
+
+/// Removes folders that name the owner of outputs, and hold none, of groups that nobody knows: their submission was broken
+/// off, or nothing of them succeeded.
+async fn remove_empty_outputs(storage: &Storage, broker: &Broker) -> Result<Removed> {
+    let mut removed = Removed::default();
+    let mut groups = storage.groups_older_than(Part::Outputs, SystemTime::now() - ORPHAN_AGE)?;
+    loop {
+        let page;
+        (page, groups) = next_page(groups).await?;
+        if page.is_empty() {
+            return Ok(removed);
+        }
+        let empty = on_disk(storage, move |storage| {
+            let mut empty = Vec::new();
+            for (id, _) in page {
+                if !storage.has_outputs(id)? {
+                    empty.push(id);
+                }
+            }
+            Ok(empty)
+        });
+        for id in empty.await? {
+            if broker.group(id).await?.is_none() && !is_owed(storage, id).await? {
+                on_disk(storage, move |storage| storage.remove_part(Part::Outputs, id)).await?;
+                removed.strays += 1;
+            }
+        }
+    }
 }
 
 /// Removes what submissions have asked to be kept for less long than the settings say. A note in the store names each
@@ -393,10 +426,10 @@ async fn next_page(mut groups: Groups) -> Result<(Vec<(GroupId, SystemTime)>, Gr
     Ok(page.await.expect("listing folders does not panic")?)
 }
 
-async fn on_disk(
+async fn on_disk<T: Send + 'static>(
     storage: &Storage,
-    work: impl FnOnce(&Storage) -> storage::Result<()> + Send + 'static,
-) -> storage::Result<()> {
+    work: impl FnOnce(&Storage) -> storage::Result<T> + Send + 'static,
+) -> storage::Result<T> {
     let storage = storage.clone();
     tokio::task::spawn_blocking(move || work(&storage)).await.expect("removing files does not panic")
 }

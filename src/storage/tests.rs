@@ -130,3 +130,60 @@ fn private_file_replaces_nothing() {
 fn keys_cannot_climb_out() {
     assert!(parse("outputs/../../etc/passwd").is_err());
 }
+
+#[test]
+fn identity_is_made_once_and_goes_with_the_folder() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let storage = Storage::local(one.path()).unwrap();
+    assert_eq!(storage.identity_if_any().unwrap(), None);
+    let id = storage.identity().unwrap();
+    assert_eq!((storage.identity().unwrap(), storage.identity_if_any().unwrap()), (id, Some(id)));
+    let elsewhere = Storage::local(other.path()).unwrap();
+    assert_ne!(elsewhere.identity().unwrap(), id);
+    std::fs::copy(storage.path("store.id"), elsewhere.path("store.id")).unwrap();
+    assert_eq!(elsewhere.identity().unwrap(), id);
+    std::fs::write(elsewhere.path("store.id"), "mine\n").unwrap();
+    let error = elsewhere.identity().unwrap_err().to_string();
+    assert!(error.contains("store.id: \"mine\" is not the id of a store"), "{error}");
+}
+
+#[tokio::test]
+async fn drafts_of_broken_off_writes_are_removed_wherever_they_are_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = Storage::local(folder.path()).unwrap();
+    let group = GroupId::new();
+    for key in [manifest_key(group), upload_key(group, 0), owner_key(group), keep_key(group)] {
+        storage.put(&key, Bytes::from_static(b"kept")).await.unwrap();
+    }
+    storage.create_private("keys/a.json", b"kept").unwrap();
+    storage.secret("links").unwrap();
+    storage.identity().unwrap();
+    let files = || -> std::collections::BTreeSet<PathBuf> {
+        let found = walkdir::WalkDir::new(folder.path()).into_iter().map(|entry| entry.unwrap());
+        found.filter(|entry| entry.file_type().is_file()).map(walkdir::DirEntry::into_path).collect()
+    };
+    let kept = files();
+    let drafts = [
+        format!("{}#1", manifest_key(group)),
+        format!("{}#12", withdrawn_key(group)),
+        format!("{}#1", upload_key(group, 1)),
+        format!("{}#1", owner_key(group)),
+        format!("{}#2", keep_key(group)),
+        format!("{}#1", Part::Erasures.mark(group)),
+        format!("{}#1", Part::Erased.mark(group)),
+        format!("keys/.{}", Uuid::now_v7()),
+        format!("secrets/.{}", Uuid::now_v7()),
+        format!(".{}", Uuid::now_v7()),
+    ];
+    let (written, hour) = (SystemTime::now() - std::time::Duration::from_hours(2), std::time::Duration::from_hours(1));
+    for draft in &drafts {
+        let path = storage.path(draft);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        File::create(&path).unwrap().set_modified(written).unwrap();
+    }
+    let young = storage.path(&format!("{}#3", manifest_key(group)));
+    File::create(&young).unwrap();
+
+    assert_eq!(storage.remove_drafts(SystemTime::now() - hour).unwrap(), drafts.len() as u64);
+    assert_eq!(files(), kept.iter().cloned().chain([young]).collect());
+}

@@ -10,7 +10,7 @@ use pixmill::job::{
     GroupId, ImageProcess, ImageResult, JobId, Keep, OutboxSweep, Payload, Run, Source, State, StorageSweep,
 };
 use pixmill::queue::{Key, NewGroup, On, Reservation, Settlement, Verdict};
-use pixmill::storage::{Storage, keep_key, manifest_key, upload_key, withdrawn_key};
+use pixmill::storage::{Part, Storage, keep_key, manifest_key, owner_key, upload_key, withdrawn_key};
 use pixmill::submission::Meta;
 use pixmill::submission::outbox::{self, Entry, Manifest};
 use pixmill::upkeep::{self, Delivered, Swept};
@@ -369,5 +369,33 @@ async fn own_retention_ends_before_the_settings_and_leaves_its_neighbours() {
         let noted = |group| house.folder.path().join(keep_key(group)).exists();
         assert!(!noted(short.group), "it has nothing left to say");
         assert!(noted(young.group) && house.has("uploads", young.group), "it may still be on its way in");
+    }
+}
+
+/// Of a submission that a kill broke off, or of which nothing succeeded, only the owner's name is left.
+#[tokio::test]
+async fn outputs_of_nobody_are_removed_although_outputs_are_kept_for_ever() {
+    for house in House::both().await {
+        let (broken_off, owed) = (GroupId::new(), house.upload(1).await);
+        house.write(&owed).await;
+        let (known, jobs) = house.world.enqueue(Vec::new()).await;
+        assert!(jobs.is_empty());
+        let kept = house.done(1).await;
+        for group in [broken_off, owed.group, known.id, kept.group] {
+            house.storage.put(&owner_key(group), Bytes::from_static(b"shop")).await.unwrap();
+            house.age("outputs", group, DAY * 2);
+        }
+        assert!(house.world.broker.remove_group(kept.group).await.unwrap());
+        house.storage.remove_part(Part::Uploads, kept.group).unwrap();
+        let draft = house.folder.path().join(format!("outbox/{broken_off}.json#1"));
+        File::create(&draft).unwrap();
+        aged(&draft, DAY * 2);
+
+        let swept = house.sweep(FOR_EVER).await;
+
+        assert_eq!(swept, Swept { outputs: 1, drafts: 1, ..Swept::default() });
+        let left = [broken_off, owed.group, known.id, kept.group].map(|group| house.has("outputs", group));
+        assert_eq!(left, [false, true, true, true]);
+        assert!(!draft.exists());
     }
 }
