@@ -84,7 +84,7 @@ enum Order {
         #[arg(long, short)]
         yes: bool,
     },
-    /// Cancel groups (an upload's `task_id`) or jobs: what waits at once, what runs at its worker's next heartbeat
+    /// Cancel groups (an upload's `task_id`) or jobs: what waits at once, what runs as soon as its worker hears of it
     Cancel {
         #[arg(value_name = "ID", required = true)]
         ids: Vec<Uuid>,
@@ -261,7 +261,7 @@ async fn cancel(broker: &Broker, ids: &[Uuid]) -> Result<Done> {
         } else if let Some(state) = broker.cancel_job(id.into()).await? {
             let said = match state {
                 State::Cancelled => "is cancelled".to_owned(),
-                State::Active => "runs; its worker stops it at its next heartbeat".to_owned(),
+                State::Active => "runs; its worker is asked to stop it".to_owned(),
                 state => format!("had {state} before"),
             };
             (json!({"id": id, "is": "job", "state": state}), format!("job {id} {said}"))
@@ -315,7 +315,7 @@ async fn cancel_group(broker: &Broker, id: Uuid) -> Result<Option<(Value, String
     let ended = count(cancelled, "job");
     let line = match running {
         0 => format!("group {id}: {ended} cancelled"),
-        _ => format!("group {id}: {ended} cancelled, {running} running: stopped at the next heartbeat"),
+        _ => format!("group {id}: {ended} cancelled, {running} running: their workers are asked to stop them"),
     };
     Ok(Some((json!({"id": id, "is": "group", "cancelled": cancelled, "running": running}), line)))
 }

@@ -549,11 +549,15 @@ impl Broker {
     }
 
     /// Cancels a job: at once where it waits or is delayed; a running one is asked to stop by its worker's next heartbeat,
-    /// and whatever would have it run again ends it instead. A success or failure settled before that stands.
+    /// which comes at once, and whatever would have it run again ends it instead. A success or failure settled before that stands.
     ///
     /// Answers its state after the call; none where it is unknown.
     pub async fn cancel_job(&self, id: JobId) -> Result<Option<State>> {
-        either!(self, broker => broker.cancel_job(id).await)
+        let state = either!(self, broker => broker.cancel_job(id).await)?;
+        if state == Some(State::Active) {
+            self.hurry_heartbeats().await;
+        }
+        Ok(state)
     }
 
     /// Seals a group and cancels each of its jobs as [`cancel_job`](Self::cancel_job) does. The order takes effect at
@@ -561,7 +565,19 @@ impl Broker {
     ///
     /// Answers how many jobs this call ended; none where the group is unknown.
     pub async fn cancel_group(&self, id: GroupId) -> Result<Option<u64>> {
-        either!(self, broker => broker.cancel_group(id).await)
+        let ended = either!(self, broker => broker.cancel_group(id).await)?;
+        if ended.is_some() && !matches!(self.group(id).await, Ok(Some(group)) if group.pending == 0) {
+            self.hurry_heartbeats().await;
+        }
+        Ok(ended)
+    }
+
+    /// Asks each worker for a heartbeat, by an empty letter: what is cancelled need not wait for the next one.
+    async fn hurry_heartbeats(&self) {
+        // Where that fails, the next one comes all the same.
+        for worker in self.workers().await.unwrap_or_default() {
+            let _ = self.post(&worker.session, b"").await;
+        }
     }
 
     /// No claim takes from the queue any more; jobs are still enqueued, and running ones end.

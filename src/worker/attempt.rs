@@ -102,13 +102,14 @@ impl Attempt {
             error: None,
         };
         let (verdict, failure) = match outcome {
+            // Whoever cancelled it was answered that it is; it may have ended before it looked.
+            _ if self.stopped == Some(Stop::Cancelled) => (Verdict::Cancel, None),
             Ok(Yield::Result(result)) => (Verdict::Succeed { result }, None),
             Ok(Yield::Stage(stage)) => (Verdict::Continue(stage), None),
             Ok(Yield::Outputs(outputs)) => {
                 result.outputs = outputs;
                 (Verdict::Succeed { result: result.to_bytes() }, None)
             }
-            Err(_) if self.stopped == Some(Stop::Cancelled) => (Verdict::Cancel, None),
             Err(failure) => {
                 result.error = Some(failure.clone());
                 let reason = result.to_bytes();

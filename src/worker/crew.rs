@@ -127,8 +127,9 @@ impl Crew {
         }
     }
 
-    /// Ends a child at once; what it computes is not to blame.
+    /// Ends a child at once; what it computes is not to blame. Its successor takes what comes next.
     pub(super) fn kill(&mut self, id: u64) {
+        self.shared.take_if(|shared| *shared == id);
         if let Some(member) = self.members.get_mut(&id) {
             member.killed = true;
             member.child.kill();

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Result;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -81,17 +81,18 @@ impl Heartbeat {
         let stopped = stop.clone();
         let thread = std::thread::Builder::new().name("heartbeat".into()).spawn(move || {
             runtime.block_on(async {
+                let hurry = Notify::new();
                 let rest = async {
                     tokio::select! {
                         () = stopped.cancelled() => {}
-                        () = beat(&broker, &leases, every, &events) => {}
+                        () = beat(&broker, &leases, every, &hurry, &events) => {}
                         () = report(&broker, &desk, every) => {}
                         () = watchdog::watch(&watched, &broker, &desk, &metrics) => {}
                     }
                 };
                 let all = async {
                     // The letter that ordered the end is still answered.
-                    tokio::join!(rest, read_mail(&broker, &desk, &stopped));
+                    tokio::join!(rest, read_mail(&broker, &desk, &hurry, &stopped));
                     broker.sign_off(desk.session()).await
                 };
                 let too_late = async {
@@ -114,11 +115,21 @@ impl Heartbeat {
     }
 }
 
-async fn beat(broker: &Broker, leases: &Leases, every: Duration, events: &mpsc::UnboundedSender<Event>) {
+async fn beat(
+    broker: &Broker,
+    leases: &Leases,
+    every: Duration,
+    hurry: &Notify,
+    events: &mpsc::UnboundedSender<Event>,
+) {
     let mut away = false;
     loop {
         // After a failure sooner: the lease has only two more beats to live.
-        sleep(if away { every / 5 } else { every }).await;
+        let pause = sleep(if away { every / 5 } else { every });
+        tokio::select! {
+            () = pause => {}
+            () = hurry.notified() => {}
+        }
         let held = leases.snapshot();
         if held.is_empty() {
             continue;
@@ -156,8 +167,8 @@ async fn report(broker: &Broker, desk: &Desk, every: Duration) {
     }
 }
 
-/// Does what letters order and answers each with a report.
-async fn read_mail(broker: &Broker, desk: &Desk, stopped: &CancellationToken) {
+/// Does what letters order and answers each with a report. An empty one asks for a heartbeat and wants no answer.
+async fn read_mail(broker: &Broker, desk: &Desk, hurry: &Notify, stopped: &CancellationToken) {
     loop {
         let letters = tokio::select! {
             () = stopped.cancelled() => return,
@@ -172,6 +183,10 @@ async fn read_mail(broker: &Broker, desk: &Desk, stopped: &CancellationToken) {
             }
         };
         for letter in letters {
+            if letter.is_empty() {
+                hurry.notify_one();
+                continue;
+            }
             let letter: Letter = match serde_json::from_slice(&letter) {
                 Ok(letter) => letter,
                 Err(error) => {

@@ -1,24 +1,48 @@
 //! What becomes of the pictures in a child process that dies: by itself, or by the worker's hand.
 
-use tracing::warn;
+use tokio::time::Instant;
+use tracing::{info, warn};
 
 use super::super::attempt::{Attempt, Picture, Stop};
-use super::{Phase, Place, Run, Shift};
+use super::{Blame, Phase, Place, Run, Shift};
 use crate::job::Failure;
 use crate::queue::Verdict;
 
 impl Shift {
+    /// Kills the processes of pictures that exceed the hard time limit, and of those that do not stop when asked.
     pub(super) fn kill_overdue(&mut self) {
         let limit = self.settings.hard_time_limit;
+        let now = Instant::now();
+        let mut doomed = Vec::new();
         for run in self.runs.values_mut() {
-            if let Place::Child { id, overran, .. } = &mut run.place
-                && !*overran
-                && run.attempt.since.elapsed() >= limit
-            {
-                *overran = true;
-                let (job, request) = (run.attempt.lease().job, run.attempt.request_id.as_deref());
-                warn!(job.id = %job, request.id = request, "job {job} exceeds worker.hard_time_limit ({limit:?}): its process is killed");
-                self.crew.kill(*id);
+            if run.overdue(limit).is_none_or(|due| due > now) {
+                continue;
+            }
+            let Place::Child { id, killed, .. } = &mut run.place else { continue };
+            *killed = Some(Blame::This);
+            doomed.push(*id);
+            let (job, request) = (run.attempt.lease().job, run.attempt.request_id.as_deref());
+            match run.attempt.stopped {
+                Some(Stop::Cancelled) => {
+                    info!(job.id = %job, request.id = request, "job {job} is cancelled and does not stop: its process is killed");
+                }
+                Some(Stop::LeaseLost) => {
+                    warn!(job.id = %job, request.id = request, "the lease of job {job} is lost and it does not stop: its process is killed");
+                }
+                None => {
+                    warn!(job.id = %job, request.id = request, "job {job} exceeds worker.hard_time_limit ({limit:?}): its process is killed");
+                }
+            }
+        }
+        for child in doomed {
+            self.crew.kill(child);
+            // What its neighbours do from now on, they do no more.
+            for run in self.runs.values_mut() {
+                if let Place::Child { id, killed: killed @ None, .. } = &mut run.place
+                    && *id == child
+                {
+                    *killed = Some(Blame::Neighbour);
+                }
             }
         }
     }
@@ -39,16 +63,23 @@ impl Shift {
         lost.sort_by_key(|(number, _)| *number);
         let alone = lost.iter().filter(|(_, run)| matches!(run.place, Place::Child { begun: true, .. })).count() == 1;
         let (mut released, mut crashed) = (Vec::new(), Vec::new());
-        for (_, Run { attempt, place }) in lost.into_iter().rev() {
+        let is_working = matches!(self.phase, Phase::Working);
+        for (_, Run { mut attempt, place }) in lost.into_iter().rev() {
             self.leave_slot(&attempt);
             match (attempt.stopped, place) {
                 (Some(Stop::LeaseLost), _) => self.lose(attempt),
+                (Some(Stop::Cancelled), _) => self.settle(attempt.end(Verdict::Cancel, None)),
                 // Its process never had it, so it is to blame for nothing: another takes it, under the same lease.
                 (_, Place::Child { begun: false, .. }) => self.waiting.push_front(attempt),
-                (_, Place::Child { overran: true, .. }) => {
+                (_, Place::Child { killed: Some(Blame::This), .. }) => {
                     let limit = self.settings.hard_time_limit;
                     let detail = format!("it took longer than worker.hard_time_limit ({limit:?})");
                     self.conclude(attempt, Err(Failure::permanent("time-limit", detail)));
+                }
+                // Neither is it to blame for its neighbour. It begins again at once, where no other neighbour can disturb it.
+                _ if killed && is_working => {
+                    attempt.job.alone = true;
+                    self.waiting.push_front(attempt);
                 }
                 _ if killed => {
                     released.push(attempt.lease().clone());

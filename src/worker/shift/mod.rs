@@ -31,6 +31,10 @@ use crate::metrics::Metrics;
 use crate::queue::{Broker, Lease};
 use crate::storage::Storage;
 
+/// An attempt that was asked to stop ends by itself within this time, or its process is killed: most steps look whether
+/// they shall go on, but an AVIF's encoder, for example, does not.
+const STOP_PATIENCE: Duration = Duration::from_secs(1);
+
 /// What happens outside the loop.
 pub(super) enum Event {
     /// A child has begun with a picture.
@@ -67,10 +71,30 @@ enum Place {
         id: u64,
         /// It was ordered before that, but no thread had it.
         begun: bool,
-        /// Killed for exceeding the hard time limit.
-        overran: bool,
+        /// When it was asked to stop.
+        asked: Option<Instant>,
+        /// Set once its process was killed by the worker.
+        killed: Option<Blame>,
     },
     Task(AbortHandle),
+}
+
+/// For whose sake a process was killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Blame {
+    This,
+    Neighbour,
+}
+
+impl Run {
+    /// When its process is to be killed; `None` where that has happened, and for io jobs.
+    fn overdue(&self, limit: Duration) -> Option<Instant> {
+        let Place::Child { begun, asked, killed: None, .. } = self.place else { return None };
+        let limit = self.attempt.since + limit;
+        // One that no thread has is stopped before its first step, whenever that is.
+        let patience = asked.filter(|_| begun).map(|asked| asked.max(self.attempt.since) + STOP_PATIENCE);
+        Some(patience.map_or(limit, |patience| patience.min(limit)))
+    }
 }
 
 enum Phase {
@@ -207,10 +231,7 @@ impl Shift {
     fn next_time(&mut self) -> Instant {
         let pause = if self.waiting.is_empty() { None } else { self.crew.pause() };
         let limit = self.settings.hard_time_limit;
-        let overdue = self.runs.values().filter_map(|run| match run.place {
-            Place::Child { overran: false, .. } => Some(run.attempt.since + limit),
-            _ => None,
-        });
+        let overdue = self.runs.values().filter_map(|run| run.overdue(limit));
         let claims = match self.phase {
             Phase::Working if self.lanes.is_free() => [self.cpu.due(), self.io.due()],
             _ => [None, None],

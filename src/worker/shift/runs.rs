@@ -129,7 +129,10 @@ impl Shift {
                     let _ = self.reports.send(Event::Computed { run, outcome: Err(failure) });
                 }
             }
-            self.runs.insert(run, Run { attempt, place: Place::Child { id: child, begun: false, overran: false } });
+            self.runs.insert(
+                run,
+                Run { attempt, place: Place::Child { id: child, begun: false, asked: None, killed: None } },
+            );
         }
     }
 
@@ -235,8 +238,9 @@ impl Shift {
         if run.attempt.stopped.replace(cause).is_some() {
             return;
         }
-        match &run.place {
-            Place::Child { id, .. } => {
+        match &mut run.place {
+            Place::Child { id, asked, .. } => {
+                *asked = Some(Instant::now());
                 let frame = wire::frame(&Order::Stop { run: number }).expect("it holds no path");
                 self.crew.send(*id, frame);
             }

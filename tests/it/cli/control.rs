@@ -98,7 +98,7 @@ async fn groups_and_jobs_are_cancelled_by_their_ids() {
 
         let running = members[0].id.to_string();
         let said = post.run(&["control", "cancel", &running]).await;
-        assert!(said.text().contains("its worker stops it at its next heartbeat"), "{}", said.text());
+        assert!(said.text().contains("its worker is asked to stop it"), "{}", said.text());
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::support::client::{id, images};
 use crate::support::gate::Gate;
-use crate::support::pictures::plain_png;
+use crate::support::pictures::{noise_png, plain_png};
 use crate::support::service::{Home, Process};
 use crate::support::until;
 
@@ -95,6 +95,62 @@ async fn hung_picture_ends_at_the_hard_limit_and_what_waits_behind_it_goes_on() 
     let done = service.finished(id(&behind)).await;
     assert_eq!((&done["succeeded"], &done["result"][0]["attempts"]), (&json!(1), &json!(1)), "{done}");
     assert!(!service.process.children().contains(&pid));
+}
+
+#[tokio::test]
+async fn cancelled_picture_that_does_not_stop_is_killed_and_its_neighbour_begins_again() {
+    for home in [Home::sqlite(), Home::redis()] {
+        // Whoever waited for a heartbeat would not be done in time.
+        let home = patient(talkative(home));
+        let service = home.serve();
+        let (neighbour, mut gates) = gated_group(&home, &service, 1, 0..1).await;
+        let shared = begun(&service.process, 0).await;
+        let (deaf, _never_opened) = gated_group(&home, &service, 1, 0..1).await;
+        assert_eq!(begun(&service.process, 1).await, shared);
+        // Like an encoder that does not look whether it shall go on.
+        signal(shared, Signal::STOP);
+        assert_eq!(service.send("DELETE", &format!("/api/groups/{deaf}")).await.status, 200);
+        let cancelled = service.finished(&deaf).await;
+        assert_eq!((&cancelled["status"], &cancelled["cancelled"]), (&json!("cancelled"), &json!(1)), "{cancelled}");
+        service.process.says("is cancelled and does not stop: its process is killed").await;
+        assert_ne!(begun(&service.process, 2).await, shared);
+        gates.remove(0).open();
+        let status = all_is_well(&home, &service, &neighbour, 1).await;
+        assert_eq!(attempts(&status), [1], "{status}");
+        let said = format!("succeeded: job {} ", status["result"][0]["job_id"].as_str().unwrap());
+        assert_eq!(service.process.log().matches(&said).count(), 1, "{said}");
+        assert_eq!(service.done(images([("a.png", plain_png(9, 9))])).await["succeeded"], 1);
+    }
+}
+
+/// An AVIF's encoder does not look whether it shall go on, and takes half a minute for this one.
+#[tokio::test]
+async fn cancelled_avif_ends_as_cancelled() {
+    let home = patient(talkative(Home::sqlite()));
+    let service = home.serve();
+    let avif = json!([{"type": "convert", "format": "avif", "effort": 10}]).to_string();
+    let accepted = service.upload(images([("noise.png", noise_png(1600, 1200))]).text("operations", avif)).await;
+    begun(&service.process, 0).await;
+    assert_eq!(service.send("DELETE", &format!("/api/groups/{}", id(&accepted))).await.status, 200);
+    let status = service.finished(id(&accepted)).await;
+    assert_eq!((&status["status"], &status["cancelled"]), (&json!("cancelled"), &json!(1)), "{status}");
+    let left = async || home.files("outputs").iter().all(|path| !path.is_file()).then_some(());
+    until("nothing of it is left", left).await;
+}
+
+#[tokio::test]
+async fn neighbour_of_a_picture_at_the_hard_limit_begins_again_without_losing_an_attempt() {
+    let home = talkative(Home::sqlite()).set("worker.hard_time_limit", "3s").set("worker.soft_time_limit", "3s");
+    let service = home.serve();
+    let (hung, _never_opened) = gated_group(&home, &service, 1, 0..1).await;
+    let shared = begun(&service.process, 0).await;
+    let (neighbour, mut gates) = gated_group(&home, &service, 1, 0..1).await;
+    assert_eq!(begun(&service.process, 1).await, shared);
+    let failed = service.finished(&hung).await;
+    assert_eq!(failed["result"][0]["error"]["code"], "time-limit", "{failed}");
+    assert_ne!(begun(&service.process, 2).await, shared);
+    gates.remove(0).open();
+    assert_eq!(attempts(&all_is_well(&home, &service, &neighbour, 1).await), [1]);
 }
 
 #[tokio::test]

@@ -42,6 +42,18 @@ pub fn plain_png(width: u32, height: u32) -> Vec<u8> {
     bytes
 }
 
+/// Nothing but noise, as a PNG: no encoder finds anything to leave out.
+pub fn noise_png(width: u32, height: u32) -> Vec<u8> {
+    let mut random = fastrand::Rng::with_seed(7);
+    let pixels: Vec<u8> = std::iter::repeat_with(|| random.u8(..)).take((width * height * 3) as usize).collect();
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_compression(png::Compression::Fastest);
+    encoder.write_header().unwrap().write_image_data(&pixels).unwrap();
+    bytes
+}
+
 /// A few bytes that announce a huge picture.
 pub fn bomb(side: u32) -> Vec<u8> {
     let mut bytes = Vec::new();
