@@ -17,6 +17,8 @@ use crate::imaging::{Code, Error, Format, Result};
 pub(super) const SIDE_BYTES: usize = 4 << 20;
 /// EXIF and XMP beyond this are not read.
 const MAX_METADATA_BYTES: u32 = 1 << 20;
+/// The last chunk, which holds nothing.
+const END: &[u8] = b"\0\0\0\0IEND\xae\x42\x60\x82";
 
 pub(super) fn inspect<R: BufRead + Seek>(reader: R) -> Result<Facts> {
     let mut reader = HeaderReader::new(reader, Format::Png);
@@ -95,27 +97,57 @@ fn profile<R: BufRead + Seek>(reader: &mut HeaderReader<R>) -> Option<Vec<u8>> {
     inflated.ok().flatten()
 }
 
+/// A reader for a file that may lack its last chunk, or a part of it, and whether it does: no pixel is missing then. It is
+/// lent one where all chunks before it are whole.
+pub(super) fn with_end<'a>(source: &'a [u8], interrupted: &'a dyn Fn() -> bool) -> (Watched<'a>, bool) {
+    let reader = Watched::new(source, interrupted);
+    match missing_end(source) {
+        Some(missing) => (reader.followed_by(missing), true),
+        None => (reader, false),
+    }
+}
+
+fn missing_end(source: &[u8]) -> Option<&'static [u8]> {
+    let mut has_pixels = false;
+    let mut rest = source.get(8..)?;
+    while let Some((length, kind)) = rest.split_first_chunk::<8>().map(|(head, _)| head.split_at(4)) {
+        let whole = 12 + u32::from_be_bytes(length.try_into().expect("four of eight")) as usize;
+        if kind == b"IEND" || whole > rest.len() {
+            break;
+        }
+        has_pixels |= kind == b"IDAT" || kind == b"fdAT";
+        rest = &rest[whole..];
+    }
+    END.strip_prefix(rest).filter(|missing| has_pixels && !missing.is_empty())
+}
+
+/// What a decoder says of a file that lacks its end: that there is too little of it.
+pub(super) fn cut_short(error: Error) -> Error {
+    match error.code {
+        Code::CorruptImage => truncated(Format::Png, "the file ends before its picture does"),
+        _ => error,
+    }
+}
+
 /// The default image of an APNG.
 pub(super) fn decode(source: &[u8], reading: &Reading<'_>) -> Result<Decoded> {
     let limit = reading.limits.max_decoded_bytes;
-    let mut decoder = png::Decoder::new_with_limits(
-        Watched::new(source, reading.interrupted),
-        png::Limits { bytes: SIDE_BYTES.min(limit as usize) },
-    );
+    let (source, lacks_end) = with_end(source, reading.interrupted);
+    let mut decoder = png::Decoder::new_with_limits(source, png::Limits { bytes: SIDE_BYTES.min(limit as usize) });
     let depth = if reading.deep { Transformations::IDENTITY } else { Transformations::STRIP_16 };
     decoder.set_transformations(Transformations::EXPAND | depth);
     decoder.set_ignore_text_chunk(true);
     let mut reader = decoder.read_info().map_err(|error| failed(&error))?;
-    let size = reader
-        .output_buffer_size()
-        .filter(|&size| size as u64 <= limit)
-        .ok_or_else(|| Error::new(Code::TooLarge, "PNG: the decoded size exceeds limits.max_decoded_bytes"))?;
+    let size = reader.output_buffer_size().filter(|&size| size as u64 <= limit).ok_or_else(|| {
+        Error::new(Code::TooLarge, format!("PNG: the decoded size exceeds limits.max_decoded_bytes ({limit})"))
+    })?;
     let (colour, bits) = reader.output_color_type();
     let (width, height) = reader.info().size();
     // What is missing is transparent, or grey.
     let clear = matches!(colour, ColorType::GrayscaleAlpha | ColorType::Rgba);
     let mut data = vec![if clear { 0 } else { 0x80 }; size];
-    let truncated = match reader.next_frame(&mut data).map_err(|error| failed(&error)) {
+    let read = reader.next_frame(&mut data).map_err(|error| failed(&error));
+    let truncated = match read.map_err(|error| if lacks_end { cut_short(error) } else { error }) {
         Ok(frame) if (frame.width, frame.height) == (width, height) => false,
         Ok(_) => return Err(corrupt(Format::Png, "its picture does not fill it")),
         Err(error) if reading.lenient && error.code == Code::TruncatedImage => true,
@@ -196,7 +228,10 @@ pub(super) fn failed(error: &DecodingError) -> Error {
             truncated(Format::Png, "the file ends before its picture does")
         }
         DecodingError::IoError(io) if io.kind() == ErrorKind::TimedOut => reader::interrupted(),
-        DecodingError::LimitsExceeded => Error::new(Code::TooLarge, "PNG: it needs too much memory"),
+        DecodingError::LimitsExceeded => {
+            let detail = format!("PNG: its profile and chunks need more than {SIDE_BYTES} bytes beside the pixels");
+            Error::new(Code::TooLarge, detail)
+        }
         other => corrupt(Format::Png, other),
     }
 }

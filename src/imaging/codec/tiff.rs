@@ -259,7 +259,10 @@ fn failed(error: TiffError) -> Error {
         TiffError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => ends_early(),
         TiffError::IoError(error) if error.kind() == ErrorKind::TimedOut => reader::interrupted(),
         TiffError::UnsupportedError(what) => unsupported(Format::Tiff, what),
-        TiffError::LimitsExceeded => Error::new(Code::TooLarge, "TIFF: it needs too much memory"),
+        TiffError::LimitsExceeded => Error::new(Code::TooLarge, {
+            let bounds = "four times limits.max_decoded_bytes, or one of its tags more than 16 MiB";
+            format!("TIFF: a part of it needs more than {bounds}")
+        }),
         other => corrupt(Format::Tiff, other),
     }
 }

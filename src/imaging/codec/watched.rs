@@ -1,4 +1,5 @@
 //! A source in memory whose reader fails once its caller says that the time is over, so that a decoder ends with it.
+//! It can lend a file an end that the file itself lacks.
 
 use std::io::{self, BufRead, ErrorKind, Read, Seek, SeekFrom};
 
@@ -10,6 +11,8 @@ pub(super) const OVER: &str = "the time for this picture is over";
 /// Reads a slice; fails with [`ErrorKind::TimedOut`] when `interrupted`.
 pub(crate) struct Watched<'a> {
     source: &'a [u8],
+    /// What is read behind the source.
+    tail: &'static [u8],
     at: usize,
     /// Bytes until the caller is asked again.
     left: usize,
@@ -18,7 +21,12 @@ pub(crate) struct Watched<'a> {
 
 impl<'a> Watched<'a> {
     pub(crate) fn new(source: &'a [u8], interrupted: &'a dyn Fn() -> bool) -> Self {
-        Self { source, at: 0, left: 0, interrupted }
+        Self { source, tail: &[], at: 0, left: 0, interrupted }
+    }
+
+    /// With these bytes behind the source.
+    pub(crate) fn followed_by(self, tail: &'static [u8]) -> Self {
+        Self { tail, ..self }
     }
 
     fn go_on(&mut self) -> io::Result<()> {
@@ -36,7 +44,10 @@ impl<'a> Watched<'a> {
 impl BufRead for Watched<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         self.go_on()?;
-        let rest = self.source.get(self.at..).unwrap_or_default();
+        let rest = match self.at.checked_sub(self.source.len()) {
+            Some(behind) => self.tail.get(behind..).unwrap_or_default(),
+            None => &self.source[self.at..],
+        };
         Ok(&rest[..rest.len().min(self.left)])
     }
 
@@ -58,7 +69,7 @@ impl Seek for Watched<'_> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         let (base, offset) = match to {
             SeekFrom::Start(at) => (at, 0),
-            SeekFrom::End(offset) => (self.source.len() as u64, offset),
+            SeekFrom::End(offset) => ((self.source.len() + self.tail.len()) as u64, offset),
             SeekFrom::Current(offset) => (self.at as u64, offset),
         };
         let at = base.checked_add_signed(offset).and_then(|at| usize::try_from(at).ok());
@@ -86,6 +97,18 @@ mod tests {
         let mut bytes = Vec::new();
         let error = Watched::new(&source, &interrupted).read_to_end(&mut bytes).unwrap_err();
         assert_eq!((error.kind(), bytes.len()), (ErrorKind::TimedOut, 2 * STRIDE));
+    }
+
+    #[test]
+    fn tail_is_read_behind_the_source() {
+        let mut reader = Watched::new(b"abc", &|| false).followed_by(b"de");
+        let mut bytes = Vec::new();
+        reader.read_to_end(&mut bytes).unwrap();
+        assert_eq!(bytes, b"abcde");
+        assert_eq!(reader.seek(SeekFrom::End(-1)).unwrap(), 4);
+        assert_eq!(reader.fill_buf().unwrap(), b"e");
+        reader.seek(SeekFrom::Start(9)).unwrap();
+        assert_eq!(reader.fill_buf().unwrap(), b"");
     }
 
     #[test]

@@ -28,24 +28,33 @@ pub(super) struct Chroma {
     pub(super) vertical: bool,
 }
 
-/// The first picture of at most so many pixels.
-pub(super) fn decode(bytes: Vec<u8>, pixels: u64, operating_point: u8) -> Result<Frame> {
+/// The first picture of at most so many pixels; of one in layers, this layer, or the finest.
+pub(super) fn decode(bytes: Vec<u8>, pixels: u64, operating_point: u8, layer: Option<u8>) -> Result<Frame> {
     let mut settings = Settings::new();
     settings.set_n_threads(1);
     settings.set_max_frame_delay(1);
-    // Of a picture in layers, only the finest.
-    settings.set_all_layers(false);
+    // Without finer layers, the chosen one is the last.
+    settings.set_all_layers(layer.is_some());
+    let bytes = match layer {
+        Some(layer) => up_to_layer(&bytes, layer)?,
+        None => bytes,
+    };
     settings.set_operating_point(operating_point.into());
     settings.set_frame_size_limit(u32::try_from(pixels).unwrap_or(u32::MAX));
     let mut decoder = Decoder::with_settings(&settings).map_err(refused)?;
     let mut sent = decoder.send_data(bytes, None, None, None);
+    let mut last = None;
     let picture = loop {
         match decoder.get_picture() {
-            Ok(picture) => break picture,
+            Ok(picture) if layer.is_none() => break picture,
+            Ok(picture) => last = Some(picture),
             Err(error) if error.is_again() => match sent {
                 Err(error) if error.is_again() => sent = decoder.send_pending_data(),
                 Err(error) => return Err(refused(error)),
-                Ok(()) => return Err(truncated(Format::Avif, "the data ends before the picture does")),
+                Ok(()) => {
+                    let ends_early = || truncated(Format::Avif, "the data ends before the picture does");
+                    break last.ok_or_else(ends_early)?;
+                }
             },
             Err(error) => return Err(refused(error)),
         }
@@ -58,6 +67,38 @@ pub(super) fn decode(bytes: Vec<u8>, pixels: u64, operating_point: u8) -> Result
     };
     let (width, height, bits) = (picture.width(), picture.height(), picture.bit_depth() as u32);
     Ok(Frame { picture, width, height, bits, chroma })
+}
+
+/// The bit stream without the layers above one (AV1 specification, 5.3: each unit's header may name its spatial layer).
+fn up_to_layer(mut units: &[u8], layer: u8) -> Result<Vec<u8>> {
+    let broken = || corrupt(Format::Avif, "AV1: a unit is cut off");
+    let mut kept = Vec::with_capacity(units.len());
+    while let Some(&header) = units.first() {
+        let (has_extension, has_size) = (header & 4 != 0, header & 2 != 0);
+        let spatial = if has_extension { units.get(1).ok_or_else(broken)? >> 3 & 3 } else { 0 };
+        let mut end = 1 + usize::from(has_extension);
+        if has_size {
+            let mut size = 0;
+            // Seven bits a byte, the lowest first.
+            for byte in 0..8 {
+                let &value = units.get(end).ok_or_else(broken)?;
+                end += 1;
+                size |= u64::from(value & 0x7f) << (7 * byte);
+                if value & 0x80 == 0 {
+                    break;
+                }
+            }
+            end = usize::try_from(size).ok().and_then(|size| end.checked_add(size)).ok_or_else(broken)?;
+        } else {
+            end = units.len();
+        }
+        let (unit, rest) = units.split_at_checked(end).ok_or_else(broken)?;
+        if spatial <= layer {
+            kept.extend_from_slice(unit);
+        }
+        units = rest;
+    }
+    Ok(kept)
 }
 
 fn refused(error: Av1Error) -> Error {

@@ -56,6 +56,8 @@ pub(super) struct Properties {
     /// As EXIF would say it, 1 to 8.
     pub(super) orientation: Option<u8>,
     pub(super) operating_point: u8,
+    /// Of a picture in layers, the one that is shown; the finest where it does not say.
+    pub(super) layer: Option<u8>,
     is_alpha: bool,
     /// An essential property that is not known here.
     unknown: Option<String>,
@@ -470,6 +472,10 @@ impl Properties {
                 self.is_alpha = ALPHA.contains(&name);
             }
             b"a1op" => self.operating_point = body.number(1)? as u8 & 31,
+            b"lsel" => {
+                // 0xffff lets the reader choose.
+                self.layer = Some(body.number(2)?).filter(|&layer| layer != 0xffff).map(|layer| layer.min(255) as u8);
+            }
             // The clean aperture is not cut out, as most viewers do not; the rest is advice.
             b"clap" | b"pasp" | b"a1lx" | b"clli" | b"mdcv" | b"amve" => {}
             _ if essential => {

@@ -1,6 +1,6 @@
 //! AVIF, by `re_rav1d` with a container parser of our own. Only ever read here.
 //!
-//! Stills, grids and the first picture of a sequence; 8, 10 and 12 bits; every chroma subsampling; alpha; `irot` and
+//! Stills, grids, the chosen or the finest of a picture's layers, and the first picture of a sequence; 8, 10 and 12 bits; every chroma subsampling; alpha; `irot` and
 //! `imir`. The container decides on colours and orientation: code points win over the bit stream's, and EXIF's orientation
 //! plays no part, as MIAF has it. The size that the container names is held against the limits, and the decoder is told to
 //! refuse a larger one, so that no memory is taken before.
@@ -190,7 +190,8 @@ impl Pictures<'_> {
             ));
         }
         let bytes = self.container.bytes(item, self.source)?;
-        let frame = av1::decode(bytes, pixels, item.properties().operating_point)?;
+        let properties = item.properties();
+        let frame = av1::decode(bytes, pixels, properties.operating_point, properties.layer)?;
         if (frame.width, frame.height) != (width, height) {
             return Err(corrupt(Format::Avif, "its header contradicts its picture"));
         }
@@ -226,4 +227,139 @@ fn with_alpha<S: Sample>(raster: Raster<S>, alpha: &[S], premultiplied: bool) ->
     let data =
         pixels.iter().zip(alpha).flat_map(|(&[r, g, b], &a)| [plain(r, a), plain(g, a), plain(b, a), a]).collect();
     Raster { channels: Channels::Rgba, data, ..raster }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::imaging::Limits;
+    use crate::imaging::codec::{decode_eight, encode, inspect as inspect_any};
+    use crate::imaging::operation::{Quality, Save};
+    use crate::imaging::raster::View;
+
+    const SIDE: u32 = 64;
+
+    /// The AV1 bit stream of a picture of one colour.
+    fn coded(colour: [u8; 3]) -> Vec<u8> {
+        let picture = Raster::filled(SIDE, SIDE, Channels::Rgb, &colour);
+        let save = Save { format: Some(Format::Avif), quality: Some(Quality::Of(90)), ..Save::default() };
+        let facts = Facts::new(Format::Png, SIDE, SIDE, 1);
+        let target = encode::Target::new(&save, 0, &facts, false, || None);
+        let file = encode::encode(View::Eight(&picture), &target, &|| false).unwrap().data;
+        let container =
+            read_container(&mut HeaderReader::new(std::io::Cursor::new(&file), Format::Avif), file.len() as u64);
+        let container = container.unwrap();
+        container.bytes(container.primary().unwrap(), &file).unwrap()
+    }
+
+    /// The units of a bit stream, each with its header, and without its size.
+    fn units(stream: &[u8]) -> Vec<(u8, Vec<u8>)> {
+        let (mut units, mut rest) = (Vec::new(), stream);
+        while let [header, after @ ..] = rest {
+            assert_eq!(header & 6, 2, "each has a size, and none names a layer");
+            let (mut size, mut bytes) = (0, 0);
+            loop {
+                size |= usize::from(after[bytes] & 0x7f) << (7 * bytes);
+                bytes += 1;
+                if after[bytes - 1] & 0x80 == 0 {
+                    break;
+                }
+            }
+            units.push((*header, after[bytes..bytes + size].to_vec()));
+            rest = &after[bytes + size..];
+        }
+        units
+    }
+
+    /// A unit of a layer.
+    fn unit(header: u8, layer: u8, body: &[u8]) -> Vec<u8> {
+        let mut size = Vec::new();
+        let mut left = body.len();
+        while left > 0x7f {
+            size.push(left as u8 | 0x80);
+            left >>= 7;
+        }
+        size.push(left as u8);
+        [&[header | 4, layer << 3][..], &size, body].concat()
+    }
+
+    fn boxed(kind: &[u8; 4], body: &[u8]) -> Vec<u8> {
+        [&(body.len() as u32 + 8).to_be_bytes()[..], kind, body].concat()
+    }
+
+    /// An AVIF whose one item is a bit stream, with an `lsel` for this layer.
+    fn layered(stream: &[u8], layer: Option<u16>) -> Vec<u8> {
+        let ispe = boxed(b"ispe", &[[0; 4], SIDE.to_be_bytes(), SIDE.to_be_bytes()].concat());
+        let lsel = layer.map(|layer| boxed(b"lsel", &layer.to_be_bytes())).unwrap_or_default();
+        let ipco = boxed(b"ipco", &[ispe, lsel].concat());
+        let ipma: &[u8] = if layer.is_some() {
+            &[0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 2, 1, 0x82]
+        } else {
+            &[0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 1, 1]
+        };
+        let ftyp = boxed(b"ftyp", b"avif\0\0\0\0mif1avif");
+        let meta = |offset: u32| {
+            let infe = boxed(b"infe", b"\x02\0\0\0\0\x01\0\0av01\0");
+            let place = [
+                &[0, 0, 0, 0, 0x44, 0, 0, 1, 0, 1, 0, 0, 0, 1][..],
+                &offset.to_be_bytes(),
+                &(stream.len() as u32).to_be_bytes(),
+            ];
+            let parts = [
+                vec![0; 4],
+                boxed(b"hdlr", b"\0\0\0\0\0\0\0\0pict\0\0\0\0\0\0\0\0\0\0\0\0\0"),
+                boxed(b"pitm", &[0, 0, 0, 0, 0, 1]),
+                boxed(b"iloc", &place.concat()),
+                boxed(b"iinf", &[&[0, 0, 0, 0, 0, 1][..], &infe].concat()),
+                boxed(b"iprp", &[ipco.clone(), boxed(b"ipma", ipma)].concat()),
+            ];
+            boxed(b"meta", &parts.concat())
+        };
+        let offset = ftyp.len() + meta(0).len() + 8;
+        [ftyp, meta(offset as u32), boxed(b"mdat", stream)].concat()
+    }
+
+    #[test]
+    fn layer_that_is_chosen_is_shown() {
+        const COLOURS: [[u8; 3]; 3] = [[200, 30, 40], [30, 180, 60], [40, 60, 210]];
+        let mut stream = Vec::new();
+        for (layer, colour) in COLOURS.into_iter().enumerate() {
+            for (header, body) in units(&coded(colour)) {
+                // The sequence header comes once, a temporal delimiter only before the first layer.
+                if layer == 0 || !matches!(header >> 3, 1 | 2) {
+                    stream.extend(if matches!(header >> 3, 1 | 2) {
+                        unit(header, 0, &body)
+                    } else {
+                        unit(header, layer as u8, &body)
+                    });
+                }
+            }
+        }
+        let limits = Limits::default();
+        let shown = |layer| {
+            let source = layered(&stream, layer);
+            let facts = inspect_any(std::io::Cursor::new(&source), &limits).unwrap();
+            let picture = decode_eight(&source, &facts, 1, &limits).unwrap();
+            assert_eq!(picture.size(), (SIDE, SIDE));
+            [picture.data[0], picture.data[1], picture.data[2]]
+        };
+        for (layer, colour) in COLOURS.iter().enumerate() {
+            let got = shown(Some(layer as u16));
+            assert!(got.iter().zip(colour).all(|(a, b)| a.abs_diff(*b) < 8), "layer {layer}: {got:?}, not {colour:?}");
+        }
+        shown(Some(0xffff));
+        shown(None);
+    }
+
+    #[test]
+    fn broken_layers_are_blamed_on_the_file() {
+        for stream in
+            [&[0x36][..], &[0x32, 0xff], &[0x32, 9, 0], &[0x32, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]]
+        {
+            let source = layered(stream, Some(1));
+            let limits = Limits::default();
+            let facts = inspect_any(std::io::Cursor::new(&source), &limits).unwrap();
+            assert_eq!(decode_eight(&source, &facts, 1, &limits).unwrap_err().code, Code::CorruptImage, "{stream:x?}");
+        }
+    }
 }

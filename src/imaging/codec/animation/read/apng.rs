@@ -6,20 +6,23 @@ use png::{BlendOp, ColorType, DisposeOp, Reader, Transformations};
 
 use super::super::canvas::{Area, Canvas, Disposal};
 use crate::imaging::codec::icc;
-use crate::imaging::codec::png::{SIDE_BYTES, failed, hide, masked_key, space};
+use crate::imaging::codec::png::{SIDE_BYTES, cut_short, failed, hide, masked_key, space, with_end};
 use crate::imaging::codec::quantize::Pixel;
 use crate::imaging::codec::reader::corrupt;
 use crate::imaging::codec::watched::Watched;
-use crate::imaging::{Code, Error, Format, Limits, Result};
+use crate::imaging::{Code, Error, Format, Options, Result};
 
 pub(super) struct File<'a> {
     reader: Reader<Watched<'a>>,
+    lacks_end: bool,
     plays: u32,
     buffer: Vec<u8>,
 }
 
 impl<'a> File<'a> {
-    pub(super) fn open(source: Watched<'a>, limits: &Limits) -> Result<Self> {
+    pub(super) fn open(source: &'a [u8], options: &Options<'a>) -> Result<Self> {
+        let limits = options.limits;
+        let (source, lacks_end) = with_end(source, options.interrupted);
         let mut decoder = png::Decoder::new_with_limits(
             source,
             png::Limits { bytes: SIDE_BYTES.min(limits.max_decoded_bytes as usize) },
@@ -28,15 +31,16 @@ impl<'a> File<'a> {
         decoder.set_ignore_text_chunk(true);
         let mut reader = decoder.read_info().map_err(|error| failed(&error))?;
         let plays = reader.info().animation_control.map_or(1, |control| control.num_plays);
-        let size = reader
-            .output_buffer_size()
-            .filter(|&size| size as u64 <= limits.max_decoded_bytes)
-            .ok_or_else(|| Error::new(Code::TooLarge, "PNG: the decoded size exceeds limits.max_decoded_bytes"))?;
+        let size =
+            reader.output_buffer_size().filter(|&size| size as u64 <= limits.max_decoded_bytes).ok_or_else(|| {
+                let limit = limits.max_decoded_bytes;
+                Error::new(Code::TooLarge, format!("PNG: the decoded size exceeds limits.max_decoded_bytes ({limit})"))
+            })?;
         let mut buffer = vec![0; size];
         if reader.info().frame_control.is_none() {
             reader.next_frame(&mut buffer).map_err(|error| failed(&error))?;
         }
-        Ok(Self { reader, plays, buffer })
+        Ok(Self { reader, lacks_end, plays, buffer })
     }
 
     pub(super) fn plays(&self) -> u32 {
@@ -48,7 +52,8 @@ impl<'a> File<'a> {
     }
 
     pub(super) fn draw(&mut self, canvas: &mut Canvas) -> Result<Option<Duration>> {
-        let frame = self.reader.next_frame(&mut self.buffer).map_err(|error| failed(&error))?;
+        let frame = self.reader.next_frame(&mut self.buffer).map_err(|error| failed(&error));
+        let frame = frame.map_err(|error| if self.lacks_end { cut_short(error) } else { error })?;
         let control = self.reader.info().frame_control.ok_or_else(|| corrupt(Format::Png, "a frame has no fcTL"))?;
         let area = Area {
             left: control.x_offset as usize,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use gif::{ColorOutput, DecodeOptions, Decoder, DecodingError, DisposalMethod, MemoryLimit, Repeat};
 
 use super::super::canvas::{Area, Canvas, Disposal};
+use crate::imaging::codec::SPARE_PIXELS;
 use crate::imaging::codec::reader::{corrupt, interrupted, truncated};
 use crate::imaging::codec::watched::Watched;
 use crate::imaging::{Code, Error, Format, Result};
@@ -54,10 +55,11 @@ impl<'a> File<'a> {
             DisposalMethod::Previous => Disposal::Restore,
         };
         let (transparent, delay) = (frame.transparent, Duration::from_millis(u64::from(frame.delay) * 10));
-        if area.pixels() > canvas.width * canvas.height {
+        // The header was held against the same bound. What lies beyond the canvas is not drawn.
+        if area.pixels() as u64 > (canvas.width as u64 * canvas.height as u64).max(SPARE_PIXELS) {
             return Err(corrupt(
                 Format::Gif,
-                format_args!("a frame of {}x{} exceeds its canvas", area.width, area.height),
+                format_args!("a frame of {}x{} is far larger than its canvas", area.width, area.height),
             ));
         }
         self.indices.resize(area.pixels(), 0);
@@ -85,7 +87,7 @@ fn failed(error: &DecodingError) -> Error {
         }
         DecodingError::Io(io) if io.kind() == ErrorKind::TimedOut => interrupted(),
         DecodingError::MemoryLimit | DecodingError::OutOfMemory => {
-            Error::new(Code::TooLarge, "GIF: it needs too much memory")
+            Error::new(Code::TooLarge, format!("GIF: a frame needs more than {MAX_FRAME_BYTES} bytes"))
         }
         other => corrupt(Format::Gif, other),
     }

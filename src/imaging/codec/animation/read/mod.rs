@@ -51,7 +51,7 @@ impl<'a> Frames<'a> {
         let file = guarded(format, || match format {
             Format::Gif => gif::File::open(bytes).map(|file| File::Gif(file.into())),
             Format::WebP => webp::File::open(source, options.lenient, options.interrupted).map(File::WebP),
-            Format::Png => apng::File::open(bytes, options.limits).map(|file| File::Png(file.into())),
+            Format::Png => apng::File::open(source, options).map(|file| File::Png(file.into())),
             other => Err(reader::unsupported(other, "it has one picture")),
         })?;
         let space = match &file {
