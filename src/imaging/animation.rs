@@ -9,7 +9,8 @@ use fast_image_resize::Resizer;
 
 use super::codec::animation::{Frames, Writer};
 use super::codec::{Facts, Target};
-use super::pipeline::{Plan, Run, Step, perform};
+use super::ops::watermark::Alpha;
+use super::pipeline::{Plan, Planned, Run, Step, perform};
 use super::raster::Raster;
 use super::{Animation, Code, Error, Made, Output, Result, ops};
 
@@ -19,7 +20,10 @@ struct Strip<'a> {
     index: usize,
     steps: Vec<Step<'a>>,
     target: Target,
+    alpha: Alpha,
     warnings: Vec<String>,
+    /// What is said if the frames turn out to have alpha.
+    undrawn_background: Option<String>,
     /// From the first frame on, which tells the size.
     writer: Option<Writer>,
     size: (u32, u32),
@@ -36,13 +40,18 @@ pub(super) fn run(source: &[u8], facts: &Facts, plan: Plan<'_>, run: &mut Run<'_
         .map(|planned| {
             let target = planned.target(facts, true);
             let warnings = target.unheeded(planned.save, facts);
-            Strip { index: planned.index, target, warnings, steps: planned.steps, writer: None, size: (0, 0) }
+            let undrawn_background = planned.undrawn_background();
+            let Planned { index, steps, alpha, .. } = planned;
+            Strip { index, target, alpha, warnings, undrawn_background, steps, writer: None, size: (0, 0) }
         })
         .collect();
     let mut resizer = Resizer::new();
     while let Some(frame) = frames.next()? {
         for strip in &mut strips {
             let picture = strip.made(&frame.picture, &mut resizer, run)?;
+            if strip.undrawn_background.is_some() && picture.rgba().iter().any(|pixel| pixel[3] < 255) {
+                strip.warnings.extend(strip.undrawn_background.take());
+            }
             let writer = match &mut strip.writer {
                 Some(writer) => writer,
                 none => {
@@ -84,7 +93,7 @@ impl Strip<'_> {
             if let Step::Later(action, entry) = step {
                 *step = ops::settle(action, &picture, *entry, run.options.limits, resizer)?;
             }
-            picture = perform(picture, step, resizer, &|| run.go_on())?;
+            picture = perform(picture, step, self.alpha, resizer, &|| run.go_on())?;
         }
         run.go_on()?;
         Ok(picture.into_owned())

@@ -11,8 +11,9 @@ use fast_image_resize::Resizer;
 
 use super::codec::animation;
 use super::codec::{self, Facts, Picture, Reading, jpeg};
-use super::operation::{Action, Filter, Inquiry, Operation, Save, Watermark};
+use super::operation::{Action, Filter, Fit, Inquiry, Operation, Resize, Save, Thumbnail, Watermark};
 use super::ops::geometry::{self, Area, Canvas, Placement};
+use super::ops::watermark::Alpha;
 use super::ops::{self, frame, resize, watermark};
 use super::raster::{Raster, Sample};
 use super::{Code, Error, Format, Header, Limits, Made, Options, Result, info};
@@ -50,6 +51,10 @@ pub(crate) struct Planned<'a> {
     pub(crate) save: &'a Save,
     /// What is asked instead of a picture.
     pub(crate) inquiry: Option<&'a Inquiry>,
+    /// Of the file that it is written to.
+    pub(crate) alpha: Alpha,
+    /// A resize that was given a background and puts nothing around the picture.
+    idle_background: Option<Entry>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -146,7 +151,10 @@ impl<'a> Plan<'a> {
     /// # Errors
     /// `output-too-large`, `missing-glyph` and `invalid-operation`, naming the entry.
     pub(crate) fn new(facts: &Facts, operations: &'a [Operation], limits: &Limits) -> Result<Self> {
-        let plan = Self::of(facts.upright_size(), facts.orientation, operations, limits)?;
+        let mut plan = Self::of(facts.upright_size(), facts.orientation, operations, limits)?;
+        for planned in &mut plan.outputs {
+            planned.alpha = codec::encode::alpha(planned.save, facts);
+        }
         for planned in plan.outputs.iter().filter(|planned| planned.inquiry.is_none() && planned.settled) {
             codec::check_size(planned.save, planned.index, facts, planned.size)?;
         }
@@ -268,6 +276,8 @@ impl<'a> Planned<'a> {
             largest: 0,
             save: &operation.save,
             inquiry,
+            alpha: Alpha::Soft,
+            idle_background: None,
         };
         if !operation.auto_orient && orientation != 1 {
             let back = Step::Turn(as_stored(orientation));
@@ -287,6 +297,12 @@ impl<'a> Planned<'a> {
             Action::Info(_) => {
                 self.add(Step::Resize(info::small(self.size)));
                 return Ok(());
+            }
+            Action::Resize(Resize { fit, background: Some(_), .. })
+            | Action::Thumbnail(Thumbnail { fit, background: Some(_), .. })
+                if *fit != Fit::Contain =>
+            {
+                self.idle_background = Some(entry);
             }
             _ => {}
         }
@@ -331,6 +347,13 @@ impl<'a> Planned<'a> {
 
     pub(crate) fn begins_with_resize(&self) -> bool {
         matches!(self.steps.first(), Some(Step::Resize(_)))
+    }
+
+    /// What a person is told whose background was not drawn behind a picture with alpha.
+    pub(crate) fn undrawn_background(&self) -> Option<String> {
+        let entry = self.idle_background?;
+        let why = "with this fit there is nothing around the picture; `flatten` lays a background behind it";
+        Some(format!("not-followed: {entry}.background: {why}"))
     }
 
     /// How it is written; alpha decides where no format is asked for.
@@ -431,7 +454,7 @@ fn still<S: Sample>(original: Raster<S>, facts: &Facts, plan: &Plan<'_>, run: &m
             None if position == last => Cow::Owned(original.take().expect("taken once")),
             None => Cow::Borrowed(full),
         };
-        let picture = apply(picture, steps, &mut resizer, run)?;
+        let picture = apply(picture, steps, planned.alpha, &mut resizer, run)?;
         write(picture, planned, facts, run)?;
     }
     Ok(())
@@ -441,6 +464,7 @@ fn still<S: Sample>(original: Raster<S>, facts: &Facts, plan: &Plan<'_>, run: &m
 pub(crate) fn apply<'p, S: Sample>(
     mut picture: Cow<'p, Raster<S>>,
     steps: std::slice::Iter<'_, Step<'_>>,
+    alpha: Alpha,
     resizer: &mut Resizer,
     run: &Run<'_>,
 ) -> Result<Cow<'p, Raster<S>>> {
@@ -454,7 +478,7 @@ pub(crate) fn apply<'p, S: Sample>(
             }
             known => known,
         };
-        picture = perform(picture, step, resizer, &|| run.go_on())?;
+        picture = perform(picture, step, alpha, resizer, &|| run.go_on())?;
     }
     Ok(picture)
 }
@@ -463,6 +487,7 @@ pub(crate) fn apply<'p, S: Sample>(
 pub(crate) fn perform<'p, S: Sample>(
     picture: Cow<'p, Raster<S>>,
     step: &Step<'_>,
+    alpha: Alpha,
     resizer: &mut Resizer,
     go_on: &dyn Fn() -> Result<()>,
 ) -> Result<Cow<'p, Raster<S>>> {
@@ -476,7 +501,7 @@ pub(crate) fn perform<'p, S: Sample>(
         Step::Extend(canvas) => frame::extend(picture.into_owned(), canvas),
         Step::Watermark(wanted) => {
             let mark = watermark::mark(wanted, picture.size())?;
-            watermark::draw(picture.into_owned(), &mark, go_on)?
+            watermark::draw(picture.into_owned(), &mark, alpha, go_on)?
         }
         Step::Paint(action) => ops::paint(action, picture.into_owned()),
         Step::Later(..) => return Err(Error::new(Code::DecoderFailure, "a step was taken before it was settled")),
@@ -496,7 +521,8 @@ pub(crate) fn write<S: Sample>(
         return run.emit(planned.index, Made::Info(Box::new(info)));
     }
     let target = planned.target(facts, picture.has_alpha());
-    let output = codec::encode(S::view(&picture), &target, run.options.interrupted)?;
+    let mut output = codec::encode(S::view(&picture), &target, run.options.interrupted)?;
+    output.warnings.extend(planned.undrawn_background().filter(|_| picture.has_alpha()));
     drop(picture);
     run.emit(planned.index, Made::Picture(output))
 }

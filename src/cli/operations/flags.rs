@@ -78,8 +78,8 @@ pub(super) const FLAGS: [(&str, &str, Role, &str); 61] = [
         "background",
         "COLOR",
         Role::Field(&["resize", "thumbnail", "rotate", "pad", "round", "flatten"]),
-        "What shows around the picture, or through it, in the operation before it [default: transparent where there \
-         is alpha, else white]",
+        "What shows around the picture in the operation before it, with --flatten through it [default: transparent \
+         where there is alpha, else white]",
     ),
     ("blur", "SIGMA", Role::Entry, "Blur with a Gaussian of that many pixels, 0.3 to 250"),
     ("sharpen", "SIGMA", Role::Entry, "Sharpen by an unsharp mask of that many pixels, 0.3 to 10; 1 is usual"),

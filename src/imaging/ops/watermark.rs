@@ -16,8 +16,18 @@ use crate::imaging::{Result, overlay};
 
 /// Of a text's em.
 const DEFAULT_SIZE: Length = Length::Pixels(36);
+/// Alpha from which on a pixel shows where alpha is all or nothing.
+const HALF: u8 = 128;
 /// Pixels from one mark of a tile to the next, at the least.
 const MIN_STEP: f64 = 4.0;
+
+/// What becomes of alpha in the file that a picture is drawn for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Alpha {
+    Soft,
+    /// All or nothing: a half counts as all.
+    Hard,
+}
 
 /// What is drawn over a picture, and where.
 pub(crate) struct Mark {
@@ -358,21 +368,33 @@ fn overlap(at: i64, layer: u32, picture: u32) -> Range<usize> {
 
 /// Draws the mark over the picture; grey pictures become RGB unless the mark is grey too.
 ///
+/// Where alpha is hard, a half-transparent mark would vanish over what is clear, or lose its edges: there its pixels are drawn
+/// in full from half of its strongest one on.
+///
 /// # Errors
 /// What `go_on` says; it is asked at each place.
-pub(crate) fn draw<S: Sample>(picture: Raster<S>, mark: &Mark, go_on: &dyn Fn() -> Result<()>) -> Result<Raster<S>> {
+pub(crate) fn draw<S: Sample>(
+    picture: Raster<S>,
+    mark: &Mark,
+    kind: Alpha,
+    go_on: &dyn Fn() -> Result<()>,
+) -> Result<Raster<S>> {
     let mut picture = if mark.is_gray() { picture } else { picture.into_colour() };
     let (size, channels) = (picture.size(), picture.channels);
     let (width, count) = (picture.width as usize, channels.count());
+    let below = Below::of(channels, kind, mark);
     for at in mark.places(size) {
         go_on()?;
         for Strip { x, y, row, columns } in mark.strips(at, size) {
             let pixels = &mut picture.data[(y * width + x) * count..][..columns.len() * count];
             match mark.layer() {
-                Layer::Plain { mask, color, alpha } => blend(pixels, &mask.row(row)[columns], channels, color, alpha),
+                Layer::Plain { mask, color, alpha } => {
+                    let coverage = &mask.row(row)[columns];
+                    blend(pixels, coverage, below, color, alpha);
+                }
                 Layer::Picture { raster, alpha } => {
                     let layer = &raster.data.as_chunks::<4>().0[row * raster.width as usize..];
-                    lay(pixels, &layer[columns], channels, alpha);
+                    lay(pixels, &layer[columns], below, alpha);
                 }
             }
         }
@@ -380,32 +402,72 @@ pub(crate) fn draw<S: Sample>(picture: Raster<S>, mark: &Mark, go_on: &dyn Fn() 
     Ok(picture)
 }
 
-fn blend<S: Sample>(row: &mut [S], coverage: &[u8], channels: Channels, color: [u8; 3], alpha: u8) {
-    for (pixel, &coverage) in row.chunks_exact_mut(channels.count()).zip(coverage) {
-        let alpha = scaled(alpha, coverage);
-        if alpha != 0 {
-            dab(pixel, channels, color, alpha);
+/// How a mark meets a picture's pixels.
+#[derive(Debug, Clone, Copy)]
+enum Below {
+    Opaque(Channels),
+    SoftAlpha,
+    /// Clear pixels take the mark in full from this coverage on.
+    HardAlpha {
+        from: u8,
+    },
+}
+
+impl Below {
+    fn of(channels: Channels, kind: Alpha, mark: &Mark) -> Self {
+        let strongest = || match mark.layer() {
+            Layer::Plain { mask, .. } => mask.rows().flatten().max().copied(),
+            Layer::Picture { raster, .. } => raster.data.iter().skip(3).step_by(4).max().copied(),
+        };
+        match (channels, kind) {
+            (Channels::Rgba, Alpha::Soft) => Self::SoftAlpha,
+            (Channels::Rgba, Alpha::Hard) => Self::HardAlpha { from: strongest().unwrap_or(0).div_ceil(2).max(1) },
+            _ => Self::Opaque(channels),
         }
     }
 }
 
-fn lay<S: Sample>(row: &mut [S], layer: &[[u8; 4]], channels: Channels, alpha: u8) {
-    for (pixel, &[r, g, b, a]) in row.chunks_exact_mut(channels.count()).zip(layer) {
-        let alpha = scaled(alpha, a);
-        if alpha != 0 {
-            dab(pixel, channels, [r, g, b], alpha);
+impl Below {
+    fn count(self) -> usize {
+        match self {
+            Self::Opaque(channels) => channels.count(),
+            Self::SoftAlpha | Self::HardAlpha { .. } => Channels::Rgba.count(),
         }
     }
 }
 
-fn dab<S: Sample>(pixel: &mut [S], channels: Channels, color: [u8; 3], alpha: u8) {
-    match channels {
-        Channels::Rgba => over(pixel, color, alpha),
-        _ => {
+fn blend<S: Sample>(row: &mut [S], coverage: &[u8], below: Below, color: [u8; 3], alpha: u8) {
+    for (pixel, &coverage) in row.chunks_exact_mut(below.count()).zip(coverage) {
+        dab(pixel, below, color, alpha, coverage);
+    }
+}
+
+fn lay<S: Sample>(row: &mut [S], layer: &[[u8; 4]], below: Below, alpha: u8) {
+    for (pixel, &[r, g, b, a]) in row.chunks_exact_mut(below.count()).zip(layer) {
+        dab(pixel, below, [r, g, b], alpha, a);
+    }
+}
+
+fn dab<S: Sample>(pixel: &mut [S], below: Below, color: [u8; 3], alpha: u8, coverage: u8) {
+    let both = scaled(alpha, coverage);
+    if both == 0 {
+        return;
+    }
+    match below {
+        Below::Opaque(_) => {
             for (value, color) in pixel.iter_mut().zip(color) {
-                *value = mix(*value, color, alpha);
+                *value = mix(*value, color, both);
             }
         }
+        Below::HardAlpha { from } if pixel[3].narrow() < HALF => {
+            if coverage >= from {
+                for (value, color) in pixel.iter_mut().zip(color) {
+                    *value = S::widen(color);
+                }
+                pixel[3] = S::MAX;
+            }
+        }
+        Below::SoftAlpha | Below::HardAlpha { .. } => over(pixel, color, both),
     }
 }
 
@@ -445,7 +507,7 @@ mod tests {
     }
 
     fn drawn<S: Sample>(picture: Raster<S>, mark: &Mark) -> Raster<S> {
-        draw(picture, mark, &|| Ok(())).unwrap()
+        draw(picture, mark, Alpha::Soft, &|| Ok(())).unwrap()
     }
 
     fn wanted(fields: &str) -> Watermark {
@@ -608,7 +670,7 @@ mod tests {
         let tiled = wanted(r#""text": "x", "position": "tile""#);
         let mark = mark(&tiled, (300, 300)).unwrap();
         let over = || Err(Error::new(Code::TimeLimit, "over"));
-        assert_eq!(draw(black(300, 300), &mark, &over).unwrap_err().code, Code::TimeLimit);
+        assert_eq!(draw(black(300, 300), &mark, Alpha::Soft, &over).unwrap_err().code, Code::TimeLimit);
     }
 
     #[test]

@@ -233,7 +233,7 @@ fn resized(original: Planes, ways: &[Way<'_>], facts: &Facts, plan: &Plan<'_>, r
         } else {
             let Some(Step::Resize(placement)) = steps.next() else { unreachable!("checked by way") };
             let picture = base.unwrap_or(full).to_rgb(placement, &mut resizer)?;
-            let picture = pipeline::apply(Cow::Owned(picture), steps, &mut resizer, run)?;
+            let picture = pipeline::apply(Cow::Owned(picture), steps, planned.alpha, &mut resizer, run)?;
             pipeline::write(picture, planned, facts, run)?;
             continue;
         };

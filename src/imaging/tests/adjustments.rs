@@ -1,7 +1,7 @@
 //! What operations make of pixels: values by hand, on every kind of picture.
 
 use super::*;
-use crate::imaging::ops;
+use crate::imaging::ops::{self, watermark::Alpha};
 use crate::imaging::raster::{Channels, Sample};
 use fast_image_resize::Resizer;
 
@@ -12,7 +12,7 @@ fn on<S: Sample>(picture: &Raster<S>, json: &str) -> Raster<S> {
     let mut resizer = Resizer::new();
     let step = ops::settle(&operations[0].action, picture, pipeline::Entry::default(), &limits, &mut resizer).unwrap();
     let borrowed = std::borrow::Cow::Borrowed(picture);
-    let made = pipeline::perform(borrowed, &step, &mut resizer, &|| Ok(())).unwrap().into_owned();
+    let made = pipeline::perform(borrowed, &step, Alpha::Soft, &mut resizer, &|| Ok(())).unwrap().into_owned();
     assert_eq!(made.size(), step.size(picture.size()), "{json}: planned otherwise");
     assert_eq!(made.data.len(), made.stride() * made.height as usize, "{json}");
     made

@@ -128,3 +128,32 @@ fn info_reads_the_cameras_words() {
     let exif = info(&source, r#"{"type":"info"}"#).exif.unwrap();
     assert_eq!((exif.make.as_deref(), exif.gps), (Some("abc"), None));
 }
+
+#[test]
+fn background_that_is_not_drawn_is_named() {
+    let clear = samples::with_alpha(&samples::quarters(40, 30), |x, _| if x < 20 { 0 } else { 255 });
+    let opaque = samples::file(&samples::quarters(40, 30), image::ImageFormat::Png);
+    let source = samples::file(&clear, image::ImageFormat::Png);
+    let said = |source: &[u8], json: &str| one(source, json).warnings;
+    for json in [
+        r#"{"type":"resize","width":20,"background":[255,255,255]}"#,
+        r#"{"type":"thumbnail","size":[20,20],"background":[255,255,255],"format":"jpeg"}"#,
+    ] {
+        let warnings = said(&source, json);
+        assert_eq!(warnings.len(), 1, "{json}: {warnings:?}");
+        assert!(warnings[0].starts_with("not-followed: operations[0].background: "), "{warnings:?}");
+        assert!(said(&opaque, json).is_empty(), "{json}");
+    }
+    for json in [
+        r#"{"type":"resize","width":20,"height":20,"fit":"contain","background":[255,255,255]}"#,
+        r#"{"type":"resize","width":20}"#,
+        r#"{"type":"pipeline","operations":[{"type":"resize","width":20,"background":[1,2,3]},{"type":"flatten"}]}"#,
+    ] {
+        assert!(said(&source, json).is_empty(), "{json}");
+    }
+    let nested =
+        r#"{"type":"pipeline","operations":[{"type":"flip"},{"type":"resize","width":20,"background":[1,2,3]}]}"#;
+    assert!(said(&source, nested)[0].starts_with("not-followed: operations[0].operations[1].background: "));
+    let moving = one(&samples::file_of_frames(&clear), r#"{"type":"resize","width":20,"background":[1,2,3]}"#);
+    assert_eq!(moving.warnings.len(), 1, "{:?}", moving.warnings);
+}

@@ -92,3 +92,38 @@ fn estimate_counts_what_a_mark_takes() {
     assert!(of(r#", "shadow": {}, "angle": 30"#) - plain < 40 << 20);
     assert!(of(r#", "shadow": {}, "size": "90%""#) - plain >= 6000 * 4000 * 12);
 }
+
+/// GIF's alpha is all or nothing, so that a mark of less than half opacity vanished over what is clear, and one of half lost
+/// the edges of its letters.
+#[test]
+fn half_transparent_mark_is_legible_on_a_gif_that_is_clear() {
+    let still = samples::with_alpha(&samples::quarters(200, 100), |x, _| if x < 100 { 0 } else { 255 });
+    let frames = samples::file_of_frames(&still);
+    let still = samples::file(&still, ImageFormat::Gif);
+    for source in [&still, &frames] {
+        let made = |opacity: f32| {
+            let mark = format!(
+                r#"{{"type":"watermark","text":"Site","color":[9,200,9],"position":"left","opacity":{opacity}}}"#
+            );
+            let output = one(source, &mark);
+            let picture = decoded(&output).into_colour();
+            assert_eq!(picture.channels, Channels::Rgba);
+            picture.rgba().to_vec()
+        };
+        let (solid, plain) = (made(1.0), made(0.0));
+        let shows = |pixels: &[[u8; 4]]| pixels.iter().map(|pixel| pixel[3] != 0).collect::<Vec<_>>();
+        let ink = shows(&solid).iter().zip(shows(&plain)).filter(|(solid, plain)| *solid != plain).count();
+        assert!(ink > 200, "{ink} pixels of the mark");
+        for opacity in [0.1, 0.3, 0.5, 0.8] {
+            let marked = made(opacity);
+            assert_eq!(shows(&marked), shows(&solid), "opacity {opacity}");
+            for (marked, plain) in marked.iter().zip(&plain).filter(|(marked, plain)| marked[3] != plain[3]) {
+                assert!(marked[1].abs_diff(200) < 20 && plain[3] == 0, "opacity {opacity}: {marked:?}");
+            }
+        }
+    }
+    // Formats with soft alpha keep the mark's own.
+    let soft = one(&still, r#"{"type":"watermark","text":"Site","position":"left","opacity":0.3,"format":"png"}"#);
+    let strongest = decoded(&soft).rgba().chunks(200).flat_map(|row| &row[..100]).map(|pixel| pixel[3]).max();
+    assert!(strongest.is_some_and(|alpha| (70..=80).contains(&alpha)), "{strongest:?}");
+}

@@ -112,6 +112,18 @@ pub(crate) fn as_stored(picture: &Raster, orientation: u8) -> Raster {
     picture.clone().oriented(inverse)
 }
 
+/// A GIF of a picture with alpha and its mirror image.
+pub(crate) fn file_of_frames(picture: &Raster) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = image::codecs::gif::GifEncoder::new(&mut bytes);
+    let frames = [picture.clone(), picture.clone().oriented(2)].map(|frame| {
+        image::Frame::new(image::RgbaImage::from_raw(frame.width, frame.height, frame.data).expect("it is RGBA"))
+    });
+    encoder.encode_frames(frames).unwrap();
+    drop(encoder);
+    bytes
+}
+
 /// A GIF of frames of 12×9 that differ.
 pub(crate) fn animation(frames: u8) -> Vec<u8> {
     let mut bytes = Vec::new();

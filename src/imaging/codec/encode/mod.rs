@@ -22,6 +22,7 @@ use super::animation::Style;
 use super::quantize::MAX_COLORS;
 use super::{Facts, icc, jpeg};
 use crate::imaging::operation::{Chroma, DEFAULT_EFFORT, Keep, Quality, Save};
+use crate::imaging::ops::watermark::Alpha;
 use crate::imaging::raster::{Channels, Raster, View};
 use crate::imaging::{Code, Error, Format, Output, Result};
 use metadata::Metadata;
@@ -221,6 +222,14 @@ pub(crate) fn memory(save: &Save) -> (u64, u64) {
     };
     let searching = if save.quality == Some(Quality::Auto) { SEARCH_BYTES } else { 0 };
     (per_pixel, searching)
+}
+
+/// What becomes of alpha in the format that `save` leads to.
+pub(crate) fn alpha(save: &Save, facts: &Facts) -> Alpha {
+    match chosen(save, facts, true) {
+        Format::Gif => Alpha::Hard,
+        _ => Alpha::Soft,
+    }
 }
 
 /// Whether the format that `save` leads to holds a picture of this size.
