@@ -25,6 +25,18 @@ const HDR_WHITE: f64 = 203.0;
 /// A colour space other than sRGB.
 pub(super) struct Space(ColorProfile);
 
+/// How stored values become light.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Curve {
+    Srgb,
+    /// The inverse of BT.709's camera curve.
+    Bt709,
+    /// Light is the value to this power.
+    Gamma(f32),
+    Pq,
+    Hlg,
+}
+
 /// Samples that colours can be converted in.
 pub(super) trait Depth: Sample {
     fn transform(
@@ -74,13 +86,13 @@ impl Space {
     pub(super) fn of_code_points(primaries: u8, transfer: u8) -> Option<Self> {
         let primaries = if matches!(primaries, 0 | 2 | 3) { 1 } else { primaries };
         let curve = match transfer {
-            4 => gamma_curve(2.2),
-            5 => gamma_curve(2.8),
-            8 => gamma_curve(1.0),
-            16 => curve(|value| bent(pq(value) / HDR_WHITE)),
-            18 => curve(|value| bent(hlg(value) / HDR_WHITE)),
+            4 => Curve::Gamma(2.2),
+            5 => Curve::Gamma(2.8),
+            8 => Curve::Gamma(1.0),
+            16 => Curve::Pq,
+            18 => Curve::Hlg,
             _ if primaries == 1 => return None,
-            _ => srgb_curve()?,
+            _ => Curve::Srgb,
         };
         let mut profile = ColorProfile::new_srgb();
         profile.cicp = None;
@@ -92,14 +104,26 @@ impl Space {
         });
         // It is there only where the primaries are known.
         profile.cicp?;
-        Some(Self(with_curve(profile, curve)))
+        Some(Self(with_curve(profile, curve.table()?)))
+    }
+
+    /// Of white, red, green and blue as CIE 1931 x and y, or sRGB's, and of a curve. `None` for sRGB itself, and for places
+    /// that no light has.
+    pub(super) fn of_primaries(places: Option<[(f32, f32); 4]>, curve: Curve) -> Option<Self> {
+        let places = places.filter(|places| !is_bt709(places));
+        if places.is_none() && curve == Curve::Srgb || places.is_some_and(|places| !are_usable(&places)) {
+            return None;
+        }
+        if matches!(curve, Curve::Gamma(power) if !(0.2..=20.0).contains(&power)) {
+            return None;
+        }
+        let profile = places.map_or_else(ColorProfile::new_srgb, with_primaries);
+        Some(Self(with_curve(profile, curve.table()?)))
     }
 
     /// Of a PNG's `gAMA`, and of its `cHRM` white, red, green and blue, or sRGB's.
     pub(super) fn of_gamma(gamma: f32, primaries: Option<[(f32, f32); 4]>) -> Option<Self> {
-        let mut profile = ColorProfile::new_srgb();
-        let usable = |&(x, y): &(f32, f32)| (0.0..=1.0).contains(&x) && y > 0.001 && y <= 1.0;
-        let named = primaries.filter(|places| places.iter().all(usable) && !is_bt709(places));
+        let named = primaries.filter(|places| are_usable(places) && !is_bt709(places));
         if !(0.05..=5.0).contains(&gamma) {
             return None;
         }
@@ -108,13 +132,8 @@ impl Space {
         if named.is_none() && is_srgb_curve {
             return None;
         }
-        if let Some([white, red, green, blue]) = named {
-            let at = |(x, y): (f32, f32)| moxcms::Chromaticity::new(x, y);
-            let primaries = ColorPrimaries { red: at(red), green: at(green), blue: at(blue) };
-            profile.update_rgb_colorimetry(at(white).to_xyyb(), primaries);
-        }
-        let curve = if is_srgb_curve { srgb_curve()? } else { gamma_curve(1.0 / gamma) };
-        Some(Self(with_curve(profile, curve)))
+        let curve = if is_srgb_curve { Curve::Srgb } else { Curve::Gamma(1.0 / gamma) };
+        Some(Self(with_curve(named.map_or_else(ColorProfile::new_srgb, with_primaries), curve.table()?)))
     }
 
     /// The picture in sRGB.
@@ -219,6 +238,19 @@ fn is_bt709(places: &[(f32, f32); 4]) -> bool {
         .all(|(place, known)| (place.0 - known.0).abs() < 0.002 && (place.1 - known.1).abs() < 0.002)
 }
 
+fn are_usable(places: &[(f32, f32); 4]) -> bool {
+    places.iter().all(|(x, y)| (0.0..=1.0).contains(x) && *y > 0.001 && *y <= 1.0)
+}
+
+/// sRGB with another white, red, green and blue.
+fn with_primaries([white, red, green, blue]: [(f32, f32); 4]) -> ColorProfile {
+    let at = |(x, y): (f32, f32)| moxcms::Chromaticity::new(x, y);
+    let mut profile = ColorProfile::new_srgb();
+    let primaries = ColorPrimaries { red: at(red), green: at(green), blue: at(blue) };
+    profile.update_rgb_colorimetry(at(white).to_xyyb(), primaries);
+    profile
+}
+
 fn with_curve(mut profile: ColorProfile, curve: ToneReprCurve) -> ColorProfile {
     profile.red_trc = Some(curve.clone());
     profile.green_trc = Some(curve.clone());
@@ -227,12 +259,16 @@ fn with_curve(mut profile: ColorProfile, curve: ToneReprCurve) -> ColorProfile {
     profile
 }
 
-fn srgb_curve() -> Option<ToneReprCurve> {
-    ColorProfile::new_srgb().red_trc
-}
-
-fn gamma_curve(gamma: f32) -> ToneReprCurve {
-    ToneReprCurve::Parametric(vec![gamma])
+impl Curve {
+    fn table(self) -> Option<ToneReprCurve> {
+        Some(match self {
+            Self::Srgb => ColorProfile::new_srgb().red_trc?,
+            Self::Bt709 => ToneReprCurve::Parametric(vec![1.0 / 0.45, 1.0 / 1.099, 0.099 / 1.099, 1.0 / 4.5, 0.081]),
+            Self::Gamma(power) => ToneReprCurve::Parametric(vec![power]),
+            Self::Pq => curve(|value| bent(pq(value) / HDR_WHITE)),
+            Self::Hlg => curve(|value| bent(hlg(value) / HDR_WHITE)),
+        })
+    }
 }
 
 /// From stored values to light, both 0 to 1.

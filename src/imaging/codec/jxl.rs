@@ -1,18 +1,20 @@
-//! JPEG XL, by jxl-oxide. Only ever read here; of an animation, the first frame.
+//! JPEG XL, by `jxl`, libjxl's own decoder in Rust. Only ever read here; of an animation, the first frame.
 //!
-//! The size is read by a few lines of our own, so that limits hold before the decoder sees the file, and the decoder counts
-//! its memory. Colours come out as sRGB, wide and high dynamic range ones too; only a profile that the picture is stored in
-//! as it is (not XYB) is converted here.
+//! The size is read by a few lines of our own, so that limits hold before the decoder sees the file, and the decoder is told
+//! how many samples a frame may have. It yields the colours that the file names, or sRGB where a profile belongs to XYB; they
+//! are converted here, high dynamic range by the same curve as AVIF's.
 
-use std::io::{BufRead, Read, Seek};
+use std::io::{BufRead, ErrorKind, Read, Seek};
+use std::sync::{Mutex, PoisonError};
 
-use jxl_oxide::image::BitDepth;
-use jxl_oxide::{
-    AllocTracker, EnumColourEncoding, ExtraChannelType, FrameBufferSample, InitializeResult, JxlImage, PixelFormat,
-    Render, RenderingIntent,
+use jxl::api::{
+    AlphaMode, Endianness, Event, ExtraChannel, JxlBasicInfo, JxlColorEncoding, JxlColorProfile, JxlColorType,
+    JxlDataFormat, JxlDecoder, JxlDecoderOptions, JxlOutputBuffer, JxlParallelRunner, JxlParallelRunnerFun,
+    JxlPixelFormat, JxlTransferFunction, ProfileLevel,
 };
 
 use super::reader::{self, HeaderReader, MAX_BOXES, corrupt, truncated, unsupported};
+use super::watched::OVER;
 use super::{Decoded, Facts, Picture, Reading, exif, icc};
 use crate::imaging::raster::{Channels, Raster, Sample};
 use crate::imaging::{Code, Error, Format, Header, Limits, Result};
@@ -24,9 +26,12 @@ const STRIDE: usize = 64 << 10;
 const MAX_HEADER_BYTES: usize = 4 << 20;
 /// EXIF and XMP beyond this are not read.
 const MAX_METADATA_BYTES: u64 = 1 << 20;
-/// What the decoder may hold, in bytes a pixel: planes of floats, several of them, and the references of an animation.
+/// What the decoder holds at most, in bytes a pixel: planes of floats, several of them, and the frames that others refer to.
 pub(super) const BYTES_A_PIXEL: u64 = 64;
 pub(super) const BYTES_AT_LEAST: u64 = 16 << 20;
+/// Samples of one frame, for each pixel of the picture: its channels, and what reaches beyond its edges.
+const SAMPLES_A_PIXEL: u64 = 8;
+const SAMPLES_AT_LEAST: u64 = 4 << 20;
 
 pub(super) fn inspect<R: BufRead + Seek>(mut source: R, limits: &Limits) -> Result<Facts> {
     let (width, height) = size(&mut source)?;
@@ -151,25 +156,48 @@ impl Bits {
     }
 }
 
-fn tracker(pixels: u64) -> AllocTracker {
-    AllocTracker::with_limit((pixels * BYTES_A_PIXEL).max(BYTES_AT_LEAST) as usize)
+/// Samples that a frame of a picture of so many pixels may have.
+fn sample_limit(pixels: u64) -> u64 {
+    pixels.saturating_mul(SAMPLES_A_PIXEL).max(SAMPLES_AT_LEAST)
+}
+
+fn options(pixels: u64) -> JxlDecoderOptions {
+    let mut options = JxlDecoderOptions::default();
+    options.sample_limit = Some(sample_limit(pixels) as usize);
+    options.alpha_mode = AlphaMode::Unpremultiplied;
+    // Black, as CMYK has it, belongs to level 10; what a file may do is still bound by the level that it names.
+    options.max_profile_level = ProfileLevel::Main10;
+    options
 }
 
 fn header(source: impl Read, limits: &Limits, pixels: u64) -> Result<Facts> {
-    let mut feed = Feed { source, buffer: Vec::new(), interrupted: &|| false };
-    let mut image = feed.start(pixels)?;
-    let mut frames = 1;
-    if image.image_header().metadata.animation.is_some() {
-        // A file cut short is the decoder's to judge.
-        while image.num_loaded_keyframes() as u64 <= u64::from(limits.max_frames) && feed.go_on(&mut image)? {}
-        frames = (image.num_loaded_keyframes() as u32).max(1);
-    }
-    let mut facts = Facts::new(Format::Jxl, image.width(), image.height(), frames);
-    let bits = match image.image_header().metadata.bit_depth {
-        BitDepth::IntegerSample { bits_per_sample } | BitDepth::FloatSample { bits_per_sample, .. } => bits_per_sample,
+    // The decoder takes up to 256 MiB for a profile before it has seen any of it. One at a time may.
+    static PROFILE: Mutex<()> = Mutex::new(());
+    let mut feed = Feed::new(source, &|| false, pixels);
+    let mut options = options(pixels);
+    options.scan_frames_only = true;
+    let mut decoder = JxlDecoder::new(options);
+    let info = {
+        let _alone = PROFILE.lock().unwrap_or_else(PoisonError::into_inner);
+        feed.start(&mut decoder)?
     };
-    facts.header.deep = bits > 8;
-    facts.icc = image.original_icc().filter(|_| !image.image_header().metadata.xyb_encoded).map(<[u8]>::to_vec);
+    let mut frames = 0;
+    if info.animation.is_some() {
+        // A file cut short is decoded as far as it goes.
+        while frames <= limits.max_frames
+            && let Some(event) = feed.next(&mut decoder, None)?
+            && event != Event::Complete
+        {
+            frames += u32::from(event == Event::FrameHeader);
+        }
+    }
+    let (width, height) = (info.size.0 as u32, info.size.1 as u32);
+    let mut facts = Facts::new(Format::Jxl, width, height, frames.max(1));
+    facts.header.deep = info.bit_depth.bits_per_sample() > 8;
+    if let (true, Some(JxlColorProfile::Icc(profile))) = (info.uses_original_profile, decoder.embedded_color_profile())
+    {
+        facts.icc = Some(profile.clone());
+    }
     Ok(facts)
 }
 
@@ -179,39 +207,58 @@ struct Feed<'a, R> {
     /// Read and not yet taken.
     buffer: Vec<u8>,
     interrupted: &'a dyn Fn() -> bool,
+    /// Of the picture, for messages.
+    pixels: u64,
 }
 
-impl<R: Read> Feed<'_, R> {
+impl<'a, R: Read> Feed<'a, R> {
+    fn new(source: R, interrupted: &'a dyn Fn() -> bool, pixels: u64) -> Self {
+        Self { source, buffer: Vec::new(), interrupted, pixels }
+    }
+
     /// Until the header is known.
-    fn start(&mut self, pixels: u64) -> Result<JxlImage> {
-        let pool = jxl_oxide::JxlThreadPool::none();
-        let mut waiting = JxlImage::builder().pool(pool).alloc_tracker(tracker(pixels)).build_uninit();
+    fn start(&mut self, decoder: &mut JxlDecoder) -> Result<JxlBasicInfo> {
         let mut fed = 0;
         loop {
-            if !self.more()? {
-                return Err(truncated(Format::Jxl, "the file ends inside its header"));
-            }
-            let taken = waiting.feed_bytes(&self.buffer).map_err(|error| failed(&*error))?;
-            self.buffer.drain(..taken);
-            fed += taken;
-            match waiting.try_init().map_err(|error| failed(&*error))? {
-                InitializeResult::Initialized(image) => return Ok(image),
-                InitializeResult::NeedMoreData(more) => waiting = more,
-            }
-            if fed > MAX_HEADER_BYTES {
-                return Err(corrupt(Format::Jxl, "its header does not end"));
+            match self.step(decoder, None)? {
+                Event::NeedMoreInput { .. } if fed > MAX_HEADER_BYTES => {
+                    return Err(corrupt(Format::Jxl, "its header does not end"));
+                }
+                Event::NeedMoreInput { .. } => {
+                    fed += STRIDE;
+                    if !self.more()? {
+                        return Err(truncated(Format::Jxl, "the file ends inside its header"));
+                    }
+                }
+                _ => return decoder.basic_info().cloned().ok_or_else(|| corrupt(Format::Jxl, "it has no header")),
             }
         }
     }
 
-    /// Hands over the next piece; false when all is there.
-    fn go_on(&mut self, image: &mut JxlImage) -> Result<bool> {
-        if image.is_loading_done() || !self.more()? {
-            return Ok(false);
+    /// What the decoder comes to next; `None` where the file ends before that.
+    fn next(
+        &mut self,
+        decoder: &mut JxlDecoder,
+        mut buffers: Option<&mut [JxlOutputBuffer<'_>]>,
+    ) -> Result<Option<Event>> {
+        loop {
+            match self.step(decoder, buffers.as_deref_mut())? {
+                Event::NeedMoreInput { .. } => {
+                    if !self.more()? {
+                        return Ok(None);
+                    }
+                }
+                event => return Ok(Some(event)),
+            }
         }
-        let taken = image.feed_bytes(&self.buffer).map_err(|error| failed(&*error))?;
+    }
+
+    fn step(&mut self, decoder: &mut JxlDecoder, buffers: Option<&mut [JxlOutputBuffer<'_>]>) -> Result<Event> {
+        let mut rest = self.buffer.as_slice();
+        let event = decoder.process(&mut rest, buffers, Some(&mut InTurn { interrupted: self.interrupted }));
+        let taken = self.buffer.len() - rest.len();
         self.buffer.drain(..taken);
-        Ok(true)
+        event.map_err(|error| failed(&error, self.pixels))
     }
 
     /// Reads the next piece; false at the end.
@@ -225,99 +272,343 @@ impl<R: Read> Feed<'_, R> {
     }
 }
 
-pub(super) fn decode(source: &[u8], facts: &Facts, reading: &Reading<'_>) -> Result<Decoded> {
-    let pixels = u64::from(facts.header.width) * u64::from(facts.header.height);
-    let mut feed = Feed { source, buffer: Vec::new(), interrupted: reading.interrupted };
-    let mut image = feed.start(pixels)?;
-    // The first frame is enough.
-    while image.num_loaded_keyframes() == 0 && feed.go_on(&mut image)? {}
-    let truncated_early = image.num_loaded_keyframes() == 0;
-    if truncated_early && !reading.lenient {
-        return Err(truncated(Format::Jxl, "the file ends before its picture does"));
-    }
-    let stored_profile =
-        image.original_icc().filter(|_| !image.image_header().metadata.xyb_encoded).map(<[u8]>::to_vec);
-    if stored_profile.is_none() {
-        let grey = image.image_header().metadata.grayscale();
-        let intent = RenderingIntent::Relative;
-        image.request_color_encoding(if grey {
-            EnumColourEncoding::gray_srgb(intent)
-        } else {
-            EnumColourEncoding::srgb(intent)
-        });
-    }
-    let render = if truncated_early { image.render_loading_frame() } else { image.render_frame(0) };
-    let render = render.map_err(|error| {
-        if truncated_early {
-            truncated(Format::Jxl, "the file ends before anything of its picture can be shown")
-        } else {
-            failed(&*error)
-        }
-    })?;
-    let form = image.pixel_format();
-    let picture = if form.has_black() {
-        Picture::Eight(from_cmyk(&render, form, stored_profile.as_deref())?)
-    } else if reading.deep && facts.header.deep {
-        Picture::Sixteen(samples::<u16>(&render, form)?)
-    } else {
-        Picture::Eight(samples::<u8>(&render, form)?)
-    };
-    let picture = if form.has_black() { picture } else { picture.in_srgb(stored_profile.as_deref(), reading) };
-    Ok(Decoded { picture, truncated: truncated_early })
+/// Takes the decoder's tasks, which are 256 pixels a side, one after another, and none once the time is over.
+struct InTurn<'a> {
+    interrupted: &'a dyn Fn() -> bool,
 }
 
-fn samples<S: Sample + FrameBufferSample>(render: &Render, form: PixelFormat) -> Result<Raster<S>> {
-    let mut stream = render.stream();
-    let (width, height, count) = (stream.width(), stream.height(), stream.channels() as usize);
-    let mut data = vec![S::default(); width as usize * height as usize * count];
-    stream.write_to_buffer(&mut data);
-    let (channels, data) = match (form, count) {
-        (PixelFormat::Gray, 1) => (Channels::Gray, data),
-        (PixelFormat::Rgb, 3) => (Channels::Rgb, data),
-        (PixelFormat::Rgba, 4) => (Channels::Rgba, data),
-        (PixelFormat::Graya, 2) => {
-            let (pixels, _) = data.as_chunks::<2>();
-            (Channels::Rgba, pixels.iter().flat_map(|&[v, a]| [v, v, v, a]).collect())
+impl JxlParallelRunner for InTurn<'_> {
+    fn run(&mut self, tasks: usize, task: &JxlParallelRunnerFun<'_>) -> jxl::error::Result<()> {
+        self.run_ordered(tasks, None, task)
+    }
+
+    fn num_threads(&self) -> usize {
+        1
+    }
+
+    fn run_ordered(
+        &mut self,
+        tasks: usize,
+        _most_threads: Option<usize>,
+        task: &JxlParallelRunnerFun<'_>,
+    ) -> jxl::error::Result<()> {
+        for number in 0..tasks {
+            if (self.interrupted)() {
+                return Err(std::io::Error::new(ErrorKind::TimedOut, OVER).into());
+            }
+            task(number)?;
         }
-        _ => return Err(unsupported(Format::Jxl, format!("{count} channels are not supported"))),
+        Ok(())
+    }
+}
+
+pub(super) fn decode(source: &[u8], facts: &Facts, reading: &Reading<'_>) -> Result<Decoded> {
+    let pixels = u64::from(facts.header.width) * u64::from(facts.header.height);
+    let mut feed = Feed::new(source, reading.interrupted, pixels);
+    let mut decoder = JxlDecoder::new(options(pixels));
+    let info = feed.start(&mut decoder)?;
+    let form = Form::of(&decoder, &info);
+    let deep = reading.deep && facts.header.deep;
+    // What is converted afterwards would show steps, had it been rounded to eight bits before.
+    let is_finer = !info.uses_original_profile || facts.header.deep;
+    let (picture, truncated) = if !form.is_cmyk && (deep || is_finer && is_converted(&decoder)) {
+        let (raster, truncated) = form.read::<u16>(feed, &mut decoder, reading.lenient)?;
+        (Picture::Sixteen(raster), truncated)
+    } else {
+        let (raster, truncated) = form.read::<u8>(feed, &mut decoder, reading.lenient)?;
+        (Picture::Eight(raster), truncated)
     };
-    let mut raster = Raster { width, height, channels, data };
-    let (extra, _) = render.extra_channels();
-    let alpha = extra.iter().find(|channel| channel.is_alpha()).map(jxl_oxide::ExtraChannel::ty);
-    if raster.has_alpha() && matches!(alpha, Some(ExtraChannelType::Alpha { alpha_associated: true })) {
-        let max = u64::from(S::MAX.number());
-        for pixel in raster.data.as_chunks_mut::<4>().0 {
-            let alpha = u64::from(pixel[3].number());
-            for value in &mut pixel[..3] {
-                let whole = (u64::from(value.number()) * max + alpha / 2).checked_div(alpha);
-                *value = S::from_number(whole.unwrap_or(0).min(max) as u32);
+    let picture = match decoder.output_color_profile() {
+        _ if form.is_cmyk => picture,
+        Some(JxlColorProfile::Icc(profile)) => picture.in_srgb(Some(profile), reading),
+        Some(JxlColorProfile::Simple(encoding)) => picture.converted(|| space(encoding)),
+        None => picture,
+    };
+    let picture = match picture {
+        Picture::Sixteen(raster) if !deep => Picture::Eight(raster.narrowed()),
+        picture => picture,
+    };
+    Ok(Decoded { picture: picture.without_idle_alpha(), truncated })
+}
+
+/// Whether the decoder yields colours that are not sRGB's, and named without a profile.
+fn is_converted(decoder: &JxlDecoder) -> bool {
+    let profile = decoder.embedded_color_profile().filter(|profile| profile.can_output_to());
+    matches!(profile, Some(JxlColorProfile::Simple(encoding)) if space(encoding).is_some())
+}
+
+/// The channels that are asked of the decoder.
+struct Form {
+    size: (usize, usize),
+    color: JxlColorType,
+    is_cmyk: bool,
+    /// Of the extra channels.
+    count: usize,
+    /// Its place among the extra channels.
+    alpha: Option<usize>,
+}
+
+impl Form {
+    fn of(decoder: &JxlDecoder, info: &JxlBasicInfo) -> Self {
+        let channel = |kind| info.extra_channels.iter().position(|channel| channel.ec_type == kind);
+        let alpha = channel(ExtraChannel::Alpha);
+        // What the decoder would yield by itself.
+        let is_grey = decoder.current_pixel_format().is_some_and(|format| format.color_type.is_grayscale());
+        let is_cmyk = channel(ExtraChannel::Black).is_some() && !is_grey;
+        let color = match (is_grey, alpha.is_some()) {
+            _ if is_cmyk => JxlColorType::Cmyk,
+            (true, false) => JxlColorType::Grayscale,
+            (true, true) => JxlColorType::GrayscaleAlpha,
+            (false, false) => JxlColorType::Rgb,
+            (false, true) => JxlColorType::Rgba,
+        };
+        Self { size: info.size, color, is_cmyk, count: info.extra_channels.len(), alpha }
+    }
+
+    /// The first frame, and whether the file ends before it does.
+    fn read<S: Sample>(
+        &self,
+        mut feed: Feed<'_, &[u8]>,
+        decoder: &mut JxlDecoder,
+        lenient: bool,
+    ) -> Result<(Raster<S>, bool)> {
+        let sample = match size_of::<S>() {
+            1 => JxlDataFormat::U8 { bit_depth: 8 },
+            _ => JxlDataFormat::U16 { endianness: Endianness::native(), bit_depth: 16 },
+        };
+        // Elsewhere, it comes among the colours.
+        let beside = self.alpha.filter(|_| self.is_cmyk);
+        let extra = (0..self.count).map(|channel| (Some(channel) == beside).then_some(sample)).collect();
+        let format =
+            JxlPixelFormat { color_type: self.color, color_data_format: Some(sample), extra_channel_format: extra };
+        decoder.set_pixel_format(format).map_err(|error| failed(&error, feed.pixels))?;
+        let ((width, height), channels) = (self.size, self.color.samples_per_pixel());
+        // What is missing is transparent, or grey; CMYK counts light.
+        let missing = if self.color.has_alpha() { S::default() } else { S::from_number(S::MAX.number() / 2 + 1) };
+        let mut data = vec![missing; width * height * channels];
+        let mut alpha = vec![S::default(); if beside.is_some() { width * height } else { 0 }];
+        let is_cut = {
+            let row = width * size_of::<S>();
+            let mut buffers = vec![JxlOutputBuffer::new(bytemuck::cast_slice_mut(&mut data), height, row * channels)];
+            if beside.is_some() {
+                buffers.push(JxlOutputBuffer::new(bytemuck::cast_slice_mut(&mut alpha), height, row));
+            }
+            draw(&mut feed, decoder, &mut buffers, lenient)?
+        };
+        let (width, height) = (width as u32, height as u32);
+        let raster = |channels, data| Raster { width, height, channels, data };
+        let raster = match self.color {
+            JxlColorType::Grayscale => raster(Channels::Gray, data),
+            JxlColorType::Rgb => raster(Channels::Rgb, data),
+            JxlColorType::Rgba => raster(Channels::Rgba, data),
+            JxlColorType::GrayscaleAlpha => {
+                let (pixels, _) = data.as_chunks::<2>();
+                raster(Channels::Rgba, pixels.iter().flat_map(|&[v, a]| [v, v, v, a]).collect())
+            }
+            JxlColorType::Cmyk => {
+                let ink: Vec<u8> = data.iter().map(|light| 255 - light.narrow()).collect();
+                drop(data);
+                let profile = match decoder.output_color_profile() {
+                    Some(JxlColorProfile::Icc(profile)) => Some(profile.as_slice()),
+                    _ => None,
+                };
+                let colours = icc::cmyk_to_srgb(width, height, &ink, profile).data;
+                let colours = colours.into_iter().map(S::widen);
+                if beside.is_some() {
+                    let colours: Vec<S> = colours.collect();
+                    let pixels = colours.as_chunks::<3>().0.iter().zip(&alpha);
+                    raster(Channels::Rgba, pixels.flat_map(|(&[r, g, b], &a)| [r, g, b, a]).collect())
+                } else {
+                    raster(Channels::Rgb, colours.collect())
+                }
+            }
+            other => return Err(unsupported(Format::Jxl, format!("{other:?} is not supported"))),
+        };
+        Ok((raster, is_cut))
+    }
+}
+
+/// Draws the first frame; whether the file ends before it does.
+fn draw(
+    feed: &mut Feed<'_, &[u8]>,
+    decoder: &mut JxlDecoder,
+    buffers: &mut [JxlOutputBuffer<'_>],
+    lenient: bool,
+) -> Result<bool> {
+    loop {
+        match feed.next(decoder, Some(&mut *buffers))? {
+            Some(Event::FrameComplete { .. }) => return Ok(false),
+            Some(Event::Complete) => return Err(corrupt(Format::Jxl, "it holds no picture")),
+            Some(_) => {}
+            None if !lenient => return Err(truncated(Format::Jxl, "the file ends before its picture does")),
+            None => {
+                let mut runner = InTurn { interrupted: feed.interrupted };
+                // It fails where too little is there.
+                let drawn = decoder.flush_pixels(buffers, Some(&mut runner));
+                if (feed.interrupted)() {
+                    return Err(reader::interrupted());
+                }
+                return match drawn {
+                    Ok(true) => Ok(true),
+                    _ => Err(truncated(Format::Jxl, "the file ends before anything of its picture can be shown")),
+                };
             }
         }
     }
-    Ok(raster.without_idle_alpha())
 }
 
-fn from_cmyk(render: &Render, form: PixelFormat, profile: Option<&[u8]>) -> Result<Raster> {
-    if form.has_alpha() {
-        return Err(unsupported(Format::Jxl, "CMYK with alpha is not supported"));
-    }
-    let mut stream = render.stream();
-    let (width, height) = (stream.width(), stream.height());
-    let mut light = vec![0u8; width as usize * height as usize * 4];
-    stream.write_to_buffer(&mut light);
-    for value in &mut light {
-        *value = 255 - *value;
-    }
-    Ok(icc::cmyk_to_srgb(width, height, &light, profile))
+/// The colours that a file names without a profile.
+fn space(encoding: &JxlColorEncoding) -> Option<icc::Space> {
+    use JxlTransferFunction as T;
+    let (white, primaries, transfer) = match encoding {
+        JxlColorEncoding::RgbColorSpace { white_point, primaries, transfer_function, .. } => {
+            (white_point, Some(primaries.to_xy_coords()), transfer_function)
+        }
+        JxlColorEncoding::GrayscaleColorSpace { white_point, transfer_function, .. } => {
+            (white_point, None, transfer_function)
+        }
+        JxlColorEncoding::XYB { .. } => return None,
+    };
+    let curve = match transfer {
+        T::SRGB => icc::Curve::Srgb,
+        T::Linear => icc::Curve::Gamma(1.0),
+        T::BT709 => icc::Curve::Bt709,
+        T::DCI => icc::Curve::Gamma(2.6),
+        T::PQ => icc::Curve::Pq,
+        T::HLG => icc::Curve::Hlg,
+        // How light is written, not how it is read.
+        T::Gamma(exponent) => icc::Curve::Gamma(1.0 / exponent),
+    };
+    // Grey has a white of its own, which grey pixels show as white.
+    let places = primaries.map(|[red, green, blue]| [white.to_xy_coords(), red, green, blue]);
+    icc::Space::of_primaries(places, curve)
 }
 
-fn failed(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Error {
-    let said = error.to_string();
-    if said.contains("memory") {
-        return Error::new(Code::TooLarge, "JPEG XL: it needs too much memory");
+fn failed(error: &jxl::error::Error, pixels: u64) -> Error {
+    use jxl::error::Error as E;
+    let too_large = |what: String| Error::new(Code::TooLarge, format!("JPEG XL: {what}"));
+    match error {
+        E::ImageSizeTooLarge(width, height) => too_large(format!(
+            "a frame of {width}x{height} and its channels exceed {} samples, {SAMPLES_A_PIXEL} for each of its {pixels} pixels",
+            sample_limit(pixels)
+        )),
+        E::PaletteTooLarge(samples, limit) => too_large(format!("a palette of {samples} samples exceeds {limit}")),
+        E::LevelLimitExceeded { level, limit, val, max } => {
+            too_large(format!("{limit} of {val} exceed {max}, the most in {level} of the standard"))
+        }
+        E::ImageDimensionTooLarge(_)
+        | E::IccTooLarge
+        | E::PatchesTooMany(..)
+        | E::SplinesTooMany(..)
+        | E::PatchesRefTooLarge(..)
+        | E::SplinesTooManyControlPoints(..) => too_large(error.to_string()),
+        E::OutOfMemory(_) | E::ImageOutOfMemory(..) => {
+            too_large(format!("its decoder found less memory than it needs: {error}"))
+        }
+        E::OutOfBounds(_) | E::UnexpectedCodestreamBoxEnd => {
+            truncated(Format::Jxl, "the file ends before its picture does")
+        }
+        E::IOError(error) if error.kind() == ErrorKind::TimedOut => reader::interrupted(),
+        other => corrupt(Format::Jxl, other),
     }
-    if super::ends_early(error) {
-        return truncated(Format::Jxl, "the file ends before its picture does");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+    use std::path::Path;
+
+    use super::*;
+    use crate::imaging::codec;
+
+    fn fixture(name: &str) -> Vec<u8> {
+        std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)).unwrap()
     }
-    corrupt(Format::Jxl, said)
+
+    fn read(source: &[u8], change: impl FnOnce(&mut Reading<'_>)) -> Result<Decoded> {
+        let limits = Limits::default();
+        let facts = codec::inspect(Cursor::new(source), &limits)?;
+        let mut reading = Reading {
+            shrink: 1,
+            deep: false,
+            as_stored: false,
+            lenient: false,
+            limits: &limits,
+            interrupted: &|| false,
+        };
+        change(&mut reading);
+        codec::decode(source, &facts, &reading)
+    }
+
+    #[test]
+    fn named_colours_become_srgb() {
+        // As LittleCMS has them.
+        for (name, colour) in
+            [("p3.jxl", [217, 42, 37]), ("p3-lossy.jxl", [217, 42, 37]), ("light-lossy.jxl", [128, 128, 128])]
+        {
+            let Picture::Eight(picture) = read(&fixture(name), |_| ()).unwrap().picture else { panic!("{name}") };
+            assert_eq!((picture.size(), picture.channels), ((24, 16), Channels::Rgb), "{name}");
+            let middle = picture.data.as_chunks::<3>().0[8 * 24 + 12];
+            assert!(middle.iter().zip(colour).all(|(a, b)| a.abs_diff(b) <= 3), "{name}: {middle:?}");
+        }
+    }
+
+    #[test]
+    fn sixteen_bits_of_light_become_sixteen_of_srgb() {
+        let decoded = read(&fixture("deep.jxl"), |reading| reading.deep = true).unwrap();
+        let Picture::Sixteen(picture) = decoded.picture else { panic!("its depth is lost") };
+        assert_eq!((picture.size(), picture.channels), ((64, 8), Channels::Gray));
+        for (x, &got) in picture.data[..64].iter().enumerate() {
+            let light = x as f64 * 1000.0 / 65_535.0;
+            let curved = if light <= 0.003_130_8 { light * 12.92 } else { 1.055 * light.powf(1.0 / 2.4) - 0.055 };
+            assert!((f64::from(got) - curved * 65_535.0).abs() < 40.0, "{x}: {got}, not {}", curved * 65_535.0);
+        }
+        assert!(picture.data[7 * 64 + 1] > picture.data[1], "a step of one is kept");
+    }
+
+    #[test]
+    fn bound_that_is_met_is_too_large_and_names_itself() {
+        use jxl::error::Error as E;
+        let level = E::LevelLimitExceeded { level: ProfileLevel::Main5, limit: "extra channels", val: 5, max: 4 };
+        for (error, code, said) in [
+            (E::ImageSizeTooLarge(5000, 4000), Code::TooLarge, "5000x4000 and its channels exceed 8000000 samples"),
+            (E::ImageOutOfMemory(8, 9), Code::TooLarge, "less memory than it needs"),
+            (E::PaletteTooLarge(9, 8), Code::TooLarge, "9 samples exceeds 8"),
+            (level, Code::TooLarge, "extra channels of 5 exceed 4, the most in Level 5"),
+            (E::UnexpectedCodestreamBoxEnd, Code::TruncatedImage, "ends before"),
+            (E::IOError(std::io::Error::new(ErrorKind::TimedOut, OVER)), Code::TimeLimit, "time"),
+            (E::InvalidHuffman, Code::CorruptImage, "Huffman"),
+        ] {
+            let refused = failed(&error, 1_000_000);
+            assert_eq!(refused.code, code, "{refused}");
+            assert!(refused.detail.contains(said), "{refused}");
+        }
+    }
+
+    #[test]
+    fn cut_short_and_stopped_are_told_apart() {
+        let source = fixture("quarters-lossy.jxl");
+        let code = |source: &[u8], change: fn(&mut Reading<'_>)| read(source, change).err().map(|error| error.code);
+        assert_eq!(code(&source[..source.len() / 2], |_| ()), Some(Code::TruncatedImage));
+        assert_eq!(code(&source, |reading| reading.interrupted = &|| true), Some(Code::TimeLimit));
+        assert_eq!(code(&source, |_| ()), None);
+    }
+
+    /// Between two tasks of the decoder, when all of the file is read.
+    #[test]
+    fn decoder_is_stopped_in_the_middle_of_its_work() {
+        let asked = std::cell::Cell::new(0);
+        let interrupted = || {
+            asked.set(asked.get() + 1);
+            asked.get() > 2
+        };
+        let mut done = 0;
+        let counted = std::sync::Mutex::new(&mut done);
+        let outcome = InTurn { interrupted: &interrupted }.run_ordered(9, None, &|_| {
+            **counted.lock().unwrap() += 1;
+            Ok(())
+        });
+        assert_eq!(failed(&outcome.unwrap_err(), 1).code, Code::TimeLimit);
+        assert_eq!(done, 2);
+    }
 }
