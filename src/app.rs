@@ -25,7 +25,7 @@ const START_PATIENCE: Duration = Duration::from_secs(10);
 /// The SQLite queue's name in the data folder.
 const QUEUE_FILE: &str = "queue.db";
 /// Between two looks at whose the queue is. A queue that was flushed is bound to its store again so soon.
-const STORE_WATCH: Duration = Duration::from_secs(5);
+const STORE_WATCH: Duration = Duration::from_secs(1);
 
 /// A service that is ready to run: its address is bound, its broker and store are open.
 pub struct App {
@@ -244,8 +244,14 @@ async fn watch_store(config: Config, storage: Storage, broker: Broker) {
             (_, Ok(theirs)) if theirs != id => Some(format!(
                 "{broker} now has the jobs of the store {theirs}, and this process is at work on the store {id}: end it"
             )),
-            _ => None,
+            (_, Ok(_)) => None,
+            // Nothing is known of it at present.
+            (_, Err(_)) => {
+                sleep(STORE_WATCH).await;
+                continue;
+            }
         };
+        storage.set_wrong(wrong.is_some());
         if let Some(wrong) = &wrong
             && !said
         {

@@ -18,6 +18,7 @@ use std::ops::Range;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -59,6 +60,8 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub struct Storage {
     root: PathBuf,
     store: Arc<LocalFileSystem>,
+    /// Known not to be the one that the queue's jobs belong to; the same for all clones.
+    wrong: Arc<AtomicBool>,
 }
 
 /// A file on its way in. Dropped before [`Incoming::finish`], it leaves nothing.
@@ -93,7 +96,7 @@ impl Storage {
         // Paths leave this process (to workers' threads, to other commands): make them absolute once.
         let root = root.canonicalize().map_err(|error| at(root, &error))?;
         let store = LocalFileSystem::new_with_prefix(&root).map_err(failed)?.with_fsync(true);
-        Ok(Self { root, store: Arc::new(store) })
+        Ok(Self { root, store: Arc::new(store), wrong: Arc::default() })
     }
 
     /// Starts to receive a file.
@@ -240,6 +243,16 @@ impl Storage {
     /// that is gone. Blocks on the disk.
     pub fn identity_if_any(&self) -> Result<Option<Uuid>> {
         if self.has_at_once(IDENTITY)? { self.identity().map(Some) } else { Ok(None) }
+    }
+
+    /// Notes whether this is another store than the one that the queue's jobs belong to.
+    pub fn set_wrong(&self, wrong: bool) {
+        self.wrong.store(wrong, Ordering::Relaxed);
+    }
+
+    /// Whether it was noted to be: then it does not tell what is owed.
+    pub fn is_wrong(&self) -> bool {
+        self.wrong.load(Ordering::Relaxed)
     }
 
     /// What root creates belongs to the folder's owner, or the service that runs as that user could not read it.

@@ -201,7 +201,7 @@ impl Shift {
         }
         // A store that cannot be asked, or that is not one any more, says nothing of what is owed.
         let owed = self.storage.has_at_once(&manifest_key(attempt.job.group)).unwrap_or(true);
-        owed || !matches!(self.storage.identity_if_any(), Ok(Some(_)))
+        owed || self.storage.is_wrong() || !matches!(self.storage.identity_if_any(), Ok(Some(_)))
     }
 
     pub(super) fn conclude(&mut self, attempt: Attempt, outcome: Result<Yield, Failure>) {
