@@ -94,6 +94,11 @@ async fn erase(storage: &Storage, broker: &Broker) -> Result<u64> {
             return Ok(erased);
         }
         for (id, _) in page {
+            match submission::list_cancelled(storage, broker, id).await {
+                Err(submission::Error::Queue(away)) => return Err(away.into()),
+                Err(error) => warn!("the rest of group {id} is not counted as cancelled: {error}"),
+                Ok(()) => {}
+            }
             erased += u64::from(erasure::carry_out(storage, broker, id).await?);
         }
     }
@@ -121,14 +126,15 @@ async fn see_to(storage: &Storage, broker: &Broker, group: &Group, delivered: &m
             delivered.withdrawn += 1;
         }
         Some(Owed::Withdrawn(_)) => {
-            broker.cancel_group(id).await?;
+            broker.abandon_group(id).await?;
         }
         Some(Owed::Work(_)) | None => {}
     }
     Ok(())
 }
 
-/// Whether what follows a group, if anything does, is no longer owed: the job that begins it has ended.
+/// Whether what follows a group, if anything does, is no longer owed: the job that begins it has ended. Until then the
+/// group's record and its originals are kept, whatever their retention: they are what is to be worked on.
 async fn follow_up_has_begun(broker: &Broker, group: &Group) -> Result<bool> {
     match group.then.filter(|_| group.fired) {
         Some(then) => Ok(broker.group(then).await?.is_none_or(|then| then.finished_at.is_some())),
@@ -146,7 +152,7 @@ async fn deliver(storage: &Storage, broker: &Broker, id: GroupId, delivered: &mu
         Some(Owed::Withdrawn(manifest)) => {
             if is_answered(broker, &manifest).await? {
                 outbox::reinstate(storage, id).await?;
-            } else if broker.cancel_group(id).await?.is_none() {
+            } else if broker.abandon_group(id).await?.is_none() {
                 on_disk(storage, move |storage| storage.remove_group(id)).await?;
                 delivered.withdrawn += 1;
             }
@@ -298,7 +304,9 @@ async fn keep_for(storage: &Storage, broker: &Broker, (id, noted): (GroupId, Sys
     let Some(age) = age else { return Ok(()) };
     let over = |kept: Option<Duration>| kept.is_some_and(|kept| age > kept);
     let outputs_go = keep.outputs.is_some();
-    let (record, originals, outputs) = (over(keep.records), over(keep.originals), over(keep.outputs));
+    let outputs = over(keep.outputs);
+    let begun = follow_up_has_begun(broker, &group).await?;
+    let (record, originals) = (begun && over(keep.records), begun && over(keep.originals));
     on_disk(storage, move |storage| {
         if record {
             storage.remove_owed(id)?;
@@ -324,10 +332,16 @@ async fn keep_for(storage: &Storage, broker: &Broker, (id, noted): (GroupId, Sys
 
 async fn remove_records(storage: &Storage, broker: &Broker, records: Duration, outputs: Duration) -> Result<u64> {
     let outputs_go = !outputs.is_zero() && outputs <= records;
-    let mut removed = 0;
+    let (mut removed, mut kept) = (0, 0);
     loop {
-        let before = removed;
-        for id in broker.finished_groups(records, PAGE).await? {
+        let before = (removed, kept);
+        for id in broker.finished_groups(records, kept, PAGE).await? {
+            if let Some(group) = broker.group(id).await?
+                && !follow_up_has_begun(broker, &group).await?
+            {
+                kept += 1;
+                continue;
+            }
             on_disk(storage, move |storage| {
                 storage.remove_owed(id)?;
                 // Nothing can name an original without its record; outputs stay at their address.
@@ -338,7 +352,7 @@ async fn remove_records(storage: &Storage, broker: &Broker, records: Duration, o
             .await?;
             removed += u64::from(broker.remove_group(id).await?);
         }
-        if removed == before {
+        if (removed, kept) == before {
             return Ok(removed);
         }
     }
@@ -399,9 +413,11 @@ async fn remove_parts(
         let mut asked = stream::iter(asked).buffered(ASKED);
         while let Some((id, changed, group)) = asked.try_next().await? {
             let over = match group {
-                Some(Group { finished_at, .. }) => {
-                    let age = finished_at.and_then(|at| Duration::try_from(Timestamp::now().duration_since(at)).ok());
+                Some(ref group) => {
+                    let age =
+                        group.finished_at.and_then(|at| Duration::try_from(Timestamp::now().duration_since(at)).ok());
                     age.zip(kept).is_some_and(|(age, kept)| age > kept)
+                        && (part != Part::Uploads || follow_up_has_begun(broker, group).await?)
                 }
                 None => changed < now - stray && !is_owed(storage, id).await?,
             };

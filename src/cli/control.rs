@@ -178,7 +178,7 @@ pub(super) fn run(args: &Args, file: Option<&Path>) -> Result<ExitCode> {
             Order::Pause { queues } => switch(&broker, &config, queues, true).await,
             Order::Resume { queues } => switch(&broker, &config, queues, false).await,
             Order::Purge { queues, yes } => purge(&broker, &config, queues, *yes).await,
-            Order::Cancel { ids } => cancel(&broker, ids).await,
+            Order::Cancel { ids } => cancel(&broker, &config, ids).await,
             Order::Erase { ids, yes } => erase(&broker, &config, ids, *yes).await,
             Order::AdoptStore { yes } => adopt_store(&broker, &config, *yes).await,
             Order::Retry { dead: true, .. } => retry_dead(&broker, &config).await,
@@ -253,10 +253,10 @@ async fn known(broker: &Broker, config: &Config, queues: &[String]) -> Result<Ve
     }
 }
 
-async fn cancel(broker: &Broker, ids: &[Uuid]) -> Result<Done> {
+async fn cancel(broker: &Broker, config: &Config, ids: &[Uuid]) -> Result<Done> {
     let (mut entries, mut whole) = (Vec::new(), true);
     for &id in ids {
-        let entry = if let Some(entry) = cancel_group(broker, id).await? {
+        let entry = if let Some(entry) = cancel_group(broker, config, id).await? {
             entry
         } else if let Some(state) = broker.cancel_job(id.into()).await? {
             let said = match state {
@@ -309,9 +309,17 @@ async fn visit_store(broker: &Broker, config: &Config) -> Result<Storage> {
     Ok(storage)
 }
 
-async fn cancel_group(broker: &Broker, id: Uuid) -> Result<Option<(Value, String)>> {
-    let Some(cancelled) = broker.cancel_group(id.into()).await? else { return Ok(None) };
-    let running = broker.group(id.into()).await?.map_or(0, |group| group.pending);
+async fn cancel_group(broker: &Broker, config: &Config, id: Uuid) -> Result<Option<(Value, String)>> {
+    let Some(mut cancelled) = broker.cancel_group(id.into()).await? else { return Ok(None) };
+    let Some(mut group) = broker.group(id.into()).await? else { return Ok(None) };
+    if !group.sealed {
+        // The rest of a long list is in the store.
+        submission::list_cancelled(&visit_store(broker, config).await?, broker, id.into()).await?;
+        let Some(whole) = broker.group(id.into()).await? else { return Ok(None) };
+        cancelled += u64::from(whole.total - group.total);
+        group = whole;
+    }
+    let running = group.pending;
     let ended = count(cancelled, "job");
     let line = match running {
         0 => format!("group {id}: {ended} cancelled"),

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use crate::erasure;
 use crate::queue::Broker;
 use crate::storage::Storage;
+use crate::submission;
 
 /// Cancels a group and erases its files, or has them erased as soon as it has ended. Outputs may be kept for longer than
 /// the record: what lies in the store is erased without one. `None` where neither knows of it.
@@ -15,6 +16,7 @@ pub(super) async fn erase(storage: &Storage, broker: &Broker, id: Uuid) -> Resul
     if broker.cancel_group(group).await?.is_none() && !storage.keeps(group)? {
         return Ok(None);
     }
+    submission::list_cancelled(storage, broker, group).await?;
     erasure::order(storage, group).await?;
     let done = erasure::carry_out(storage, broker, group).await?;
     let line = if done {

@@ -269,9 +269,10 @@ impl Queue {
             backoff_base: self.backoff_base,
             backoff_cap: self.backoff_cap,
             queue_cap: self.cap,
+            // A receiver that is killed is known by the same silence as a worker.
+            reservation: self.lease,
             key_memory: self.key_memory,
             events: self.events,
-            ..Policy::default()
         }
     }
 }

@@ -120,11 +120,11 @@ pub struct Key {
 /// The answer to a reservation of an idempotency key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reservation {
-    /// The caller's, for [`Policy::reservation`]; asked again for the same group, it begins anew.
+    /// The caller's, for [`Policy::reservation`]; asked again for the same group, the time begins anew.
     Granted,
     /// Another group's that is still being received.
     Busy,
-    /// Bound to an enqueued group, for [`Policy::key_memory`] since then.
+    /// Bound to an enqueued group whose record is kept, for [`Policy::key_memory`] since then.
     Known { group: GroupId, fingerprint: Bytes },
 }
 
@@ -509,8 +509,8 @@ impl Broker {
     /// `last` call seals it. Its key is bound by the first one, so that a client that asks again gets the group as far as
     /// it is.
     ///
-    /// Nothing is cancelled when a call is refused: it may be made again later. Of a sealed group (a cancel seals it, too)
-    /// nothing changes.
+    /// Nothing is cancelled when a call is refused: it may be made again later. Of a sealed group nothing changes. Jobs that
+    /// come to a group that is being cancelled are cancelled at once, so that it counts and lists them.
     ///
     /// # Errors
     /// As for [`enqueue`](Self::enqueue); `after` is none of theirs.
@@ -560,12 +560,22 @@ impl Broker {
         Ok(state)
     }
 
-    /// Seals a group and cancels each of its jobs as [`cancel_job`](Self::cancel_job) does. The order takes effect at
-    /// once; what waits is then walked in chunks, so that a group that nobody works on ends too.
+    /// Cancels each job of a group as [`cancel_job`](Self::cancel_job) does. The order takes effect at once; what waits is
+    /// then walked in chunks, so that a group that nobody works on ends too. One that is not sealed stays so: whoever adds
+    /// to it goes on, and what is added is cancelled at once.
     ///
     /// Answers how many jobs this call ended; none where the group is unknown.
     pub async fn cancel_group(&self, id: GroupId) -> Result<Option<u64>> {
-        let ended = either!(self, broker => broker.cancel_group(id).await)?;
+        self.cancel(id, false).await
+    }
+
+    /// As [`cancel_group`](Self::cancel_group), and seals it: nobody adds to it any more.
+    pub async fn abandon_group(&self, id: GroupId) -> Result<Option<u64>> {
+        self.cancel(id, true).await
+    }
+
+    async fn cancel(&self, id: GroupId, seal: bool) -> Result<Option<u64>> {
+        let ended = either!(self, broker => broker.cancel_group(id, seal).await)?;
         if ended.is_some() && !matches!(self.group(id).await, Ok(Some(group)) if group.pending == 0) {
             self.hurry_heartbeats().await;
         }
@@ -598,7 +608,9 @@ impl Broker {
         either!(self, broker => broker.purge(queue).await)
     }
 
-    /// Reserves an idempotency key for a group that is being received. It is bound by enqueueing the group with it.
+    /// Reserves an idempotency key for a group that is being received. It is bound by enqueueing the group with it. The
+    /// receiver renews the reservation by the same call, well within [`reservation`](Self::reservation). A key that is
+    /// bound to a group whose record was removed is free.
     ///
     /// # Errors
     /// `Invalid` for a key that is empty or longer than 255 bytes.
@@ -607,14 +619,19 @@ impl Broker {
         either!(self, broker => broker.reserve(key, group).await)
     }
 
+    /// How long a reservation holds without being renewed.
+    pub fn reservation(&self) -> Duration {
+        either!(self, broker => broker.reservation())
+    }
+
     /// Gives a reservation back; a key that is bound, or another group's, stays.
     pub async fn unreserve(&self, key: &str, group: GroupId) -> Result<()> {
         either!(self, broker => broker.unreserve(key, group).await)
     }
 
-    /// Groups that finished longer than `age` ago, the oldest first, at most `limit`.
-    pub async fn finished_groups(&self, age: Duration, limit: usize) -> Result<Vec<GroupId>> {
-        either!(self, broker => broker.finished_groups(age, limit).await)
+    /// Groups that finished longer than `age` ago, the oldest first: those after the first `skip`, at most `limit`.
+    pub async fn finished_groups(&self, age: Duration, skip: usize, limit: usize) -> Result<Vec<GroupId>> {
+        either!(self, broker => broker.finished_groups(age, skip, limit).await)
     }
 
     /// Removes the records of a finished group and its jobs, in chunks; the group's own goes last.

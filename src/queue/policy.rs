@@ -19,7 +19,7 @@ pub struct Policy {
     pub backoff_cap: Duration,
     /// Open jobs (waiting and delayed) a queue takes before it refuses more.
     pub queue_cap: u64,
-    /// How long an idempotency key is reserved for a group that is being received.
+    /// How long an idempotency key stays reserved for a group that is being received, unless the receiver renews it.
     pub reservation: Duration,
     /// How long a key stays bound to its group.
     pub key_memory: Duration,
@@ -37,7 +37,7 @@ impl Default for Policy {
             backoff_base: Duration::from_secs(1),
             backoff_cap: Duration::from_mins(1),
             queue_cap: 1_000_000,
-            reservation: Duration::from_mins(10),
+            reservation: Duration::from_secs(15),
             key_memory: Duration::from_hours(24),
             events: 100_000,
         }

@@ -83,7 +83,7 @@ impl Listed {
         Ok(())
     }
 
-    /// Hands the broker whatever it does not have. A group that has been cancelled takes no more.
+    /// Hands the broker whatever it does not have. What comes to a group that has been cancelled is cancelled at once.
     pub(super) async fn complete(&self, broker: &Broker, group: &NewGroup, manifest: &Manifest) -> queue::Result<()> {
         let total = self.keys.len();
         for _ in 0..ROUNDS {

@@ -6,7 +6,9 @@
 //! owed.
 
 mod asked;
+mod cancel;
 mod follow;
+mod hold;
 mod listed;
 pub mod outbox;
 mod retry;
@@ -28,9 +30,11 @@ use crate::job::{Failure, GroupId, ImageProcess, JobId, Keep, Origin, Payload, S
 use crate::queue::{self, Broker, On, Reservation};
 use crate::storage::{self, Storage, upload_key};
 
+use hold::Hold;
 use outbox::{Entry, Key, Manifest};
 
 pub use asked::{After, Asked, MOST_PER_CHUNK, Options, Refusal, Rules};
+pub use cancel::list_cancelled;
 pub use follow::follow;
 pub use listed::{Listed, scan};
 pub use retry::{retry_group, retry_jobs};
@@ -151,11 +155,15 @@ pub struct Submission {
 /// The idempotency key of a submission that is being received.
 struct Keyed {
     name: String,
-    broker: Broker,
     /// Each file's name and SHA-256.
     content: Sha256,
-    /// What was submitted under it before.
-    earlier: Option<(GroupId, Bytes)>,
+    /// What was submitted under it before; else the key is reserved for this group.
+    held: Held,
+}
+
+enum Held {
+    Reserved(Hold),
+    Known(GroupId, Bytes),
 }
 
 struct Accepted {
@@ -205,21 +213,23 @@ impl Submission {
     /// # Errors
     /// `KeyInUse`; or when the broker fails.
     pub async fn reserve(&mut self, broker: &Broker, key: String) -> Result<(), Error> {
-        let earlier = match broker.reserve(&key, self.group).await? {
-            Reservation::Granted => None,
-            Reservation::Busy => return Err(Error::KeyInUse),
-            Reservation::Known { group, fingerprint } => Some((group, fingerprint)),
-        };
-        self.keyed = Some(Keyed { name: key, broker: broker.clone(), content: Sha256::new(), earlier });
+        let held = self.hold(broker, &key).await?;
+        self.keyed = Some(Keyed { name: key, content: Sha256::new(), held });
         Ok(())
+    }
+
+    async fn hold(&self, broker: &Broker, key: &str) -> Result<Held, Error> {
+        match broker.reserve(key, self.group).await? {
+            Reservation::Granted => Ok(Held::Reserved(Hold::keep(broker.clone(), key.to_owned(), self.group))),
+            Reservation::Busy => Err(Error::KeyInUse),
+            Reservation::Known { group, fingerprint } => Ok(Held::Known(group, fingerprint)),
+        }
     }
 
     /// Gives the idempotency key back, for the client to submit something better under it at once.
     pub async fn unreserve(&mut self) {
-        if let Some(Keyed { name, broker, .. }) = self.keyed.take()
-            && let Err(error) = broker.unreserve(&name, self.group).await
-        {
-            warn!("an idempotency key stays reserved for a while: {error}");
+        if let Some(Keyed { held: Held::Reserved(hold), .. }) = self.keyed.take() {
+            hold.release().await;
         }
     }
 
@@ -303,21 +313,24 @@ impl Submission {
     ///
     /// # Errors
     /// `KeyReused`; or when the broker fails.
-    async fn answered(&self, broker: &Broker, key: Option<&Key>) -> Result<Option<Submitted>, Error> {
-        let (Some(Keyed { earlier: Some((group, fingerprint)), .. }), Some(key)) = (&self.keyed, key) else {
-            return Ok(None);
-        };
-        if *fingerprint != key.fingerprint {
-            return Err(Error::KeyReused(*group));
+    async fn answered(&mut self, broker: &Broker, key: Option<&Key>) -> Result<Option<Submitted>, Error> {
+        let Some(key) = key else { return Ok(None) };
+        loop {
+            let Some(Keyed { held: Held::Known(group, fingerprint), .. }) = &self.keyed else { return Ok(None) };
+            let group = *group;
+            if *fingerprint != key.fingerprint {
+                return Err(Error::KeyReused(group));
+            }
+            if let Some(known) = broker.group(group).await? {
+                let meta = Meta::of(&known);
+                let images = meta.listed.unwrap_or(known.total) as usize;
+                let then = meta.then.map(|then| then.group);
+                return Ok(Some(Submitted { group, images, rejected: meta.rejected, then }));
+            }
+            // Its record was removed since the key was asked for: the key is free, and this is a new submission.
+            let held = self.hold(broker, &key.name).await?;
+            self.keyed.as_mut().expect("it was just read").held = held;
         }
-        let Some(known) = broker.group(*group).await? else {
-            let (images, rejected) = (self.accepted.len(), self.rejected.clone());
-            return Ok(Some(Submitted { group: *group, images, rejected, then: None }));
-        };
-        let meta = Meta::of(&known);
-        let images = meta.listed.unwrap_or(known.total) as usize;
-        let then = meta.then.map(|then| then.group);
-        Ok(Some(Submitted { group: *group, images, rejected: meta.rejected, then }))
     }
 
     /// Enqueues a job for each accepted picture, in the order received. Durable when it returns.
@@ -354,6 +367,10 @@ impl Submission {
         circumstances: Circumstances,
     ) -> Result<Submitted, Error> {
         let Circumstances { key, eta, keep, listed, then } = circumstances;
+        let hold = self.keyed.take().and_then(|keyed| match keyed.held {
+            Held::Reserved(hold) => Some(hold),
+            Held::Known(..) => None,
+        });
         let (group, follows) = (self.group, meta.follows.is_some());
         // What follows a group has the same jobs, however often it is made.
         let ids = (0..).map(|index| if follows { listed::id(group, index) } else { JobId::new() });
@@ -364,7 +381,7 @@ impl Submission {
         let submitted = Submitted { group: self.group, images, rejected, then: next };
         let manifest = Manifest { key, eta, listed, then, keep, ..Manifest::new(self.group, meta, jobs) };
         self.owed = true;
-        outbox::submit(&self.storage, broker, manifest).await?;
+        outbox::submit(&self.storage, broker, manifest, hold).await?;
         info!(group.id = %submitted.group, "enqueued {} pictures as group {}", submitted.images, submitted.group);
         Ok(submitted)
     }
@@ -452,11 +469,7 @@ impl Drop for Submission {
         if self.owed {
             return;
         }
-        let (storage, group, keyed) = (self.storage.clone(), self.group, self.keyed.take());
-        if let Some(Keyed { name, broker, .. }) = keyed {
-            // What this misses lapses.
-            tokio::spawn(async move { broker.unreserve(&name, group).await });
-        }
+        let (storage, group) = (self.storage.clone(), self.group);
         // A staged file's own clean-up may still be on its way; both end in the same removal.
         tokio::task::spawn_blocking(move || {
             if let Err(error) = storage.remove_group(group) {

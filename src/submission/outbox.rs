@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
-use super::{Error, Listed, Meta};
+use super::{Error, Hold, Listed, Meta};
 use crate::job::{GroupId, JobId, Keep, Payload};
 use crate::queue::{self, Broker, NewGroup, NewJob, On};
 use crate::storage::{self, Storage, keep_key, manifest_key, owner_key, withdrawn_key};
@@ -181,8 +181,13 @@ impl Entry {
 ///
 /// # Errors
 /// When the store fails or the broker refuses: nothing of the group is left then. When the broker is away: the
-/// submission is withdrawn.
-pub(super) async fn submit(storage: &Storage, broker: &Broker, manifest: Manifest) -> Result<(), Error> {
+/// submission is withdrawn. Its key stays reserved until this is known.
+pub(super) async fn submit(
+    storage: &Storage,
+    broker: &Broker,
+    manifest: Manifest,
+    hold: Option<Hold>,
+) -> Result<(), Error> {
     let (storage, broker) = (storage.clone(), broker.clone());
     let submitted = tokio::spawn(async move {
         let group = manifest.group;
@@ -211,9 +216,10 @@ pub(super) async fn submit(storage: &Storage, broker: &Broker, manifest: Manifes
             }
             Err(queue::Error::Unavailable(_) | queue::Error::Incompatible(_)) => withdraw(&storage, group).await,
         }
-        if let (Err(_), Some(key)) = (&outcome, &manifest.key) {
-            // What this misses lapses; a key that is bound after all stays.
-            let _ = broker.unreserve(&key.name, group).await;
+        // A key that is bound, even by an enqueue whose answer was lost, stays bound.
+        match hold {
+            Some(hold) if outcome.is_err() => hold.release().await,
+            hold => drop(hold),
         }
         Ok(outcome?)
     });

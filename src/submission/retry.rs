@@ -57,7 +57,7 @@ pub async fn retry_jobs(
         Ok(mut manifest) => {
             manifest.meta.request_id = request_id;
             let submitted = Submitted { group, images: manifest.jobs.len(), rejected: Vec::new(), then: None };
-            outbox::submit(storage, broker, manifest).await?;
+            outbox::submit(storage, broker, manifest, None).await?;
             Ok(submitted)
         }
         Err(error) => {

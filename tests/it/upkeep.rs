@@ -320,7 +320,7 @@ async fn sweep_goes_on_where_another_was_broken_off() {
         house.world.clock.advance(2 * HOUR);
         let swept = house.sweep(StorageSweep { records: HOUR, ..FOR_EVER }).await;
         assert_eq!(swept.records, 1_099);
-        assert_eq!(house.world.broker.finished_groups(Duration::ZERO, 10).await.unwrap(), []);
+        assert_eq!(house.world.broker.finished_groups(Duration::ZERO, 0, 10).await.unwrap(), []);
     }
 }
 
@@ -344,6 +344,40 @@ async fn group_is_owed_until_what_follows_it_has_begun() {
         settle("second").await;
         assert_eq!(house.deliver().await, Delivered { ended: 1, ..Delivered::default() });
         assert!(!house.owes(manifest.group));
+    }
+}
+
+/// The second group was lost where the first one's retention passed before a worker had taken the follow-up.
+#[tokio::test]
+async fn group_that_another_follows_is_kept_until_that_has_begun() {
+    for house in House::both().await {
+        let job = house.upload(1).await.jobs.remove(0);
+        let then = outbox::Then { on: On::Always, group: GroupId::new(), job: Entry { id: JobId::new(), ..job } };
+        let manifest = Manifest { then: Some(then), ..house.upload(1).await };
+        let keep = Keep { records: Some(AT_ONCE), originals: Some(AT_ONCE), outputs: Some(AT_ONCE) };
+        let note = serde_json::to_vec(&keep).unwrap();
+        house.storage.put(&keep_key(manifest.group), note.into()).await.unwrap();
+        house.write(&manifest).await;
+        house.deliver().await;
+        let settle = async |session: &str| {
+            let job = house.world.claim(session, 1, 1).await.remove(0);
+            let verdict = Verdict::Succeed { result: Bytes::from_static(b"{}") };
+            house.world.broker.settle(&[Settlement { lease: job.lease, verdict }], None).await.unwrap();
+        };
+        settle("first").await;
+        let all = StorageSweep { records: AT_ONCE, originals: AT_ONCE, outputs: AT_ONCE };
+
+        assert_eq!(house.sweep(all).await, Swept::default());
+        assert!(house.owes(manifest.group) && house.has("uploads", manifest.group));
+        house.world.group(manifest.group).await;
+        let others = house.done(1).await;
+        assert_eq!(house.sweep(all).await.records, 1, "the one that is kept is passed by");
+        assert!(house.world.broker.group(others.group).await.unwrap().is_none());
+
+        settle("second").await;
+        house.sweep(all).await;
+        assert!(!house.owes(manifest.group) && !house.has("uploads", manifest.group));
+        assert!(house.world.broker.group(manifest.group).await.unwrap().is_none());
     }
 }
 

@@ -5,6 +5,7 @@ mod pictures;
 
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
@@ -14,6 +15,7 @@ use axum::{Extension, Json};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tracing::warn;
 
 use super::access::Caller;
 use super::{Problem, Services, UrlPath, problem, request_id};
@@ -30,6 +32,8 @@ pub(super) use pictures::{Picture, image_of, pictures};
 
 /// Results in one document; `links.next` leads to more.
 const PAGE: usize = 1000;
+/// How long the answer to a cancel waits for the rest of a long list to be counted.
+const LISTING: Duration = Duration::from_secs(1);
 
 /// Bytes that most documents fit in.
 const ROOM: usize = 4 << 10;
@@ -138,7 +142,10 @@ impl Subject for GroupId {
     ) -> Result<Option<Response>, Problem> {
         let (storage, broker) = (&services.storage, &services.broker);
         let lost = match broker.cancel_group(self).await? {
-            Some(_) => None,
+            Some(_) => {
+                list_cancelled(services, self).await;
+                None
+            }
             None => match outbox::read(storage, self).await? {
                 Some(Owed::Work(manifest)) if files == Flag::Yes => Some(manifest),
                 None if files == Flag::Yes => return erase_without_record(services, self).await,
@@ -218,6 +225,18 @@ impl Subject for JobId {
     async fn retry(self, services: &Services, request_id: Option<String>) -> Result<Submitted, submission::Error> {
         submission::retry_jobs(&services.storage, &services.broker, &[self], request_id).await
     }
+}
+
+/// Has the rest of a long list counted as cancelled. What takes longer than [`LISTING`] goes on behind the answer.
+async fn list_cancelled(services: &Services, group: GroupId) {
+    let (storage, broker) = (services.storage.clone(), services.broker.clone());
+    let listing = tokio::spawn(async move {
+        if let Err(error) = submission::list_cancelled(&storage, &broker, group).await {
+            warn!(group.id = %group, "the rest of group {group} is cancelled by the upkeep: {error}");
+        }
+    });
+    // A panic has been logged as one.
+    let _ = tokio::time::timeout(LISTING, listing).await;
 }
 
 /// A group's status with its results from an index on; none where it is unknown, or not to be seen.

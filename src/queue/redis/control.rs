@@ -18,11 +18,11 @@ impl RedisBroker {
         state.map(|state| state.parse().map_err(|_| damaged())).transpose()
     }
 
-    pub async fn cancel_group(&self, id: GroupId) -> Result<Option<u64>> {
+    pub async fn cancel_group(&self, id: GroupId, seal: bool) -> Result<Option<u64>> {
         let mut ended = 0;
         loop {
             let mut call = self.transition(&script::CANCEL_GROUP);
-            call.arg(id.to_string());
+            call.arg(id.to_string()).arg(u8::from(seal));
             let Some((count, more)) = parsed::<Option<(u64, bool)>>(self.link.one(call).await?)? else {
                 return Ok(None);
             };
@@ -63,15 +63,20 @@ impl RedisBroker {
         }
     }
 
+    pub fn reservation(&self) -> Duration {
+        self.policy.reservation
+    }
+
     pub async fn unreserve(&self, key: &str, group: GroupId) -> Result<()> {
         let mut call = self.call(&script::UNRESERVE);
         call.arg(key).arg(group.to_string());
         self.link.one(call).await.map(drop)
     }
 
-    pub async fn finished_groups(&self, age: Duration, limit: usize) -> Result<Vec<GroupId>> {
+    pub async fn finished_groups(&self, age: Duration, skip: usize, limit: usize) -> Result<Vec<GroupId>> {
         let mut call = self.call(&script::FINISHED);
-        call.arg(millis(age)).arg(i64::try_from(limit).unwrap_or(i64::MAX));
+        let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        call.arg(millis(age)).arg(count(skip)).arg(count(limit));
         ids_of(parsed(self.link.one(call).await?)?)
     }
 

@@ -97,7 +97,7 @@ impl RedisBroker {
                 Ok(()) if last => return Ok(()),
                 Ok(()) => enqueued += chunk.len(),
                 Err(refused @ (Error::Full(_) | Error::KeyTaken(_))) if enqueued > 0 => {
-                    self.cancel_group(group.id).await?;
+                    self.cancel_group(group.id, true).await?;
                     return Err(refused);
                 }
                 Err(error) => return Err(error),

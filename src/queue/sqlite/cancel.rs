@@ -32,8 +32,9 @@ impl Ledger<'_> {
         }
     }
 
-    /// Orders a group's cancel and ends the first of its jobs that wait; none where it is unknown.
-    pub(super) fn cancel_group(&self, id: GroupId) -> rusqlite::Result<Option<Walked>> {
+    /// Orders a group's cancel, seals it where no more jobs come, and ends the first of its jobs that wait; `None` where it
+    /// is unknown.
+    pub(super) fn cancel_group(&self, id: GroupId, seal: bool) -> rusqlite::Result<Option<Walked>> {
         let group = bytes(id);
         let before: Option<(bool, bool)> = self
             .db
@@ -43,10 +44,12 @@ impl Ledger<'_> {
         let Some((cancelling, finished)) = before else { return Ok(None) };
         if !cancelling {
             self.db.prepare_cached("UPDATE grp SET cancelling = 1 WHERE id = ?1")?.execute([group])?;
-            self.seal(group)?;
             if !finished {
                 self.db.prepare_cached("INSERT INTO walk VALUES (?1, 0)")?.execute([group])?;
             }
+        }
+        if seal {
+            self.seal(group)?;
         }
         self.walk(group).map(Some)
     }

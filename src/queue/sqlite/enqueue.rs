@@ -36,8 +36,9 @@ impl Ledger<'_> {
     /// Adds one chunk of a group's jobs.
     pub(super) fn enqueue(&self, group: &NewGroup, jobs: &[NewJob], part: Part) -> Outcome<()> {
         let id = bytes(group.id);
-        if let Some(holder) = self.other_holder(group)? {
-            return Ok(Err(Error::KeyTaken(holder)));
+        let holder = self.holder(group)?;
+        if let Some(other) = holder.filter(|holder| *holder != group.id) {
+            return Ok(Err(Error::KeyTaken(other)));
         }
         let sealed: Option<bool> = self
             .db
@@ -48,19 +49,22 @@ impl Ledger<'_> {
             return Ok(Ok(()));
         }
         let fresh = self.unknown(jobs)?;
+        // What comes to a group that is being cancelled ends at once, and takes no room in a queue.
+        let cancelling = self.group_is_cancelling(id)?;
         let mut by_queue: BTreeMap<&str, i64> = BTreeMap::new();
         for job in &fresh {
             *by_queue.entry(&job.queue).or_default() += 1;
         }
-        if let Some(refusal) = self.refusal(&by_queue)? {
+        if !cancelling && let Some(refusal) = self.refusal(&by_queue)? {
             return Ok(Err(refusal));
         }
         if sealed.is_none() {
             self.insert_group(group)?;
         }
-        self.insert(id, &fresh)?;
+        self.insert(id, &fresh, cancelling)?;
         // Not with an earlier chunk: a group that a later one's refusal cancels leaves its key free.
         if part != Part::Chunk
+            && holder.is_none()
             && let Some(key) = &group.key
         {
             self.bind(key, id)?;
@@ -126,8 +130,8 @@ impl Ledger<'_> {
             .map(drop)
     }
 
-    /// Adds jobs that are not known yet to their group.
-    fn insert(&self, group: [u8; 16], jobs: &[&NewJob]) -> rusqlite::Result<()> {
+    /// Adds jobs that are not known yet to their group. To one that is being cancelled they come as cancelled.
+    fn insert(&self, group: [u8; 16], jobs: &[&NewJob], cancelling: bool) -> rusqlite::Result<()> {
         self.happened_to_group(EventKind::Enqueued, group);
         self.db
             .prepare_cached("UPDATE grp SET total = total + ?2, pending = pending + ?2 WHERE id = ?1")?
@@ -144,7 +148,7 @@ impl Ledger<'_> {
             let after = job.after.map(|id| self.standing(bytes(id))).transpose()?;
             // What it waits for may have ended with an earlier chunk, or been removed since.
             let held = after.is_some_and(|after| after.is_none_or(|after| after.state != State::Succeeded));
-            let lost = held && after.flatten().is_none_or(|after| after.state.is_terminal());
+            let lost = cancelling || held && after.flatten().is_none_or(|after| after.state.is_terminal());
             let state = if held || job.delay.is_some() { State::Delayed } else { State::Waiting };
             let delay = job.delay.map(millis);
             insert_job.execute(params![
@@ -219,7 +223,7 @@ impl Ledger<'_> {
             return Ok(());
         }
         self.insert_group(&next)?;
-        self.insert(bytes(next.id), &self.unknown(&[job])?)?;
+        self.insert(bytes(next.id), &self.unknown(&[job])?, false)?;
         self.seal(bytes(next.id))
     }
 }

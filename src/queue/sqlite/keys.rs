@@ -41,25 +41,25 @@ impl Ledger<'_> {
             .map(drop)
     }
 
-    /// The other group that the key of this one is bound to.
-    pub(super) fn other_holder(&self, group: &NewGroup) -> rusqlite::Result<Option<GroupId>> {
+    /// The group that the key of this one is bound to, this one itself perhaps.
+    pub(super) fn holder(&self, group: &NewGroup) -> rusqlite::Result<Option<GroupId>> {
         let Some(key) = &group.key else { return Ok(None) };
-        let held = self.held(&key.name)?.filter(|held| held.fingerprint.is_some() && held.group != bytes(group.id));
+        let held = self.held(&key.name)?.filter(|held| held.fingerprint.is_some());
         Ok(held.map(|held| Uuid::from_bytes(held.group).into()))
     }
 
-    /// Binds a key that is bound to no other group; one that is bound to this one stays as it is.
+    /// Binds a key that is bound to no group.
     pub(super) fn bind(&self, key: &Key, group: [u8; 16]) -> rusqlite::Result<()> {
-        if self.held(&key.name)?.is_some_and(|held| held.fingerprint.is_some()) {
-            return Ok(());
-        }
         self.hold(&key.name, group, Some(&key.fingerprint), self.now + millis(self.policy.key_memory))
     }
 
-    /// Who holds a key that has not lapsed.
+    /// Who holds a key that has not lapsed. One that is bound has lapsed where its group's record was removed.
     fn held(&self, name: &str) -> rusqlite::Result<Option<Held>> {
         self.db
-            .prepare_cached("SELECT grp, fingerprint FROM key WHERE name = ?1 AND expires > ?2")?
+            .prepare_cached(
+                "SELECT grp, fingerprint FROM key WHERE name = ?1 AND expires > ?2 \
+                 AND (fingerprint IS NULL OR EXISTS (SELECT 1 FROM grp WHERE grp.id = key.grp))",
+            )?
             .query_row(params![name, self.now], |row| Ok(Held { group: row.get(0)?, fingerprint: row.get(1)? }))
             .optional()
     }

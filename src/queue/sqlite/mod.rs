@@ -115,7 +115,7 @@ impl SqliteBroker {
                     Err(refused) => refused,
                 };
             if matches!(refused, Error::Full(_) | Error::KeyTaken(_)) && number > 0 {
-                self.cancel_group(id).await?;
+                self.cancel_group(id, true).await?;
             }
             return Err(refused);
         }
@@ -167,8 +167,8 @@ impl SqliteBroker {
         self.drain(move |ledger| ledger.cancel_job(id)).await
     }
 
-    pub async fn cancel_group(&self, id: GroupId) -> Result<Option<u64>> {
-        let Some(mut walked) = self.drain(move |ledger| ledger.cancel_group(id)).await? else { return Ok(None) };
+    pub async fn cancel_group(&self, id: GroupId, seal: bool) -> Result<Option<u64>> {
+        let Some(mut walked) = self.drain(move |ledger| ledger.cancel_group(id, seal)).await? else { return Ok(None) };
         let mut ended = walked.ended;
         while walked.more {
             walked = self.drain(move |ledger| ledger.walk(ledger::bytes(id))).await?;
@@ -198,14 +198,18 @@ impl SqliteBroker {
         self.intake(move |ledger| ledger.reserve(&key, group).map(Ok)).await
     }
 
+    pub fn reservation(&self) -> Duration {
+        self.shared.policy.reservation
+    }
+
     pub async fn unreserve(&self, key: &str, group: GroupId) -> Result<()> {
         let key = key.to_owned();
         self.drain(move |ledger| ledger.unreserve(&key, group)).await
     }
 
-    pub async fn finished_groups(&self, age: Duration, limit: usize) -> Result<Vec<GroupId>> {
+    pub async fn finished_groups(&self, age: Duration, skip: usize, limit: usize) -> Result<Vec<GroupId>> {
         let until = self.shared.clock.now_ms() - millis(age);
-        reads::read(&self.shared, move |db| upkeep::finished_groups(db, until, reads::most(limit))).await
+        reads::read(&self.shared, move |db| upkeep::finished_groups(db, until, (reads::most(skip), reads::most(limit)))).await
     }
 
     pub async fn remove_group(&self, id: GroupId) -> Result<bool> {

@@ -73,8 +73,12 @@ impl Ledger<'_> {
 }
 
 /// Groups that finished up to the instant `until`, the oldest first.
-pub(super) fn finished_groups(db: &Connection, until: i64, limit: i64) -> rusqlite::Result<Vec<GroupId>> {
-    db.prepare_cached("SELECT id FROM grp WHERE finished_at <= ?1 ORDER BY finished_at, seq LIMIT ?2")?
-        .query_map([until, limit], |row| Ok(Uuid::from_bytes(row.get(0)?).into()))?
+pub(super) fn finished_groups(
+    db: &Connection,
+    until: i64,
+    (skip, limit): (i64, i64),
+) -> rusqlite::Result<Vec<GroupId>> {
+    db.prepare_cached("SELECT id FROM grp WHERE finished_at <= ?1 ORDER BY finished_at, seq LIMIT ?3 OFFSET ?2")?
+        .query_map([until, skip, limit], |row| Ok(Uuid::from_bytes(row.get(0)?).into()))?
         .collect()
 }

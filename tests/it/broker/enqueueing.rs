@@ -156,10 +156,39 @@ pub async fn part_that_is_refused_may_come_later(world: World) {
     assert!(world.group(group.id).await.sealed);
 }
 
-pub async fn cancelled_group_takes_no_more_parts(world: World) {
+/// The total shrank to what had been enqueued, and the rest was neither counted nor listed.
+pub async fn parts_that_come_to_a_cancelled_group_are_cancelled(world: World) {
+    let cap = world.policy.queue_cap as usize;
+    let (group, jobs) = grouped([jobs(3), vec![delayed(HOUR)], jobs(cap + 1)].concat());
+    world.broker.extend(&group, &jobs[..2], false).await.unwrap();
+    let claimed = world.claim("a", 1, 1).await;
+    assert_eq!(world.broker.cancel_group(group.id).await.unwrap(), Some(1));
+    let open = world.group(group.id).await;
+    assert_eq!((open.total, open.cancelled, open.sealed, open.cancelling), (2, 1, false, true));
+
+    world.broker.extend(&group, &jobs[2..4], false).await.unwrap();
+    world.broker.extend(&group, &jobs[2..4], false).await.unwrap();
+    assert!(world.group(group.id).await.finished_at.is_none(), "more may come");
+    // Those take no room in a queue.
+    world.broker.extend(&group, &jobs[4..], true).await.unwrap();
+    world.settle(&claimed[0].lease, succeed()).await;
+
+    let total = jobs.len() as u32;
+    let kept = world.group(group.id).await;
+    assert_eq!((kept.total, kept.succeeded, kept.cancelled), (total, 1, total - 1));
+    assert!(kept.sealed && kept.finished_at.is_some());
+    assert_eq!(world.depth(QUEUE).await, (0, 0, 0));
+    let results = world.broker.results(group.id, 0, jobs.len()).await.unwrap();
+    assert!(results.iter().map(|one| (one.index, one.job)).eq(jobs.iter().map(|job| (job.index, job.id))));
+    assert!(results[1..].iter().all(|one| one.state == State::Cancelled));
+    assert!(world.drain("b").await.is_empty());
+}
+
+pub async fn abandoned_group_ends_as_it_is(world: World) {
     let (group, jobs) = grouped(jobs(2));
     world.broker.extend(&group, &jobs[..1], false).await.unwrap();
-    world.broker.cancel_group(group.id).await.unwrap();
+    assert_eq!(world.broker.cancel_group(group.id).await.unwrap(), Some(1));
+    assert_eq!(world.broker.abandon_group(group.id).await.unwrap(), Some(0));
 
     world.broker.extend(&group, &jobs[1..], true).await.unwrap();
 

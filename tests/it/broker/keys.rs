@@ -60,6 +60,28 @@ pub async fn key_is_bound_without_a_reservation(world: World) {
     assert_eq!(reserve(&world, "a key of any bytes: \u{1f511} \n", GroupId::new()).await, known(&group));
 }
 
+/// It answered 202 for a group that was not there.
+pub async fn key_of_a_group_whose_record_is_gone_is_free(world: World) {
+    let (first, work) = keyed("k", 1);
+    world.broker.enqueue(&first, &work).await.unwrap();
+    world.broker.cancel_group(first.id).await.unwrap();
+    assert!(world.broker.remove_group(first.id).await.unwrap());
+
+    let (second, work) = keyed("k", 1);
+    assert_eq!(reserve(&world, "k", second.id).await, Reservation::Granted);
+    assert_eq!(reserve(&world, "k", first.id).await, Reservation::Busy, "it is reserved for the second one");
+    world.broker.enqueue(&second, &work).await.unwrap();
+    assert_eq!(reserve(&world, "k", GroupId::new()).await, known(&second));
+    // Without a reservation, too.
+    world.broker.cancel_group(second.id).await.unwrap();
+    assert!(world.broker.remove_group(second.id).await.unwrap());
+    let (third, work) = keyed("k", 1);
+    world.broker.enqueue(&third, &work).await.unwrap();
+    assert_eq!(reserve(&world, "k", GroupId::new()).await, known(&third));
+    world.clock.advance(MINUTE * 59);
+    assert_eq!(reserve(&world, "k", GroupId::new()).await, known(&third), "its time has begun anew");
+}
+
 pub async fn key_of_another_group_refuses_the_whole_group(world: World) {
     let (first, jobs) = keyed("k", 1);
     world.broker.enqueue(&first, &jobs).await.unwrap();

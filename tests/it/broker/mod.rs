@@ -68,7 +68,8 @@ conformance! {
         cap_counts_delayed_jobs_and_no_running_ones,
         group_that_comes_in_parts_is_open_until_the_last,
         part_that_is_refused_may_come_later,
-        cancelled_group_takes_no_more_parts,
+        parts_that_come_to_a_cancelled_group_are_cancelled,
+        abandoned_group_ends_as_it_is,
         wrong_jobs_are_refused;
     claiming:
         jobs_come_by_priority_then_age,
@@ -171,6 +172,7 @@ conformance! {
         key_is_reserved_for_one_group,
         enqueued_group_binds_its_key,
         key_is_bound_without_a_reservation,
+        key_of_a_group_whose_record_is_gone_is_free,
         key_of_another_group_refuses_the_whole_group,
         refused_group_binds_nothing,
         group_that_a_later_chunk_cancels_leaves_its_key_free,

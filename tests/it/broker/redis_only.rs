@@ -333,7 +333,7 @@ async fn records_of_the_first_version_are_taken_over() {
     assert_eq!(broker.jobs(&JobFilter::default(), None, 9).await.unwrap().entries, [], "their members are not known");
     let dead = broker.list(Index::Dead, 0, 9).await.unwrap();
     assert_eq!(dead.iter().map(|dead| dead.job.to_string()).collect::<Vec<_>>(), [failed]);
-    assert_eq!(broker.finished_groups(HOUR, 9).await.unwrap(), [ended]);
+    assert_eq!(broker.finished_groups(HOUR, 0, 9).await.unwrap(), [ended]);
     assert!(broker.remove_group(ended).await.unwrap());
     assert_eq!(broker.list(Index::Dead, 0, 9).await.unwrap(), []);
     assert_eq!(broker.job(waiting.parse().unwrap()).await.unwrap().unwrap().state, State::Waiting);

@@ -19,13 +19,15 @@ pub async fn finished_groups_come_by_age_the_oldest_first(world: World) {
     let (empty, _) = world.enqueue(vec![]).await;
     world.enqueue(jobs(1)).await;
 
-    let older = async |age: Duration, limit| world.broker.finished_groups(age, limit).await.unwrap();
+    let older = async |age: Duration, limit| world.broker.finished_groups(age, 0, limit).await.unwrap();
 
     assert_eq!(older(Duration::ZERO, 9).await, [&groups[..], &[empty.id]].concat());
     assert_eq!(older(MINUTE, 9).await, groups);
     assert_eq!(older(HOUR + MINUTE, 9).await, groups[..2]);
     assert_eq!(older(MINUTE, 2).await, groups[..2]);
     assert_eq!(older(HOUR * 99, 9).await, []);
+    assert_eq!(world.broker.finished_groups(MINUTE, 1, 1).await.unwrap(), groups[1..2]);
+    assert_eq!(world.broker.finished_groups(MINUTE, 3, 9).await.unwrap(), []);
 }
 
 pub async fn removed_group_leaves_nothing(world: World) {
@@ -46,7 +48,7 @@ pub async fn removed_group_leaves_nothing(world: World) {
     }
     assert_eq!(world.broker.results(group.id, 0, 9).await.unwrap(), []);
     assert_eq!(world.broker.list(Index::Dead, 0, 9).await.unwrap(), []);
-    assert_eq!(world.broker.finished_groups(Duration::ZERO, 9).await.unwrap(), []);
+    assert_eq!(world.broker.finished_groups(Duration::ZERO, 0, 9).await.unwrap(), []);
     assert!(!world.broker.remove_group(group.id).await.unwrap(), "it is gone");
     assert_eq!(world.settle(&claimed[0].lease, succeed()).await, Settled::LeaseLost);
     assert_eq!(world.group(neighbour.id).await.pending, 1);

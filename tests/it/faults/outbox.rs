@@ -123,6 +123,32 @@ async fn upload_that_was_refused_although_it_was_enqueued_is_taken_back() {
     assert_eq!(next["succeeded"], 1);
 }
 
+/// The key stayed refused for ten minutes.
+#[tokio::test]
+async fn key_of_an_upload_whose_service_was_killed_is_free_within_a_lease() {
+    for home in [Home::sqlite(), Home::redis()] {
+        let home = swept(home);
+        let service = home.serve();
+        let key = "Idempotency-Key: order-7\r\n";
+        let _halted = service.halted_upload(key, &plain_png(9, 9)).await;
+        until("it is being received", async || (!home.files("uploads").is_empty()).then_some(())).await;
+        let other = service.halted_upload(key, &plain_png(9, 9)).await.finish().await;
+        assert_eq!((other.status, &other.problem()["code"]), (409, &json!("idempotency-key-in-use")));
+        service.process.kill();
+
+        let service = home.serve();
+        let accepted = until("the key is free", async || {
+            let answer = service.halted_upload(key, &plain_png(9, 9)).await.finish().await;
+            (answer.status != 409).then_some(answer)
+        })
+        .await;
+        assert_eq!(accepted.status, 202, "{}", accepted.text());
+        assert_eq!(service.finished(id(&accepted.json())).await["succeeded"], 1);
+        let again = service.halted_upload(key, &plain_png(9, 9)).await.finish().await;
+        assert_eq!(again.json(), accepted.json());
+    }
+}
+
 #[tokio::test]
 async fn full_queue_refuses_an_upload_and_keeps_nothing_of_it() {
     for home in [Home::sqlite(), Home::redis()] {

@@ -414,25 +414,52 @@ async fn long_prefix_without_a_scan_is_completed_by_the_upkeep() {
     }
 }
 
+/// The total of one that was cancelled while it was being listed shrank to what had been enqueued.
 #[tokio::test]
-async fn cancelled_long_prefix_takes_no_more() {
-    let (home, folder) = shared(Home::sqlite());
-    for i in 0..12 {
-        fs::write(folder.join(format!("incoming/{i:02}.png")), plain_png(30, 20)).unwrap();
+async fn cancelled_long_prefix_keeps_its_total_and_lists_each_picture() {
+    for home in [Home::sqlite(), Home::redis()] {
+        let (home, folder) = shared(home);
+        for i in 0..12 {
+            fs::write(folder.join(format!("incoming/{i:02}.png")), plain_png(30, 20)).unwrap();
+        }
+        let home = home.set("limits.max_files", "2");
+        let service = home.serve_with(&["--no-workers"]);
+        let sources = json!([{"prefix": "incoming/"}]);
+        let accepted = taken(&service, sources.clone(), json!({"chunk_size": 5})).await;
+        service.send("DELETE", &format!("/api/groups/{}", id(&accepted))).await.json();
+        // Nobody works, so only the service itself can have counted them.
+        let cancelled = service.finished(id(&accepted)).await;
+        let counts = json!([cancelled["status"], cancelled["total_images"], cancelled["cancelled"]]);
+        assert_eq!(counts, json!(["cancelled", 12, 12]), "{cancelled}");
+        let listed = cancelled["result"].as_array().unwrap();
+        assert_eq!(listed.len(), 12);
+        for (i, one) in listed.iter().enumerate() {
+            assert_eq!((&one["image"], &one["error"]["code"]), (&json!(format!("incoming/{i:02}.png")), &json!("cancelled")));
+        }
+        let again = service.send("POST", &format!("/api/groups/{}/retry", id(&accepted))).await.json();
+        assert_eq!(again["total_images"], 12, "{again}");
+        service.send("DELETE", &format!("/api/groups/{}", id(&again))).await.json();
+
+        // By the command line, and with its files erased.
+        let second = taken(&service, sources.clone(), json!({"chunk_size": 5})).await;
+        let (status, output, log) = home.start(&["control", "cancel", id(&second)]).ends().await;
+        assert!(status.success() && output.contains("12 jobs cancelled"), "{output}{log}");
+        assert_eq!(service.finished(id(&second)).await["cancelled"], 12);
+        let third = taken(&service, sources, json!({"chunk_size": 5})).await;
+        service.send("DELETE", &format!("/api/groups/{}?files=true", id(&third))).await.json();
+        let erased = service.finished(id(&third)).await;
+        assert_eq!((&erased["total_images"], &erased["cancelled"]), (&json!(12), &json!(12)), "{erased}");
+
+        // A scan that is at work then adds nothing that would run.
+        let _worker = home.worker().await;
+        let broker = home.broker().await;
+        until("the scans have ended", async || {
+            let depths = broker.depths().await.unwrap();
+            depths.iter().all(|depth| depth.waiting + depth.active + depth.delayed == 0).then_some(())
+        })
+        .await;
+        assert_eq!(service.status(id(&accepted)).await, cancelled);
     }
-    let home = home.set("limits.max_files", "2");
-    let service = home.serve_with(&["--no-workers"]);
-    let accepted = taken(&service, json!([{"prefix": "incoming/"}]), json!({"chunk_size": 5})).await;
-    let cancelled = service.send("DELETE", &format!("/api/groups/{}", id(&accepted))).await.json();
-    assert_eq!((&cancelled["status"], &cancelled["cancelled"]), (&json!("cancelled"), &json!(5)), "{cancelled}");
-    let _worker = home.worker().await;
-    let broker = home.broker().await;
-    until("the scan has ended", async || {
-        let depths = broker.depths().await.unwrap();
-        depths.iter().all(|depth| depth.waiting + depth.active + depth.delayed == 0).then_some(())
-    })
-    .await;
-    assert_eq!(service.status(id(&accepted)).await, cancelled);
 }
 
 #[tokio::test]

@@ -15,14 +15,15 @@ local group = prefix .. 'g:' .. id
 local bind
 if ARGV[7] ~= '' then
   local owner, bound, lapses = unpack(redis.call('HMGET', prefix .. 'i:' .. ARGV[7], 'group', 'bound', 'lapses'))
-  if not bound or tonumber(lapses) <= now then
+  if not bound or tonumber(lapses) <= now or redis.call('EXISTS', prefix .. 'g:' .. owner) == 0 then
     bind = true
   elseif owner ~= id then
     return { 'taken', owner }
   end
 end
 
-if redis.call('HGET', group, 'sealed') == '1' then
+local sealed, cancelling = unpack(redis.call('HMGET', group, 'sealed', 'cancelling'))
+if sealed == '1' then
   return { 'known' }
 end
 
@@ -37,7 +38,10 @@ for at = FIRST, #ARGV, FIELDS do
   if all_new or redis.call('EXISTS', prefix .. 'j:' .. ARGV[at]) == 0 then
     fresh[#fresh + 1] = at
     ids[#ids + 1] = ARGV[at]
-    more[ARGV[at + 2]] = (more[ARGV[at + 2]] or 0) + 1
+    -- What comes to a group that is being cancelled ends at once, and takes no room in a queue.
+    if not cancelling then
+      more[ARGV[at + 2]] = (more[ARGV[at + 2]] or 0) + 1
+    end
   end
 end
 
@@ -73,7 +77,7 @@ if unknown or #fresh > 0 then
   say('E', id)
 end
 for _, at in ipairs(fresh) do
-  create(id, ARGV, at)
+  create(id, ARGV, at, cancelling)
 end
 count_in(id, ids)
 if #ARGV >= FIRST then

@@ -97,14 +97,14 @@ local function finish(id, from, place, group, index, waits, state, result, commi
   end
 end
 
--- A job of `group`, from FIELDS values that begin at `at`.
-local function create(group, values, at)
+-- A job of `group`, from FIELDS values that begin at `at`. One that comes `cancelled` ends at once.
+local function create(group, values, at, cancelled)
   local id, index, queue, class, priority, kind, delay, most, payload, after, retry_of =
     unpack(values, at, at + FIELDS - 1)
   local job, line = prefix .. 'j:' .. id, queue .. ':' .. class
   local place = line .. ':' .. priority
   delay = tonumber(delay)
-  local due, ended = delay >= 0 and now + delay or nil, false
+  local due, ended = delay >= 0 and now + delay or nil, cancelled
   if after ~= '' then
     local other = prefix .. 'j:' .. after
     local stands, waits = unpack(redis.call('HMGET', other, 'state', 'waits'))
@@ -112,7 +112,7 @@ local function create(group, values, at)
       redis.call('HSET', other, 'waits', waits and waits .. ' ' .. id or id)
       due = math.huge
     else
-      ended = stands ~= 'succeeded'
+      ended = ended or stands ~= 'succeeded'
     end
     redis.call('HSET', job, 'after', after)
     if delay >= 0 then

@@ -7,7 +7,10 @@ local key = prefix .. 'i:' .. ARGV[2]
 local owner, bound, fingerprint, lapses = unpack(redis.call('HMGET', key, 'group', 'bound', 'fingerprint', 'lapses'))
 if owner and tonumber(lapses) > now then
   if bound then
-    return { 'known', owner, fingerprint }
+    -- A group whose record was removed has left its key.
+    if redis.call('EXISTS', prefix .. 'g:' .. owner) == 1 then
+      return { 'known', owner, fingerprint }
+    end
   elseif owner ~= ARGV[3] then
     return { 'busy' }
   end

@@ -158,7 +158,7 @@ impl Run<'_> {
             assert!(sorted, "{index:?}: {listed:?}");
         }
         let age = 3;
-        let finished = broker.finished_groups(span(age), ALL).await.unwrap();
+        let finished = broker.finished_groups(span(age), 0, ALL).await.unwrap();
         let ended = |group: &GroupId| self.model.groups.get(group).and_then(|group| group.finished);
         assert!(finished.is_sorted_by_key(ended), "{finished:?}");
         let old = |group: &&GroupId| ended(group).is_some_and(|tick| tick + age <= self.model.now);

@@ -161,7 +161,11 @@ impl Model {
 
     fn bound_elsewhere(&self, key: &Key, group: GroupId) -> Option<GroupId> {
         match self.keys.get(&key.name)? {
-            Holder::Bound { group: other, until, .. } if *until > self.now && *other != group => Some(*other),
+            Holder::Bound { group: other, until, .. }
+                if *until > self.now && *other != group && self.groups.contains_key(other) =>
+            {
+                Some(*other)
+            }
             _ => None,
         }
     }
@@ -452,7 +456,9 @@ impl Model {
 
     pub fn reserve(&mut self, key: &str, group: GroupId) -> Reservation {
         match self.keys.get(key) {
-            Some(Holder::Bound { group, fingerprint, until }) if *until > self.now => {
+            Some(Holder::Bound { group, fingerprint, until })
+                if *until > self.now && self.groups.contains_key(group) =>
+            {
                 return Reservation::Known { group: *group, fingerprint: fingerprint.clone() };
             }
             Some(Holder::Reserved { group: other, until }) if *until > self.now && *other != group => {
