@@ -115,7 +115,9 @@ async fn body(request: Request, limit: usize) -> Result<Map<String, Value>, Prob
         }
         text.extend_from_slice(&chunk);
     }
-    let body: Value = serde_json::from_slice(&text)
+    // RFC 8259, 8.1: a byte order mark may be passed by.
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
+    let body: Value = serde_json::from_slice(text)
         .map_err(|error| Problem::bad_request("invalid-json", format!("The body is not valid JSON: {error}.")))?;
     let Value::Object(body) = body else {
         return Err(Problem::bad_request("invalid-json", "The body is not a JSON object."));

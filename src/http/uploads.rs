@@ -98,6 +98,8 @@ async fn receive(
 }
 
 fn parsed(json: &str, name: &str, code: &str) -> Result<Value, Problem> {
+    // A file that is sent as a field may begin with a byte order mark.
+    let json = json.trim_start_matches('\u{feff}');
     serde_json::from_str(json).map_err(|error| Problem::unprocessable(code, format!("{name}: not valid JSON: {error}")))
 }
 

@@ -2,6 +2,8 @@
 //!
 //! `cdn.example.com`, `*.example.com` (its subdomains) and `*` (any host) allow http and https on their usual ports;
 //! `shop.example:8443` names a port; `https://cdn.example.com/pictures/` a scheme and what the path begins with, too.
+//! Where a path is named, only a URL whose path every server reads alike fits: `/pictures/..%2fsecret` begins with
+//! `/pictures/` here, and is `/secret` to a server that decodes it before it looks for `..`.
 
 use url::{Host, Url};
 
@@ -55,10 +57,23 @@ impl Allowed {
         if self.is_empty() {
             return Err("no URLs are fetched here: sources.urls is empty".into());
         }
-        if self.patterns.iter().any(|pattern| pattern.fits(url)) {
-            return Ok(());
+        let mut ambiguous = None;
+        for pattern in self.patterns.iter().filter(|pattern| pattern.fits(url)) {
+            if pattern.path.is_empty() {
+                return Ok(());
+            }
+            match two_readings(url.path()) {
+                None => return Ok(()),
+                found => ambiguous = found,
+            }
         }
-        Err("sources.urls does not allow it".into())
+        Err(match ambiguous {
+            Some(part) => format!(
+                "its path holds `{part}`, which servers read in different ways; what sources.urls allows by a path must \
+                 not hold that"
+            ),
+            None => "sources.urls does not allow it".into(),
+        })
     }
 }
 
@@ -95,6 +110,9 @@ impl Pattern {
             Ok(url) => url.path().trim_end_matches('/').to_owned(),
             Err(_) => return Err(fault("its path is none")),
         };
+        if let Some(part) = two_readings(&path) {
+            return Err(fault(&format!("its path holds `{part}`, which servers read in different ways")));
+        }
         Ok(Self { scheme, host, port, path })
     }
 
@@ -117,6 +135,51 @@ impl Pattern {
             }
             && url.path().strip_prefix(self.path.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
+}
+
+/// The part of a URL's path by which one server reads it as another path than the next one does: separators, dots and
+/// control characters that are encoded, once or more often, or in other bytes than UTF-8 has for them; percent signs that
+/// encode nothing; and `..` with parameters or blanks behind it. `None` where all read it alike.
+fn two_readings(path: &str) -> Option<&str> {
+    let bytes = path.as_bytes();
+    let encoded = |at: usize| {
+        let digits = path.get(at + 1..at + 3).filter(|_| bytes[at] == b'%')?;
+        let hex = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        hex.then(|| u8::from_str_radix(digits, 16).ok()).flatten()
+    };
+    for (at, byte) in path.bytes().enumerate() {
+        match (byte, encoded(at)) {
+            (b'%', None) => return path.get(at..(at + 3).min(path.len())).or(Some("%")),
+            (b'\\', _) | (b'%', Some(b'/' | b'\\' | b'.' | b';' | 0..0x20 | 0x7f)) => {
+                return path.get(at..at + if byte == b'%' { 3 } else { 1 });
+            }
+            // The percent sign of another encoding within.
+            (b'%', Some(b'%')) if path.get(at + 3..at + 5).is_some_and(is_hex) => return path.get(at..at + 5),
+            // ASCII in more bytes than it takes, which lenient decoders accept.
+            (b'%', Some(0xc0 | 0xc1)) => return path.get(at..at + 3),
+            (b'%', Some(0xe0)) if at + 3 < bytes.len() && encoded(at + 3).is_some_and(|next| next < 0xa0) => {
+                return path.get(at..at + 6);
+            }
+            // Wide forms of `.`, `/` and `\\`, which some systems narrow.
+            (b'%', Some(0xef)) => {
+                let wide = path.get(at..at + 9).filter(|wide| WIDE.iter().any(|one| one.eq_ignore_ascii_case(wide)));
+                if wide.is_some() {
+                    return wide;
+                }
+            }
+            _ => {}
+        }
+    }
+    path.split('/').find(|segment| {
+        let name = segment.split(';').next().unwrap_or_default().replace("%20", "");
+        !name.is_empty() && name.bytes().all(|byte| byte == b'.')
+    })
+}
+
+const WIDE: [&str; 3] = ["%ef%bc%8e", "%ef%bc%8f", "%ef%bc%bc"];
+
+fn is_hex(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// As URLs write it: in lower case, in ASCII, numbers as addresses.
@@ -172,6 +235,53 @@ mod tests {
         ] {
             assert_eq!(fits(pattern, url), expected, "{pattern} {url}");
         }
+    }
+
+    /// A server behind may decode a path before it looks for what leads out of it.
+    #[test]
+    fn path_that_servers_read_in_different_ways_fits_no_pattern_with_a_path() {
+        let (whole, below) = ("cdn.example.com", "https://cdn.example.com/pictures/");
+        for path in [
+            "..%2fsecret",
+            "..%2Fsecret",
+            "..%5csecret",
+            "%2e%2e%2fsecret",
+            "%252e%252e%252fsecret",
+            "..%252fsecret",
+            "..%25252fsecret",
+            "..%255csecret",
+            "a%2fb.jpg",
+            "..;/secret",
+            "..;a=b/secret",
+            "..%3b/secret",
+            ".;/..;/secret",
+            "..%20/secret",
+            "...;/secret",
+            "..%00/secret",
+            "a.jpg%00.png",
+            "a%0d%0ab.jpg",
+            "..%c0%afsecret",
+            "%c0%ae%c0%ae/secret",
+            "..%c1%9csecret",
+            "..%e0%80%afsecret",
+            "..%u2215secret",
+            "..%ef%bc%8fsecret",
+            "..%EF%BC%BCsecret",
+            "100%",
+            "a%2ejpg",
+        ] {
+            let url = Url::parse(&format!("https://cdn.example.com/pictures/{path}")).unwrap();
+            let refusal = allowed(&[below]).check(&url).expect_err(path);
+            assert!(refusal.contains("in different ways"), "{path}: {refusal}");
+            assert!(allowed(&[below, whole]).check(&url).is_ok(), "{path}: the host is allowed whole");
+        }
+        // Backslashes are slashes in such URLs, and what leads up is followed before it is looked at.
+        assert!(!fits(below, "https://cdn.example.com/pictures/..\\secret"));
+        for path in ["%E7%8C%AB%20x.png", "a%20b.jpg", "a;v=1.jpg", "100%25.jpg", "a..b/c.jpg", "%e9t%e9.jpg", "%ef%bb%bf.png"] {
+            assert!(fits(below, &format!("https://cdn.example.com/pictures/{path}")), "{path}");
+        }
+        let fault = Allowed::parse(&["https://a.example/x%2fy/".into()]).unwrap_err();
+        assert!(fault.contains("`%2f`"), "{fault}");
     }
 
     #[test]

@@ -129,6 +129,10 @@ impl Fetcher {
                 let asked = retry_after(response.headers(), SystemTime::now());
                 return Err(refused(&at, status, asked.map(|asked| asked.min(self.settings.max_retry_after))));
             }
+            if let Some(encoding) = unasked_encoding(response.headers()) {
+                let detail = format!("{}: {encoding}", shown(&at));
+                return Err(Failure::permanent("fetch-refused", detail));
+            }
             let max_bytes = self.settings.max_bytes;
             if response.content_length().is_some_and(|bytes| bytes > max_bytes) {
                 return Err(too_large(max_bytes));
@@ -165,10 +169,32 @@ impl Fetched {
 
 /// Where a redirect leads.
 fn target(from: &Url, response: &Response) -> Result<Url, Failure> {
-    let location = response.headers().get(header::LOCATION).and_then(|location| location.to_str().ok());
+    let location = response.headers().get(header::LOCATION);
     location
-        .and_then(|location| from.join(location).ok())
+        .and_then(|location| from.join(&ascii(location.as_bytes())).ok())
         .ok_or_else(|| Failure::permanent("fetch-refused", format!("{}: it redirects to nowhere", shown(from))))
+}
+
+/// A `Location` with its bytes beyond ASCII encoded as URLs encode them: servers send them raw, and browsers follow.
+fn ascii(location: &[u8]) -> String {
+    let digit = |half: u8| char::from(b"0123456789ABCDEF"[usize::from(half)]);
+    location.iter().fold(String::with_capacity(location.len()), |mut text, &byte| {
+        if byte.is_ascii() {
+            text.push(char::from(byte));
+        } else {
+            text.extend(['%', digit(byte >> 4), digit(byte & 15)]);
+        }
+        text
+    })
+}
+
+/// What is wrong with an answer that is packed although nobody asked for that; `None` where it is not.
+pub fn unasked_encoding(headers: &HeaderMap) -> Option<String> {
+    let encoding = headers.get(header::CONTENT_ENCODING)?;
+    let encoding = String::from_utf8_lossy(encoding.as_bytes()).trim().to_lowercase();
+    (!matches!(encoding.as_str(), "" | "identity")).then(|| {
+        format!("the server sends the picture packed (Content-Encoding: {encoding}), which it was not asked for")
+    })
 }
 
 /// How long a server wants not to be asked again: seconds, or a date (RFC 9110, 10.2.3).
@@ -269,6 +295,17 @@ impl StdError for Refused {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn redirects_lead_where_browsers_follow_them() {
+        let from: Url = "http://a.example/x/y".parse().unwrap();
+        let to = |location: &[u8]| from.join(&ascii(location)).unwrap().to_string();
+        assert_eq!(to("/猫 x.png".as_bytes()), "http://a.example/%E7%8C%AB%20x.png");
+        assert_eq!(to("z?q=ü".as_bytes()), "http://a.example/x/z?q=%C3%BC");
+        assert_eq!(to("//bücher.example/".as_bytes()), "http://xn--bcher-kva.example/");
+        assert_eq!(to(b"/\xe9t\xe9.png"), "http://a.example/%E9t%E9.png", "bytes that are not UTF-8 stay what they are");
+        assert_eq!(to(b"/%E7%8C%AB.png"), "http://a.example/%E7%8C%AB.png");
+    }
 
     #[test]
     fn retry_after_is_seconds_or_a_date() {

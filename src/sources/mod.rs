@@ -8,7 +8,9 @@ pub mod address;
 mod allowed;
 mod fetch;
 mod folder;
+mod name;
 
 pub use allowed::Allowed;
-pub use fetch::{Fetched, Fetcher, Lookup, Settings, retry_after};
+pub use fetch::{Fetched, Fetcher, Lookup, Settings, retry_after, unasked_encoding};
 pub use folder::{Fault, Folder};
+pub use name::decoded;

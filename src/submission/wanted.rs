@@ -13,7 +13,7 @@ use super::outbox::{self, Manifest, Owed};
 use super::{Accepted, Asked, Error, Meta, Rejected, Seen, Submission, Submitted, probe, probe_stored, shown_name};
 use crate::job::{Failure, GroupId, Origin, Payload, Source};
 use crate::queue::{Broker, Group, Job};
-use crate::sources::{Fetcher, Folder};
+use crate::sources::{Fetcher, Folder, decoded};
 use crate::storage::{Part, Storage, upload_key};
 
 const KNOWN: &str = "url, key, prefix, group";
@@ -145,7 +145,7 @@ impl Submission {
 
     fn take_url(&mut self, text: &str, name: Option<&str>, places: &Places) {
         let url = Url::parse(text).map_err(|error| Failure::permanent("invalid-url", format!("not a URL: {error}")));
-        let last = url.as_ref().ok().and_then(|url| url.path_segments()?.next_back().map(str::to_owned));
+        let last = url.as_ref().ok().and_then(|url| url.path_segments()?.next_back().map(decoded));
         let image = shown_name(name.or(last.as_deref()).unwrap_or_default(), self.received());
         let checked = url.and_then(|url| match &places.fetcher {
             Some(fetcher) => fetcher.check(&url).map(|()| url),

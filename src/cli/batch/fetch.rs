@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use super::client;
 use crate::job::Failure;
+use crate::sources::unasked_encoding;
 
 /// Addresses that are fetched at a time.
 pub(super) const AT_ONCE: usize = 8;
@@ -99,6 +100,9 @@ impl Fetcher {
             } else {
                 Fault::permanent("fetch-failed", detail)
             });
+        }
+        if let Some(encoding) = unasked_encoding(response.headers()) {
+            return Err(Fault::permanent("fetch-failed", encoding));
         }
         if response.content_length().is_some_and(|length| length > self.most_bytes) {
             return Err(self.too_large());

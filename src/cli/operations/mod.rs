@@ -297,6 +297,7 @@ fn read_json(written: &str) -> Result<String, String> {
     let Some(file) = written.strip_prefix('@') else { return Ok(written.to_owned()) };
     let text = std::fs::read_to_string(file).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => format!("--operations @{}", near::no_such_file(Path::new(file))),
+        io::ErrorKind::InvalidData => format!("--operations @{file}: is not UTF-8; save it as that"),
         _ => format!("--operations @{file}: cannot be read: {error}"),
     })?;
     // Editors of other systems begin a file with a byte order mark.

@@ -1,11 +1,12 @@
 //! Lists of pictures: CSV and JSON lines from files, a path or address a line from files and standard input.
 //!
 //! They are read as they are needed, a line at a time. What is wrong with a line fails that line alone,
-//! by its number.
+//! by its number. Tables are read as spreadsheets write them: with a byte order mark, with commas, semicolons or tabs
+//! between the columns (or what a first line `sep=;` says), blanks around names and values.
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
@@ -18,9 +19,12 @@ use crate::cli::near;
 
 /// No path is longer, and no object has to be.
 const LONGEST_LINE: u64 = 64 << 10;
+/// What may stand between the columns of a table.
+const SEPARATORS: [u8; 3] = [b',', b';', b'\t'];
+const UTF_8_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// A picture, or a folder of them, that a list names.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Entry {
     pub(super) given: Given,
     /// What the results are called, instead of by the source.
@@ -29,7 +33,7 @@ pub(super) struct Entry {
     pub(super) out: Option<PathBuf>,
 }
 
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum Given {
     Path(PathBuf),
     Url(Url),
@@ -82,14 +86,14 @@ impl List {
         };
         let file = File::open(place).map_err(|error| Usage(fault(error)))?;
         if form == Form::Csv {
-            let mut reader = csv_reader(file);
-            let head = reader.byte_headers().map_err(|error| Usage(format!("{}: {error}", place.display())))?;
-            if !head.iter().any(|name| matches!(name, b"path" | b"url")) {
-                let names: Vec<_> = head.iter().map(String::from_utf8_lossy).collect();
+            let head = table_of(file).and_then(|mut table| Ok(heads(table.byte_headers()?)));
+            let head = head.map_err(|error| Usage(format!("{}: {error}", place.display())))?;
+            if !names_pictures(&head) {
                 return Err(Usage(format!(
-                    "{}: the first line names no column `path` or `url`, only {}",
+                    "{}: the first line names no column `path` or `url`, only {}; columns stand between commas, \
+                     semicolons or tabs",
                     place.display(),
-                    names.join(", ")
+                    head.join(", ")
                 )));
             }
         }
@@ -121,25 +125,80 @@ impl List {
     }
 }
 
-fn csv_reader<R: Read>(reader: R) -> csv::Reader<R> {
-    csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::Headers).from_reader(reader)
+/// The same bytes without a byte order mark at their beginning.
+///
+/// # Errors
+/// `InvalidData` where the mark is UTF-16's.
+fn unmarked<R: Read>(mut reader: R) -> io::Result<impl Read> {
+    let mut begin = Vec::with_capacity(UTF_8_MARK.len());
+    reader.by_ref().take(UTF_8_MARK.len() as u64).read_to_end(&mut begin)?;
+    if begin.starts_with(b"\xff\xfe") || begin.starts_with(b"\xfe\xff") {
+        let said = "is written in UTF-16; save it as UTF-8 (PowerShell: `Out-File -Encoding utf8`)";
+        return Err(io::Error::new(io::ErrorKind::InvalidData, said));
+    }
+    if begin == UTF_8_MARK {
+        begin.clear();
+    }
+    Ok(Cursor::new(begin).chain(reader))
+}
+
+fn csv_reader<R: Read>(reader: R, separator: u8) -> csv::Reader<R> {
+    csv::ReaderBuilder::new().flexible(true).delimiter(separator).from_reader(reader)
+}
+
+/// A table whose separator is the one by which its first line names a column that is known.
+fn table_of<R: Read>(reader: R) -> io::Result<csv::Reader<impl Read>> {
+    let mut reader = BufReader::new(unmarked(reader)?);
+    let mut first = Vec::new();
+    reader.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut first)?;
+    let named = match first.trim_ascii_end() {
+        // A line that spreadsheets take as an order, and the columns' names are on the next.
+        [b's' | b'S', b'e' | b'E', b'p' | b'P', b'=', separator] => Some(*separator),
+        _ => None,
+    };
+    let separator = match named {
+        Some(separator) => {
+            // An empty line is passed by, and counted.
+            first = b"\n".to_vec();
+            separator
+        }
+        None => *SEPARATORS
+            .iter()
+            .find(|separator| {
+                let mut line = csv_reader(first.as_slice(), **separator);
+                line.byte_headers().is_ok_and(|head| names_pictures(&heads(head)))
+            })
+            .unwrap_or(&SEPARATORS[0]),
+    };
+    Ok(csv_reader(Cursor::new(first).chain(reader), separator))
+}
+
+/// The columns' names, in lower case and without blanks around them.
+fn heads(line: &csv::ByteRecord) -> Vec<String> {
+    line.iter().map(|name| String::from_utf8_lossy(name).trim().to_lowercase()).collect()
+}
+
+fn names_pictures(heads: &[String]) -> bool {
+    heads.iter().any(|name| matches!(name.as_str(), "path" | "url"))
 }
 
 fn table(
     reader: impl Read,
     take: &mut dyn FnMut(u64, Result<Entry, String>) -> ControlFlow<()>,
 ) -> io::Result<ControlFlow<()>> {
-    let mut reader = csv_reader(reader);
-    let head = reader.byte_headers()?.clone();
+    let mut reader = table_of(reader)?;
+    let head = heads(reader.byte_headers()?);
     let mut record = csv::ByteRecord::new();
     while reader.read_byte_record(&mut record)? {
         let number = record.position().map_or(0, csv::Position::line);
         let cell = |name: &str| {
-            let column = head.iter().position(|one| one == name.as_bytes())?;
-            record.get(column).filter(|cell| !cell.is_empty())
+            let column = head.iter().position(|one| one == name)?;
+            record.get(column).map(<[u8]>::trim_ascii).filter(|cell| !cell.is_empty())
         };
         let text = |name: &str| cell(name).map(|cell| String::from_utf8_lossy(cell).into_owned());
+        let quoted = |cell: &[u8]| cell.first().is_some_and(u8::is_ascii_whitespace) && cell.trim_ascii().starts_with(b"\"");
         let entry = match (cell("path"), text("url")) {
+            _ if record.iter().any(quoted) => Err("has a blank before a quotation mark, which then quotes nothing".into()),
             (None, None) => Err("names neither path nor url".to_owned()),
             (_, Some(url)) => address(&url).map(Given::Url),
             (Some(path), None) => bare(path.to_vec()),
@@ -157,7 +216,7 @@ fn lines(
     form: Form,
     take: &mut dyn FnMut(u64, Result<Entry, String>) -> ControlFlow<()>,
 ) -> io::Result<ControlFlow<()>> {
-    let mut reader = BufReader::with_capacity(64 << 10, reader);
+    let mut reader = BufReader::with_capacity(64 << 10, unmarked(reader)?);
     let end = if form == Form::Nul { 0 } else { b'\n' };
     let mut line = Vec::new();
     for number in 1.. {
@@ -270,6 +329,47 @@ mod tests {
         assert!(matches!(&entries[1].1, Ok(Entry { given: Given::Url(_), name: None, .. })));
         assert_eq!(entries[2], (4, Err("names neither path nor url".into())));
         assert!(matches!(&entries[3].1, Ok(Entry { given: Given::Path(path), .. }) if path.to_str().is_none()));
+    }
+
+    #[test]
+    fn tables_are_read_as_spreadsheets_write_them() {
+        let named = Entry { name: Some("x y".into()), ..path("a.png") };
+        for text in [
+            "path;name\r\na.png;x y\r\n",
+            "path\tname\na.png\tx y\n",
+            "Path,Name\na.png,x y\n",
+            "path, name\na.png, x y \n",
+            " PATH ; \"Name\" \na.png;\"x y\"\n",
+            "\u{feff}\"path\",\"name\"\n\"a.png\",\"x y\"\n",
+            "\u{feff}id;note, or so;path;name\n1;;a.png;x y\n",
+        ] {
+            assert_eq!(read(text.as_bytes(), Form::Csv), [(2, Ok(named.clone()))], "{text}");
+        }
+        assert_eq!(read(b"sep=|\r\npath|name\r\na.png|x y\r\n", Form::Csv), [(3, Ok(named))]);
+        let fault = read(b"path, name\na.png, \"x, y\"\n", Form::Csv).remove(0).1.unwrap_err();
+        assert!(fault.contains("quotation mark"), "{fault}");
+    }
+
+    /// Notepad, PowerShell and Excel's `CSV UTF-8` put it there.
+    #[test]
+    fn byte_order_mark_is_no_part_of_the_first_line() {
+        for (text, form) in [
+            ("\u{feff}a.png\r\n", Form::Lines),
+            ("\u{feff}{\"path\": \"a.png\"}\n", Form::Lines),
+            ("\u{feff}{\"path\": \"a.png\"}\n", Form::Json),
+            ("\u{feff}a.png\0", Form::Nul),
+        ] {
+            assert_eq!(read(text.as_bytes(), form), [(1, Ok(path("a.png")))], "{form:?}");
+        }
+        assert_eq!(read("\u{feff}path\na.png\n".as_bytes(), Form::Csv), [(2, Ok(path("a.png")))]);
+        assert_eq!(read(b"x\n", Form::Lines), [(1, Ok(path("x")))], "less than a mark");
+        assert_eq!(read(b"", Form::Lines), []);
+        for form in [Form::Lines, Form::Json, Form::Csv] {
+            let mut take = |_, _| ControlFlow::Continue(());
+            let wide: &[u8] = b"\xff\xfea\0.\0p\0n\0g\0\n\0";
+            let read = if form == Form::Csv { table(wide, &mut take) } else { lines(wide, form, &mut take) };
+            assert!(read.unwrap_err().to_string().contains("UTF-16"), "{form:?}");
+        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ use url::Url;
 
 use super::Own;
 use crate::imaging::Format;
+use crate::sources::decoded;
 
 /// What counts as a picture inside a folder. Those we cannot read yet are among them, so that they
 /// fail by name instead of being passed over in silence.
@@ -181,20 +182,6 @@ fn plain(part: &str) -> OsString {
         Some(rest) => format!("_{rest}").into(),
         None => text.into(),
     }
-}
-
-/// Percent signs undone, where that gives text.
-fn decoded(part: &str) -> String {
-    let mut bytes = Vec::with_capacity(part.len());
-    let mut rest = part.as_bytes();
-    while let Some((&byte, behind)) = rest.split_first() {
-        let hex = behind.get(..2).and_then(|two| std::str::from_utf8(two).ok());
-        match hex.filter(|_| byte == b'%').and_then(|two| u8::from_str_radix(two, 16).ok()) {
-            Some(meant) => (bytes.push(meant), rest = &behind[2..]),
-            None => (bytes.push(byte), rest = behind),
-        };
-    }
-    String::from_utf8(bytes).unwrap_or_else(|_| part.to_owned())
 }
 
 /// A name that leaves room for what stands behind it.
