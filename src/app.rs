@@ -26,6 +26,8 @@ const START_PATIENCE: Duration = Duration::from_secs(10);
 const QUEUE_FILE: &str = "queue.db";
 /// Between two looks at whose the queue is. A queue that was flushed is bound to its store again so soon.
 const STORE_WATCH: Duration = Duration::from_secs(1);
+/// How long a start looks at the SQLite queue for damage.
+const VERIFYING: Duration = Duration::from_secs(5);
 
 /// A service that is ready to run: its address is bound, its broker and store are open.
 pub struct App {
@@ -268,6 +270,9 @@ async fn open_broker(config: &Config) -> Result<Broker> {
     } else {
         connect(&config.broker, config.queue.policy()).await?
     };
+    if !broker.verify(VERIFYING).await.context("cannot use the queue (data_dir)")? {
+        info!("the queue's file is too long to be looked at for damage within {VERIFYING:?}, and is used as it is");
+    }
     for warning in broker.warnings().await? {
         warn!("{warning}");
     }

@@ -66,6 +66,7 @@ pub struct Metrics {
     pub fetches: Family<FetchLabels, Counter>,
     pub images_accepted: Counter,
     pub images_rejected: Counter,
+    pub manifests_damaged: Counter,
     pub attempts: Family<AttemptLabels, Counter>,
     pub attempt_seconds: Family<KindLabels, Histogram, fn() -> Histogram>,
     pub jobs: Family<DepthLabels, Gauge>,
@@ -93,6 +94,7 @@ impl Default for Metrics {
             fetches: Family::default(),
             images_accepted: Counter::default(),
             images_rejected: Counter::default(),
+            manifests_damaged: Counter::default(),
             attempts: Family::default(),
             attempt_seconds: Family::new_with_constructor(seconds),
             jobs: Family::default(),
@@ -123,6 +125,11 @@ impl Metrics {
         registry.register("fetches", "Pictures fetched by URL, by how that ended", self.fetches.clone());
         registry.register("images_accepted", "Pictures enqueued", self.images_accepted.clone());
         registry.register("images_rejected", "Pictures refused at upload", self.images_rejected.clone());
+        registry.register(
+            "manifests_damaged",
+            "Manifests of the outbox that could not be read, and were set aside",
+            self.manifests_damaged.clone(),
+        );
         registry.register("attempts", "Attempts of jobs by how they ended", self.attempts.clone());
         let (name, help) = ("attempt_duration", "Time that an attempt took, from its start to its result");
         registry.register_with_unit(name, help, Unit::Seconds, self.attempt_seconds.clone());

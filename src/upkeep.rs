@@ -8,12 +8,12 @@ use std::time::{Duration, SystemTime};
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::erasure;
 use crate::job::{GroupId, ImageResult, Keep, OutboxSweep, Run, State, StorageSweep};
 use crate::queue::{self, Broker, Group, GroupResult, Reservation};
-use crate::storage::{self, Groups, Part, Storage, keep_key, manifest_key, withdrawn_key};
+use crate::storage::{self, Groups, Part, Storage, damaged_key, keep_key, manifest_key, withdrawn_key};
 use crate::submission;
 use crate::submission::outbox::{self, Manifest, Owed};
 
@@ -39,6 +39,8 @@ pub struct Delivered {
     pub withdrawn: u64,
     /// Ended, and their files erased as their owners had asked.
     pub erased: u64,
+    /// Cannot be read, and are set aside.
+    pub damaged: u64,
 }
 
 /// What a sweep of the store removed, in groups.
@@ -128,7 +130,10 @@ async fn see_to(storage: &Storage, broker: &Broker, group: &Group, delivered: &m
         Some(Owed::Withdrawn(_)) => {
             broker.abandon_group(id).await?;
         }
-        Some(Owed::Work(_)) | None => {}
+        Some(Owed::Damaged(damage)) if ended => {
+            give_up(storage, broker, id, &damage, delivered).await?;
+        }
+        Some(Owed::Work(_) | Owed::Damaged(_)) | None => {}
     }
     Ok(())
 }
@@ -166,12 +171,35 @@ async fn deliver(storage: &Storage, broker: &Broker, id: GroupId, delivered: &mu
             // The others are still owed.
             Err(error) => warn!("group {id} stays in the outbox: {error}"),
         },
+        Some(Owed::Damaged(damage)) => give_up(storage, broker, id, &damage, delivered).await?,
         None => {}
     }
     Ok(())
 }
 
-/// What is owed for a group. A manifest that cannot be read stays, for people to look at.
+/// A manifest that cannot be read, of a group that needs it.
+async fn give_up(
+    storage: &Storage,
+    broker: &Broker,
+    id: GroupId,
+    damage: &outbox::Damage,
+    delivered: &mut Delivered,
+) -> Result<()> {
+    match outbox::give_up(storage, broker, id, damage).await {
+        Ok(()) => {}
+        Err(submission::Error::Queue(away @ queue::Error::Unavailable(_))) => return Err(away.into()),
+        Err(failed) => {
+            warn!("group {id} stays in the outbox: {failed}");
+            return Ok(());
+        }
+    }
+    delivered.damaged += 1;
+    let (kept, why) = (damaged_key(id), &damage.why);
+    error!(group.id = %id, "what was owed for group {id} cannot be read: {why}; it is kept as {kept}");
+    Ok(())
+}
+
+/// What is owed for a group. One that the store cannot give at present is left to the next sweep.
 async fn read(storage: &Storage, group: GroupId) -> Option<Owed> {
     outbox::read(storage, group).await.unwrap_or_else(|error| {
         warn!("{error}");
@@ -200,15 +228,28 @@ async fn keep_winners(storage: &Storage, broker: &Broker, group: GroupId) -> Res
         let Some(last) = results.last() else { return Ok(()) };
         from = last.index + 1;
         on_disk(storage, move |storage| {
-            results.iter().try_for_each(|one| storage.keep_run(group, one.job, winner(one)))
+            let keep = |one: &GroupResult| match winner(one) {
+                Ok(run) => storage.keep_run(group, one.job, run),
+                Err(error) => {
+                    error!(group.id = %group, "the result of job {} cannot be read: {error}", one.job);
+                    Ok(())
+                }
+            };
+            results.iter().try_for_each(keep)
         })
         .await?;
     }
 }
 
-fn winner(result: &GroupResult) -> Option<Run> {
-    let picture = || ImageResult::from_bytes(&result.result).ok();
-    (result.state == State::Succeeded).then(picture)?.map(|picture| picture.run)
+/// Which run won, if any did.
+///
+/// # Errors
+/// A result that cannot be read: any of the runs may be the winner.
+fn winner(result: &GroupResult) -> serde_json::Result<Option<Run>> {
+    if result.state != State::Succeeded {
+        return Ok(None);
+    }
+    ImageResult::from_bytes(&result.result).map(|picture| Some(picture.run))
 }
 
 /// Removes what is older than its retention, and uploads that were broken off.

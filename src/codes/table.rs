@@ -84,6 +84,8 @@ codes! {
         "A signed link is older than `server.link_lifetime`." "Ask for the status again: it has a fresh one.";
     "link-invalid" [403] [Answer] Never:
         "A signed link was changed, or is not one of ours." "Take it from the status as it stands there.";
+    "manifest-damaged" [500] [Answer Rejected] Never:
+        "What was to be done for the group is lost: bits of its manifest changed on the disk, and the broker did not have it either." "Upload the pictures again; look at the disk that holds `data_dir`.";
     "method-not-allowed" [405] [Answer] Never:
         "The address is known and does not take this method." "`Allow` says which it takes.";
     "missing-glyph" [422] [Answer Job] Never:
@@ -108,6 +110,8 @@ codes! {
         "An operation would make a picture beyond the limits, or one that cannot be as small as its `max_bytes`." "Ask for a smaller one; the detail names the limit.";
     "outputs-gone" [410] [Answer] Never:
         "The outputs are no longer kept (`retention.outputs`)." "Process the originals again, or keep outputs for longer.";
+    "payload-damaged" [] [Job] Never:
+        "What was to be done with the picture is no longer what was asked for: bits of it changed in the broker." "Upload it again; look at the disk and the memory of the machine that holds the queue.";
     "poison" [] [Job] Never:
         "The job took its process down again and again." "Report it with the picture.";
     "precondition-failed" [412] [Answer] Never:
@@ -126,8 +130,12 @@ codes! {
         "The request has more bytes than `limits.max_request_bytes`." "Send the pictures in several requests.";
     "result-beside-source" [] [Batch] Never:
         "A picture's results would be beside it, and the next run would take them for sources." "Name another folder with `--out`.";
+    "result-damaged" [] [Job] Never:
+        "The picture has ended, and the record of how cannot be read: bits of it changed in the broker." "Upload it again; look at the disk and the memory of the machine that holds the queue.";
     "result-missing" [] [Batch] Later:
         "A result was made, and is no longer there or has changed." "Run the same command again.";
+    "source-damaged" [] [Job] Never:
+        "The stored original is no longer what was received: its checksum does not fit." "Upload it again; look at the disk that holds `data_dir`.";
     "source-forbidden" [422] [Answer Rejected Job] Never:
         "A source's key leads where keys may not lead, or no folder is configured." "Name a file below `sources.folder`.";
     "source-gone" [422] [Answer Rejected] Never:

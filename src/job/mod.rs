@@ -9,13 +9,14 @@ pub(crate) mod path;
 mod payload;
 mod result;
 mod run;
+pub mod seal;
 mod state;
 
 pub use failure::Failure;
 pub use id::{GroupId, JobId};
 pub use payload::{
     Class, GroupFollow, ImageProcess, Keep, Origin, OutboxSweep, Payload, Source, SourceFetch, SourceScan,
-    StorageSweep, Terms, image_name, request_id,
+    StorageSweep, Terms, Unread, image_name, request_id,
 };
 pub use result::{Answer, ImageResult, Output, OutputFile};
 pub use run::Run;

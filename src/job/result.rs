@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Failure, Run};
+use super::{Failure, Run, seal};
 use crate::imaging::{Format, Info};
 
 /// What a finished picture leaves behind: the body of its entry in a status document.
@@ -65,17 +65,22 @@ pub struct OutputFile {
 }
 
 impl ImageResult {
+    /// As the broker keeps it, sealed by a checksum.
     pub fn to_bytes(&self) -> bytes::Bytes {
-        serde_json::to_vec(self).expect("strings and numbers always serialise").into()
+        seal::seal(serde_json::to_vec(self).expect("strings and numbers always serialise")).into()
     }
 
     /// Reads what [`to_bytes`](Self::to_bytes) wrote.
     ///
     /// Most pictures yield nothing but files, and are read so at first: to tell files from answers, serde makes a tree of
     /// values of each, which costs as much again at every look at a status.
+    ///
+    /// # Errors
+    /// What is not a result, or was changed since it was written.
     pub fn from_bytes(bytes: &[u8]) -> serde_json::Result<Self> {
-        let files = serde_json::from_slice::<ImageResult<OutputFile>>(bytes);
-        files.map(Self::from).or_else(|_| serde_json::from_slice(bytes))
+        let json = seal::unseal(bytes).map_err(serde::de::Error::custom)?;
+        let files = serde_json::from_slice::<ImageResult<OutputFile>>(&json);
+        files.map(Self::from).or_else(|_| serde_json::from_slice(&json))
     }
 }
 
@@ -113,5 +118,13 @@ mod tests {
             assert_eq!((read.success, read.image.as_deref(), read.run), (true, Some("a.png"), wrote.1));
         }
         assert!(ImageResult::from_bytes(b"the job was lost").is_err());
+    }
+
+    #[test]
+    fn result_that_has_changed_is_not_read() {
+        let whole = json!({"success": true, "image": "a.png", "run": 2, "outputs": []});
+        let whole = ImageResult::from_bytes(whole.to_string().as_bytes()).unwrap().to_bytes();
+        let changed = String::from_utf8(whole.to_vec()).unwrap().replacen("\"run\":2", "\"run\":3", 1);
+        assert!(ImageResult::from_bytes(changed.as_bytes()).is_err(), "{changed}");
     }
 }

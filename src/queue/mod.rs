@@ -763,6 +763,18 @@ impl Broker {
         }
     }
 
+    /// Looks whether the broker's own file holds what was written, for no longer than `limit`; answers whether it came to
+    /// the end. Redis checks its files itself when it reads them.
+    ///
+    /// # Errors
+    /// `Incompatible` where it is damaged, with what to do.
+    pub async fn verify(&self, limit: Duration) -> Result<bool> {
+        match self {
+            Self::Sqlite(broker) => broker.verify(limit).await,
+            Self::Redis(_) => Ok(true),
+        }
+    }
+
     /// One cheap round trip, for readiness.
     pub async fn ping(&self) -> Result<()> {
         either!(self, broker => broker.ping().await)

@@ -277,7 +277,9 @@ mod tests {
         }
         // Backslashes are slashes in such URLs, and what leads up is followed before it is looked at.
         assert!(!fits(below, "https://cdn.example.com/pictures/..\\secret"));
-        for path in ["%E7%8C%AB%20x.png", "a%20b.jpg", "a;v=1.jpg", "100%25.jpg", "a..b/c.jpg", "%e9t%e9.jpg", "%ef%bb%bf.png"] {
+        for path in
+            ["%E7%8C%AB%20x.png", "a%20b.jpg", "a;v=1.jpg", "100%25.jpg", "a..b/c.jpg", "%e9t%e9.jpg", "%ef%bb%bf.png"]
+        {
             assert!(fits(below, &format!("https://cdn.example.com/pictures/{path}")), "{path}");
         }
         let fault = Allowed::parse(&["https://a.example/x%2fy/".into()]).unwrap_err();

@@ -303,7 +303,11 @@ mod tests {
         assert_eq!(to("/猫 x.png".as_bytes()), "http://a.example/%E7%8C%AB%20x.png");
         assert_eq!(to("z?q=ü".as_bytes()), "http://a.example/x/z?q=%C3%BC");
         assert_eq!(to("//bücher.example/".as_bytes()), "http://xn--bcher-kva.example/");
-        assert_eq!(to(b"/\xe9t\xe9.png"), "http://a.example/%E9t%E9.png", "bytes that are not UTF-8 stay what they are");
+        assert_eq!(
+            to(b"/\xe9t\xe9.png"),
+            "http://a.example/%E9t%E9.png",
+            "bytes that are not UTF-8 stay what they are"
+        );
         assert_eq!(to(b"/%E7%8C%AB.png"), "http://a.example/%E7%8C%AB.png");
     }
 

@@ -60,6 +60,14 @@ pub fn withdrawn_key(group: GroupId) -> String {
     format!("outbox/{group}.withdrawn")
 }
 
+/// The key of what was owed for a group, and that nobody can read.
+pub fn damaged_key(group: GroupId) -> String {
+    format!("outbox/{group}.{DAMAGED}")
+}
+
+/// How such a key ends.
+pub(super) const DAMAGED: &str = "damaged";
+
 /// The key of what says that a group's things are kept for less long.
 pub fn keep_key(group: GroupId) -> String {
     format!("retention/{group}.json")

@@ -33,7 +33,7 @@ use uuid::Uuid;
 
 use crate::job::{GroupId, JobId, Run};
 
-pub use keys::{Part, keep_key, manifest_key, output_key, owner_key, upload_key, withdrawn_key};
+pub use keys::{Part, damaged_key, keep_key, manifest_key, output_key, owner_key, upload_key, withdrawn_key};
 
 /// Bytes gathered before they are written, and read at a time: enough that a syscall costs little beside it, little
 /// enough for thousands of slow clients.
@@ -379,7 +379,8 @@ impl Storage {
 
     /// Removes what is owed for a group. Blocks on the disk.
     pub fn remove_owed(&self, group: GroupId) -> Result<()> {
-        [manifest_key(group), withdrawn_key(group)].iter().try_for_each(|key| remove_file(&self.root.join(key)))
+        let owed = [manifest_key(group), withdrawn_key(group), damaged_key(group)];
+        owed.iter().try_for_each(|key| remove_file(&self.root.join(key)))
     }
 
     /// Removes a group's originals or outputs, or a mark of it. Blocks on the disk.
@@ -438,6 +439,9 @@ impl Iterator for Groups {
                 Err(error) => return Some(Err(at(&self.folder, &error))),
             };
             let name = entry.file_name();
+            if Path::new(&name).extension().is_some_and(|end| end == keys::DAMAGED) {
+                continue;
+            }
             let Some(group) = Path::new(&name).file_stem().and_then(|stem| stem.to_str()?.parse().ok()) else {
                 continue;
             };

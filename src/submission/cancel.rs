@@ -5,8 +5,8 @@
 //! be tried again. Whoever cancels does this at once; a `source.scan` job that is at work, or the next `outbox.sweep`,
 //! does it where the canceller dies.
 
-use super::outbox::{self, Owed};
 use super::Error;
+use super::outbox::{self, Owed};
 use crate::job::GroupId;
 use crate::queue::Broker;
 use crate::storage::Storage;
@@ -24,6 +24,6 @@ pub async fn list_cancelled(storage: &Storage, broker: &Broker, id: GroupId) -> 
     match outbox::read(storage, id).await? {
         Some(Owed::Work(manifest)) => Ok(manifest.enqueue(broker).await?),
         // Nobody knows of more.
-        Some(Owed::Withdrawn(_)) | None => Ok(broker.abandon_group(id).await.map(drop)?),
+        Some(Owed::Withdrawn(_) | Owed::Damaged(_)) | None => Ok(broker.abandon_group(id).await.map(drop)?),
     }
 }

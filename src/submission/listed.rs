@@ -49,8 +49,12 @@ impl Listed {
         let limits = imaging::Limits::default();
         let job = |index: usize| {
             let key = self.keys[index].clone();
-            let accepted =
-                Accepted { image: key.clone(), source: Source::Shared(key), seen: Seen::Elsewhere(Origin::InPlace) };
+            let accepted = Accepted {
+                image: key.clone(),
+                source: Source::Shared(key),
+                check: None,
+                seen: Seen::Elsewhere(Origin::InPlace),
+            };
             let entry = accepted.entry(id(group, index), &self.terms, &limits);
             entry.at(index as u32, manifest.delay(), manifest.request())
         };
@@ -124,7 +128,7 @@ pub(super) fn id(group: GroupId, index: usize) -> JobId {
 pub async fn scan(storage: &Storage, broker: &Broker, group: GroupId) -> Result<(), Error> {
     match outbox::read(storage, group).await? {
         Some(Owed::Work(manifest)) => Ok(manifest.enqueue(broker).await?),
-        // It has ended, or was withdrawn.
-        Some(Owed::Withdrawn(_)) | None => Ok(()),
+        // It has ended, or was withdrawn; or the upkeep says what can be said of it.
+        Some(Owed::Withdrawn(_) | Owed::Damaged(_)) | None => Ok(()),
     }
 }

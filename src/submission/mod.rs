@@ -169,6 +169,8 @@ enum Held {
 struct Accepted {
     image: String,
     source: Source,
+    /// CRC-32 of the original, where it is in the store.
+    check: Option<u32>,
     seen: Seen,
 }
 
@@ -260,6 +262,7 @@ impl Submission {
         let key = upload_key(self.group, index);
         let mut incoming = Some(self.storage.receive(&key).await?);
         let mut digest = self.keyed.is_some().then(Sha256::new);
+        let mut check = crc32fast::Hasher::new();
         let mut bytes = 0;
         let mut body = std::pin::pin!(body);
         while let Some(chunk) = body.next().await {
@@ -273,6 +276,7 @@ impl Submission {
                 incoming = None;
             }
             if let Some(incoming) = &mut incoming {
+                check.update(&chunk);
                 incoming.write(chunk).await?;
             }
         }
@@ -298,6 +302,7 @@ impl Submission {
                 self.accepted.push(Accepted {
                     image,
                     source: Source::Stored(key),
+                    check: Some(check.finalize()),
                     seen: Seen::Probed { bytes, header },
                 });
             }
@@ -399,13 +404,13 @@ struct Circumstances {
 
 impl Accepted {
     fn entry(self, id: JobId, terms: &Terms, limits: &imaging::Limits) -> Entry {
-        let Self { image, source, seen } = self;
+        let Self { image, source, check, seen } = self;
         let Terms { operations, lenient, queue, fetch_queue, priority, max_attempts } = terms.clone();
         let peak = match &seen {
             Seen::Probed { bytes, header } => Some(imaging::estimate(*bytes, header, &operations, limits)),
             Seen::Elsewhere(_) => None,
         };
-        let picture = ImageProcess { source, image, operations, lenient, peak };
+        let picture = ImageProcess { source, image, operations, lenient, peak, check };
         let (payload, queue) = match seen {
             Seen::Probed { .. } => (Payload::ImageProcess(picture), queue),
             Seen::Elsewhere(from) => (Payload::SourceFetch(SourceFetch { from, picture, queue }), fetch_queue),

@@ -1,12 +1,13 @@
 //! The outbox: what is owed to clients, written down before the broker hears of it.
 //!
-//! A manifest `outbox/<group>.json` holds a submission whole. It is durable before the enqueue and
+//! A manifest `outbox/<group>.json`, sealed by a checksum, holds a submission whole. It is durable before the enqueue and
 //! stays until its group has ended, so that a broker that lost the group (a flush, a failover that
 //! drops the last second) or never got it (a kill in between) gets it again from the upkeep, with
 //! the same ids. One whose enqueue ended in an unknown way, and whose client was told so, is
 //! withdrawn by a rename to `outbox/<group>.withdrawn`: should the broker have the group all the
 //! same, it is cancelled, or the work of nobody's asking would be done beside that of the client's
-//! next try. Only where an idempotency key leads that next try to the group, it is owed again.
+//! next try. Only where an idempotency key leads that next try to the group, it is owed again. One that cannot be read is
+//! set aside as `outbox/<group>.damaged` for people to look at, and its group ends as failed where the broker needed it.
 
 use std::time::Duration;
 
@@ -16,10 +17,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
-use super::{Error, Hold, Listed, Meta};
-use crate::job::{GroupId, JobId, Keep, Payload};
+use super::{Error, Hold, Listed, Meta, Rejected};
+use crate::job::{Failure, GroupId, JobId, Keep, Payload, seal};
 use crate::queue::{self, Broker, NewGroup, NewJob, On};
-use crate::storage::{self, Storage, keep_key, manifest_key, owner_key, withdrawn_key};
+use crate::storage::{self, Storage, damaged_key, keep_key, manifest_key, owner_key, withdrawn_key};
 
 /// A submission, whole.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -80,6 +81,15 @@ pub enum Owed {
     Work(Manifest),
     /// Its client was told that it may not have been taken.
     Withdrawn(Manifest),
+    /// Nobody can read what it was.
+    Damaged(Damage),
+}
+
+/// What is wrong with a manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damage {
+    pub why: String,
+    withdrawn: bool,
 }
 
 impl Manifest {
@@ -113,7 +123,7 @@ impl Manifest {
     }
 
     async fn write(&self, storage: &Storage) -> storage::Result<()> {
-        let text = serde_json::to_vec(self).expect("a manifest always serialises");
+        let text = seal::seal(serde_json::to_vec(self).expect("a manifest always serialises"));
         storage.put(&manifest_key(self.group), text.into()).await
     }
 
@@ -246,20 +256,46 @@ pub async fn owner(storage: &Storage, group: GroupId) -> storage::Result<Option<
 /// What is owed for a group, if anything is.
 ///
 /// # Errors
-/// When the store fails or the manifest is not one of this version's.
+/// When the store fails.
 pub async fn read(storage: &Storage, group: GroupId) -> storage::Result<Option<Owed>> {
     if let Some(text) = storage.read(&withdrawn_key(group)).await? {
-        return parse(group, &text).map(|manifest| Some(Owed::Withdrawn(manifest)));
+        return Ok(Some(parse(&text).map_or_else(|why| Owed::damaged(why, true), Owed::Withdrawn)));
     }
     match storage.read(&manifest_key(group)).await? {
-        Some(text) => parse(group, &text).map(|manifest| Some(Owed::Work(manifest))),
+        Some(text) => Ok(Some(parse(&text).map_or_else(|why| Owed::damaged(why, false), Owed::Work))),
         None => Ok(None),
     }
 }
 
-fn parse(group: GroupId, text: &Bytes) -> storage::Result<Manifest> {
-    serde_json::from_slice(text)
-        .map_err(|error| storage::Error::Failed(format!("the manifest of group {group} cannot be read: {error}")))
+impl Owed {
+    fn damaged(why: String, withdrawn: bool) -> Self {
+        Self::Damaged(Damage { why, withdrawn })
+    }
+}
+
+fn parse(text: &[u8]) -> Result<Manifest, String> {
+    let json = seal::unseal(text).map_err(|damaged| damaged.to_string())?;
+    serde_json::from_slice(&json).map_err(|error| error.to_string())
+}
+
+/// Sets a manifest aside that cannot be read, and that the broker would need: it does not have its group, or not whole.
+/// What was acknowledged ends by name, as a group with no picture whose `rejected` says why.
+///
+/// # Errors
+/// When the store or the broker fails; the next sweep does it then.
+pub async fn give_up(storage: &Storage, broker: &Broker, group: GroupId, damage: &Damage) -> Result<(), Error> {
+    let key = if damage.withdrawn { withdrawn_key(group) } else { manifest_key(group) };
+    if broker.abandon_group(group).await?.is_none() && !damage.withdrawn {
+        let detail =
+            format!("what was to be done is lost: {} ({key}) cannot be read: {}", damaged_key(group), damage.why);
+        let error = Failure::permanent("manifest-damaged", detail);
+        let rejected = vec![Rejected { index: 0, image: String::new(), error }];
+        let meta = Meta { rejected, owner: owner(storage, group).await?, ..Meta::default() };
+        let meta = serde_json::to_vec(&meta).expect("strings and numbers always serialise");
+        broker.enqueue(&NewGroup::new(group, meta.into()), &[]).await?;
+    }
+    storage.rename(&key, &damaged_key(group)).await?;
+    Ok(())
 }
 
 /// Owes a withdrawn submission again.
@@ -297,6 +333,7 @@ mod tests {
             operations: operation::defaults(),
             lenient: false,
             peak: None,
+            check: None,
         });
         let (id, retry_of) = (JobId::new(), Some(JobId::new()));
         let entry = Entry { id, queue: "default".into(), priority: 7, max_attempts: 2, after: None, retry_of, payload };

@@ -121,7 +121,7 @@ async fn owner(broker: &Broker, groups: &[GroupId]) -> Result<Option<String>, Er
 
 /// The job's payload, with its original stored a second time under `key`.
 async fn own_source(storage: &Storage, job: &Job, key: &str) -> Result<Payload, Error> {
-    let mut payload: Payload = serde_json::from_slice(&job.payload)
+    let mut payload = Payload::from_bytes(&job.payload)
         .map_err(|error| queue::Error::Incompatible(format!("job {} of kind `{}`: {error}", job.id, job.kind)))?;
     let fetches = matches!(payload, Payload::SourceFetch(_));
     if let Some(picture) = payload.picture_mut()

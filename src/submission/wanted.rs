@@ -11,7 +11,7 @@ use url::Url;
 
 use super::outbox::{self, Manifest, Owed};
 use super::{Accepted, Asked, Error, Meta, Rejected, Seen, Submission, Submitted, probe, probe_stored, shown_name};
-use crate::job::{Failure, GroupId, Origin, Payload, Source};
+use crate::job::{Failure, GroupId, ImageProcess, Origin, Payload, Source};
 use crate::queue::{Broker, Group, Job};
 use crate::sources::{Fetcher, Folder, decoded};
 use crate::storage::{Part, Storage, upload_key};
@@ -43,6 +43,7 @@ pub enum Wanted {
 pub(super) struct Earlier {
     image: String,
     source: Source,
+    check: Option<u32>,
 }
 
 impl Wanted {
@@ -154,7 +155,7 @@ impl Submission {
         match checked {
             Ok(url) => {
                 let source = Source::Stored(upload_key(self.group, self.received()));
-                self.accepted.push(Accepted { image, source, seen: Seen::Elsewhere(Origin::Url(url)) });
+                self.accepted.push(Accepted { image, source, check: None, seen: Seen::Elsewhere(Origin::Url(url)) });
             }
             Err(failure) => self.reject(image, failure),
         }
@@ -177,7 +178,7 @@ impl Submission {
         match seen {
             Ok((bytes, header)) => {
                 let source = Source::Shared(key.to_owned());
-                self.accepted.push(Accepted { image, source, seen: Seen::Probed { bytes, header } });
+                self.accepted.push(Accepted { image, source, check: None, seen: Seen::Probed { bytes, header } });
             }
             Err(failure) => self.reject(image, failure),
         }
@@ -249,7 +250,7 @@ impl Submission {
 
     /// Takes a picture that an earlier submission had.
     pub(super) async fn take_again(&mut self, places: &Places, earlier: Earlier) -> Result<(), Error> {
-        let Earlier { image, source } = earlier;
+        let Earlier { image, source, check } = earlier;
         let original = match source {
             Source::Stored(original) => original,
             Source::Shared(key) => return self.take_key(&key, Some(&image), places).await,
@@ -267,7 +268,7 @@ impl Submission {
         match probe_stored(&self.storage, &key, &self.limits).await? {
             Ok((bytes, header)) => {
                 let seen = Seen::Probed { bytes, header };
-                self.accepted.push(Accepted { image, source: Source::Stored(key), seen });
+                self.accepted.push(Accepted { image, source: Source::Stored(key), check, seen });
             }
             Err(error) => {
                 self.storage.remove(&key).await?;
@@ -285,7 +286,12 @@ impl Submission {
 /// The pictures of a group in their order; of one that is being listed, those that are enqueued.
 pub(super) async fn pictures_of(storage: &Storage, broker: &Broker, group: &Group) -> Result<Vec<Earlier>, Error> {
     let of = |payload: &Payload| {
-        payload.picture().map(|picture| Earlier { image: picture.image.clone(), source: picture.source.clone() })
+        let earlier = |picture: &ImageProcess| Earlier {
+            image: picture.image.clone(),
+            source: picture.source.clone(),
+            check: picture.check,
+        };
+        payload.picture().map(earlier)
     };
     // What is about to be erased is not given a second life.
     if storage.has(&Part::Erased.mark(group.id)).await? {
@@ -301,7 +307,7 @@ pub(super) async fn pictures_of(storage: &Storage, broker: &Broker, group: &Grou
         from = last.index + 1;
         for result in &results {
             let Some(Job { payload, .. }) = broker.job(result.job).await? else { continue };
-            pictures.extend(serde_json::from_slice(&payload).ok().and_then(|payload| of(&payload)));
+            pictures.extend(Payload::from_bytes(&payload).ok().and_then(|payload| of(&payload)));
         }
     }
 }

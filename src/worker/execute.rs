@@ -18,6 +18,9 @@ use crate::sources::Folder;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Spec {
     pub(super) source: Whereabouts,
+    /// CRC-32 that the source must have.
+    #[serde(default)]
+    pub(super) check: Option<u32>,
     pub(super) operations: Vec<Operation>,
     /// Where the outputs go; made here.
     #[serde(with = "crate::job::path")]
@@ -44,6 +47,10 @@ pub(super) fn execute(spec: &Spec, stopped: &dyn Fn() -> bool) -> Outcome {
 
 fn compute(spec: &Spec, stopped: &dyn Fn() -> bool) -> Outcome {
     let source = read(&spec.source, &spec.limits)?;
+    if spec.check.is_some_and(|check| check != crc32fast::hash(&source)) {
+        let detail = "the stored original is not what was received: its checksum does not fit";
+        return Err(Failure::permanent("source-damaged", detail));
+    }
     fs::create_dir_all(&spec.folder).map_err(|error| unwritable(&spec.folder, &error))?;
     let started = Instant::now();
     let interrupted = || stopped() || started.elapsed() > spec.time_limit;

@@ -24,8 +24,13 @@ use crate::{imaging, sources};
 
 /// Has the picture where it stays; answers the next stage of its job.
 pub(super) async fn fetch(job: &SourceFetch, context: &Context) -> Result<Stage, Failure> {
+    let mut check = job.picture.check;
     let (bytes, header) = match (&job.from, &job.picture.source) {
-        (Origin::Url(url), Source::Stored(key)) => from_url(url, key, context).await?,
+        (Origin::Url(url), Source::Stored(key)) => {
+            let looked;
+            (check, looked) = from_url(url, key, context).await?;
+            looked
+        }
         (_, Source::Stored(key)) => look(key, context).await?,
         (_, Source::Shared(key)) => in_folder(key, context).await?,
         (_, Source::File(path)) => {
@@ -34,22 +39,23 @@ pub(super) async fn fetch(job: &SourceFetch, context: &Context) -> Result<Stage,
         }
     };
     let peak = imaging::estimate(bytes, &header, &job.picture.operations, &context.limits);
-    let next = Payload::ImageProcess(ImageProcess { peak: Some(peak), ..job.picture.clone() });
+    let next = Payload::ImageProcess(ImageProcess { peak: Some(peak), check, ..job.picture.clone() });
     let payload = next.to_bytes(context.request_id.as_deref());
     Ok(Stage { kind: next.kind().into(), queue: job.queue.clone(), class: Class::Cpu, payload })
 }
 
-async fn from_url(url: &Url, key: &str, context: &Context) -> Result<(u64, imaging::Header), Failure> {
+async fn from_url(url: &Url, key: &str, context: &Context) -> Result<(Option<u32>, (u64, imaging::Header)), Failure> {
+    let mut check = None;
     if !context.storage.has(key).await.map_err(unstored)? {
         let fetched = receive(url, key, context).await;
         let outcome = fetched.as_ref().err().map_or_else(|| "fetched".into(), |failure| failure.code.to_string());
         context.metrics.fetches.get_or_create(&FetchLabels { outcome }).inc();
-        fetched?;
+        check = fetched?;
     }
-    look(key, context).await
+    Ok((check, look(key, context).await?))
 }
 
-async fn receive(url: &Url, key: &str, context: &Context) -> Result<(), Failure> {
+async fn receive(url: &Url, key: &str, context: &Context) -> Result<Option<u32>, Failure> {
     let Sources { fetcher: Some(fetcher), .. } = &context.sources else {
         return Err(Failure::permanent("url-forbidden", "this worker fetches no URLs: sources.urls is empty"));
     };
@@ -60,21 +66,24 @@ async fn receive(url: &Url, key: &str, context: &Context) -> Result<(), Failure>
     })
 }
 
-async fn stream(url: &Url, key: &str, fetcher: &Fetcher, context: &Context) -> Result<(), Failure> {
+/// Answers the CRC-32 of what it stored; `None` where another attempt has stored an answer of its own.
+async fn stream(url: &Url, key: &str, fetcher: &Fetcher, context: &Context) -> Result<Option<u32>, Failure> {
     let mut answer = fetcher.get(url).await?;
     let mut incoming = context.storage.receive(key).await.map_err(unstored)?;
-    let mut bytes = 0;
+    let (mut bytes, mut check) = (0, crc32fast::Hasher::new());
     while let Some(chunk) = answer.chunk().await? {
         bytes += chunk.len();
+        check.update(&chunk);
         context.metrics.fetched_bytes.inc_by(chunk.len() as u64);
         incoming.write(chunk).await.map_err(unstored)?;
     }
     debug!(bytes, key, "fetched a picture");
     // A late attempt takes nothing from one that has been through meanwhile: the answers may differ.
     if context.storage.has(key).await.map_err(unstored)? {
-        return Ok(());
+        return Ok(None);
     }
-    incoming.finish().await.map_err(unstored)
+    incoming.finish().await.map_err(unstored)?;
+    Ok(Some(check.finalize()))
 }
 
 /// Probes a picture of the store. One that cannot be used does not stay.

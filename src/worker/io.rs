@@ -41,7 +41,9 @@ pub(super) async fn carry_out(payload: &Payload, context: &Context) -> Result<Yi
             sweep_storage(storage, broker, sweep).await.map(|swept| done(&swept)).map_err(broken_off)
         }
         Payload::OutboxSweep(sweep) => {
-            sweep_outbox(storage, broker, sweep).await.map(|delivered| done(&delivered)).map_err(broken_off)
+            let delivered = sweep_outbox(storage, broker, sweep).await.map_err(broken_off)?;
+            context.metrics.manifests_damaged.inc_by(delivered.damaged);
+            Ok(done(&delivered))
         }
         Payload::ImageProcess(_) => Err(Failure::permanent("internal", format!("{} is not an io job", payload.kind()))),
     }

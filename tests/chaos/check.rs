@@ -18,6 +18,8 @@ pub struct End {
     pub failed: usize,
     pub cancelled: usize,
     pub jobs: Vec<JobEnd>,
+    /// Codes of what its status says was refused.
+    pub refused: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -47,6 +49,8 @@ pub struct Terms {
     pub forgotten_at: Option<Timestamp>,
     /// … and these groups had ended by then, and need not be known any more.
     pub over: HashSet<String>,
+    /// Nobody can know any more what was to be done for these: they must end without a job, and say so by this code.
+    pub unreadable: HashMap<String, String>,
     /// No job may be started twice.
     pub no_repeats: bool,
 }
@@ -149,6 +153,11 @@ fn judge_group(end: &End, acknowledged: usize, terms: &Terms) -> Vec<Violation> 
     let group = &end.group;
     if !end.finished {
         return vec![Violation::Stuck(format!("group {group} has not ended"))];
+    }
+    if let Some(code) = terms.unreadable.get(group) {
+        let by_name = end.total == 0 && end.jobs.is_empty() && end.refused == [code.as_str()];
+        let detail = || format!("group {group} should have failed as {code}, and is {end:?}");
+        return if by_name { Vec::new() } else { vec![Violation::Lost(detail())] };
     }
     let mut violations = Vec::new();
     let jobs: HashSet<&str> = end.jobs.iter().map(|job| job.job.as_str()).collect();

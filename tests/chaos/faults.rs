@@ -24,6 +24,8 @@ const REDIS: &[Kind] = &[Kind::Redis];
 const SQLITE: &[Kind] = &[Kind::Sqlite];
 /// What a broker forgets that goes back in time, at the least.
 const FORGOTTEN: Duration = Duration::from_secs(1);
+/// Of a SQLite file, in bytes.
+const PAGE: usize = 4096;
 
 pub const FAULTS: &[Fault] = &[
     Fault { name: "worker-killed", brokers: BOTH, inject: |stage| Box::pin(worker_killed(stage)) },
@@ -33,6 +35,7 @@ pub const FAULTS: &[Fault] = &[
     Fault { name: "api-killed", brokers: BOTH, inject: |stage| Box::pin(api_killed(stage)) },
     Fault { name: "long-jobs", brokers: BOTH, inject: |stage| Box::pin(long_jobs(stage)) },
     Fault { name: "disk-full", brokers: BOTH, inject: |stage| Box::pin(disk_full(stage)) },
+    Fault { name: "bits-flipped", brokers: BOTH, inject: |stage| Box::pin(bits_flipped(stage)) },
     Fault { name: "clocks-apart", brokers: REDIS, inject: |stage| Box::pin(clocks_apart(stage)) },
     Fault { name: "redis-killed", brokers: REDIS, inject: |stage| Box::pin(redis_killed(stage)) },
     Fault { name: "redis-asleep", brokers: REDIS, inject: |stage| Box::pin(redis_asleep(stage)) },
@@ -162,6 +165,55 @@ async fn disk_full(stage: &mut Stage) {
     stage.somebody_says(&["retried: job", "cannot settle", "cannot claim"]).await;
     std::fs::remove_file(filler).unwrap();
     stage.healed();
+    stage.recovered().await;
+}
+
+/// While nobody runs, bits turn over in an original, in a manifest and in the broker's own file: in many pages of SQLite's,
+/// which is moved away where the service refuses it, as it says; Redis loses all of its own, as a file that it cannot
+/// load leaves it. What can still be read is made; the two others fail by name.
+async fn bits_flipped(stage: &mut Stage) {
+    let api = stage.api().await;
+    // Enough to keep the worker from what comes last.
+    stage.upload_long(8, 3).await;
+    let (original, manifest) = (stage.upload_long(1, 1).await, stage.upload_long(1, 1).await);
+    stage.upload();
+    let worker = stage.worker().await;
+    stage.at_work(worker).await;
+    stage.acknowledged().await;
+    stage.a_moment().await;
+    stage.inject(&[worker]);
+    stage.kill(worker);
+    stage.kill(api);
+    stage.note_what_the_broker_has_ended().await;
+
+    let [of_original, of_manifest] = [format!("uploads/{original}/0"), format!("outbox/{manifest}.json")];
+    let open = |stage: &Stage, group: &String| !stage.terms.over.contains(group);
+    if open(stage, &original) {
+        stage.turn_bits_over(&of_original, None);
+        stage.terms.failing.insert(original.clone(), "source-damaged".into());
+    }
+    let unreadable = open(stage, &manifest);
+    if unreadable {
+        stage.turn_bits_over(&of_manifest, None);
+    }
+    let forgets = match stage.kind {
+        Kind::Redis => {
+            stage.redis().order("FLUSHALL").await;
+            true
+        }
+        Kind::Sqlite => {
+            stage.turn_bits_over("queue.db", Some(PAGE));
+            stage.moves_a_damaged_queue_away().await
+        }
+    };
+    if forgets {
+        stage.terms.forgotten_at = Some(Timestamp::now());
+        if unreadable {
+            stage.terms.unreadable.insert(manifest, "manifest-damaged".into());
+        }
+    }
+    stage.api().await;
+    stage.worker().await;
     stage.recovered().await;
 }
 

@@ -49,7 +49,8 @@ fn succeeded(job: &str, run: u32) -> JobEnd {
 
 fn end() -> End {
     let jobs = vec![succeeded("a", 1), succeeded("b", 2)];
-    End { group: "g".into(), finished: true, total: 2, succeeded: 2, failed: 0, cancelled: 0, jobs }
+    let refused = Vec::new();
+    End { group: "g".into(), finished: true, total: 2, succeeded: 2, failed: 0, cancelled: 0, jobs, refused }
 }
 
 fn found(history: &[Entry], ends: &[End]) -> Vec<Violation> {
@@ -63,6 +64,20 @@ fn recovered_round_is_clean_and_measured() {
     assert_eq!((verdict.jobs, verdict.duplicates), (2, 1));
     let [again, end] = [1_000, 1_500].map(Duration::from_millis);
     assert_eq!(verdict.recovery, Some(Recovery { again, end }));
+}
+
+#[test]
+fn group_that_nobody_can_read_must_say_so() {
+    let terms = Terms { unreadable: [("g".into(), "manifest-damaged".into())].into(), ..Terms::default() };
+    let ended = |refused: &[&str]| {
+        let refused = refused.iter().map(ToString::to_string).collect();
+        End { total: 0, succeeded: 0, jobs: Vec::new(), refused, ..end() }
+    };
+    let found = |end: End| judge(&history(), &[end], &terms).violations;
+    assert_eq!(found(ended(&["manifest-damaged"])), []);
+    for wrong in [ended(&[]), ended(&["storage"]), end()] {
+        assert!(matches!(found(wrong).as_slice(), [Violation::Lost(_)]));
+    }
 }
 
 #[test]

@@ -146,6 +146,10 @@ async fn answers_that_have_no_picture_have_their_codes() {
         "/announced" => Reply::Cut(1_001, Vec::new()),
         "/endless" => Reply::Endless,
         "/cut" => Reply::Cut(900, b"some".to_vec()),
+        "/packed" => Reply::Whole(200, vec!["Content-Encoding: gzip".into()], b"\x1f\x8b".to_vec()),
+        "/as-it-is" => Reply::Whole(200, vec!["Content-Encoding: identity".into()], b"bytes".to_vec()),
+        // A path that the allow-list holds against its patterns anew.
+        "/out" => Reply::redirect("/below/..%2fsecret"),
         other => Reply::status(other[1..].parse().unwrap()),
     })
     .await;
@@ -166,6 +170,7 @@ async fn answers_that_have_no_picture_have_their_codes() {
         ("/announced", "too-large", false),
         ("/endless", "too-large", false),
         ("/cut", "fetch-failed", true),
+        ("/packed", "fetch-refused", false),
     ] {
         let read = async {
             let mut answer = fetcher.get(&Url::parse(&origin.url(path)).unwrap()).await?;
@@ -175,6 +180,16 @@ async fn answers_that_have_no_picture_have_their_codes() {
         let failure = read.await.expect_err(path);
         assert_eq!((failure.code.as_ref(), failure.retryable), (code, retryable), "{path}: {failure:?}");
     }
+    let packed = refusal(&fetcher, &origin.url("/packed")).await;
+    assert!(packed.detail.contains("Content-Encoding: gzip"), "{packed:?}");
+    let mut whole = fetcher.get(&Url::parse(&origin.url("/as-it-is")).unwrap()).await.unwrap();
+    assert_eq!(whole.chunk().await.unwrap().unwrap(), "bytes");
+    let below = ["/out", "/below/"].map(|path| format!("http://127.0.0.1:{}{path}", origin.port()));
+    let allowed = Allowed::parse(&below).unwrap();
+    let narrow = Fetcher::new(Settings { allowed, ..settings(&["127.0.0.1/32"]) }).unwrap();
+    let led_out = refusal(&narrow, &origin.url("/out")).await;
+    assert_eq!(led_out.code, "url-forbidden", "{led_out:?}");
+    assert!(led_out.detail.contains("`%2f`"), "{led_out:?}");
     assert_eq!(
         origin.heads().iter().filter(|head| head.starts_with("GET /loop ")).count(),
         4,

@@ -7,10 +7,10 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use pixmill::imaging::operation;
 use pixmill::job::{
-    GroupId, ImageProcess, ImageResult, JobId, Keep, OutboxSweep, Payload, Run, Source, State, StorageSweep,
+    GroupId, ImageProcess, ImageResult, JobId, Keep, OutboxSweep, Payload, Run, Source, State, StorageSweep, seal,
 };
 use pixmill::queue::{Key, NewGroup, On, Reservation, Settlement, Verdict};
-use pixmill::storage::{Part, Storage, keep_key, manifest_key, owner_key, upload_key, withdrawn_key};
+use pixmill::storage::{Part, Storage, damaged_key, keep_key, manifest_key, owner_key, upload_key, withdrawn_key};
 use pixmill::submission::Meta;
 use pixmill::submission::outbox::{self, Entry, Manifest};
 use pixmill::upkeep::{self, Delivered, Swept};
@@ -56,6 +56,7 @@ impl House {
                 operations: operation::defaults(),
                 lenient: false,
                 peak: None,
+                check: None,
             });
             let (id, queue) = (JobId::new(), "cpu_intensive".into());
             jobs.push(Entry { id, queue, priority: 5, max_attempts: 4, after: None, retry_of: None, payload });
@@ -229,14 +230,62 @@ async fn lost_group_is_enqueued_again_although_its_key_has_gone_to_another() {
     }
 }
 
+/// It was passed by for ever, and its client waited for ever.
 #[tokio::test]
-async fn unreadable_manifest_does_not_keep_the_others_waiting() {
+async fn unreadable_manifest_is_set_aside_and_its_group_fails_by_name() {
     for house in House::both().await {
-        let (broken, manifest) = (GroupId::new(), house.upload(1).await);
+        let (broken, withdrawn, manifest) = (GroupId::new(), GroupId::new(), house.upload(1).await);
         house.storage.put(&manifest_key(broken), Bytes::from_static(b"{")).await.unwrap();
+        house.storage.put(&owner_key(broken), Bytes::from_static(b"alice")).await.unwrap();
+        house.storage.put(&withdrawn_key(withdrawn), Bytes::from_static(b"{")).await.unwrap();
         house.write(&manifest).await;
+        assert_eq!(house.deliver().await, Delivered { enqueued: 1, damaged: 2, ..Delivered::default() });
+
+        let group = house.world.group(broken).await;
+        assert_eq!((group.total, group.sealed, group.finished_at.is_some()), (0, true, true));
+        let meta = Meta::of(&group);
+        assert_eq!((meta.rejected[0].error.code.as_ref(), meta.owner.as_deref()), ("manifest-damaged", Some("alice")));
+        assert!(house.world.broker.group(withdrawn).await.unwrap().is_none(), "its client was told that it failed");
+        for group in [broken, withdrawn] {
+            assert!(!house.owes(group));
+            assert_eq!(house.storage.read(&damaged_key(group)).await.unwrap().unwrap(), "{", "people may look at it");
+        }
+        assert_eq!(house.deliver().await, Delivered::default());
+    }
+}
+
+#[tokio::test]
+async fn manifest_of_which_a_bit_has_turned_over_is_not_delivered() {
+    for house in House::both().await {
+        let manifest = house.upload(1).await;
+        let sealed = seal::seal(serde_json::to_vec(&manifest).unwrap());
+        for (place, bit) in [(sealed.len() / 2, 0), (20, 1), (sealed.len() - 4, 2)] {
+            let group = GroupId::new();
+            let mut changed = sealed.clone();
+            changed[place] ^= 1 << bit;
+            house.storage.put(&manifest_key(group), changed.into()).await.unwrap();
+            assert_eq!(house.deliver().await, Delivered { damaged: 1, ..Delivered::default() }, "byte {place}");
+        }
+        assert_eq!(house.world.broker.job(manifest.jobs[0].id).await.unwrap(), None);
+        house.storage.put(&manifest_key(manifest.group), sealed.into()).await.unwrap();
         assert_eq!(house.deliver().await.enqueued, 1);
-        assert!(house.owes(broken));
+    }
+}
+
+/// All outputs of a picture went with the record of which run had won.
+#[tokio::test]
+async fn outputs_whose_result_cannot_be_read_stay() {
+    for house in House::both().await {
+        let manifest = house.upload(1).await;
+        house.write(&manifest).await;
+        manifest.enqueue(&house.world.broker).await.unwrap();
+        let job = house.world.claim("worker", 1, 1).await.remove(0);
+        let run = house.storage.run_folder(job.group, job.lease.job, Run::Numbered(1));
+        fs::create_dir_all(&run).unwrap();
+        let verdict = Verdict::Succeed { result: Bytes::from_static(b"{\"success\":true,\"rum\":1}x") };
+        house.world.broker.settle(&[Settlement { lease: job.lease, verdict }], None).await.unwrap();
+        assert_eq!(house.deliver().await.ended, 1);
+        assert!(run.exists());
     }
 }
 

@@ -257,6 +257,7 @@ impl Journal<'_> {
             operations: self.batch.operations.clone(),
             lenient: self.batch.lenient,
             peak: header.map(estimate),
+            check: None,
         });
         let bytes = serde_json::to_vec(&payload).expect("paths and operations always serialise").into();
         let job = NewJob::new(payload.kind(), &self.queue, payload.class(), bytes);

@@ -170,7 +170,7 @@ async fn fill(services: &Services, group: &Group, out: &mut Out) -> Result<(), B
 
 /// A picture's outputs by their keys, and what they are called here.
 fn files(group: GroupId, picture: &Picture, names: &mut Names) -> Vec<(String, String)> {
-    let Picture { job, state: JobState::Succeeded, image, known: Some(known) } = picture else { return Vec::new() };
+    let Picture { job, state: JobState::Succeeded, image, known: Some(known), .. } = picture else { return Vec::new() };
     let files: Vec<&str> = known
         .outputs
         .iter()

@@ -288,12 +288,14 @@ pub(super) fn task(id: impl std::fmt::Display) -> String {
 
 impl Entry {
     pub(in crate::http) fn of(group: GroupId, picture: Picture, signer: &Signer<'_>) -> Self {
-        let Picture { job, state, image, known } = picture;
+        let Picture { job, state, image, known, damaged } = picture;
+        let success = state == State::Succeeded && !damaged;
         let failed = |code, detail: &str| Outcome::Failed { error: Failure::permanent(code, detail) };
         let (cost, outcome) = match known {
             _ if state == State::Cancelled => {
                 (None, failed("cancelled", "The picture was cancelled before it was done."))
             }
+            None if damaged => (None, failed("result-damaged", "The record of the picture's end cannot be read.")),
             None => (None, failed("internal", "The job ended without a result.")),
             Some(known) => {
                 let cost = Cost { attempts: known.attempts, duration_ms: known.duration_ms };
@@ -306,7 +308,7 @@ impl Entry {
                 (Some(cost), outcome)
             }
         };
-        Self { success: state == State::Succeeded, job_id: job, image, cost, outcome }
+        Self { success, job_id: job, image, cost, outcome }
     }
 
     /// Calls the files by these names, one after the other.

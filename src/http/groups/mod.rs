@@ -257,6 +257,15 @@ pub(super) async fn document(
     // What the broker has lost is on its way back to it: its client has no cause for alarm.
     match outbox::read(&services.storage, id).await? {
         Some(Owed::Work(manifest)) if sees(&manifest.meta) => Ok(Some(of_manifest(manifest, JobState::Waiting))),
+        Some(Owed::Damaged(damage)) => {
+            let owner = outbox::owner(&services.storage, id).await?;
+            if !sees(&Meta { owner, ..Meta::default() }) {
+                return Ok(None);
+            }
+            let detail =
+                format!("What is owed for group {id} cannot be read: {}. It is about to be given up.", damage.why);
+            Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "manifest-damaged", detail))
+        }
         _ => Ok(None),
     }
 }

@@ -9,8 +9,10 @@ pub(in crate::http) struct Picture {
     pub(in crate::http) state: State,
     /// The client's name for it.
     pub(in crate::http) image: Option<String>,
-    /// None where the broker itself ended its job.
+    /// `None` where the broker itself ended its job, or the result is `damaged`.
     pub(in crate::http) known: Option<ImageResult>,
+    /// There is a result, and it is not what was settled.
+    pub(in crate::http) damaged: bool,
 }
 
 impl Picture {
@@ -28,7 +30,8 @@ impl Picture {
     fn read(job: JobId, state: State, result: &[u8]) -> Self {
         let mut known = ImageResult::from_bytes(result).ok();
         let image = known.as_mut().and_then(|known| known.image.take());
-        Self { job, state, image, known }
+        let damaged = known.is_none() && !result.is_empty();
+        Self { job, state, image, known, damaged }
     }
 }
 

@@ -18,6 +18,7 @@ mod reads;
 mod schema;
 mod settle;
 mod upkeep;
+mod verify;
 mod wait;
 mod writer;
 
@@ -193,6 +194,12 @@ impl SqliteBroker {
         Ok(ended)
     }
 
+    pub async fn verify(&self, limit: Duration) -> Result<bool> {
+        let file = self.shared.file.clone();
+        let looked = tokio::task::spawn_blocking(move || verify::verify(&file, limit));
+        looked.await.expect("looking at the file does not panic")
+    }
+
     pub async fn reserve(&self, key: &str, group: GroupId) -> Result<Reservation> {
         let key = key.to_owned();
         self.intake(move |ledger| ledger.reserve(&key, group).map(Ok)).await
@@ -209,7 +216,8 @@ impl SqliteBroker {
 
     pub async fn finished_groups(&self, age: Duration, skip: usize, limit: usize) -> Result<Vec<GroupId>> {
         let until = self.shared.clock.now_ms() - millis(age);
-        reads::read(&self.shared, move |db| upkeep::finished_groups(db, until, (reads::most(skip), reads::most(limit)))).await
+        reads::read(&self.shared, move |db| upkeep::finished_groups(db, until, (reads::most(skip), reads::most(limit))))
+            .await
     }
 
     pub async fn remove_group(&self, id: GroupId) -> Result<bool> {

@@ -135,5 +135,9 @@ pub(super) fn known_version(db: &Connection, file: &Path) -> Result<i64> {
 }
 
 fn not_ours(file: &Path) -> Error {
-    Error::Invalid(format!("{} is not a pixmill queue; name another file", file.display()))
+    Error::Invalid(format!(
+        "{} is not a pixmill queue; name another file. If it was one, it is damaged: move it away and start again, and what \
+         is owed comes back from the outbox",
+        file.display()
+    ))
 }

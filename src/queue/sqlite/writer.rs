@@ -265,14 +265,21 @@ fn commit(
     Ok(())
 }
 
+/// A file that does not hold any more what was written; what is wrong with it, and what to do.
+pub(super) fn damaged(file: &Path, what: &str) -> Error {
+    let name = file.display();
+    Error::Incompatible(format!(
+        "{name} is damaged ({what}): end what uses it, move {name}, {name}-wal and {name}-shm away, and start again. What is \
+         owed comes back from the outbox; records of what had ended are in the moved file alone"
+    ))
+}
+
 /// What an error of SQLite means to the caller.
-pub(super) fn unavailable(file: &Path, error: &rusqlite::Error) -> Error {
-    let file = file.display();
+pub(super) fn unavailable(path: &Path, error: &rusqlite::Error) -> Error {
+    let file = path.display();
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => Error::Full(format!("no space left on the disk of {file}; free some")),
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            Error::Incompatible(format!("{file} is damaged ({error}); restore it from a backup"))
-        }
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => damaged(path, &error.to_string()),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             Error::Unavailable(format!("another process has held {file} for too long"))
         }

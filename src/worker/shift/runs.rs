@@ -10,7 +10,7 @@ use super::super::execute::{Outcome, Spec};
 use super::super::io;
 use super::super::wire::{self, Order};
 use super::{Event, Phase, Place, Run, Shift, picture};
-use crate::job::{self, Class, Failure, Payload, Source};
+use crate::job::{self, Class, Failure, Payload, Source, Unread};
 use crate::queue::{ClaimedJob, Lease, Settled, Verdict};
 use crate::storage::{self, manifest_key};
 
@@ -26,9 +26,16 @@ impl Shift {
             self.stop(&older, Stop::LeaseLost);
         }
         self.desk.claimed(&job);
-        let payload = match serde_json::from_slice::<Payload>(&job.payload) {
+        let payload = match Payload::from_bytes(&job.payload) {
             Ok(payload) => payload,
-            Err(error) => {
+            Err(damaged @ Unread::Damaged(_)) => {
+                let failure = Failure::permanent("payload-damaged", damaged.to_string());
+                self.intake(class).opened();
+                let since = Instant::now();
+                let attempt = Attempt { job, class, request_id, image: None, picture: None, since, stopped: None };
+                return self.conclude(attempt, Err(failure));
+            }
+            Err(error @ Unread::Unknown(_)) => {
                 let (id, kind) = (job.lease.job, &job.kind);
                 warn!(job.id = %id, request.id = request_id, "job {id} of kind `{kind}` is not for this version and is given back: {error}");
                 return self.release(vec![job.lease], Some(UNKNOWN_PAUSE));
@@ -115,6 +122,7 @@ impl Shift {
                 memory: self.budget.bound(),
                 spec: Spec {
                     source: source.clone(),
+                    check: request.check,
                     operations: request.operations.clone(),
                     folder: folder.clone(),
                     lenient: request.lenient,

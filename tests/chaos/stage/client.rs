@@ -55,9 +55,9 @@ impl Stage {
         .await;
     }
 
-    /// Uploads one group of pictures that keep their worker busy: `count` of them, each with `outputs`.
-    pub async fn upload_long(&self, count: usize, outputs: usize) {
-        submit(&self.client(), long(count, outputs), &self.history).await.expect("nothing refuses it yet");
+    /// Uploads one group of pictures that keep their worker busy: `count` of them, each with `outputs`. Answers its id.
+    pub async fn upload_long(&self, count: usize, outputs: usize) -> String {
+        submit(&self.client(), long(count, outputs), &self.history).await.expect("nothing refuses it yet")
     }
 }
 

@@ -65,6 +65,7 @@ impl Stage {
     }
 
     fn end(&self, group: String, status: &Value) -> End {
+        let code = |one: &Value| one["error"]["code"].as_str().expect("a code").to_owned();
         let count = |name: &str| status[name].as_u64().expect("a counter") as usize;
         let jobs = status["result"].as_array().expect("results").iter().map(|entry| {
             let outcome = if entry["success"] == true {
@@ -81,6 +82,7 @@ impl Stage {
             succeeded: count("succeeded"),
             failed: count("failed"),
             cancelled: count("cancelled"),
+            refused: status["rejected"].as_array().map_or_else(Vec::new, |refused| refused.iter().map(code).collect()),
             group,
         }
     }

@@ -340,6 +340,64 @@ impl Stage {
         }
     }
 
+    /// As [`note_what_is_over`](Self::note_what_is_over), while no program runs.
+    pub async fn note_what_the_broker_has_ended(&mut self) {
+        let broker = self.broker().await;
+        for entry in self.history.entries() {
+            if let What::Acknowledged { group, .. } = entry.what {
+                let id = group.parse().expect("an id");
+                let known = broker.group(id).await.unwrap().expect("what was acknowledged is known");
+                if known.finished_at.is_some() {
+                    self.terms.over.insert(group);
+                }
+            }
+        }
+        drop(broker);
+        let log = self.data.join("queue.db-wal");
+        until("the queue's file is closed", async || (!log.exists()).then_some(())).await;
+    }
+
+    /// Turns a bit over at random in a file of the store: one in all of it, or one in each page but the first.
+    pub fn turn_bits_over(&mut self, file: &str, page: Option<usize>) {
+        let path = self.data.join(file);
+        let mut bytes = std::fs::read(&path).unwrap();
+        let (page, first) = page.map_or((bytes.len(), 0), |page| (page, page));
+        for begin in (first..bytes.len()).step_by(page) {
+            let place = self.random.usize(begin..bytes.len().min(begin + page));
+            bytes[place] ^= 1 << self.random.u8(0..8);
+        }
+        std::fs::write(&path, bytes).unwrap();
+    }
+
+    /// Starts the service on a queue whose file may be damaged. Where it refuses it, the file is moved away, as it says;
+    /// answers whether that was so.
+    pub async fn moves_a_damaged_queue_away(&mut self) -> bool {
+        let address = format!("127.0.0.1:{}", self.port);
+        let handle = self.start("serve", &["serve", "--listen", &address, "--no-workers"], SignedDuration::ZERO);
+        let client = self.client();
+        let serves = until("the service has looked at its queue", async || {
+            if self.programs[handle.0].ended() {
+                return Some(false);
+            }
+            let answer = client.request("GET", "/healthz").send().await.ok();
+            answer.is_some_and(|answer| answer.status().is_success()).then_some(true)
+        })
+        .await;
+        if serves {
+            self.kill(handle);
+            return false;
+        }
+        let log = self.program(handle).log();
+        assert!(
+            log.contains("damaged") || log.contains("is not a pixmill queue"),
+            "it refuses its queue by name: {log}"
+        );
+        for file in ["queue.db", "queue.db-wal", "queue.db-shm"] {
+            let _ = std::fs::rename(self.data.join(file), self.folder.join(format!("{file}.damaged")));
+        }
+        true
+    }
+
     /// Waits until a group has ended, and does something at every look until then.
     pub async fn until_ended(&self, group: GroupId, mut meanwhile: impl FnMut(&Self)) {
         let (client, group) = (self.client(), group.to_string());

@@ -4,6 +4,7 @@
 mod children;
 mod control;
 mod crashes;
+mod damage;
 mod deafness;
 mod disk;
 mod durable;

@@ -58,6 +58,8 @@ async fn urls_become_pictures_and_bad_ones_are_told_beside_them() {
     for home in [Home::sqlite(), Home::redis()] {
         let origin = Origin::start(|path, _| match path {
             "/moved.png" => Reply::redirect("/a.png"),
+            // Raw, as servers write it.
+            "/%E7%8C%AB%20x.png" => Reply::redirect("/ü/a.png"),
             // What it says of the type is not believed.
             "/lies.png" => Reply::Whole(200, vec!["Content-Type: text/html".into()], plain_png(30, 30)),
             "/page.png" => Reply::Whole(200, vec!["Content-Type: image/png".into()], b"<html>".to_vec()),
@@ -73,26 +75,28 @@ async fn urls_become_pictures_and_bad_ones_are_told_beside_them() {
             {"url": "no url"},
             {"url": origin.url("/lies.png?token=secret")},
             {"url": origin.url("/page.png")},
+            {"url": origin.url("/%E7%8C%AB%20x.png")},
             {"url": "ftp://127.0.0.1/a.png"},
         ]);
         let accepted = taken(&service, sources, json!({"retries": 2})).await;
-        assert_eq!(accepted["total_images"], 4);
+        assert_eq!(accepted["total_images"], 5);
         let rejected = codes(&accepted["rejected"]);
-        assert_eq!(rejected, [(1, "url-forbidden"), (3, "invalid-url"), (6, "url-forbidden")], "{accepted}");
+        assert_eq!(rejected, [(1, "url-forbidden"), (3, "invalid-url"), (7, "url-forbidden")], "{accepted}");
         let status = service.finished(id(&accepted)).await;
         let counts = json!([status["status"], status["total_images"], status["succeeded"], status["failed"]]);
-        assert_eq!(counts, json!(["completed", 4, 3, 1]), "{status}");
+        assert_eq!(counts, json!(["completed", 5, 4, 1]), "{status}");
         assert_eq!(codes(&status["rejected"]), rejected);
         let told: Vec<_> =
             status["result"].as_array().unwrap().iter().map(|one| json!([one["image"], one["attempts"]])).collect();
-        assert_eq!(json!(told), json!([["a.png", 1], ["moved to here.png", 1], ["lies.png", 1], ["page.png", 1]]));
+        let names = ["a.png", "moved to here.png", "lies.png", "page.png", "猫 x.png"];
+        assert_eq!(json!(told), json!(names.map(|name| json!([name, 1]))));
         assert_eq!(status["result"][3]["error"]["code"], "unsupported-format", "{status}");
         assert!(service.file(&status["result"][0]["paths"][0]).await.ends_with(b"\xff\xd9"));
         assert!(!status.to_string().contains("secret"));
         let metrics = service.get("/metrics").await.text();
-        assert!(metrics.contains(r#"pixmill_fetches_total{outcome="fetched"} 4"#), "{metrics}");
+        assert!(metrics.contains(r#"pixmill_fetches_total{outcome="fetched"} 5"#), "{metrics}");
         assert!(!metrics.contains("pixmill_fetched_bytes_total 0"), "{metrics}");
-        until("nothing but the originals is left", async || (home.files("uploads").len() == 4).then_some(())).await;
+        until("nothing but the originals is left", async || (home.files("uploads").len() == 5).then_some(())).await;
     }
 }
 
@@ -434,7 +438,10 @@ async fn cancelled_long_prefix_keeps_its_total_and_lists_each_picture() {
         let listed = cancelled["result"].as_array().unwrap();
         assert_eq!(listed.len(), 12);
         for (i, one) in listed.iter().enumerate() {
-            assert_eq!((&one["image"], &one["error"]["code"]), (&json!(format!("incoming/{i:02}.png")), &json!("cancelled")));
+            assert_eq!(
+                (&one["image"], &one["error"]["code"]),
+                (&json!(format!("incoming/{i:02}.png")), &json!("cancelled"))
+            );
         }
         let again = service.send("POST", &format!("/api/groups/{}/retry", id(&accepted))).await.json();
         assert_eq!(again["total_images"], 12, "{again}");

@@ -86,7 +86,7 @@ impl List {
         };
         let file = File::open(place).map_err(|error| Usage(fault(error)))?;
         if form == Form::Csv {
-            let head = table_of(file).and_then(|mut table| Ok(heads(table.byte_headers()?)));
+            let head = table_of(file).and_then(|(mut table, _)| Ok(heads(table.byte_headers()?)));
             let head = head.map_err(|error| Usage(format!("{}: {error}", place.display())))?;
             if !names_pictures(&head) {
                 return Err(Usage(format!(
@@ -146,11 +146,14 @@ fn csv_reader<R: Read>(reader: R, separator: u8) -> csv::Reader<R> {
     csv::ReaderBuilder::new().flexible(true).delimiter(separator).from_reader(reader)
 }
 
-/// A table whose separator is the one by which its first line names a column that is known.
-fn table_of<R: Read>(reader: R) -> io::Result<csv::Reader<impl Read>> {
+/// A table whose separator is the one by which its first line names a column that is known; and what is to be added to the
+/// numbers of its lines.
+fn table_of<R: Read>(reader: R) -> io::Result<(csv::Reader<impl Read>, u64)> {
     let mut reader = BufReader::new(unmarked(reader)?);
     let mut first = Vec::new();
     reader.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut first)?;
+    // A record's position is counted before the second byte of the line's end in front of it.
+    let uncounted = u64::from(first.ends_with(b"\r\n"));
     let named = match first.trim_ascii_end() {
         // A line that spreadsheets take as an order, and the columns' names are on the next.
         [b's' | b'S', b'e' | b'E', b'p' | b'P', b'=', separator] => Some(*separator),
@@ -170,12 +173,12 @@ fn table_of<R: Read>(reader: R) -> io::Result<csv::Reader<impl Read>> {
             })
             .unwrap_or(&SEPARATORS[0]),
     };
-    Ok(csv_reader(Cursor::new(first).chain(reader), separator))
+    Ok((csv_reader(Cursor::new(first).chain(reader), separator), uncounted))
 }
 
-/// The columns' names, in lower case and without blanks around them.
+/// The columns' names, in lower case and without blanks around them; quotation marks behind a blank quote nothing.
 fn heads(line: &csv::ByteRecord) -> Vec<String> {
-    line.iter().map(|name| String::from_utf8_lossy(name).trim().to_lowercase()).collect()
+    line.iter().map(|name| String::from_utf8_lossy(name).trim().trim_matches('"').to_lowercase()).collect()
 }
 
 fn names_pictures(heads: &[String]) -> bool {
@@ -186,19 +189,22 @@ fn table(
     reader: impl Read,
     take: &mut dyn FnMut(u64, Result<Entry, String>) -> ControlFlow<()>,
 ) -> io::Result<ControlFlow<()>> {
-    let mut reader = table_of(reader)?;
+    let (mut reader, uncounted) = table_of(reader)?;
     let head = heads(reader.byte_headers()?);
     let mut record = csv::ByteRecord::new();
     while reader.read_byte_record(&mut record)? {
-        let number = record.position().map_or(0, csv::Position::line);
+        let number = record.position().map_or(0, csv::Position::line) + uncounted;
         let cell = |name: &str| {
             let column = head.iter().position(|one| one == name)?;
             record.get(column).map(<[u8]>::trim_ascii).filter(|cell| !cell.is_empty())
         };
         let text = |name: &str| cell(name).map(|cell| String::from_utf8_lossy(cell).into_owned());
-        let quoted = |cell: &[u8]| cell.first().is_some_and(u8::is_ascii_whitespace) && cell.trim_ascii().starts_with(b"\"");
+        let quoted =
+            |cell: &[u8]| cell.first().is_some_and(u8::is_ascii_whitespace) && cell.trim_ascii().starts_with(b"\"");
         let entry = match (cell("path"), text("url")) {
-            _ if record.iter().any(quoted) => Err("has a blank before a quotation mark, which then quotes nothing".into()),
+            _ if record.iter().any(quoted) => {
+                Err("has a blank before a quotation mark, which then quotes nothing".into())
+            }
             (None, None) => Err("names neither path nor url".to_owned()),
             (_, Some(url)) => address(&url).map(Given::Url),
             (Some(path), None) => bare(path.to_vec()),

@@ -1,0 +1,83 @@
+//! A checksum at the end of a JSON object, so that bits which turned over on a disk or in a broker are noticed when it is
+//! read: most of them leave JSON that parses and says something else.
+//!
+//! `{"a":1}` is written as `{"a":1,"crc32":"…"}`, eight digits over what stands without it. Whoever does not know of it
+//! reads one field more. What was written without one, by an older version, is read as it is.
+
+use std::borrow::Cow;
+
+/// What stands before and behind the eight digits.
+const BEFORE: &[u8] = b",\"crc32\":\"";
+const BEHIND: &[u8] = b"\"}";
+const DIGITS: usize = 8;
+/// Bits by which the end of a text may differ from a seal's and still is a damaged seal: no other JSON comes near it.
+const NEAR: u32 = 8;
+
+/// What is sealed is not what was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("its checksum does not fit: bits of it have changed since it was written")]
+pub struct Damaged;
+
+/// The object with its checksum. `json` is an object with at least one field.
+pub fn seal(mut json: Vec<u8>) -> Vec<u8> {
+    debug_assert!(json.len() > 2 && json.ends_with(b"}"), "an object with a field");
+    let checksum = crc32fast::hash(&json);
+    json.pop();
+    json.extend_from_slice(BEFORE);
+    json.extend_from_slice(format!("{checksum:08x}").as_bytes());
+    json.extend_from_slice(BEHIND);
+    json
+}
+
+/// The object without its checksum, which is held against it.
+///
+/// # Errors
+/// `Damaged` where it does not fit.
+pub fn unseal(text: &[u8]) -> Result<Cow<'_, [u8]>, Damaged> {
+    let Some(begin) = text.len().checked_sub(BEFORE.len() + DIGITS + BEHIND.len()) else { return Ok(text.into()) };
+    let (object, end) = text.split_at(begin);
+    let (before, rest) = end.split_at(BEFORE.len());
+    let (digits, behind) = rest.split_at(DIGITS);
+    if before != BEFORE || behind != BEHIND {
+        let apart = bits_apart(before, BEFORE) + bits_apart(behind, BEHIND);
+        return if apart <= NEAR { Err(Damaged) } else { Ok(text.into()) };
+    }
+    let whole = [object, b"}"].concat();
+    if format!("{:08x}", crc32fast::hash(&whole)).as_bytes() == digits { Ok(whole.into()) } else { Err(Damaged) }
+}
+
+fn bits_apart(one: &[u8], other: &[u8]) -> u32 {
+    one.iter().zip(other).map(|(one, other)| (one ^ other).count_ones()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sealed_object_is_read_as_it_was_written() {
+        let sealed = seal(b"{\"a\":1}".to_vec());
+        assert!(sealed.starts_with(b"{\"a\":1,\"crc32\":\"") && sealed.ends_with(b"\"}"));
+        assert_eq!(unseal(&sealed).unwrap(), b"{\"a\":1}".as_slice());
+        serde_json::from_slice::<serde_json::Value>(&sealed).unwrap();
+    }
+
+    #[test]
+    fn every_bit_that_turns_over_is_noticed() {
+        let sealed = seal(br#"{"image":"cat.jpg","width":150}"#.to_vec());
+        for bit in 0..sealed.len() * 8 {
+            let mut changed = sealed.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(unseal(&changed), Err(Damaged), "bit {bit}: {}", String::from_utf8_lossy(&changed));
+        }
+    }
+
+    #[test]
+    fn what_has_no_seal_is_read_as_it_is() {
+        for text in
+            ["", "{", "{}", r#"{"success":false,"error":{"code":"poison"}}"#, r#"{"image":"a","crc":"12345678"}"#]
+        {
+            assert_eq!(unseal(text.as_bytes()).unwrap(), text.as_bytes(), "{text}");
+        }
+    }
+}
