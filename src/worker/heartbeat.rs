@@ -237,7 +237,8 @@ mod tests {
         let (events, mut told) = mpsc::unbounded_channel();
         let beating = {
             let (broker, leases) = (broker.clone(), Arc::clone(&leases));
-            tokio::spawn(async move { beat(&broker, &leases, Duration::from_millis(1), &events).await })
+            let hurry = Notify::new();
+            tokio::spawn(async move { beat(&broker, &leases, Duration::from_millis(1), &hurry, &events).await })
         };
         for (lease, cause) in [(lost, Stop::LeaseLost), (cancelled, Stop::Cancelled)] {
             let event = tokio::time::timeout(Duration::from_mins(1), told.recv()).await.expect("a beat says so");
