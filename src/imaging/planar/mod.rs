@@ -70,7 +70,8 @@ enum Way<'a> {
 fn ways<'a>(route: Route, facts: &Facts, plan: &Plan<'a>) -> Option<Vec<Way<'a>>> {
     let header = facts.jpeg.as_ref()?;
     let sampling = matches!(header.sampling(), Some((1 | 2, 1 | 2)));
-    if !sampling || !header.is_ycbcr() || codec::icc::matters(facts.icc.as_deref()) {
+    // Neither way reads scans of some of the components.
+    if !sampling || header.is_split() || !header.is_ycbcr() || codec::icc::matters(facts.icc.as_deref()) {
         return None;
     }
     plan.outputs.iter().map(|planned| way(route, planned, facts, header)).collect()
@@ -284,6 +285,9 @@ fn read(source: &[u8], facts: &Facts, depth: usize, run: &Run<'_>) -> Result<Opt
 
 fn decoded(source: &[u8], facts: &Facts, run: &Run<'_>) -> Option<Planes> {
     let sampling = facts.jpeg.as_ref()?.sampling()?;
+    if jpeg::changes_tables(source) {
+        return None;
+    }
     codec::guarded(Format::Jpeg, || {
         let raw = jpeg::decoder(source, run.options.limits)
             .and_then(libjpeg_turbo_rs::Decoder::decode_raw)

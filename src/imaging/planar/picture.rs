@@ -7,6 +7,7 @@ use fast_image_resize::images::{CroppedImage, Image, ImageRef};
 use fast_image_resize::{PixelType, Resizer};
 use libjpeg_turbo_rs::RawImage;
 
+use crate::imaging::codec::jpeg;
 use crate::imaging::codec::jpeg::coefficients::{Coefficients, Component};
 use crate::imaging::ops::geometry::Placement;
 use crate::imaging::ops::resize;
@@ -170,7 +171,7 @@ impl Planes {
         let (width, height) = placement.scaled;
         let [luma, cb, cr] = self.resampled(placement, (1, 1), resizer)?;
         let chroma = cb.data.iter().zip(&cr.data);
-        let data = luma.data.iter().zip(chroma).flat_map(|(&y, (&cb, &cr))| rgb(y, cb, cr)).collect();
+        let data = luma.data.iter().zip(chroma).flat_map(|(&y, (&cb, &cr))| jpeg::rgb(y, cb, cr)).collect();
         Ok(Raster { width, height, channels: Channels::Rgb, data })
     }
 
@@ -377,14 +378,4 @@ fn ycbcr([r, g, b]: [u8; 3]) -> [u8; 3] {
         128.0 + 0.5 * r - 0.418_688 * g - 0.081_312 * b,
     ]
     .map(|v| v.round().clamp(0.0, 255.0) as u8)
-}
-
-/// The formula's inverse, in 65536ths.
-fn rgb(y: u8, cb: u8, cr: u8) -> [u8; 3] {
-    const HALF: i32 = 1 << 15;
-    let (y, cb, cr) = (i32::from(y) << 16, i32::from(cb) - 128, i32::from(cr) - 128);
-    let r = y + 91_881 * cr;
-    let g = y - 22_554 * cb - 46_802 * cr;
-    let b = y + 116_130 * cb;
-    [r, g, b].map(|v| ((v + HALF) >> 16).clamp(0, 255) as u8)
 }

@@ -3,6 +3,7 @@
 mod adjustments;
 mod animations;
 mod corpus;
+mod differential;
 mod endings;
 mod estimates;
 mod frames;

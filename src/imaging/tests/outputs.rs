@@ -359,13 +359,19 @@ fn fixtures_are_read_as_they_were_drawn() {
 }
 
 #[test]
-fn cmyk_is_read_with_adobes_inversion() {
+fn cmyk_is_read_with_adobes_inversion_with_and_without_its_marker() {
     use libjpeg_turbo_rs::{Encoder, PixelFormat};
     // Inverted ink without black is the light that is left.
     let inks: Vec<u8> = samples::quarters(64, 64).data.chunks_exact(3).flat_map(|p| [p[0], p[1], p[2], 255]).collect();
     let source = Encoder::new(&inks, 64, 64, PixelFormat::Cmyk).quality(95).encode().unwrap();
     assert!(source.windows(5).any(|part| part == b"Adobe"), "the encoder marks CMYK as Adobe's");
     let output = run(&source, &[png(fill(32, 32))]).unwrap().remove(0);
+    assert_quarters(&decoded(&output), 12);
+    // Without Adobe's marker it is inverted all the same: Chromium shows it so.
+    let marker = source.windows(2).position(|pair| pair == [0xff, 0xee]).unwrap();
+    let bare = [&source[..marker], &source[marker + 16..]].concat();
+    assert!(!bare.windows(5).any(|part| part == b"Adobe"));
+    let output = run(&bare, &[png(fill(32, 32))]).unwrap().remove(0);
     assert_quarters(&decoded(&output), 12);
 }
 

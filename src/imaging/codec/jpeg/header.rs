@@ -27,6 +27,8 @@ pub(crate) struct JpegHeader {
     /// The `transform` byte of Adobe's marker: 0 RGB or CMYK, 1 YCbCr, 2 YCCK.
     pub(crate) adobe: Option<u8>,
     pub(crate) jfif: bool,
+    /// How many components the first scan has.
+    pub(crate) first_scan: u8,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +51,27 @@ impl JpegHeader {
                 })
     }
 
+    /// Whether its four components are Y, Cb, Cr and K, by libjpeg's rules.
+    pub(crate) fn is_ycck(&self) -> bool {
+        self.components.len() == 4 && self.adobe.is_some_and(|transform| transform != 0)
+    }
+
+    /// Whether it is Huffman-coded with each coefficient whole in one scan.
+    pub(crate) fn is_sequential(&self) -> bool {
+        !self.progressive && !self.arithmetic
+    }
+
+    /// Whether its first scan has only some of the components, and none is progressive.
+    pub(crate) fn is_split(&self) -> bool {
+        self.is_sequential() && usize::from(self.first_scan) < self.components.len()
+    }
+
+    /// The largest sampling factors.
+    pub(crate) fn most(&self) -> (u8, u8) {
+        let most = |factor: fn(&Component) -> u8| self.components.iter().map(factor).max().unwrap_or(1);
+        (most(|component| component.h), most(|component| component.v))
+    }
+
     /// The sampling factors of luma over chroma; `None` unless chroma is 1×1 in three components.
     pub(crate) fn sampling(&self) -> Option<(u8, u8)> {
         match self.components.as_slice() {
@@ -61,6 +84,21 @@ impl JpegHeader {
     pub(crate) fn table(&self, component: usize) -> Option<[u16; 64]> {
         let stored = self.quant_tables[usize::from(self.components.get(component)?.table & 3)]?;
         Some(natural(&stored))
+    }
+
+    /// Takes the quantisation tables of a segment over.
+    pub(super) fn define_quant_tables(&mut self, mut body: &[u8]) {
+        while let Some((&first, rest)) = body.split_first() {
+            let wide = first >> 4 != 0;
+            let size = if wide { 128 } else { 64 };
+            let Some(values) = rest.get(..size) else { return };
+            let mut table = [0; 64];
+            for (i, value) in table.iter_mut().enumerate() {
+                *value = if wide { u16::from_be_bytes([values[2 * i], values[2 * i + 1]]) } else { values[i].into() };
+            }
+            self.quant_tables[usize::from(first & 3)] = Some(table);
+            body = &rest[size..];
+        }
     }
 }
 
@@ -97,8 +135,11 @@ pub(crate) fn inspect<R: BufRead + Seek>(reader: R) -> Result<Facts> {
                 let body = reader.vec(length.into())?;
                 frame(&body, marker, &reader, &mut header, &mut facts)?;
             }
-            0xda => break,
-            0xdb => quant_tables(&reader.vec(length.into())?, &mut header),
+            0xda => {
+                header.first_scan = reader.byte()?;
+                break;
+            }
+            0xdb => header.define_quant_tables(&reader.vec(length.into())?),
             0xe0 => header.jfif |= reader.vec(length.into())?.starts_with(b"JFIF\0"),
             0xe1 if exif_segments < MAX_EXIF_SEGMENTS => {
                 let body = reader.vec(length.into())?;
@@ -176,6 +217,9 @@ fn frame<R: BufRead + Seek>(
     }
     for component in components.as_chunks::<3>().0.iter().take(count.into()) {
         let [id, sampling, table] = *component;
+        if !matches!((sampling >> 4, sampling & 15), (1..=4, 1..=4)) {
+            return Err(reader.corrupt("a sampling factor is not from 1 to 4"));
+        }
         header.components.push(Component { id, h: sampling >> 4, v: sampling & 15, table });
     }
     if header.components.len() != usize::from(count) {
@@ -184,20 +228,6 @@ fn frame<R: BufRead + Seek>(
     header.progressive = matches!(marker, 0xc2 | 0xca);
     header.arithmetic = matches!(marker, 0xc9 | 0xca);
     Ok(())
-}
-
-fn quant_tables(mut body: &[u8], header: &mut JpegHeader) {
-    while let Some((&first, rest)) = body.split_first() {
-        let wide = first >> 4 != 0;
-        let size = if wide { 128 } else { 64 };
-        let Some(values) = rest.get(..size) else { return };
-        let mut table = [0; 64];
-        for (i, value) in table.iter_mut().enumerate() {
-            *value = if wide { u16::from_be_bytes([values[2 * i], values[2 * i + 1]]) } else { values[i].into() };
-        }
-        header.quant_tables[usize::from(first & 3)] = Some(table);
-        body = &rest[size..];
-    }
 }
 
 fn icc_chunk(body: &[u8], chunks: &mut Vec<(u8, Vec<u8>)>) {
@@ -213,6 +243,54 @@ fn assembled(mut chunks: Vec<(u8, Vec<u8>)>) -> Option<Vec<u8>> {
     chunks.sort_by_key(|(number, _)| *number);
     let in_sequence = chunks.iter().zip(1..).all(|((number, _), expected)| *number == expected);
     (in_sequence && !chunks.is_empty()).then(|| chunks.into_iter().flat_map(|(_, data)| data).collect())
+}
+
+/// A marker with its segment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Segment<'a> {
+    pub(crate) marker: u8,
+    /// Without its length.
+    pub(crate) body: &'a [u8],
+    /// Where the marker stands, and the first byte after the segment.
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+}
+
+/// Whether one of eight bytes is 0xFF.
+pub(super) fn has_marker(word: u64) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    (!word).wrapping_sub(ONES) & word & (ONES << 7) != 0
+}
+
+/// Where the first 0xFF is. Most of what is looked through is entropy-coded data, megabytes of it.
+fn marker_byte(data: &[u8]) -> Option<usize> {
+    let words = data.as_chunks::<8>().0.iter();
+    let passed = 8 * words.take_while(|word| !has_marker(u64::from_ne_bytes(**word))).count();
+    data[passed..].iter().position(|&byte| byte == 0xff).map(|found| passed + found)
+}
+
+/// The whole segments of a file up to its end marker, that one included, without restart markers.
+pub(crate) fn segments(source: &[u8]) -> impl Iterator<Item = Segment<'_>> {
+    let mut at = Some(2);
+    std::iter::from_fn(move || {
+        loop {
+            let from = at.take()?;
+            let start = from + marker_byte(source.get(from..)?)?;
+            let marker = *source.get(start + 1)?;
+            match marker {
+                // A filling byte may be the first one of a marker.
+                0xff => at = Some(start + 1),
+                0 | 0x01 | 0xd0..=0xd8 => at = Some(start + 2),
+                0xd9 => return Some(Segment { marker, body: &[], start, end: start + 2 }),
+                _ => {
+                    let length = usize::from(u16::from_be_bytes(*source.get(start + 2..)?.first_chunk()?));
+                    let body = source.get(start + 4..start + 2 + length)?;
+                    at = Some(start + 2 + length);
+                    return Some(Segment { marker, body, start, end: start + 2 + length });
+                }
+            }
+        }
+    })
 }
 
 /// How far a file consists of whole segments and the data between them.

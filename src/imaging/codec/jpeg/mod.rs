@@ -1,11 +1,16 @@
-//! JPEG, by libjpeg-turbo-rs behind a guard, with zune-jpeg for what that one cannot do.
+//! JPEG, by libjpeg-turbo-rs behind a guard, and by a reader of our own for what that one cannot do.
 //!
-//! The guard: limits on parsing (scans above all), frames with four subsampled components go to
-//! zune (they panic otherwise), decoding is strict, and only what libjpeg-turbo-rs is known to be
-//! too strict about is tried again with zune. Truncated files are refused, or filled with grey where that is asked for.
+//! The guard: limits on parsing (scans above all), strict decoding, and only files that libjpeg-turbo-rs is known to
+//! decode rightly, which the header decides before anything is decoded ([`is_simple`], [`JpegHeader::is_split`]).
+//! Sequential files whose scans have some of the components each are read by [`coefficients::planes`]; unusual sampling
+//! is brought to pixels by [`planes`]. What libjpeg-turbo-rs is too strict about is tried again: sequential files with
+//! our own reader, progressive ones with zune-jpeg. Truncated files are refused, or filled with grey where that is asked for.
 
 pub(crate) mod coefficients;
 mod header;
+mod planes;
+
+use std::borrow::Cow;
 
 use libjpeg_turbo_rs::{DecodeLimits, Decoder, Encoder, JpegError, PixelFormat, ScalingFactor, Subsampling};
 use zune_jpeg::zune_core::bytestream::ZCursor;
@@ -19,9 +24,13 @@ use crate::imaging::operation::Chroma;
 use crate::imaging::raster::{Channels, Raster};
 use crate::imaging::{Code, Error, Format, Limits, Result};
 
-pub(crate) use header::JpegHeader;
+#[cfg(test)]
+pub(crate) use header::NATURAL_ORDER;
 pub(super) use header::inspect;
 use header::{Extent, extent, natural};
+pub(crate) use header::{JpegHeader, segments};
+use planes::Plane;
+pub(crate) use planes::rgb;
 
 /// More than any real progression has, and few enough to end promptly.
 const MAX_SCANS: usize = 100;
@@ -115,22 +124,141 @@ pub(super) fn decode(source: &[u8], facts: &Facts, reading: &Reading<'_>) -> Res
     if cut_short && !reading.lenient {
         return Err(truncated(Format::Jpeg, "the data ends before the picture does"));
     }
-    let subsampled = header.components.iter().any(|c| (c.h, c.v) != (1, 1));
-    let raster = if header.components.len() == 4 && subsampled {
-        with_zune(source, facts, reading.limits)?
-    } else {
-        match with_turbo(source, facts, reading, false) {
-            Err(Strictness::Perhaps(error)) => with_zune(source, facts, reading.limits).map_err(|_| error)?,
-            Err(Strictness::No(error)) if reading.lenient && error.code == Code::TruncatedImage => {
-                cut_short = true;
-                with_turbo(&ended(source), facts, reading, true).map_err(Strictness::into_error)?
-            }
-            Err(Strictness::No(error)) => return Err(error),
-            Ok(raster) => raster,
+    if header.is_split() || header.is_sequential() && !is_simple(header) {
+        return by_scans(source, facts, reading);
+    }
+    let source = &*with_lasting_tables(source, header);
+    let read = |source: &[u8], lenient: bool| {
+        if is_simple(header) {
+            with_turbo(source, facts, reading, lenient)
+        } else {
+            by_planes(source, header, facts, reading, lenient)
         }
     };
-    let picture = Picture::from(raster).in_srgb(facts.icc.as_deref(), reading);
-    Ok(Decoded { picture, truncated: cut_short })
+    let raster = match read(source, false) {
+        Err(Strictness::Perhaps(_)) if header.is_sequential() => return by_scans(source, facts, reading),
+        Err(Strictness::Perhaps(error)) if is_simple(header) && header.components.len() < 4 && !header.arithmetic => {
+            with_zune(source, facts, reading.limits).map_err(|_| error)?
+        }
+        Err(Strictness::No(error)) if reading.lenient && error.code == Code::TruncatedImage => {
+            cut_short = true;
+            read(&ended(source), true).map_err(Strictness::into_error)?
+        }
+        Err(Strictness::Perhaps(error) | Strictness::No(error)) => return Err(error),
+        Ok(raster) => raster,
+    };
+    Ok(finished(raster, cut_short, facts, reading))
+}
+
+fn finished(raster: Raster, truncated: bool, facts: &Facts, reading: &Reading<'_>) -> Decoded {
+    Decoded { picture: Picture::from(raster).in_srgb(facts.icc.as_deref(), reading), truncated }
+}
+
+/// Whether libjpeg-turbo-rs makes the right pixels of such sampling: of grey, and of three components the first of which
+/// has as many samples as the picture has pixels and the others fewer by whole factors. Four must have as many.
+fn is_simple(header: &JpegHeader) -> bool {
+    let (h, v) = header.most();
+    match header.components.as_slice() {
+        [_] => true,
+        [first, _, _] => {
+            let divides = |part: &header::Component| h.is_multiple_of(part.h) && v.is_multiple_of(part.v);
+            (first.h, first.v) == (h, v) && header.components.iter().all(divides)
+        }
+        all => all.iter().all(|part| (part.h, part.v) == (1, 1)),
+    }
+}
+
+/// Reads a sequential file of any scans and sampling.
+fn by_scans(source: &[u8], facts: &Facts, reading: &Reading<'_>) -> Result<Decoded> {
+    let header = facts.jpeg.as_ref().ok_or_else(|| corrupt(Format::Jpeg, "no header was read"))?;
+    let (planes, cut_short) = coefficients::planes(source, facts, reading)?;
+    Ok(finished(from_planes(&planes, header, facts), cut_short, facts, reading))
+}
+
+/// Reads a file of any sampling, whose samples libjpeg-turbo-rs decodes.
+fn by_planes(
+    source: &[u8],
+    header: &JpegHeader,
+    facts: &Facts,
+    reading: &Reading<'_>,
+    lenient: bool,
+) -> std::result::Result<Raster, Strictness> {
+    let mut decoder = decoder(source, reading.limits).map_err(judged)?;
+    decoder.set_lenient(lenient);
+    let raw = decoder.decode_raw().map_err(judged)?;
+    let size = (facts.header.width as usize, facts.header.height as usize);
+    let planes = Plane::with(header, size, raw.planes)
+        .ok_or_else(|| Strictness::No(corrupt(Format::Jpeg, "its planes are not what its header says")))?;
+    Ok(from_planes(&planes, header, facts))
+}
+
+fn from_planes(planes: &[Plane], header: &JpegHeader, facts: &Facts) -> Raster {
+    let (width, height) = (facts.header.width, facts.header.height);
+    let data = planes::interleaved(planes, header, (width as usize, height as usize));
+    let channels = match planes.len() {
+        1 => Channels::Gray,
+        4 => return from_cmyk(width, height, data, facts),
+        _ => Channels::Rgb,
+    };
+    Raster { width, height, channels, data }
+}
+
+fn too_many_scans(scans: usize) -> Error {
+    refused(JpegError::LimitExceeded { what: "scans", actual: scans as u64, limit: MAX_SCANS as u64 })
+}
+
+/// Whether quantisation tables are defined after the first scan has begun.
+pub(crate) fn changes_tables(source: &[u8]) -> bool {
+    segments(source).skip_while(|segment| segment.marker != 0xda).any(|segment| segment.marker == 0xdb)
+}
+
+/// The same file with all quantisation tables before its first scan, a slot for each component. A component keeps the
+/// table that its slot has when its first scan begins; libjpeg-turbo-rs would take the slot's last one.
+fn with_lasting_tables<'a>(source: &'a [u8], header: &JpegHeader) -> Cow<'a, [u8]> {
+    if !changes_tables(source) {
+        return Cow::Borrowed(source);
+    }
+    let mut tables = JpegHeader::default();
+    let mut kept: Vec<Option<[u16; 64]>> = vec![None; header.components.len()];
+    for segment in segments(source) {
+        match (segment.marker, segment.body) {
+            (0xdb, body) => tables.define_quant_tables(body),
+            (0xda, [count, pairs @ ..]) => {
+                for pair in pairs.chunks_exact(2).take(usize::from(*count)) {
+                    for (component, kept) in header.components.iter().zip(&mut kept).filter(|(c, _)| c.id == pair[0]) {
+                        let slot = usize::from(component.table & 3);
+                        *kept = kept.or(tables.quant_tables[slot]);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    let mut file = vec![0xff, 0xd8];
+    for (slot, table) in (0..).zip(&kept) {
+        let Some(table) = table else { continue };
+        let wide = table.iter().any(|step| *step > 255);
+        file.extend([0xff, 0xdb, 0, if wide { 131 } else { 67 }, u8::from(wide) << 4 | slot]);
+        file.extend(table.iter().flat_map(|step| step.to_be_bytes().into_iter().skip(usize::from(!wide))));
+    }
+    let mut at = 2;
+    for segment in segments(source) {
+        match segment.marker {
+            0xdb => file.extend(&source[at..segment.start]),
+            0xc0..=0xcf if !matches!(segment.marker, 0xc4 | 0xc8 | 0xcc) => {
+                let start = file.len() + segment.start - at;
+                file.extend(&source[at..segment.end]);
+                // Marker, length, precision, sides and count stand before the components.
+                for (slot, part) in (0..).zip(file[start + 10..].chunks_exact_mut(3)) {
+                    part[2] = slot;
+                }
+            }
+            _ => file.extend(&source[at..segment.end]),
+        }
+        at = segment.end;
+    }
+    file.extend(&source[at..]);
+    Cow::Owned(file)
 }
 
 /// A file that was cut short, up to its last whole segment and with the marker that ends one: progressive ones are not
@@ -220,59 +348,31 @@ fn judged(error: JpegError) -> Strictness {
     }
 }
 
+/// Of one component or three.
 fn with_zune(source: &[u8], facts: &Facts, limits: &Limits) -> Result<Raster> {
     let failed = |error: zune_jpeg::errors::DecodeErrors| corrupt(Format::Jpeg, format!("{error:?}"));
     let side = limits.max_side as usize;
+    let single = facts.jpeg.as_ref().is_some_and(|header| header.components.len() == 1);
+    let (colour, channels) = if single { (ColorSpace::Luma, Channels::Gray) } else { (ColorSpace::RGB, Channels::Rgb) };
     let options = DecoderOptions::default()
         .set_strict_mode(true)
         .set_max_width(side)
         .set_max_height(side)
-        .jpeg_set_max_scans(MAX_SCANS);
+        .jpeg_set_max_scans(MAX_SCANS)
+        .jpeg_set_out_colorspace(colour);
     let mut decoder = zune_jpeg::JpegDecoder::new_with_options(ZCursor::new(source), options);
     decoder.decode_headers().map_err(failed)?;
-    let colour = decoder.input_colorspace();
-    let wanted = match colour {
-        Some(ColorSpace::CMYK) => ColorSpace::CMYK,
-        Some(ColorSpace::YCCK) => ColorSpace::YCCK,
-        Some(ColorSpace::Luma) => ColorSpace::Luma,
-        _ => ColorSpace::RGB,
-    };
-    decoder.set_options(options.jpeg_set_out_colorspace(wanted));
-    let mut data = decoder.decode().map_err(failed)?;
+    let data = decoder.decode().map_err(failed)?;
     let info = decoder.info().ok_or_else(|| corrupt(Format::Jpeg, "it has no frame"))?;
-    let (width, height) = (u32::from(info.width), u32::from(info.height));
-    let channels = match wanted {
-        ColorSpace::Luma => Channels::Gray,
-        ColorSpace::RGB => Channels::Rgb,
-        _ => {
-            if wanted == ColorSpace::YCCK {
-                cmyk_of_ycck(&mut data);
-            }
-            return Ok(from_cmyk(width, height, data, facts));
-        }
-    };
-    Ok(Raster { width, height, channels, data })
+    Ok(Raster { width: info.width.into(), height: info.height.into(), channels, data })
 }
 
-/// Adobe's files store CMYK inverted.
+/// CMYK is stored inverted, as Adobe does; without Adobe's marker, too: browsers show it so.
 fn from_cmyk(width: u32, height: u32, mut cmyk: Vec<u8>, facts: &Facts) -> Raster {
-    if facts.jpeg.as_ref().is_some_and(|header| header.adobe.is_some()) {
-        for value in &mut cmyk {
-            *value = 255 - *value;
-        }
+    for value in &mut cmyk {
+        *value = 255 - *value;
     }
     icc::cmyk_to_srgb(width, height, &cmyk, facts.icc.as_deref())
-}
-
-/// JFIF's YCbCr formula gives the inverse of C, M and Y; K stays as it is.
-fn cmyk_of_ycck(pixels: &mut [u8]) {
-    for pixel in pixels.chunks_exact_mut(4) {
-        let (y, cb, cr) = (f32::from(pixel[0]), f32::from(pixel[1]) - 128.0, f32::from(pixel[2]) - 128.0);
-        let rgb = [y + 1.402 * cr, y - 0.344_136 * cb - 0.714_136 * cr, y + 1.772 * cb];
-        for (channel, value) in pixel.iter_mut().zip(rgb) {
-            *channel = 255 - value.round().clamp(0.0, 255.0) as u8;
-        }
-    }
 }
 
 /// 4:2:0 with the standard Huffman tables, unless `tables` says otherwise. What alpha there is goes over white.

@@ -1,5 +1,7 @@
 //! Bits out of entropy-coded data, and into it: stuffed zeros are taken out and put in here.
 
+use super::super::header::has_marker;
+
 /// Reads up to the next marker; beyond it there are zeros, and [`Reader::is_spent`] tells.
 #[derive(Debug)]
 pub(super) struct Reader<'a> {
@@ -11,12 +13,6 @@ pub(super) struct Reader<'a> {
     count: u32,
     /// How many of these stand for what was not there.
     invented: u32,
-}
-
-/// Whether one of eight bytes is 0xFF.
-fn has_marker(word: u64) -> bool {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    (!word).wrapping_sub(ONES) & word & (ONES << 7) != 0
 }
 
 impl<'a> Reader<'a> {
@@ -91,6 +87,11 @@ impl<'a> Reader<'a> {
     /// Whether all but the padding of the last byte was read, so that a marker is next.
     fn is_at_marker(&self) -> bool {
         !self.is_spent() && self.count - self.invented < 8
+    }
+
+    /// Whether the file ends here: its data, or the picture by a marker.
+    pub(super) fn is_over(&self) -> bool {
+        self.data.get(self.at..).is_none_or(|rest| rest.len() < 2 || rest.starts_with(&[0xff, 0xd9]))
     }
 
     /// Passes over the restart marker that must be next; false where it is not.

@@ -2,12 +2,13 @@
 //!
 //! Only those that are not zero are kept, so that a photograph's take about as much memory as its file. [`read`]
 //! reads everyday files (baseline in one scan, progressive) and leaves all others, whatever is wrong or unusual about
-//! them, to the decoder; [`Component::samples`] makes planes of them at full or reduced size; [`write`] makes a file of them,
-//! with the tables they have or with others.
+//! them, to the decoder and to [`planes`], which reads sequential files of any scans; [`Component::samples`] makes
+//! planes of them at full or reduced size; [`write`] makes a file of them, with the tables they have or with others.
 
 mod bits;
 mod huffman;
 mod read;
+mod scans;
 mod transform;
 mod turn;
 mod write;
@@ -15,6 +16,7 @@ mod write;
 use crate::imaging::codec::jpeg::JpegHeader;
 
 pub(crate) use read::read;
+pub(super) use scans::planes;
 pub(crate) use transform::forward;
 pub(crate) use turn::is_turnable;
 pub(crate) use write::{Coding, Patch, write};

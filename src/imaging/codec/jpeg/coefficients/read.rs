@@ -95,7 +95,7 @@ fn blocks<const DEPTH: usize>(
 }
 
 #[inline]
-fn block<const DEPTH: usize>(
+pub(super) fn block<const DEPTH: usize>(
     bits: &mut Reader<'_>,
     (dc, ac, passes): (&Table, &Table, Option<&Passes>),
     prediction: &mut i32,
@@ -144,6 +144,10 @@ fn block<const DEPTH: usize>(
 
 /// The decoder puts a progressive file's coefficients together, with the memory that takes; here the zeros are left out.
 fn progressive(source: &[u8], facts: &Facts, limits: &Limits) -> Option<Coefficients> {
+    // The header has the tables that stand before the first scan.
+    if jpeg::changes_tables(source) {
+        return None;
+    }
     // Only the parser has limits: `read_coefficients` is for what has passed it.
     jpeg::decoder(source, limits).ok()?;
     let (mut picture, _) = empty(facts)?;
@@ -232,7 +236,7 @@ fn scan<'a>(source: &'a [u8], facts: &Facts) -> Option<Scan<'a>> {
     }
 }
 
-fn huffman_tables(mut body: &[u8], definitions: &mut [[Option<Definition>; 4]; 2]) -> Option<()> {
+pub(super) fn huffman_tables(mut body: &[u8], definitions: &mut [[Option<Definition>; 4]; 2]) -> Option<()> {
     while let Some((&kind, rest)) = body.split_first() {
         let (counts, rest) = rest.split_first_chunk::<16>()?;
         let total: usize = counts.iter().map(|&count| usize::from(count)).sum();
