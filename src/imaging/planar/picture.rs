@@ -3,6 +3,8 @@
 //! Chroma is thought of as centred between the luma samples that share it (JFIF), so that luma
 //! and chroma stay together through odd sizes, crops and quarter turns.
 
+use std::borrow::Cow;
+
 use fast_image_resize::images::{CroppedImage, Image, ImageRef};
 use fast_image_resize::{PixelType, Resizer};
 use libjpeg_turbo_rs::RawImage;
@@ -182,17 +184,19 @@ impl Planes {
         // The picture may be an intermediate, smaller than the one the crop was made for.
         let crop = if placement.whole { full } else { placement.crop };
         // A chroma sample stands in the middle of the luma samples that share it, so that chroma
-        // scales as luma does. An odd side leaves the last sample half outside.
-        let along = |[start, length]: [f64; 2], origin: f64, side: u32, from: u8, to: u8, limit: u32| {
+        // scales as luma does. An odd side leaves the last sample half outside: the crop then ends beyond the plane.
+        let along = |[start, length]: [f64; 2], origin: f64, side: u32, from: u8, to: u8| {
             let samples = side.div_ceil(to.into());
             let covered = f64::from(samples) * f64::from(to) / f64::from(side);
             let from = f64::from(from) * f64::from(self.shrink);
-            let (start, length) = (start / from + origin, length / from * covered);
-            (samples, start, length.min(f64::from(limit) - start))
+            (samples, start / from + origin, length / from * covered)
         };
         let mut scale = |plane: &Plane, from: (u8, u8), to: (u8, u8)| {
-            let (w, left, crop_w) = along([crop[0], crop[2]], plane.origin.0, width, from.0, to.0, plane.width);
-            let (h, top, crop_h) = along([crop[1], crop[3]], plane.origin.1, height, from.1, to.1, plane.height);
+            let (w, left, crop_w) = along([crop[0], crop[2]], plane.origin.0, width, from.0, to.0);
+            let (h, top, crop_h) = along([crop[1], crop[3]], plane.origin.1, height, from.1, to.1);
+            let plane = plane.reaching(left + crop_w, top + crop_h);
+            let crop_w = crop_w.min(f64::from(plane.width) - left);
+            let crop_h = crop_h.min(f64::from(plane.height) - top);
             let part = Placement { crop: [left, top, crop_w, crop_h], scaled: (w, h), canvas: None, ..*placement };
             plane.scaled(&part, resizer)
         };
@@ -304,6 +308,27 @@ impl Plane {
         Self { stride: self.width, ..self }
     }
 
+    /// Itself, or with the last column and row repeated up to these ends.
+    fn reaching(&self, right: f64, bottom: f64) -> Cow<'_, Self> {
+        // Less than that is rounding, for which nothing is copied.
+        let beyond = |end: f64, side: u32| (end - f64::from(side) - 1e-6).ceil().max(0.0) as u32;
+        let (columns, rows) = (beyond(right, self.width), beyond(bottom, self.height));
+        if (columns, rows) == (0, 0) {
+            return Cow::Borrowed(self);
+        }
+        let (width, height) = (self.width + columns, self.height + rows);
+        let mut data = Vec::with_capacity(width as usize * height as usize);
+        for row in self.data.chunks(self.stride as usize).take(self.height as usize) {
+            let row = &row[..self.width as usize];
+            data.extend_from_slice(row);
+            data.extend(row.last().into_iter().cycle().take(columns as usize));
+        }
+        for _ in 0..rows {
+            data.extend_from_within(data.len() - width as usize..);
+        }
+        Cow::Owned(Self { width, height, stride: width, origin: self.origin, data })
+    }
+
     fn scaled(&self, placement: &Placement, resizer: &mut Resizer) -> Result<Self> {
         let broken = |what: String| Error::new(Code::DecoderFailure, format!("resizing: {what}"));
         let (width, height) = placement.scaled;
@@ -378,4 +403,118 @@ fn ycbcr([r, g, b]: [u8; 3]) -> [u8; 3] {
         128.0 + 0.5 * r - 0.418_688 * g - 0.081_312 * b,
     ]
     .map(|v| v.round().clamp(0.0, 255.0) as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::imaging::operation::Resize;
+    use crate::imaging::ops::geometry;
+
+    type Wave = dyn Fn(f64, f64) -> f64;
+
+    /// By place in the picture, from 0 to 1 along x and y.
+    fn wave(x: f64, y: f64) -> f64 {
+        128.0 + 50.0 * (44.0 * x).sin() + 50.0 * (31.0 * y).sin()
+    }
+
+    /// A picture whose chroma is the wave.
+    fn picture(width: u32, height: u32, sampling: (u8, u8)) -> Planes {
+        let plane = |h: u8, v: u8| {
+            let (across, down) = (width.div_ceil(h.into()), height.div_ceil(v.into()));
+            let centre = |i: u32, factor: u8, side: u32| (f64::from(i) + 0.5) * f64::from(factor) / f64::from(side);
+            let row = |y: u32| (0..across).map(move |x| wave(centre(x, h, width), centre(y, v, height)).round() as u8);
+            Plane {
+                width: across,
+                height: down,
+                stride: across,
+                origin: (0.0, 0.0),
+                data: (0..down).flat_map(row).collect(),
+            }
+        };
+        let (luma, chroma) = (plane(1, 1), plane(sampling.0, sampling.1));
+        Planes { width, height, shrink: 1, sampling, channels: [luma, chroma.clone(), chroma] }
+    }
+
+    fn scaled(planes: &Planes, width: u32, height: u32) -> Planes {
+        let wanted = Resize::fill(width, height);
+        planes.resized(&geometry::resize(&wanted, planes.size()), &mut Resizer::new()).unwrap()
+    }
+
+    /// How far chroma is off along x and y in the last quarter of both, in pixels. The last sample counts only where
+    /// all of it is inside the picture: beyond the edge there is no wave.
+    fn shift(planes: &Planes, wanted: &Wave) -> (f64, f64) {
+        let (width, height) = (f64::from(planes.width), f64::from(planes.height));
+        let chroma = &planes.channels[1];
+        let mut sums = [(0.0, 0.0); 2];
+        for j in chroma.height * 3 / 4..planes.height / 2 {
+            for i in chroma.width * 3 / 4..planes.width / 2 {
+                let (x, y) = (f64::from(2 * i + 1) / width, f64::from(2 * j + 1) / height);
+                let off = f64::from(chroma.data[(j * chroma.stride + i) as usize]) - wanted(x, y);
+                let slopes = [
+                    (wanted(x + 0.5 / width, y) - wanted(x - 0.5 / width, y)),
+                    (wanted(x, y + 0.5 / height) - wanted(x, y - 0.5 / height)),
+                ];
+                for (sum, slope) in sums.iter_mut().zip(slopes) {
+                    *sum = (sum.0 + off * slope, sum.1 + slope * slope);
+                }
+            }
+        }
+        let [x, y] = sums.map(|(sum, weight): (f64, f64)| sum / weight);
+        (x, y)
+    }
+
+    fn assert_in_place(name: &str, planes: &Planes, wanted: &Wave) {
+        let (x, y) = shift(planes, wanted);
+        assert!(x.abs() < 0.05 && y.abs() < 0.05, "{name}: chroma is off by {x:.3} and {y:.3} pixels");
+    }
+
+    const SIZES: [(u32, u32); 6] = [(500, 333), (500, 334), (375, 251), (376, 250), (333, 221), (113, 75)];
+
+    #[test]
+    fn chroma_stays_in_place_at_odd_and_even_sides() {
+        for sampling in [(2, 2), (2, 1), (1, 2), (1, 1)] {
+            for source in [(1000, 668), (999, 667), (1500, 1001)] {
+                let planes = picture(source.0, source.1, sampling);
+                for (width, height) in SIZES {
+                    let name = format!("{source:?} with {sampling:?} to {width}×{height}");
+                    assert_in_place(&name, &scaled(&planes, width, height), &wave);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn chroma_of_turned_pictures_stays_in_place() {
+        let turned: [(u8, &Wave); 7] = [
+            (2, &|x, y| wave(1.0 - x, y)),
+            (3, &|x, y| wave(1.0 - x, 1.0 - y)),
+            (4, &|x, y| wave(x, 1.0 - y)),
+            (5, &|x, y| wave(y, x)),
+            (6, &|x, y| wave(y, 1.0 - x)),
+            (7, &|x, y| wave(1.0 - y, 1.0 - x)),
+            (8, &|x, y| wave(1.0 - y, x)),
+        ];
+        for (orientation, wanted) in turned {
+            for source in [(1000, 668), (999, 667)] {
+                let planes = picture(source.0, source.1, (2, 2)).oriented(orientation);
+                for (width, height) in SIZES {
+                    let name = format!("{source:?} by {orientation} to {width}×{height}");
+                    assert_in_place(&name, &scaled(&planes, width, height), wanted);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn chroma_stays_in_place_when_what_was_resized_is_resized_again() {
+        let planes = picture(1600, 1068, (2, 2));
+        for (width, height) in [(801, 535), (800, 534), (799, 533)] {
+            let first = scaled(&planes, width, height);
+            for (width, height) in SIZES {
+                let name = format!("{:?} to {width}×{height}", first.size());
+                assert_in_place(&name, &scaled(&first, width, height), &wave);
+            }
+        }
+    }
 }
