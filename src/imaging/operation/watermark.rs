@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::fields::{Fields, invalid, shown};
 use super::place::{ANCHORS, Anchor};
-use crate::imaging::{Limits, Result, overlay, text};
+use crate::imaging::{Error, Limits, Result, overlay, text};
 
 const MAX_TEXT_CHARS: usize = 500;
 const MAX_TEXT_SIZE: u64 = 4096;
@@ -177,7 +177,7 @@ impl Watermark {
                 }
                 // The other fields of a text are known without it.
                 let text = text.unwrap_or_else(|| "?".to_owned());
-                Self::of(Content::Text(Text::parse(text, fields, limits)?))
+                Self::of(Content::Text(Text::parse(&text, fields, limits)?))
             }
         };
         if let Some(position) = fields.choice("position", &format!("{ANCHORS}, tile"))? {
@@ -219,8 +219,9 @@ impl Text {
         }
     }
 
-    fn parse(text: String, fields: &mut Fields, limits: &Limits) -> Result<Self> {
+    fn parse(text: &str, fields: &mut Fields, limits: &Limits) -> Result<Self> {
         let path = format!("{}.text", fields.path);
+        let text = plain_lines(text);
         if text.chars().all(text::is_blank) {
             return Err(invalid(format!("{path}: is empty")));
         }
@@ -260,6 +261,8 @@ impl Text {
         text.line_height = fields.within("line_height", 0.5, 5.0)?;
         text.align = fields.choice("align", "left, center, right")?;
         text.max_width = fields.length("max_width", 1, limits.max_output_side.into(), "limits.max_output_side")?;
+        text::check(&text, text::library())
+            .map_err(|error| Error::new(error.code, format!("{path}: {}", error.detail)))?;
         Ok(text)
     }
 }
@@ -341,6 +344,13 @@ impl Fields {
         let path = format!("{}.{name}", self.path);
         self.take(name).map(|value| Self::new(value, path)).transpose()
     }
+}
+
+/// A text with line feeds alone between its lines, whatever system and program it comes from, and four spaces for a tab,
+/// for which fonts have no glyph.
+fn plain_lines(text: &str) -> String {
+    let lines = text.replace("\r\n", "\n").replace(['\r', '\u{85}', '\u{2028}', '\u{2029}'], "\n");
+    lines.replace('\t', "    ")
 }
 
 fn default_margin() -> Length {

@@ -3,6 +3,7 @@
 use image::ImageFormat;
 
 use super::*;
+use crate::imaging::operation::Watermark;
 use crate::imaging::raster::Channels;
 use crate::imaging::{Header, estimate, overlay};
 
@@ -42,6 +43,52 @@ fn overlay_is_blended_with_its_alpha_and_its_opacity() {
     assert!(at(&large, 35, 25)[0].abs_diff(128) < 8);
 }
 
+/// From JPEG to JPEG pictures stay in planes, where overlays are blended by other code.
+#[test]
+fn overlay_is_blended_with_its_alpha_from_jpeg_to_jpeg() {
+    provide_overlays();
+    let source = samples::jpeg(&Raster::filled(160, 128, Channels::Rgb, &[0, 0, 200]), 95);
+    let mark = r#""type": "watermark", "image": "logo.png", "position": "top-left", "margin": 0"#;
+    let small = r#"{"type": "resize", "width": 80, "filter": "lanczos3"}"#;
+    for (fields, inside) in [("", [128, 0, 100]), (r#", "opacity": 0.5"#, [64, 0, 150])] {
+        for json in [
+            format!("[{{{mark}{fields}}}]"),
+            format!(r#"[{{{mark}{fields}, "quality": 90}}]"#),
+            format!(r#"[{{"type": "pipeline", "quality": 90, "operations": [{small}, {{{mark}{fields}}}]}}]"#),
+        ] {
+            let operations = parse(&json, &Limits::default()).unwrap();
+            let short = route(&source, &operations);
+            assert!(short.is_some(), "{json} is made in pixels");
+            let picture = decoded(&one_way(&source, &operations, short)[0]);
+            let at = |x: usize, y: usize| &picture.data[(y * picture.width as usize + x) * 3..][..3];
+            for (place, wanted) in [((20, 20), inside), ((4, 4), [0, 0, 200]), ((60, 50), [0, 0, 200])] {
+                let got = at(place.0, place.1);
+                let close = got.iter().zip(wanted).all(|(got, wanted)| got.abs_diff(wanted) <= 6);
+                assert!(close, "{json} at {place:?}: {got:?}, not {wanted:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn lines_of_a_text_may_end_as_any_system_ends_them() {
+    let black = samples::file(&Raster::filled(300, 200, Channels::Rgb, &[0; 3]), ImageFormat::Png);
+    let marked = |text: &str| {
+        let text = serde_json::to_string(text).unwrap();
+        decoded(&one(&black, &format!(r#"{{"type": "watermark", "text": {text}, "color": [255, 255, 255, 255]}}"#)))
+            .data
+    };
+    let two = marked("one\ntwo");
+    for text in ["one\r\ntwo", "one\rtwo", "one\u{2028}two", "one\u{2029}two", "one\u{85}two"] {
+        assert!(marked(text) == two, "{text:?}");
+    }
+    assert!(marked("one\n\ntwo") == marked("one\r\n\r\ntwo"));
+    assert!(marked("one two") != two);
+    assert!(marked("a\tb") == marked("a    b"));
+    let error = parse(r#"[{"type": "watermark", "text": "a\u0007b"}]"#, &Limits::default()).unwrap_err();
+    assert!(error.detail.contains("operations[0].text: holds the control character U+0007"), "{error}");
+}
+
 #[test]
 fn overlay_fits_the_smallest_picture() {
     provide_overlays();
@@ -74,8 +121,15 @@ fn missing_glyph_names_the_step_before_the_picture_is_decoded() {
     let steps = r#"{"type":"convert","format":"png"},{"type":"flip"},{"type":"watermark","text":"😀"}"#;
     let json = format!(r#"[{{"type":"flop"}},{{"type":"pipeline","operations":[{steps}]}}]"#);
     let source = samples::jpeg(&samples::quarters(20, 20), 90);
+    let error = parse(&json, &Limits::default()).unwrap_err();
+    assert_eq!(error.code, crate::imaging::Code::MissingGlyph);
+    assert!(error.detail.starts_with("operations[1].operations[2].text: no font has 😀"), "{error}");
+    // As a worker with other fonts than the service's finds it, from what was parsed there.
+    let mut operations = parse(&json.replace('😀', "x"), &Limits::default()).unwrap();
+    let Action::Pipeline { operations: steps } = &mut operations[1].action else { panic!("{operations:?}") };
+    steps[2] = Action::Watermark(Watermark::new("😀"));
     // Cut short: decoding would be refused for that.
-    let error = run(&source[..source.len() - 40], &parse(&json, &Limits::default()).unwrap()).unwrap_err();
+    let error = run(&source[..source.len() - 40], &operations).unwrap_err();
     assert_eq!(error.code, crate::imaging::Code::MissingGlyph);
     assert!(error.detail.starts_with("operations[1].operations[2]: no font has 😀"), "{error}");
 }

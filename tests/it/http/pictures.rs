@@ -82,11 +82,13 @@ async fn picture_damaged_behind_its_header_fails_its_job_only() {
 }
 
 #[tokio::test]
-async fn text_that_no_font_can_write_fails_the_job() {
+async fn text_that_no_font_can_write_is_refused_at_the_request() {
     let home = Home::sqlite();
     let service = home.serve();
     let operations = r#"[{"type": "watermark", "text": "a\uE123"}]"#;
-    let status = service.done(images([("a.png", plain_png(200, 100))]).text("operations", operations)).await;
-    let error = &status["result"][0]["error"];
-    assert_eq!((&status["status"], &error["code"]), (&json!("failed"), &json!("missing-glyph")), "{status}");
+    let form = images([("a.png", plain_png(200, 100))]).text("operations", operations);
+    let problem = service.refused(form).await;
+    assert_eq!((&problem["status"], &problem["code"]), (&json!(422), &json!("missing-glyph")), "{problem}");
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.starts_with("operations[0].text: no font has") && detail.contains("U+E123"), "{problem}");
 }
