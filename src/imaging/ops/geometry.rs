@@ -291,6 +291,41 @@ mod tests {
     }
 
     #[test]
+    fn box_is_cut_at_the_pictures_edges_and_no_sooner() {
+        let area = |left, top, width, height| {
+            let area = CropArea::Box { left, top, width, height };
+            let wanted = Crop { area, gravity: Gravity::CENTER };
+            crop(Entry::default(), &wanted, (100, 60)).map(|area| (area.left, area.top, area.width, area.height))
+        };
+        assert_eq!(area(0, 0, 100, 60).unwrap(), (0, 0, 100, 60));
+        assert_eq!(area(30, 20, 70, 40).unwrap(), (30, 20, 70, 40));
+        assert_eq!(area(30, 20, 69, 39).unwrap(), (30, 20, 69, 39));
+        assert_eq!(area(30, 20, 71, 41).unwrap(), (30, 20, 70, 40));
+        assert_eq!(area(99, 59, 5, 5).unwrap(), (99, 59, 1, 1));
+        for (left, top) in [(100, 0), (0, 60)] {
+            assert_eq!(area(left, top, 1, 1).unwrap_err().code, Code::InvalidOperation);
+        }
+    }
+
+    #[test]
+    fn both_limits_of_an_output_hold_exactly() {
+        let limits = Limits { max_output_side: 50, max_pixels: 1000, ..Limits::default() };
+        let refused = |size| check(Entry::default(), size, &limits).err().map(|error| error.detail);
+        for size in [(50, 20), (20, 50), (25, 40), (1, 1)] {
+            assert_eq!(refused(size), None, "{size:?}");
+        }
+        for (size, said) in [
+            ((51, 1), "51x1 exceeds limits.max_output_side (50)"),
+            ((1, 51), "1x51 exceeds limits.max_output_side (50)"),
+            ((50, 21), "50x21 exceeds limits.max_pixels (1000)"),
+            ((33, 31), "33x31 exceeds limits.max_pixels (1000)"),
+        ] {
+            let detail = refused(size).unwrap_or_else(|| panic!("{size:?} is not refused"));
+            assert!(detail.ends_with(said), "{detail}");
+        }
+    }
+
+    #[test]
     fn enormous_aspect_is_refused_by_name() {
         let wanted = Resize { height: None, ..Resize::fill(16_384, 1) };
         let size = resize(&wanted, (1, 20_000)).size();

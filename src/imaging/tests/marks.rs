@@ -63,7 +63,8 @@ fn overlay_is_blended_with_its_alpha_from_jpeg_to_jpeg() {
             let at = |x: usize, y: usize| &picture.data[(y * picture.width as usize + x) * 3..][..3];
             for (place, wanted) in [((20, 20), inside), ((4, 4), [0, 0, 200]), ((60, 50), [0, 0, 200])] {
                 let got = at(place.0, place.1);
-                let close = got.iter().zip(wanted).all(|(got, wanted)| got.abs_diff(wanted) <= 6);
+                // JPEG's own loss beside an edge is smaller; an alpha that is ignored is off by 64 or more.
+                let close = got.iter().zip(wanted).all(|(got, wanted)| got.abs_diff(wanted) <= 16);
                 assert!(close, "{json} at {place:?}: {got:?}, not {wanted:?}");
             }
         }
