@@ -156,7 +156,7 @@ fn case(random: &mut fastrand::Rng) -> Case {
         match tool("jpegtran", &arguments, &file) {
             Ok(transcoded) if renewed => file = structure.renewed(&transcoded),
             Ok(transcoded) => file = transcoded,
-            // It has no fractional sampling.
+            // What it refuses stays as it was written.
             Err(_) => coding = "sequential",
         }
     }
