@@ -1,5 +1,6 @@
 //! The only place that wires: from settings to a running server, its workers, or both.
 
+use std::ffi::OsString;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -8,11 +9,12 @@ use anyhow::{Context, Result};
 use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::config::{self, Config};
-use crate::http::{self, Access, Feed, Links, Services};
+use crate::config::{self, Config, LogFormat};
+use crate::http::{self, Access, Feed, Links, Readiness, Role, Services};
 use crate::keys;
 use crate::metrics::Metrics;
 use crate::queue::{self, Broker};
@@ -98,15 +100,17 @@ impl App {
             links: Links::new(&secret, config.server.link_lifetime),
             metrics: metrics.clone(),
             feed: Feed::new(broker.clone(), shutdown.warm.clone()),
+            readiness: Readiness::of(Role::Service),
             started_at: Timestamp::now(),
         };
         let scheduler = tokio::spawn(scheduler::run(broker.clone(), config.clone()));
         let watch = tokio::spawn(watch_store(config.clone(), storage.clone(), broker.clone()));
+        let most_buffered = config.limits.max_buffered_bytes;
         let (settings, counts, closing) = (config.server.clone(), metrics.clone(), shutdown.warm.clone());
         let mut worker =
             workers.map(|settings| tokio::spawn(worker::run(broker, storage, settings, metrics, shutdown.clone())));
         let mut server = tokio::spawn(async move {
-            http::serve(listener, http::app(services), &settings, counts, closing).await;
+            http::serve(listener, http::app(services), &settings, most_buffered, counts, closing).await;
         });
         let grace = config.server.shutdown_grace;
         tokio::select! {
@@ -148,9 +152,83 @@ pub async fn run_worker(config: Config, shutdown: Shutdown) -> Result<()> {
     require_store(&config, &storage, &broker).await?;
     let watch = tokio::spawn(watch_store(config.clone(), storage.clone(), broker.clone()));
     let settings = settings(&config, sources(&config)?)?;
-    let ended = worker::run(broker, storage, settings, Metrics::default(), shutdown).await;
+    let metrics = Metrics::default();
+    let door = match config.worker.address().map_err(anyhow::Error::msg)? {
+        Some(address) => Some(WorkerDoor::open(address, &config, &broker, &storage, &metrics, &shutdown).await?),
+        None => None,
+    };
+    let ended = worker::run(broker, storage, settings, metrics, shutdown).await;
     watch.abort();
+    if let Some(door) = door {
+        door.close().await;
+    }
     ended
+}
+
+/// Where a worker answers operators' tools, to its very end: what it did last is to be seen as well.
+struct WorkerDoor {
+    closing: CancellationToken,
+    server: JoinHandle<()>,
+}
+
+impl WorkerDoor {
+    /// Connections that those who watch may have open.
+    const CONNECTIONS: usize = 64;
+    /// For answers that are under way at the end.
+    const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
+    async fn open(
+        address: SocketAddr,
+        config: &Config,
+        broker: &Broker,
+        storage: &Storage,
+        metrics: &Metrics,
+        shutdown: &Shutdown,
+    ) -> Result<Self> {
+        let listener =
+            TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} (worker.listen)"))?;
+        let (address, closing) = (listener.local_addr()?, CancellationToken::new());
+        let server = config::Server {
+            listen: address,
+            max_connections: Self::CONNECTIONS.min(config.server.max_connections),
+            ..config.server.clone()
+        };
+        let access = Access::open(&server, &config.auth, &config.limits, storage)
+            .context("cannot read the API keys (data_dir)")?;
+        if !access.lets_anybody_in() {
+            warn!("no API key is there: /metrics at http://{address} (worker.listen) answers nobody");
+        }
+        let services = Services {
+            broker: broker.clone(),
+            storage: storage.clone(),
+            limits: config.limits.clone(),
+            queue: config.queue.clone(),
+            retention: config.retention.clone(),
+            presets: config::Presets::default(),
+            sources: worker::Sources::default(),
+            access,
+            cors_origins: Vec::new(),
+            links: Links::new(
+                &storage.secret("links").context("cannot read the secret of links (data_dir)")?,
+                server.link_lifetime,
+            ),
+            metrics: metrics.clone(),
+            feed: Feed::new(broker.clone(), closing.clone()),
+            readiness: Readiness::of(Role::Worker { ending: shutdown.warm.clone() }),
+            started_at: Timestamp::now(),
+        };
+        info!("health and metrics are at http://{address}");
+        let (counts, closed, most_buffered) = (metrics.clone(), closing.clone(), config.limits.max_buffered_bytes);
+        let server = tokio::spawn(async move {
+            http::serve(listener, http::worker_app(services), &server, most_buffered, counts, closed).await;
+        });
+        Ok(Self { closing, server })
+    }
+
+    async fn close(self) {
+        self.closing.cancel();
+        let _ = timeout(Self::LAST_ANSWERS, self.server).await;
+    }
 }
 
 /// Where pictures may come from, besides uploads.
@@ -166,7 +244,7 @@ fn sources(config: &Config) -> Result<worker::Sources> {
 fn settings(config: &Config, sources: worker::Sources) -> Result<worker::Settings> {
     Ok(worker::Settings {
         program: worker::own_program().context("cannot find the program that computes pictures")?,
-        arguments: config.watermark.folders().arguments(),
+        arguments: child_arguments(config),
         cpu: config.worker.slots(),
         io: config.worker.io,
         ahead: config.worker.ahead(),
@@ -181,6 +259,15 @@ fn settings(config: &Config, sources: worker::Sources) -> Result<worker::Setting
         sources,
         policy: config.queue.policy(),
     })
+}
+
+/// What the processes that compute pictures are started with.
+fn child_arguments(config: &Config) -> Vec<OsString> {
+    let mut arguments = config.watermark.folders().arguments();
+    if config.log.format == LogFormat::Json {
+        arguments.push("--json-log".into());
+    }
+    arguments
 }
 
 /// Whoever can connect from elsewhere has to show a key, so there has to be one, in the settings or in the store.

@@ -27,6 +27,7 @@ pub mod codes;
 
 pub mod config;
 pub mod metrics;
+pub mod process;
 
 pub mod duration;
 

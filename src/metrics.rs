@@ -2,12 +2,15 @@
 
 use std::sync::atomic::AtomicU64;
 
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::counter::Counter;
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
+
+use crate::process;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RequestLabels {
@@ -69,7 +72,10 @@ pub struct Metrics {
     pub manifests_damaged: Counter,
     pub attempts: Family<AttemptLabels, Counter>,
     pub attempt_seconds: Family<KindLabels, Histogram, fn() -> Histogram>,
+    /// From when a job last came to wait until it was claimed.
+    pub wait_seconds: Family<KindLabels, Histogram, fn() -> Histogram>,
     pub jobs: Family<DepthLabels, Gauge>,
+    pub oldest_waiting: Family<QueueLabels, Gauge<f64, AtomicU64>>,
     pub jobs_in_flight: Gauge,
     pub queue_paused: Family<QueueLabels, Gauge>,
     /// Not a number while the broker is away, as `dead_letters`.
@@ -80,6 +86,8 @@ pub struct Metrics {
     pub disk_free: Gauge<f64, AtomicU64>,
     pub event_streams: Gauge,
     pub connections: Gauge,
+    /// Bytes of requests that nothing was made of yet.
+    pub buffered: Gauge,
     pub slow_clients: Counter,
 }
 
@@ -97,7 +105,9 @@ impl Default for Metrics {
             manifests_damaged: Counter::default(),
             attempts: Family::default(),
             attempt_seconds: Family::new_with_constructor(seconds),
+            wait_seconds: Family::new_with_constructor(long_seconds),
             jobs: Family::default(),
+            oldest_waiting: Family::default(),
             jobs_in_flight: Gauge::default(),
             queue_paused: Family::default(),
             workers: Gauge::default(),
@@ -106,14 +116,27 @@ impl Default for Metrics {
             disk_free: Gauge::default(),
             event_streams: Gauge::default(),
             connections: Gauge::default(),
+            buffered: Gauge::default(),
             slow_clients: Counter::default(),
         }
     }
 }
 
 impl Metrics {
-    /// The text that `/metrics` answers with.
-    pub fn encode(&self) -> String {
+    /// The text that `/metrics` answers with, with what this process takes of the machine at present.
+    pub fn encode(&self, format: Format) -> String {
+        let mut text = String::new();
+        let written = text::encode_registry(&mut text, &self.registry())
+            .and_then(|()| text::encode_registry(&mut text, &machine()))
+            .and_then(|()| text::encode_eof(&mut text));
+        written.expect("a String takes everything");
+        match format {
+            Format::OpenMetrics => text,
+            Format::Prometheus => in_prometheus_text(&text),
+        }
+    }
+
+    fn registry(&self) -> Registry {
         let mut registry = Registry::with_prefix("pixmill");
         registry.register("http_requests", "Requests answered", self.requests.clone());
         let (name, help) = ("http_request_duration", "Time from a request's head to its answer's head");
@@ -133,7 +156,11 @@ impl Metrics {
         registry.register("attempts", "Attempts of jobs by how they ended", self.attempts.clone());
         let (name, help) = ("attempt_duration", "Time that an attempt took, from its start to its result");
         registry.register_with_unit(name, help, Unit::Seconds, self.attempt_seconds.clone());
+        let (name, help) = ("job_wait", "Time from when a job came to wait until a worker claimed it");
+        registry.register_with_unit(name, help, Unit::Seconds, self.wait_seconds.clone());
         registry.register("jobs", "Open jobs by queue and state", self.jobs.clone());
+        let (name, help) = ("oldest_waiting_job_age", "How long the oldest waiting job of a queue has waited");
+        registry.register_with_unit(name, help, Unit::Seconds, self.oldest_waiting.clone());
         registry.register(
             "jobs_in_flight",
             "Jobs that this process has claimed and not settled",
@@ -154,17 +181,141 @@ impl Metrics {
         registry.register("disk_free_ratio", "Share of the store's disk that is free", self.disk_free.clone());
         registry.register("event_streams", "Clients that listen to events at present", self.event_streams.clone());
         registry.register("http_connections", "Open connections", self.connections.clone());
+        let (name, help) = ("http_buffered", "Bytes of requests that nothing was made of yet");
+        registry.register_with_unit(name, help, Unit::Bytes, self.buffered.clone());
         registry.register(
             "http_slow_clients",
             "Uploads and connections cut off because their client did not go on",
             self.slow_clients.clone(),
         );
-        let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &registry).expect("a String takes everything");
-        text
+        let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "The version that runs", version);
+        if let Some(children) = process::children() {
+            let (name, help) =
+                ("child_cpu", "Processor time of the processes that compute pictures, of ended ones too");
+            registry.register_with_unit(name, help, Unit::Seconds, ConstCounter::new(children.usage.cpu_seconds));
+            let (name, help) = ("child_resident_memory", "Memory of the processes that compute pictures");
+            registry.register_with_unit(name, help, Unit::Bytes, gauge(children.usage.resident_bytes));
+            registry.register("children", "Processes that compute pictures", gauge(children.running));
+        }
+        registry
     }
+}
+
+/// How `/metrics` is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// `OpenMetrics` 1.0.0.
+    OpenMetrics,
+    /// Prometheus' own text format, version 0.0.4.
+    Prometheus,
+}
+
+impl Format {
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Self::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
+        }
+    }
+}
+
+/// The families that every exporter has under these names.
+fn machine() -> Registry {
+    let mut registry = Registry::default();
+    let Some(own) = process::own() else { return registry };
+    let help = "Processor time of this process, in user mode and in the kernel";
+    registry.register_with_unit("process_cpu", help, Unit::Seconds, ConstCounter::new(own.usage.cpu_seconds));
+    let (name, help) = ("process_resident_memory", "Memory of this process");
+    registry.register_with_unit(name, help, Unit::Bytes, gauge(own.usage.resident_bytes));
+    let (name, help) = ("process_virtual_memory", "Address space of this process");
+    registry.register_with_unit(name, help, Unit::Bytes, gauge(own.virtual_bytes));
+    registry.register("process_open_fds", "Open file descriptors", gauge(own.open_fds));
+    if let Some(most) = own.max_fds {
+        registry.register("process_max_fds", "Most file descriptors that may be open", gauge(most));
+    }
+    let (name, help) = ("process_start_time", "When this process started, since 1970");
+    registry.register_with_unit(name, help, Unit::Seconds, ConstGauge::new(own.started_at_s));
+    registry
+}
+
+fn gauge(number: u64) -> ConstGauge<i64> {
+    ConstGauge::new(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
+/// The same families in Prometheus' text format: it has no units, no end and no type `info`, and names a counter as its
+/// sample.
+fn in_prometheus_text(openmetrics: &str) -> String {
+    let mut text = String::with_capacity(openmetrics.len());
+    let mut help = None;
+    for line in openmetrics.lines() {
+        if let Some(named) = line.strip_prefix("# HELP ") {
+            help = named.split_once(' ').map(|(_, help)| help);
+        } else if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|named| named.split_once(' ')) {
+            let (name, kind) = match kind {
+                "counter" => (format!("{name}_total"), kind),
+                "info" => (format!("{name}_info"), "gauge"),
+                _ => (name.to_owned(), kind),
+            };
+            let help = help.take().unwrap_or_default();
+            text.extend(["# HELP ", &name, " ", help, "\n# TYPE ", &name, " ", kind, "\n"]);
+        } else if !line.starts_with('#') {
+            text.extend([line, "\n"]);
+        }
+    }
+    text
 }
 
 fn seconds() -> Histogram {
     Histogram::new([0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0])
+}
+
+fn long_seconds() -> Histogram {
+    Histogram::new([0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prometheus_text_names_counters_as_their_samples_and_has_no_units() {
+        let openmetrics = "# HELP a_seconds Time.\n# TYPE a_seconds counter\n# UNIT a_seconds seconds\n\
+                           a_seconds_total 1.0\n# HELP b The version.\n# TYPE b info\nb_info{version=\"1\"} 1\n\
+                           # HELP c Jobs.\n# TYPE c gauge\nc 2\n# EOF\n";
+        let expected = "# HELP a_seconds_total Time.\n# TYPE a_seconds_total counter\na_seconds_total 1.0\n\
+                        # HELP b_info The version.\n# TYPE b_info gauge\nb_info{version=\"1\"} 1\n\
+                        # HELP c Jobs.\n# TYPE c gauge\nc 2\n";
+        assert_eq!(in_prometheus_text(openmetrics), expected);
+    }
+
+    /// Whoever has alerts and dashboards on them finds them again under these names, which docs/metrics.md lists.
+    #[test]
+    fn documentation_lists_every_family() {
+        let metrics = Metrics::default();
+        // A family without a sample is left out.
+        let (kind, queue) = ("image.process".to_owned(), "default".to_owned());
+        metrics.attempt_seconds.get_or_create(&KindLabels { kind: kind.clone() });
+        metrics.wait_seconds.get_or_create(&KindLabels { kind: kind.clone() });
+        metrics.attempts.get_or_create(&AttemptLabels { kind, outcome: "succeeded" });
+        metrics.fetches.get_or_create(&FetchLabels { outcome: "fetched".into() });
+        metrics.jobs.get_or_create(&DepthLabels { queue: queue.clone(), state: "waiting" });
+        metrics.queue_paused.get_or_create(&QueueLabels { queue: queue.clone() });
+        metrics.oldest_waiting.get_or_create(&QueueLabels { queue });
+        metrics.refusals.get_or_create(&RefusalLabels { code: "unauthorized".into() });
+        metrics.request_seconds.get_or_create(&RouteLabels { route: "/".into() });
+        metrics.requests.get_or_create(&RequestLabels { method: "GET".into(), route: "/".into(), status: 200 });
+        let text = metrics.encode(Format::Prometheus);
+        let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        let mut families: Vec<String> = types.map(|family| family.replacen(' ', "` | ", 1)).collect();
+        families.sort();
+        let document = include_str!("../docs/metrics.md");
+        let row = |line: &str| {
+            let mut cells = line.strip_prefix("| `")?.splitn(4, " | ");
+            Some(format!("{} | {}", cells.next()?, cells.next()?))
+        };
+        let mut listed: Vec<String> = document.lines().filter_map(row).collect();
+        listed.sort();
+        assert_eq!(families, listed);
+    }
 }

@@ -8,6 +8,7 @@ mod erase;
 mod exit;
 mod inspect;
 mod keys;
+mod log;
 mod manual;
 mod near;
 mod operations;
@@ -18,19 +19,16 @@ mod table;
 mod worker;
 
 use std::ffi::OsString;
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::format::FmtSpan;
 
 use crate::assets::Folders;
 use crate::codes;
-use crate::config::{Config, Log, LogFormat, Override};
+use crate::config::{Config, Override};
 use crate::http;
 use crate::worker::{Shutdown, compute};
 
@@ -91,6 +89,9 @@ struct Compute {
     /// `NAME=PATH`
     #[arg(long)]
     overlay_file: Vec<OsString>,
+    /// Panics are told as JSON.
+    #[arg(long)]
+    json_log: bool,
 }
 
 /// Where the queue and the pictures are.
@@ -142,8 +143,11 @@ impl Settings {
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|command| command == "compute") {
-        let Compute { threads, niceness, fonts, overlays, overlay_file } =
+        let Compute { threads, niceness, fonts, overlays, overlay_file, json_log } =
             Compute::parse_from(std::env::args_os().skip(1));
+        if json_log && let Err(error) = log::start(&log::json()) {
+            return exit::code(Err(error));
+        }
         let files = overlay_file.iter().filter_map(|file| Folders::file(file)).collect();
         let computed = Folders { fonts, overlays, files }.provide().and_then(|()| compute(threads, niceness));
         return exit::code(computed.map(|()| ExitCode::SUCCESS));
@@ -154,8 +158,8 @@ pub fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<ExitCode> {
     let file = cli.config.as_deref();
     match cli.command {
-        Command::Serve(serve) => serve::run(&serve, file)?,
-        Command::Worker(worker) => worker::run(&worker, file)?,
+        Command::Serve(serve) => return log::outcome(serve::run(&serve, file), file),
+        Command::Worker(worker) => return log::outcome(worker::run(&worker, file), file),
         Command::Config(config) => config::run(&config, file)?,
         Command::Openapi => {
             let config = Config::load(file, Vec::new())?;
@@ -184,7 +188,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
 
 /// Runs a service on the async runtime until it ends or a signal ends it.
 fn run_service<F: Future<Output = Result<()>>>(config: &Config, service: impl FnOnce(Shutdown) -> F) -> Result<()> {
-    start_log(&config.log)?;
+    log::start(&config.log)?;
     // Requests that name a font or an overlay that is not there are refused at once.
     config.watermark.folders().provide()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -215,17 +219,6 @@ async fn watch_signals(shutdown: Shutdown) {
     shutdown.cold.cancel();
     next().await;
     std::process::exit(1);
-}
-
-fn start_log(log: &Log) -> Result<()> {
-    let filter =
-        EnvFilter::try_new(&log.level).with_context(|| format!("log.level: `{}` is not a filter", log.level))?;
-    let log_to_stderr = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match log.format {
-        LogFormat::Text => log_to_stderr.with_ansi(std::io::stderr().is_terminal()).with_target(false).init(),
-        LogFormat::Json => log_to_stderr.json().with_span_events(FmtSpan::NONE).init(),
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -3,10 +3,11 @@ use std::path::Path;
 
 use anyhow::Result;
 use clap::Args;
+use tracing::info;
 
 use super::{Settings, run_service};
 use crate::app::App;
-use crate::config::Override;
+use crate::config::{LogFormat, Override};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  pixmill serve                         needs nothing but SQLite and this disk\n  \
@@ -28,13 +29,18 @@ pub(super) fn run(args: &Serve, file: Option<&Path>) -> Result<()> {
     let mut flags: Vec<Override> = Vec::new();
     flags.extend(args.listen.as_ref().map(|listen| ("server.listen", listen.as_str().into())));
     let config = args.settings.load(file, flags)?;
-    let with_workers = !args.no_workers;
+    let (with_workers, log) = (!args.no_workers, config.log.format);
     run_service(&config.clone(), async |shutdown| {
         let app = App::build(config, with_workers).await?;
         let (addr, place) = (app.addr()?, app.address()?);
-        let said = format!("listening on http://{addr}\nupload pictures on {place}/ (the API: {place}/docs)\n");
-        // In one piece, and in vain where nobody reads it.
-        let _ = std::io::stdout().write_all(said.as_bytes());
+        match log {
+            LogFormat::Text => {
+                let said = format!("listening on http://{addr}\nupload pictures on {place}/ (the API: {place}/docs)\n");
+                // In one piece, and in vain where nobody reads it.
+                let _ = std::io::stdout().write_all(said.as_bytes());
+            }
+            LogFormat::Json => info!(%addr, %place, "listening on http://{addr}"),
+        }
         app.run_until(shutdown).await
     })
 }

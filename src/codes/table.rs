@@ -50,6 +50,8 @@ codes! {
         "There are no API keys, and the request comes from a page of another machine; or it bears a login, and comes from a page of another server." "Send an API key; pages elsewhere may where `server.cors_origins` says so.";
     "forbidden-scope" [403] [Answer] Never:
         "The API key may not do that." "Take a key with the scope that the detail names: `pixmill keys create --scopes …`.";
+    "head-too-large" [431] [Answer] Never:
+        "The request's head has too many bytes or lines." "Send fewer headers and cookies.";
     "idempotency-key-in-use" [409] [Answer] Later:
         "A request with this `Idempotency-Key` is still being received." "Wait for `Retry-After` and send it again: you get the first one's answer.";
     "idempotency-key-reused" [422] [Answer] Never:
@@ -84,6 +86,8 @@ codes! {
         "A signed link is older than `server.link_lifetime`." "Ask for the status again: it has a fresh one.";
     "link-invalid" [403] [Answer] Never:
         "A signed link was changed, or is not one of ours." "Take it from the status as it stands there.";
+    "malformed-request" [400] [Answer] Never:
+        "The request cannot be read as HTTP, or has no `Host` line or several." "Mend the program that sends it; the detail has the reason.";
     "manifest-damaged" [500] [Answer Rejected] Never:
         "What was to be done for the group is lost: bits of its manifest changed on the disk, and the broker did not have it either." "Upload the pictures again; look at the disk that holds `data_dir`.";
     "method-not-allowed" [405] [Answer] Never:
@@ -96,6 +100,8 @@ codes! {
         "The form has no picture." "Send at least one file in the field `images`.";
     "no-result" [] [Batch] Later:
         "The server's answer leaves this picture out." "Run the same command again.";
+    "no-worker" [503] [Answer] Later:
+        "No worker takes pictures from the queue where uploads go (`/readyz` only); uploads are taken and wait." "Start `pixmill worker`, or look why none reports itself.";
     "not-finished" [409] [Answer] Later:
         "The group is still being processed." "Wait until its status is no longer `processing`, or ask for what is there with `?partial=true`.";
     "not-found" [404] [Answer] Never:
@@ -110,6 +116,8 @@ codes! {
         "An operation would make a picture beyond the limits, or one that cannot be as small as its `max_bytes`." "Ask for a smaller one; the detail names the limit.";
     "outputs-gone" [410] [Answer] Never:
         "The outputs are no longer kept (`retention.outputs`)." "Process the originals again, or keep outputs for longer.";
+    "overloaded" [503] [Answer] Later:
+        "Too much is being received at present: `limits.max_buffered_bytes`." "Wait for `Retry-After`; raise the limit if it happens often.";
     "payload-damaged" [] [Job] Never:
         "What was to be done with the picture is no longer what was asked for: bits of it changed in the broker." "Upload it again; look at the disk and the memory of the machine that holds the queue.";
     "poison" [] [Job] Never:
@@ -146,7 +154,7 @@ codes! {
         "A file on your side cannot be read." "The detail has the system's reason.";
     "stopped" [] [Job] Later:
         "The attempt was stopped with its worker." "Nothing: it is tried again.";
-    "storage" [] [Job Batch] Later:
+    "storage" [503] [Answer Job Batch] Later:
         "A file could not be read or written." "The detail has the system's reason; look at the disk.";
     "storage-full" [503] [Answer Job] Later:
         "The disk has no room, or less than `limits.min_free_disk`." "Free some; uploads are taken again by themselves.";
@@ -166,16 +174,22 @@ codes! {
         "The file ends before the picture does." "Send the whole file, or ask for what there is with the option `lenient`.";
     "unauthorized" [401] [Answer] Never:
         "An API key is needed, or the one sent is not known or has expired, or the login has ended." "Send `Authorization: Bearer <key>`, or log in at `/login`.";
+    "unexpected-body" [400] [Answer] Never:
+        "The request has a body, and what it asks for takes none." "Leave it out; parameters go into the address.";
     "unknown-field" [400] [Answer] Never:
         "The form has a field of a name that is not known." "The detail lists the known ones; pictures go into `images`.";
     "unknown-preset" [422] [Answer] Never:
         "The preset that is named is not configured." "The detail lists those that are; so does `GET /api/presets`.";
     "unsupported-format" [415] [Answer Rejected Job] Never:
         "The file is not a picture in a format that is read here; its name and its announced type do not count." "Convert it to one of those that the detail lists.";
+    "uri-too-long" [414] [Answer] Never:
+        "The request's target is too long." "Ask for less at a time.";
     "url-forbidden" [422] [Answer Rejected Job] Never:
         "A URL that must not be fetched: its host is not in `sources.urls`, or leads into a private network." "Add the host to `sources.urls`; private networks are opened by `sources.allow_private`.";
     "worker-deaf" [503] [Answer] Later:
         "Jobs wait, and the workers of this process claim none (`/readyz` only)." "Restart the process; report it with its log.";
+    "worker-ending" [503] [Answer] Later:
+        "The worker was told to end: it finishes what it has (a worker's `/readyz` only)." "Nothing: it is gone in a moment.";
     "worker-silent" [503] [Answer] Later:
         "A worker has not answered an order within five seconds; it obeys if it wakes within a minute." "See in `/api/workers` whether it has, and at its machine why it is silent.";
 }

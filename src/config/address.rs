@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, de};
 ///
 /// # Errors
 /// A sentence that quotes the text.
-fn parse(text: &str) -> Result<SocketAddr, String> {
+pub(super) fn parse(text: &str) -> Result<SocketAddr, String> {
     if let Ok(address) = text.parse() {
         return Ok(address);
     }

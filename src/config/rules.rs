@@ -7,6 +7,8 @@ use crate::duration::show;
 
 /// The least that a client is given.
 const MOMENT: Duration = Duration::from_secs(1);
+/// A few heads and chunks.
+const LEAST_BUFFERED: u64 = 1 << 20;
 const MOST_CONNECTIONS: usize = 1_000_000;
 const MOST_LIFETIME: Duration = Duration::from_hours(365 * 24);
 
@@ -56,6 +58,8 @@ impl Config {
         );
         require(self.queue.max_attempts >= 1, "queue.max_attempts: 0 is below 1".into());
         require(self.queue.max_stalls >= 1, "queue.max_stalls: 0 is below 1".into());
+        let listen = self.worker.address();
+        require(listen.is_ok(), listen.err().unwrap_or_default());
         require(!self.worker.queues.is_empty(), "worker.queues: name at least one queue".into());
         let known = |queue: &String| self.queue.names.contains(queue);
         let names = self.queue.names.join(", ");
@@ -100,6 +104,14 @@ impl Config {
         require(
             (0.0..1.0).contains(&self.limits.min_free_disk),
             format!("limits.min_free_disk: {} is not a share from 0 to 1", self.limits.min_free_disk),
+        );
+        let (buffered, body) = (self.limits.max_buffered_bytes, self.limits.max_body_bytes as u64);
+        require(
+            buffered >= LEAST_BUFFERED && buffered / 2 >= body,
+            format!(
+                "limits.max_buffered_bytes: {buffered} is below {LEAST_BUFFERED}, or holds no two bodies of \
+                 limits.max_body_bytes ({body})"
+            ),
         );
         for fault in self.sources.faults() {
             require(false, fault);

@@ -151,6 +151,8 @@ pub struct Route {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Worker {
+    /// Where `pixmill worker` answers operators' tools; empty for nowhere.
+    pub listen: String,
     pub cpu: usize,
     pub io: usize,
     pub prefetch: usize,
@@ -195,6 +197,7 @@ pub struct Limits {
     pub max_request_bytes: u64,
     pub max_field_bytes: usize,
     pub max_body_bytes: usize,
+    pub max_buffered_bytes: u64,
     pub min_free_disk: f64,
     pub requests_per_minute: u32,
     pub uploads_per_minute: u32,
@@ -278,6 +281,17 @@ impl Queue {
 }
 
 impl Worker {
+    /// Where `pixmill worker` answers operators' tools, if anywhere.
+    ///
+    /// # Errors
+    /// Where the setting is no address.
+    pub fn address(&self) -> Result<Option<SocketAddr>, String> {
+        if self.listen.is_empty() {
+            return Ok(None);
+        }
+        address::parse(&self.listen).map(Some).map_err(|fault| format!("worker.listen: {fault}"))
+    }
+
     /// Pictures computed at a time.
     pub fn slots(&self) -> usize {
         match self.cpu {

@@ -112,6 +112,19 @@ fn servers_limits_are_refused_by_name_and_bound() {
 }
 
 #[test]
+fn workers_address_and_the_budget_of_bodies_are_refused_by_name() {
+    for (text, told) in [
+        ("[worker]\nlisten = \"nowhere\"", "worker.listen: `nowhere` is not an address such as 127.0.0.1:8080"),
+        ("[limits]\nmax_buffered_bytes = 1000", "limits.max_buffered_bytes: 1000 is below 1048576"),
+        ("[limits]\nmax_body_bytes = 200000000", "holds no two bodies of limits.max_body_bytes (200000000)"),
+    ] {
+        let fault = format!("{:#}", from_file(text).unwrap_err());
+        assert!(fault.contains(told), "{fault}");
+    }
+    assert_eq!(from_file("[worker]\nlisten = \"[::1]:9\"").unwrap().worker.address(), Ok("[::1]:9".parse().ok()));
+}
+
+#[test]
 fn lease_shorter_than_three_beats_is_refused() {
     let fault = with("queue.lease", "10s").unwrap_err().to_string();
     assert!(fault.contains("queue.lease") && fault.contains("10s"), "{fault}");

@@ -3,23 +3,25 @@
 //! multer does the parsing, and keeps what stands before the first boundary and in the parts' headers in memory,
 //! however long it is. Here both are bounded, and names are read as senders mean them ([`Disposition`]).
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
 
-use axum::body::Body;
+use axum::body::BodyDataStream;
+use axum::extract::Request;
 use axum::http::StatusCode;
 use bytes::Bytes;
-use futures::StreamExt;
+use futures::{Stream, StreamExt};
 use multer::{Constraints, Multipart, SizeLimit};
 
 use super::Problem;
 use super::disposition::Disposition;
-use super::pace::TooSlow;
+use super::held::Held;
+use super::pace::broken_off;
 
-/// The header of one part: a name may be long, a novel is none.
+/// Largest header of one part, and most bytes before the first part. File names can be long; this is more than any real one.
 const MOST_HEADER_BYTES: usize = 16 << 10;
-/// What may come in a row without anything being made of it: more than arrives at a time, and little enough to hold.
-const MOST_UNREAD_BYTES: usize = 4 << 20;
 
 pub(super) struct Form {
     parts: Multipart<'static>,
@@ -34,24 +36,51 @@ pub(super) struct Field {
     disposition: Disposition,
 }
 
-/// Bytes that have come since something was made of them.
-#[derive(Clone, Default)]
-struct Unread(Arc<AtomicUsize>);
+/// Bytes that have come since something was made of them, counted with their request.
+#[derive(Clone)]
+struct Unread {
+    bytes: Arc<AtomicUsize>,
+    held: Option<Arc<Held>>,
+}
 
 #[derive(Debug, thiserror::Error)]
-#[error("more than {MOST_UNREAD_BYTES} bytes belong to no part")]
+#[error("more than {MOST_HEADER_BYTES} bytes belong to no part, or to a part's header")]
 struct NothingMadeOfIt;
 
+/// The body, a chunk at a time: multer would take in all that is there before it looks at any of it.
+struct Chunks {
+    body: BodyDataStream,
+    unread: Unread,
+    /// A chunk was given that multer has not looked at yet.
+    gave: bool,
+}
+
+impl Stream for Chunks {
+    type Item = Result<Bytes, Box<dyn std::error::Error + Send + Sync>>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if std::mem::take(&mut self.gave) {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if self.unread.is_too_much() {
+            return Poll::Ready(Some(Err(NothingMadeOfIt.into())));
+        }
+        let chunk = ready!(self.body.poll_next_unpin(context));
+        if let Some(Ok(chunk)) = &chunk {
+            self.gave = true;
+            self.unread.add(chunk.len());
+        }
+        Poll::Ready(chunk.map(|chunk| chunk.map_err(Into::into)))
+    }
+}
+
 impl Form {
-    /// The form in `body`, which has at most so many bytes.
-    pub(super) fn new(body: Body, boundary: String, most_bytes: u64) -> Self {
-        let unread = Unread::default();
-        let counted = unread.clone();
-        let stream = body.into_data_stream().map(move |chunk| {
-            let chunk = chunk.map_err(Box::<dyn std::error::Error + Send + Sync>::from)?;
-            counted.add(chunk.len())?;
-            Ok::<Bytes, Box<dyn std::error::Error + Send + Sync>>(chunk)
-        });
+    /// The form in a request's body, which has at most so many bytes.
+    pub(super) fn new(request: Request, boundary: String, most_bytes: u64) -> Self {
+        let held = request.extensions().get::<Arc<Held>>().cloned();
+        let unread = Unread { bytes: Arc::default(), held };
+        let stream = Chunks { body: request.into_body().into_data_stream(), unread: unread.clone(), gave: false };
         let constraints = Constraints::new().size_limit(SizeLimit::new().whole_stream(most_bytes));
         Self { parts: Multipart::with_constraints(stream, boundary.as_str(), constraints), unread, boundary }
     }
@@ -100,21 +129,26 @@ impl Field {
 }
 
 impl Unread {
-    fn add(&self, bytes: usize) -> Result<(), NothingMadeOfIt> {
-        let unread = self.0.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        if unread > MOST_UNREAD_BYTES { Err(NothingMadeOfIt) } else { Ok(()) }
+    fn add(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn is_too_much(&self) -> bool {
+        self.bytes.load(Ordering::Relaxed) > MOST_HEADER_BYTES
     }
 
     fn forget(&self) {
-        self.0.store(0, Ordering::Relaxed);
+        self.bytes.store(0, Ordering::Relaxed);
+        if let Some(held) = &self.held {
+            held.forget();
+        }
     }
 }
 
 /// A form that cannot be read to its end.
 pub(super) fn unreadable(error: multer::Error) -> Problem {
-    if let Some(said) = TooSlow::behind(&error) {
-        let detail = format!("The upload was given up: {said}.");
-        return Problem::new(StatusCode::REQUEST_TIMEOUT, "request-timeout", detail);
+    if let Some(problem) = broken_off(&error) {
+        return problem;
     }
     match error {
         multer::Error::StreamSizeExceeded { limit } => {

@@ -1,15 +1,16 @@
-//! What operators' tools ask: alive, ready, and the numbers.
+//! What operators' tools ask: alive, and the numbers. Whether it is ready: [`readiness`](super::readiness).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::{Problem, Services};
-use crate::metrics::{DepthLabels, QueueLabels};
+use crate::metrics::{DepthLabels, Format, QueueLabels};
 use crate::queue::{self, Broker, Index};
 
 /// Dead letters are counted by listing them, so not without end.
@@ -20,52 +21,88 @@ pub(super) async fn alive() -> Json<Value> {
     Json(json!({"status": "ok"}))
 }
 
-/// Uploads would be taken and worked on: the broker answers, the disk has room, the workers here claim what waits.
-pub(super) async fn ready(State(services): State<Arc<Services>>) -> Result<Json<Value>, Problem> {
-    takes_work(&services).await?;
-    if services.metrics.deaf_workers.get() > 0 {
-        return Err(Problem::unavailable("worker-deaf", "Jobs wait, and the workers here claim none.", 5));
-    }
-    Ok(Json(json!({"status": "ready", "broker": services.broker.to_string()})))
-}
-
-/// The broker answers, and the disk has room: on a nearly full one what is queued can still be finished.
-pub(super) async fn takes_work(services: &Services) -> Result<(), Problem> {
-    services.broker.ping().await?;
-    let (free, least) = (services.storage.free_share()?, services.limits.min_free_disk);
-    if free >= least {
-        return Ok(());
-    }
-    let detail = format!(
-        "Only {:.1} % of the disk is free; uploads are taken above {:.1} % (limits.min_free_disk).",
-        free * 100.0,
-        least * 100.0
-    );
-    Err(Problem::unavailable("storage-full", detail, 60))
-}
-
 /// At most [`DEAD_COUNTED`].
 pub(super) async fn dead_letters(broker: &Broker) -> queue::Result<usize> {
     broker.list(Index::Dead, 0, DEAD_COUNTED).await.map(|dead| dead.len())
 }
 
-pub(super) async fn metrics(State(services): State<Arc<Services>>) -> Result<Response, Problem> {
+pub(super) async fn metrics(State(services): State<Arc<Services>>, headers: HeaderMap) -> Result<Response, Problem> {
     let metrics = &services.metrics;
     metrics.disk_free.set(services.storage.free_share()?);
     // Without the broker the rest is still worth telling; stale numbers of the queue are not.
     metrics.jobs.clear();
     metrics.queue_paused.clear();
+    metrics.oldest_waiting.clear();
     let broker = &services.broker;
-    let (depths, workers, dead) = tokio::join!(broker.depths(), broker.workers(), dead_letters(broker));
+    let (depths, workers, dead, oldest) =
+        tokio::join!(broker.depths(), broker.workers(), dead_letters(broker), broker.oldest_waiting());
+    let oldest = oldest.unwrap_or_default();
     metrics.workers.set(workers.map_or(f64::NAN, |workers| workers.len() as f64));
     metrics.dead_letters.set(dead.map_or(f64::NAN, |dead| dead as f64));
     for depth in depths.unwrap_or_default() {
         let queue = QueueLabels { queue: depth.queue.clone() };
         metrics.queue_paused.get_or_create(&queue).set(depth.paused.into());
+        let age = oldest.iter().find(|(name, _)| *name == depth.queue).map_or(Duration::ZERO, |(_, age)| *age);
+        metrics.oldest_waiting.get_or_create(&queue).set(age.as_secs_f64());
         for (state, jobs) in [("waiting", depth.waiting), ("delayed", depth.delayed), ("active", depth.active)] {
             metrics.jobs.get_or_create(&DepthLabels { queue: depth.queue.clone(), state }).set(jobs as i64);
         }
     }
-    let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    Ok(([(header::CONTENT_TYPE, media_type)], metrics.encode()).into_response())
+    let format = format(&headers);
+    // What a process takes of the machine is read from files.
+    let counted = metrics.clone();
+    let text = tokio::task::spawn_blocking(move || counted.encode(format)).await.expect("encoding does not panic");
+    let headers = [(header::CONTENT_TYPE, format.media_type()), (header::VARY, "accept")];
+    Ok((headers, text).into_response())
+}
+
+/// The format that `Accept` prefers; `OpenMetrics` where it takes both alike, or does not say.
+fn format(headers: &HeaderMap) -> Format {
+    let accepts: Vec<&str> = headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|l| l.split(','))
+        .collect();
+    // The most specific range decides (RFC 9110, 12.5.1).
+    let quality = |ranges: [&str; 3]| {
+        let of = |range: &str| {
+            accepts.iter().find_map(|accepted| {
+                let mut parameters = accepted.split(';').map(str::trim);
+                parameters.next().filter(|named| named.eq_ignore_ascii_case(range))?;
+                let quality = parameters.find_map(|parameter| parameter.strip_prefix("q=")?.parse::<f32>().ok());
+                Some(quality.unwrap_or(1.0))
+            })
+        };
+        ranges.into_iter().find_map(of).unwrap_or(0.0)
+    };
+    let openmetrics = quality(["application/openmetrics-text", "application/*", "*/*"]);
+    let prometheus = quality(["text/plain", "text/*", "*/*"]);
+    if prometheus > openmetrics { Format::Prometheus } else { Format::OpenMetrics }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_come_in_the_format_that_is_asked_for() {
+        let of = |accept: &'static str| {
+            format(&HeaderMap::from_iter([(header::ACCEPT, axum::http::HeaderValue::from_static(accept))]))
+        };
+        let prometheus = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2,*/*;q=0.1";
+        for openmetrics in [prometheus, "*/*", "application/json", "text/html,*/*;q=0.8", "application/*, text/*;q=0.9"]
+        {
+            assert_eq!(of(openmetrics), Format::OpenMetrics, "{openmetrics}");
+        }
+        for text in [
+            "text/plain",
+            "text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+            "TEXT/*",
+            "application/openmetrics-text;q=0, */*",
+        ] {
+            assert_eq!(of(text), Format::Prometheus, "{text}");
+        }
+        assert_eq!(format(&HeaderMap::new()), Format::OpenMetrics);
+    }
 }

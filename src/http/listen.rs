@@ -5,17 +5,21 @@
 //! shutdown takes no more, ends those that are idle, and waits for the requests that run.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use axum::BoxError;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
 use hyper::body::Incoming;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
@@ -23,10 +27,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use super::App;
-use super::pace::{Answer, Paced, Stand, Traffic, Upload};
+use super::held::Budget;
+use super::pace::{Answer, Left, Owed, Paced, Stand, Traffic, Upload, no_room};
+use super::{App, Problem, UNMATCHED, manners};
 use crate::config;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, RequestLabels};
 
 /// After an accept that failed for want of something: without it the loop would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -34,6 +39,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// What one connection keeps of unread input and unsent output, of a request's head too.
 const BUFFER: usize = 64 << 10;
+/// Lines of a request's head, and bytes of its target: hyper's own limits.
+const MOST_LINES: usize = 100;
+const MOST_URI: usize = 65_534;
+/// What a client may still have to say when it is answered past hyper.
+const LAST_WORDS: usize = 256 << 10;
+const LINGER: Duration = Duration::from_millis(500);
 /// Requests at a time on one HTTP/2 connection.
 const STREAMS: u32 = 100;
 
@@ -48,6 +59,7 @@ struct Lobby<A> {
     closing: CancellationToken,
     /// Cancelled when [`serve`] is dropped before its end.
     abandoned: CancellationToken,
+    budget: Budget,
     metrics: Metrics,
 }
 
@@ -56,6 +68,7 @@ pub async fn serve(
     listener: TcpListener,
     app: impl App,
     settings: &config::Server,
+    most_buffered: u64,
     metrics: Metrics,
     closing: CancellationToken,
 ) {
@@ -69,6 +82,7 @@ pub async fn serve(
         crowded: Notify::new(),
         closing: closing.clone(),
         abandoned: CancellationToken::new(),
+        budget: Budget::new(most_buffered, metrics.buffered.clone()),
         metrics,
     });
     let _abandoned = lobby.abandoned.clone().drop_guard();
@@ -136,24 +150,48 @@ impl<A: App> Lobby<A> {
     }
 
     async fn see_through(&self, stream: TcpStream, peer: std::net::SocketAddr) {
-        let traffic = Arc::new(Traffic::new(self.idle, self.keep_alive));
+        let traffic = Arc::new(Traffic::new(self.idle, self.keep_alive, self.budget.account()));
+        let left = Left::default();
+        let error = self.attend(Paced::new(stream, traffic.clone(), left.clone()), peer, &traffic).await;
+        let socket = left.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let (Some(owed), Some(socket)) = (traffic.owed(), socket) {
+            let problem = unreadable(owed, error.as_deref());
+            let status = problem.status().as_u16();
+            info!(status, %peer, "answered {status}: {}", problem.detail());
+            self.metrics
+                .requests
+                .get_or_create(&RequestLabels { method: "any".into(), route: UNMATCHED.into(), status })
+                .inc();
+            tell(socket, problem).await;
+        }
+    }
+
+    /// Answers requests until the connection ends; with an error where it could not go on.
+    async fn attend(
+        &self,
+        socket: Paced<TcpStream>,
+        peer: std::net::SocketAddr,
+        traffic: &Arc<Traffic>,
+    ) -> Option<BoxError> {
         let service = service_fn(|request: hyper::Request<Incoming>| {
-            let open = Traffic::open(&traffic, request.version());
-            let mut request =
-                request.map(|body| Body::new(Upload::new(body, self.idle, self.metrics.slow_clients.clone())));
+            let open = Traffic::open(traffic, request.version());
+            let held = Arc::new(self.budget.account());
+            let mut request = request.map(|body| {
+                let upload = Upload::new(body, self.idle, self.metrics.slow_clients.clone());
+                Body::new(upload.counted(held.clone(), traffic.clone()))
+            });
             request.extensions_mut().insert(ConnectInfo(peer));
+            request.extensions_mut().insert(held);
             let answer = self.app.call(request);
             async move { answer.await.map(|response| response.map(|body| Answer::new(body, open))) }
         });
-        let io = TokioIo::new(Paced::new(stream, traffic.clone()));
-        let mut connection = std::pin::pin!(self.protocol.serve_connection(io, service));
+        let mut connection = std::pin::pin!(self.protocol.serve_connection(TokioIo::new(socket), service));
         let mut alarm = std::pin::pin!(sleep(self.idle));
         let mut ending = false;
         loop {
             let end = tokio::select! {
-                // A client that goes, or sends nonsense, is nobody's fault here.
-                _ = connection.as_mut() => return,
-                () = self.abandoned.cancelled() => return,
+                ended = connection.as_mut() => return ended.err(),
+                () = self.abandoned.cancelled() => return None,
                 () = self.closing.cancelled(), if !ending => true,
                 () = self.crowded.notified(), if !ending => traffic.is_spare(),
                 () = alarm.as_mut() => match traffic.stand(Instant::now().into_std()) {
@@ -161,14 +199,14 @@ impl<A: App> Lobby<A> {
                         alarm.as_mut().reset(Instant::now() + look_again);
                         false
                     }
-                    Stand::Idle if ending => return,
+                    Stand::Idle if ending => return None,
                     Stand::Idle => {
                         alarm.as_mut().reset(Instant::now() + self.idle);
                         true
                     }
                     Stand::Stuck => {
                         self.metrics.slow_clients.inc();
-                        return;
+                        return None;
                     }
                 },
             };
@@ -178,6 +216,60 @@ impl<A: App> Lobby<A> {
             }
         }
     }
+}
+
+/// The answer to what was no request.
+fn unreadable(owed: Owed, error: Option<&(dyn std::error::Error + Send + Sync + 'static)>) -> Problem {
+    let why = error.map_or_else(String::new, |error| format!(": {error}"));
+    match owed {
+        Owed::NoRoom(error) => no_room(error),
+        Owed::Malformed(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE) => Problem::new(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "head-too-large",
+            format!("The request's head has more than {BUFFER} bytes, or more than {MOST_LINES} lines."),
+        ),
+        Owed::Malformed(StatusCode::URI_TOO_LONG) => Problem::new(
+            StatusCode::URI_TOO_LONG,
+            "uri-too-long",
+            format!("The request's target has more than {MOST_URI} bytes."),
+        ),
+        Owed::Malformed(_) => {
+            Problem::bad_request("malformed-request", format!("The request cannot be read as HTTP{why}."))
+        }
+    }
+}
+
+/// Sends an answer past hyper, and closes the connection.
+async fn tell(mut socket: TcpStream, problem: Problem) {
+    let told = async {
+        socket.write_all(&written(problem).await).await?;
+        socket.shutdown().await?;
+        // Closed on unread bytes, the connection would be reset, and the client would not see its answer.
+        let (mut left, mut rest) = (LAST_WORDS, [0; 8 << 10]);
+        while left > 0 {
+            match socket.read(&mut rest).await? {
+                0 => break,
+                read => left = left.saturating_sub(read),
+            }
+        }
+        Ok::<_, io::Error>(())
+    };
+    // A client that has gone meanwhile needs no answer.
+    let _ = timeout(LINGER, told).await;
+}
+
+/// An answer as HTTP/1.1 writes it.
+async fn written(problem: Problem) -> Vec<u8> {
+    let (parts, body) = manners::dress(problem.into_response()).into_parts();
+    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
+    let reason = parts.status.canonical_reason().unwrap_or_default();
+    let mut bytes = format!("HTTP/1.1 {} {reason}\r\n", parts.status.as_u16()).into_bytes();
+    for (name, value) in &parts.headers {
+        bytes.extend_from_slice(&[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+    }
+    bytes.extend_from_slice(format!("content-length: {}\r\nconnection: close\r\n\r\n", body.len()).as_bytes());
+    bytes.extend_from_slice(&body);
+    bytes
 }
 
 /// Whether a connection that could not be taken was lost by its client, and not for want of anything here.

@@ -19,7 +19,7 @@ use super::base::path;
 use super::groups::{Document, Links, STATUSES, fresh, image_of};
 use super::query::Parameters;
 use super::{Problem, Services};
-use crate::job::{Failure, GroupId, State as JobState};
+use crate::job::{Failure, GroupId, Payload, State as JobState};
 use crate::queue::{Job, JobFilter, Period, Place};
 use crate::submission::Meta;
 
@@ -54,7 +54,8 @@ pub(super) async fn jobs(
     for _ in 0..CALLS {
         let page = services.broker.jobs(&filter, below, limit - jobs.len()).await?;
         learn(&services, &caller, &page.entries, &mut seen).await?;
-        let shown = page.entries.iter().filter(|job| seen.get(&job.group).is_some_and(|sees| *sees));
+        let shown = page.entries.iter().filter(|job| is_shown(job, &filter));
+        let shown = shown.filter(|job| seen.get(&job.group).is_some_and(|sees| *sees));
         jobs.extend(shown.map(of_job));
         below = page.next;
         if below.is_none() || jobs.len() == limit {
@@ -75,8 +76,11 @@ pub(super) async fn groups(
     let status = asked.get("status", &takes, |status| STATUSES.into_iter().find(|known| *known == status))?;
     let submitted = period(&asked)?;
     let (limit, below) = page(&asked)?;
-    let shown =
-        |document: &Document, meta: &Meta| status.is_none_or(|status| document.status == status) && caller.sees(meta);
+    let shown = |document: &Document, meta: &Meta| {
+        // The service's own upkeep is of interest where it fails.
+        let hidden = meta.is_of_service() && document.failed == 0;
+        status.is_none_or(|status| document.status == status) && caller.sees(meta) && !hidden
+    };
     let (groups, next) = newest(&services, submitted, below, limit, shown).await?;
     Ok(fresh(json!({"groups": groups, "links": links(&uri, &asked, next)})))
 }
@@ -120,6 +124,12 @@ async fn newest(
         }
     }
     Ok((groups, below))
+}
+
+/// The service's own upkeep is shown where it failed, and to who asks for its kind, its queue or its group.
+fn is_shown(job: &Job, filter: &JobFilter) -> bool {
+    let asked_for = filter.kind.is_some() || filter.queue.is_some() || filter.group.is_some();
+    asked_for || job.state == JobState::Failed || !Payload::is_upkeep(&job.kind)
 }
 
 /// Finds out which of the jobs' groups the caller may see.

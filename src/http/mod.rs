@@ -6,6 +6,7 @@
 mod access;
 mod archive;
 mod base;
+mod bodies;
 mod conditional;
 mod disposition;
 mod docs;
@@ -15,6 +16,7 @@ mod files;
 mod form;
 mod groups;
 mod health;
+mod held;
 mod home;
 mod linger;
 mod links;
@@ -28,6 +30,7 @@ mod page;
 mod problem;
 mod query;
 mod queues;
+mod readiness;
 mod request_id;
 mod sources;
 mod stats;
@@ -36,14 +39,14 @@ mod workers;
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
-use axum::http;
+use axum::http::{self, StatusCode, Version, header};
 use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use jiff::Timestamp;
 use tower::util::{MapRequestLayer, MapResponseLayer};
@@ -51,7 +54,7 @@ use tower::{BoxError, Layer, Service};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{PropagateRequestIdLayer, SetRequestIdLayer};
 use tower_http::trace::TraceLayer;
-use tracing::{field, info_span};
+use tracing::{debug, field, info, info_span};
 
 use crate::config;
 use crate::job::{GroupId, JobId};
@@ -62,10 +65,12 @@ use crate::submission::Places;
 
 pub use access::Access;
 pub use events::Feed;
+use held::Held;
 pub use links::Links;
 pub use listen::serve;
 pub use openapi::document as openapi;
 use problem::{Problem, UrlPath};
+pub use readiness::{Readiness, Role};
 
 /// What the handlers work with.
 pub struct Services {
@@ -81,6 +86,7 @@ pub struct Services {
     pub links: Links,
     pub metrics: Metrics,
     pub feed: Feed,
+    pub readiness: Readiness,
     pub started_at: Timestamp,
 }
 
@@ -105,12 +111,16 @@ impl Services {
             cors_origins: Vec::new(),
             links: Links::new(&[7; 32], config.server.link_lifetime),
             metrics: Metrics::default(),
+            readiness: Readiness::of(Role::Service),
             started_at: Timestamp::now(),
         }
     }
 }
 
 type Shared = State<Arc<Services>>;
+
+/// The route of paths where nothing is.
+const UNMATCHED: &str = "unmatched";
 
 /// What answers requests, whole.
 pub trait App:
@@ -123,9 +133,19 @@ impl<S> App for S where
 {
 }
 
+/// What a worker answers on `worker.listen`: whether it is well, and its numbers.
+pub fn worker_app(services: Services) -> impl App {
+    let services = Arc::new(services);
+    let guarded = Router::new()
+        .route("/metrics", get(health::metrics))
+        .route_layer(middleware::from_fn_with_state(services.clone(), access::guard));
+    let open = Router::new().route("/healthz", get(health::alive)).route("/readyz", get(readiness::ready));
+    around(guarded.merge(open), services)
+}
+
+/// What the service answers.
 pub fn app(services: Services) -> impl App {
     let services = Arc::new(services);
-    let cors = access::cors(&services.cors_origins);
     let guarded = Router::new()
         .route("/api/upload", post(uploads::upload))
         .route("/api/task_status/{id}", get(groups::task_status))
@@ -157,7 +177,7 @@ pub fn app(services: Services) -> impl App {
     let open = Router::new()
         .route("/", get(home::start))
         .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
+        .route("/readyz", get(readiness::ready))
         .route("/openapi.json", get(openapi::openapi))
         .route("/docs", get(docs::reference))
         .route("/problems", get(docs::problems))
@@ -166,11 +186,14 @@ pub fn app(services: Services) -> impl App {
         .route("/api/login", post(access::login))
         .route("/api/logout", post(access::logout))
         .route_layer(middleware::from_fn(manners::plain_bodies));
-    let routes = guarded
-        .merge(open)
-        .fallback(problem::no_such_route)
-        .method_not_allowed_fallback(problem::method_not_allowed)
-        .layer((
+    around(guarded.merge(open), services)
+}
+
+/// The routes with what every request passes through.
+fn around(routes: Router<Arc<Services>>, services: Arc<Services>) -> impl App {
+    let cors = access::cors(&services.cors_origins);
+    let routes =
+        routes.fallback(problem::no_such_route).method_not_allowed_fallback(problem::method_not_allowed).layer((
             manners::compression(),
             CatchPanicLayer::custom(problem::panicked),
             // Uploads are bounded by limits.max_request_bytes as they stream.
@@ -211,15 +234,50 @@ async fn attend(State(services): Shared, request: Request, next: Next) -> Respon
     linger::linger(request, |request| measure(&services.metrics, request, next)).await
 }
 
+/// Refuses what is no good request, whatever it asks for: RFC 9112 (3.2) on `Host`, a head that there is no room for, and a
+/// body that nobody would read.
+async fn admitted(route: &str, request: Request) -> Result<Request, Problem> {
+    let hosts = request.headers().get_all(header::HOST).iter().count();
+    if hosts > 1 {
+        return Err(Problem::bad_request("malformed-request", format!("The request has {hosts} `Host` lines.")));
+    }
+    if hosts == 0 && request.version() == Version::HTTP_11 && request.uri().authority().is_none() {
+        return Err(Problem::bad_request("malformed-request", "The request has no `Host` line, which HTTP/1.1 wants."));
+    }
+    // HTTP/1 heads are counted as they come.
+    if request.version() == Version::HTTP_2
+        && let Some(held) = request.extensions().get::<Arc<Held>>()
+    {
+        let lines = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>();
+        held.add(lines as u64).map_err(pace::no_room)?;
+    }
+    if route == UNMATCHED { Ok(request) } else { bodies::refuse_unread(route, request).await }
+}
+
+/// A line a request; whose it is says the span around it. Probes come all the time.
+fn tell_of(route: &str, status: StatusCode, took: Duration) {
+    let (status, ms) = (status.as_u16(), took.as_millis() as u64);
+    if matches!(route, "/healthz" | "/readyz" | "/metrics") {
+        debug!(status, ms, "answered {status} in {ms} ms");
+    } else {
+        info!(status, ms, "answered {status} in {ms} ms");
+    }
+}
+
 async fn measure(metrics: &Metrics, request: Request, next: Next) -> Response {
     // Unknown paths share one label, or anyone could fill the registry.
-    let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
+    let route = request.extensions().get::<MatchedPath>().map_or(UNMATCHED, MatchedPath::as_str).to_owned();
     let method = request.method().as_str().to_owned();
     let started = Instant::now();
-    let response = next.run(request).await;
-    let seconds = started.elapsed().as_secs_f64();
+    let response = match admitted(&route, request).await {
+        Ok(request) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    };
+    let (took, status) = (started.elapsed(), response.status());
+    tell_of(&route, status, took);
+    let seconds = took.as_secs_f64();
     metrics.request_seconds.get_or_create(&RouteLabels { route: route.clone() }).observe(seconds);
-    let method = if route == "unmatched" { "any".into() } else { method };
+    let method = if route == UNMATCHED { "any".into() } else { method };
     metrics.requests.get_or_create(&RequestLabels { method, route, status: response.status().as_u16() }).inc();
     response
 }

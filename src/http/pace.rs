@@ -12,14 +12,20 @@ use std::time::{Duration, Instant};
 
 use axum::BoxError;
 use axum::body::{Body, Bytes, HttpBody};
-use axum::http::Version;
+use axum::http::{StatusCode, Version};
 use hyper::body::{Frame, SizeHint};
 use prometheus_client::metrics::counter::Counter;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep_until};
 
+use super::Problem;
+use super::held::{Held, NoRoom};
+
 /// Bytes that must move while a client is waited for as long as `server.idle_timeout`.
 const LEAST: u64 = 4 << 10;
+/// What hyper keeps of one connection at the most before it is a body's: a head and a buffer, or HTTP/2's window and buffers.
+const MOST_UNREAD: u64 = 128 << 10;
+const MOST_FRAMED: u64 = (1 << 20) + (64 << 10);
 
 /// Why an upload ends that its client does not go on with.
 #[derive(Debug)]
@@ -33,14 +39,26 @@ impl fmt::Display for TooSlow {
 
 impl std::error::Error for TooSlow {}
 
-impl TooSlow {
-    /// Whether that is what lies behind an error.
-    pub(super) fn behind<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Self> {
-        std::iter::successors(Some(error), |error| error.source()).find_map(|cause| cause.downcast_ref())
-    }
+/// What lies behind an error.
+fn behind<'a, E: std::error::Error + 'static>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a E> {
+    std::iter::successors(Some(error), |error| error.source()).find_map(|cause| cause.downcast_ref())
 }
 
-/// A request's body that ends in [`TooSlow`] when it stops coming.
+/// The answer to a request whose body ended in an error of [`Upload`]'s.
+pub(super) fn broken_off(error: &(dyn std::error::Error + 'static)) -> Option<Problem> {
+    if let Some(slow) = behind::<TooSlow>(error) {
+        let detail = format!("The upload was given up: {slow}.");
+        return Some(Problem::new(StatusCode::REQUEST_TIMEOUT, "request-timeout", detail));
+    }
+    behind::<NoRoom>(error).copied().map(no_room)
+}
+
+/// The answer to a request that there is no room for.
+pub(super) fn no_room(error: NoRoom) -> Problem {
+    Problem::unavailable("overloaded", format!("Too much is being received at present: {error}."), 5)
+}
+
+/// A request's body that ends in [`TooSlow`] when it stops coming, and in [`NoRoom`] where there is none for what comes.
 pub(super) struct Upload<B> {
     body: B,
     idle: Duration,
@@ -51,13 +69,46 @@ pub(super) struct Upload<B> {
     alarm: Option<Pin<Box<Sleep>>>,
     ended: bool,
     given_up: Counter,
+    /// Whose bytes they are counted as, in its budget and on its connection.
+    counted: Option<(Arc<Held>, Arc<Traffic>)>,
+    /// There was no room: what is still read is thrown away.
+    refused: bool,
 }
 
 impl<B> Upload<B> {
     /// `given_up` counts it when it stops coming.
     pub(super) fn new(body: B, idle: Duration, given_up: Counter) -> Self {
         let waited = Duration::ZERO;
-        Self { body, idle, waited, came: 0, waits_since: None, alarm: None, ended: false, given_up }
+        Self {
+            body,
+            idle,
+            waited,
+            came: 0,
+            waits_since: None,
+            alarm: None,
+            ended: false,
+            given_up,
+            counted: None,
+            refused: false,
+        }
+    }
+
+    /// With its bytes counted.
+    pub(super) fn counted(self, held: Arc<Held>, traffic: Arc<Traffic>) -> Self {
+        Self { counted: Some((held, traffic)), ..self }
+    }
+
+    /// # Errors
+    /// The first time that there is no room for what comes.
+    fn count(&mut self, bytes: usize) -> Result<(), NoRoom> {
+        let Some((held, traffic)) = &self.counted else { return Ok(()) };
+        traffic.handed_on(bytes);
+        if self.refused {
+            return Ok(());
+        }
+        let counted = held.add(bytes as u64);
+        self.refused = counted.is_err();
+        counted
     }
 
     fn came(&mut self, bytes: usize) {
@@ -98,6 +149,9 @@ impl<B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin> HttpBody for Uplo
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
             let bytes = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()).map_or(0, Bytes::len);
             self.came(bytes);
+            if let Err(no_room) = self.count(bytes) {
+                return Poll::Ready(Some(Err(no_room.into())));
+            }
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
         ready!(self.waits(context));
@@ -120,6 +174,8 @@ pub(super) struct Traffic {
     idle: Duration,
     keep_alive: Duration,
     state: Mutex<State>,
+    /// What was read and not handed on yet.
+    held: Held,
 }
 
 struct State {
@@ -135,9 +191,21 @@ struct State {
     /// Answers of which the client has the next move, and the socket while it takes nothing.
     untaken: usize,
     blocked: bool,
+    /// Bytes that were read and not handed on as a part of a body: heads, buffers, frames. Not more than are kept.
+    unread: u64,
+    /// The connection ends without this answer having been sent by hyper.
+    owed: Option<Owed>,
     written: u64,
     /// Since when, and since how many bytes, it has been looked at whether the client takes what is sent.
     mark: (Instant, u64),
+}
+
+/// An answer to what was no request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owed {
+    /// hyper would have sent this status without a body.
+    Malformed(StatusCode),
+    NoRoom(NoRoom),
 }
 
 /// How a connection stands.
@@ -153,11 +221,11 @@ pub(super) enum Stand {
 }
 
 impl Traffic {
-    pub(super) fn new(idle: Duration, keep_alive: Duration) -> Self {
-        Self::at(Instant::now(), idle, keep_alive)
+    pub(super) fn new(idle: Duration, keep_alive: Duration, held: Held) -> Self {
+        Self::at(Instant::now(), idle, keep_alive, held)
     }
 
-    fn at(now: Instant, idle: Duration, keep_alive: Duration) -> Self {
+    fn at(now: Instant, idle: Duration, keep_alive: Duration, held: Held) -> Self {
         let state = State {
             open: 0,
             served: false,
@@ -166,10 +234,12 @@ impl Traffic {
             head_since: None,
             untaken: 0,
             blocked: false,
+            unread: 0,
+            owed: None,
             written: 0,
             mark: (now, 0),
         };
-        Self { idle, keep_alive, state: Mutex::new(state) }
+        Self { idle, keep_alive, state: Mutex::new(state), held }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -231,11 +301,47 @@ impl Traffic {
         self.state().untaken -= 1;
     }
 
-    fn read(&self) {
+    /// # Errors
+    /// Where there is no room for what was read of a head; the answer is owed then.
+    fn read(&self, bytes: usize) -> io::Result<()> {
         let mut state = self.state();
-        if state.open == 0 && !state.framed && state.head_since.is_none() {
+        let is_head = state.open == 0 && !state.framed;
+        if is_head && state.head_since.is_none() {
             state.head_since = Some(Instant::now());
         }
+        let most = if state.framed { MOST_FRAMED } else { MOST_UNREAD };
+        state.unread = (state.unread + bytes as u64).min(most);
+        match self.held.set(state.unread) {
+            Err(no_room) if is_head => {
+                state.owed = Some(Owed::NoRoom(no_room));
+                Err(io::Error::other(no_room))
+            }
+            // A request that is being received is refused by its body.
+            _ => Ok(()),
+        }
+    }
+
+    /// Bytes of a body were handed on, and are counted with their request.
+    fn handed_on(&self, bytes: usize) {
+        let mut state = self.state();
+        state.unread = state.unread.saturating_sub(bytes as u64);
+        let _ = self.held.set(state.unread);
+    }
+
+    /// Whether what hyper writes is its own answer to what was no request; that one is owed then.
+    fn takes_over(&self, written: &[u8]) -> Option<usize> {
+        let mut state = self.state();
+        if state.open > 0 || state.framed {
+            return None;
+        }
+        let (at, status) = automatic(written)?;
+        state.owed = Some(Owed::Malformed(status));
+        Some(at)
+    }
+
+    /// The answer that the connection has ended without.
+    pub(super) fn owed(&self) -> Option<Owed> {
+        self.state().owed
     }
 
     fn wrote(&self, outcome: &Poll<io::Result<usize>>) {
@@ -268,6 +374,10 @@ impl Drop for Open {
         let mut state = self.0.state();
         state.open -= 1;
         state.free_since = Instant::now();
+        if state.open == 0 {
+            state.unread = 0;
+            let _ = self.0.held.set(0);
+        }
     }
 }
 
@@ -324,15 +434,51 @@ impl Drop for Answer {
 }
 
 /// A connection's socket that tells what moves.
+///
+/// Dropped while an answer is owed, it leaves the socket for that.
 pub(super) struct Paced<S> {
-    socket: S,
+    socket: Option<S>,
     traffic: Arc<Traffic>,
+    left: Left<S>,
 }
 
-impl<S> Paced<S> {
-    pub(super) fn new(socket: S, traffic: Arc<Traffic>) -> Self {
-        Self { socket, traffic }
+/// Where a connection's socket is left.
+pub(super) type Left<S> = Arc<Mutex<Option<S>>>;
+
+impl<S: Unpin> Paced<S> {
+    pub(super) fn new(socket: S, traffic: Arc<Traffic>, left: Left<S>) -> Self {
+        Self { socket: Some(socket), traffic, left }
     }
+
+    fn socket(&mut self) -> Pin<&mut S> {
+        Pin::new(self.socket.as_mut().expect("it is taken when this is dropped"))
+    }
+}
+
+impl<S> Drop for Paced<S> {
+    fn drop(&mut self) {
+        if self.traffic.owed().is_some() {
+            *self.left.lock().unwrap_or_else(PoisonError::into_inner) = self.socket.take();
+        }
+    }
+}
+
+/// Where hyper's own answer to what it cannot read begins, and its status. It has these three headers and no body, which no
+/// answer of ours has, and is written last.
+fn automatic(written: &[u8]) -> Option<(usize, StatusCode)> {
+    const BEGIN: &[u8] = b"HTTP/1.";
+    /// As long as it is at the most.
+    const LENGTH: usize = 160;
+    let from = written.len().saturating_sub(LENGTH);
+    let at = from + written[from..].windows(BEGIN.len()).rposition(|bytes| bytes == BEGIN)?;
+    let head = std::str::from_utf8(&written[at..]).ok()?.strip_suffix("\r\n\r\n")?;
+    let mut lines = head.split("\r\n");
+    let status: StatusCode = lines.next()?.split(' ').nth(1)?.parse().ok()?;
+    let is_its_own = |line: &str| {
+        let line = line.to_ascii_lowercase();
+        matches!(line.as_str(), "connection: close" | "content-length: 0") || line.starts_with("date: ")
+    };
+    (status.is_client_error() && lines.all(is_its_own)).then_some((at, status))
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
@@ -342,19 +488,34 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let outcome = Pin::new(&mut self.socket).poll_read(context, buffer);
-        if buffer.filled().len() > before {
-            self.traffic.read();
+        let outcome = self.socket().poll_read(context, buffer);
+        let read = buffer.filled().len() - before;
+        if read > 0
+            && let Err(no_room) = self.traffic.read(read)
+        {
+            return Poll::Ready(Err(no_room));
         }
+        outcome
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Paced<S> {
+    fn send(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let outcome = self.socket().poll_write(context, bytes);
+        self.traffic.wrote(&outcome);
         outcome
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.socket).poll_write(context, bytes);
-        self.traffic.wrote(&outcome);
-        outcome
+        match self.traffic.takes_over(bytes) {
+            // It is written otherwise, when the connection has ended.
+            Some(0) => return Poll::Ready(Ok(bytes.len())),
+            Some(at) => return self.send(context, &bytes[..at]),
+            None => {}
+        }
+        self.send(context, bytes)
     }
 
     fn poll_write_vectored(
@@ -362,23 +523,36 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.socket).poll_write_vectored(context, slices);
+        // What hyper writes by itself comes in one piece, or behind other answers in the last one.
+        if let [slice] = slices {
+            return self.poll_write(context, slice);
+        }
+        if let Some((last, before)) = slices.split_last()
+            && self.traffic.takes_over(last).is_some()
+        {
+            return self.poll_write_vectored(context, before);
+        }
+        let outcome = self.socket().poll_write_vectored(context, slices);
         self.traffic.wrote(&outcome);
         outcome
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
+        self.socket.as_ref().is_some_and(AsyncWrite::is_write_vectored)
     }
 
     /// Both protocols flush when everything has been written.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.traffic.blocked(false);
-        Pin::new(&mut self.socket).poll_flush(context)
+        self.socket().poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(context)
+        // An answer follows.
+        if self.traffic.owed().is_some() {
+            return Poll::Ready(Ok(()));
+        }
+        self.socket().poll_shutdown(context)
     }
 }
 
@@ -388,7 +562,9 @@ mod tests {
 
     use axum::body::to_bytes;
     use futures::{StreamExt as _, stream};
+    use prometheus_client::metrics::gauge::Gauge;
 
+    use super::super::held::Budget;
     use super::*;
 
     const IDLE: Duration = Duration::from_secs(30);
@@ -396,7 +572,8 @@ mod tests {
 
     fn traffic() -> (Arc<Traffic>, Instant) {
         let begin = Instant::now();
-        (Arc::new(Traffic::at(begin, IDLE, KEEP)), begin)
+        let held = Budget::new(u64::MAX, Gauge::default()).account();
+        (Arc::new(Traffic::at(begin, IDLE, KEEP, held)), begin)
     }
 
     #[test]
@@ -415,7 +592,7 @@ mod tests {
     fn head_that_does_not_end_is_idle_and_our_own_work_is_not() {
         let (traffic, _) = traffic();
         drop(Traffic::open(&traffic, Version::HTTP_11));
-        traffic.read();
+        traffic.read(1).unwrap();
         assert_eq!(traffic.stand(Instant::now() + IDLE), Stand::Idle);
         let _open = Traffic::open(&traffic, Version::HTTP_11);
         assert_eq!(traffic.stand(Instant::now() + 100 * KEEP), Stand::Well { look_again: IDLE });
@@ -453,10 +630,63 @@ mod tests {
     fn frames_between_requests_are_no_head() {
         let (traffic, _) = traffic();
         drop(Traffic::open(&traffic, Version::HTTP_2));
-        traffic.read();
+        traffic.read(1).unwrap();
         assert!(traffic.is_spare());
         assert!(matches!(traffic.stand(Instant::now() + IDLE), Stand::Well { .. }));
         assert_eq!(traffic.stand(Instant::now() + KEEP), Stand::Idle);
+    }
+
+    #[test]
+    fn only_hypers_own_refusal_is_taken_over() {
+        let own = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\
+                    date: Tue, 01 Dec 2026 02:00:00 GMT\r\n\r\n";
+        assert_eq!(automatic(own), Some((0, StatusCode::BAD_REQUEST)));
+        let behind = [b"the end of another answer", &own[..]].concat();
+        assert_eq!(automatic(&behind), Some((25, StatusCode::BAD_REQUEST)));
+        let ours = String::from_utf8(own.to_vec()).unwrap();
+        for other in [
+            ours.replace("date", "x-request-id: 1\r\ndate"),
+            ours.replace("400 Bad Request", "200 OK"),
+            ours.replace(": 0", ": 7"),
+            format!("{ours}more"),
+            String::new(),
+        ] {
+            assert_eq!(automatic(other.as_bytes()), None, "{other}");
+        }
+        let (traffic, _) = traffic();
+        let open = Traffic::open(&traffic, Version::HTTP_11);
+        assert_eq!(traffic.takes_over(own), None, "a request is being answered");
+        drop(open);
+        assert_eq!(traffic.takes_over(own), Some(0));
+        assert_eq!(traffic.owed(), Some(Owed::Malformed(StatusCode::BAD_REQUEST)));
+    }
+
+    #[test]
+    fn head_that_there_is_no_room_for_is_owed_an_answer() {
+        let gauge = Gauge::default();
+        let budget = Budget::new(100, gauge.clone());
+        let traffic = Arc::new(Traffic::at(Instant::now(), IDLE, KEEP, budget.account()));
+        traffic.read(60).unwrap();
+        let open = Traffic::open(&traffic, Version::HTTP_11);
+        traffic.handed_on(20);
+        assert_eq!(gauge.get(), 40);
+        drop(open);
+        assert_eq!(gauge.get(), 0);
+        assert!(traffic.read(101).is_err());
+        assert!(matches!(traffic.owed(), Some(Owed::NoRoom(_))));
+    }
+
+    #[tokio::test]
+    async fn body_that_there_is_no_room_for_is_refused_and_the_rest_thrown_away() {
+        let budget = Budget::new(100, Gauge::default());
+        let traffic = Arc::new(Traffic::new(IDLE, KEEP, budget.account()));
+        let chunks = stream::iter([60, 60, 60].map(|bytes| Ok::<_, Infallible>(vec![b'x'; bytes])));
+        let upload = Upload::new(Body::from_stream(chunks), IDLE, Counter::default());
+        let mut body = Body::new(upload.counted(Arc::new(budget.account()), traffic)).into_data_stream();
+        assert_eq!(body.next().await.unwrap().unwrap().len(), 60);
+        let error = body.next().await.unwrap().unwrap_err();
+        assert_eq!(broken_off(&error).unwrap().code(), "overloaded");
+        assert_eq!(body.next().await.unwrap().unwrap().len(), 60, "who lingers reads on");
     }
 
     #[tokio::test]
@@ -467,7 +697,7 @@ mod tests {
         });
         let upload = Upload::new(Body::from_stream(trickle), Duration::from_nanos(1), Counter::default());
         let error = to_bytes(Body::new(upload), LEAST as usize).await.unwrap_err();
-        assert!(TooSlow::behind(&error).is_some(), "{error}");
+        assert_eq!(broken_off(&error).unwrap().code(), "request-timeout", "{error}");
     }
 
     #[tokio::test]
@@ -481,7 +711,7 @@ mod tests {
         )
         .await
         .unwrap_err();
-        let told = TooSlow::behind(&error).expect("the cause is there").to_string();
+        let told = behind::<TooSlow>(&error).expect("the cause is there").to_string();
         assert!(told.contains("server.idle_timeout"), "{told}");
     }
 }

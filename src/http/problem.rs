@@ -25,11 +25,12 @@ pub(super) struct Problem {
     detail: String,
     retry_after_s: Option<u32>,
     rejected: Vec<Rejected>,
+    more: Option<Box<(&'static str, Value)>>,
 }
 
 impl Problem {
     pub(super) fn new(status: StatusCode, code: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { status, code: code.into(), detail: detail.into(), retry_after_s: None, rejected: Vec::new() }
+        Self { status, code: code.into(), detail: detail.into(), retry_after_s: None, rejected: Vec::new(), more: None }
     }
 
     pub(super) fn bad_request(code: &str, detail: impl Into<String>) -> Self {
@@ -54,6 +55,15 @@ impl Problem {
     pub(super) fn too_many(code: &str, detail: impl Into<String>, retry_after_s: u32) -> Self {
         let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, code, detail);
         Self { retry_after_s: Some(retry_after_s), ..problem }
+    }
+
+    /// With a member of its own.
+    pub(super) fn with(self, name: &'static str, value: Value) -> Self {
+        Self { more: Some(Box::new((name, value))), ..self }
+    }
+
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
     }
 
     pub(super) fn code(&self) -> &str {
@@ -117,6 +127,9 @@ impl IntoResponse for Problem {
             "code": self.code,
             "detail": self.detail,
         });
+        if let Some(more) = self.more {
+            body[more.0] = more.1;
+        }
         if !self.rejected.is_empty() {
             body["rejected"] = Value::Array(self.rejected.iter().map(rejected).collect());
         }
@@ -145,6 +158,11 @@ impl From<queue::Error> for Problem {
             queue::Error::Unavailable(cause) => {
                 error!("the broker is unavailable: {cause}");
                 Self::unavailable("broker-unavailable", "The job queue cannot be reached at present.", 5)
+            }
+            queue::Error::Refused(cause) => {
+                error!("the broker refuses this service: {cause}");
+                let detail = "The job queue refuses this service's login, or its rights do not reach.";
+                Self::unavailable("broker-unavailable", detail, 5)
             }
             queue::Error::Full(detail) => Self::unavailable("queue-full", detail, 30),
             other => Self::internal(&other),

@@ -11,19 +11,21 @@ pub(super) struct Parameters(Vec<(String, String)>);
 impl Parameters {
     /// Of the request for `uri`, none of them unknown and each there once.
     pub(super) fn of(uri: &Uri, known: &[&str]) -> Result<Self, Problem> {
-        let mut given: Vec<(String, String)> = Vec::new();
-        for (name, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
-            if !known.contains(&name.as_ref()) {
-                let known =
-                    if known.is_empty() { "none is taken".into() } else { format!("known: {}", known.join(", ")) };
-                return Err(wrong(format!("Unknown parameter `{name}`; {known}.")));
-            }
-            if given.iter().any(|(other, _)| *other == name) {
-                return Err(wrong(format!("The parameter `{name}` is there twice.")));
-            }
-            given.push((name.into_owned(), value.into_owned()));
+        form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
+            .try_fold(Self(Vec::new()), |given, (name, value)| given.and(name.into_owned(), value.into_owned(), known))
+    }
+
+    /// With one more, which must be known and not be there yet.
+    pub(super) fn and(mut self, name: String, value: String, known: &[&str]) -> Result<Self, Problem> {
+        if !known.contains(&name.as_str()) {
+            let known = if known.is_empty() { "none is taken".into() } else { format!("known: {}", known.join(", ")) };
+            return Err(wrong(format!("Unknown parameter `{name}`; {known}.")));
         }
-        Ok(Self(given))
+        if self.0.iter().any(|(other, _)| *other == name) {
+            return Err(wrong(format!("The parameter `{name}` is there twice.")));
+        }
+        self.0.push((name, value));
+        Ok(self)
     }
 
     /// The parameter `name`, if it is there. `takes` says what `parse` does not refuse, as in "it takes a word".

@@ -13,7 +13,8 @@ use serde_json::{Map, Value, json};
 
 use super::access::Caller;
 use super::groups::{Asked as Query, NoQuery, accepted, query};
-use super::health::takes_work;
+use super::pace::broken_off;
+use super::readiness::takes_work;
 use super::uploads::{asked, idempotency_key, sender};
 use super::{Problem, Services};
 use crate::submission::{Asked, Submission, Submitted, Wanted};
@@ -107,8 +108,10 @@ async fn body(request: Request, limit: usize) -> Result<Map<String, Value>, Prob
     let mut text = Vec::new();
     let mut chunks = request.into_body().into_data_stream();
     while let Some(chunk) = chunks.next().await {
-        let chunk =
-            chunk.map_err(|error| Problem::bad_request("invalid-json", format!("The body was cut off: {error}.")))?;
+        let chunk = chunk.map_err(|error| {
+            let cut_off = || Problem::bad_request("invalid-json", format!("The body was cut off: {error}."));
+            broken_off(&error).unwrap_or_else(cut_off)
+        })?;
         if text.len() + chunk.len() > limit {
             let detail = format!("The body has more bytes than limits.max_body_bytes ({limit}).");
             return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "request-too-large", detail));

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::access::Caller;
 use super::form::{Field, Form, unreadable};
 use super::groups::accepted;
-use super::health::takes_work;
+use super::readiness::takes_work;
 use super::{Problem, Services, request_id};
 use crate::submission::{Asked, Rules, Sender, Submission, Submitted};
 
@@ -79,7 +79,7 @@ async fn receive(
     repeated: Repeated,
 ) -> Result<Asked, Problem> {
     let boundary = boundary(request.headers())?;
-    let form = Form::new(request.into_body(), boundary, services.limits.max_request_bytes);
+    let form = Form::new(request, boundary, services.limits.max_request_bytes);
     let Fields { operations, options, preset } = read(services, form, submission, repeated).await?;
     let operations = operations.map(|json| parsed(&json, "operations", "invalid-operation")).transpose()?;
     let mut options = options.map(|json| parsed(&json, "options", "invalid-options")).transpose()?;

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::Uri;
 use axum::response::Response;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::bodies::order;
 use super::groups::fresh;
 use super::query::Parameters;
 use super::{Problem, Services, UrlPath};
@@ -32,8 +34,9 @@ pub(super) async fn shutdown(
     State(services): State<Arc<Services>>,
     UrlPath(session): UrlPath<String>,
     uri: Uri,
+    body: Body,
 ) -> Result<Response, Problem> {
-    let asked = Parameters::of(&uri, &["cold"])?;
+    let asked = order(&uri, body, &["cold"]).await?;
     let cold = asked.get("cold", "true or false", |cold| cold.parse().ok())?.unwrap_or(false);
     tell(&services, &session, &Command::Shutdown { cold }).await
 }
@@ -42,8 +45,9 @@ pub(super) async fn grow(
     State(services): State<Arc<Services>>,
     UrlPath(session): UrlPath<String>,
     uri: Uri,
+    body: Body,
 ) -> Result<Response, Problem> {
-    let (class, by) = slots(&uri)?;
+    let (class, by) = slots(&order(&uri, body, &SLOTS).await?)?;
     tell(&services, &session, &Command::Grow { class, by }).await
 }
 
@@ -51,13 +55,16 @@ pub(super) async fn shrink(
     State(services): State<Arc<Services>>,
     UrlPath(session): UrlPath<String>,
     uri: Uri,
+    body: Body,
 ) -> Result<Response, Problem> {
-    let (class, by) = slots(&uri)?;
+    let (class, by) = slots(&order(&uri, body, &SLOTS).await?)?;
     tell(&services, &session, &Command::Shrink { class, by }).await
 }
 
-fn slots(uri: &Uri) -> Result<(Class, usize), Problem> {
-    let asked = Parameters::of(uri, &["class", "by"])?;
+/// What an order for slots may say.
+const SLOTS: [&str; 2] = ["class", "by"];
+
+fn slots(asked: &Parameters) -> Result<(Class, usize), Problem> {
     let named = |name: &str| [Class::Cpu, Class::Io].into_iter().find(|class| class.as_str() == name);
     let class = asked.get("class", "cpu or io", named)?.unwrap_or(Class::Cpu);
     let within = |by: &str| by.parse().ok().filter(|by| (1..=MOST_SLOTS).contains(by));

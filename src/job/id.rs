@@ -56,3 +56,10 @@ id! {
     /// Names the jobs of one submission.
     GroupId
 }
+
+impl GroupId {
+    /// Whether the scheduler made it, from a kind and a slot of time (UUID version 5), rather than a submission.
+    pub fn is_scheduled(self) -> bool {
+        self.0.get_version_num() == 5
+    }
+}

@@ -226,6 +226,11 @@ impl Payload {
         }
     }
 
+    /// Whether jobs of a kind are the service's own upkeep, which people see only when it fails or when they ask for it.
+    pub fn is_upkeep(kind: &str) -> bool {
+        matches!(kind, "storage.sweep" | "outbox.sweep")
+    }
+
     pub fn class(&self) -> Class {
         match self {
             Self::ImageProcess(_) => Class::Cpu,

@@ -146,6 +146,9 @@ pub struct ClaimRequest {
 /// Jobs, leases or settlements in one transition: a backend serves nobody else meanwhile.
 const CHUNK: usize = 1_000;
 
+/// Jobs at the head of a line among which the oldest one is looked for: a few that were given back stand before it.
+pub const LINE_HEAD: usize = 20;
+
 /// How long a letter waits to be collected.
 pub const MAIL_MEMORY: Duration = Duration::from_mins(1);
 
@@ -169,6 +172,8 @@ pub struct ClaimedJob {
     pub max_attempts: u32,
     /// A process died with this job in it: it runs in one that computes nothing else.
     pub alone: bool,
+    /// From when it last came to wait until it was claimed; `None` in an answer that is given again.
+    pub waited: Option<Duration>,
     pub payload: Bytes,
 }
 
@@ -414,6 +419,9 @@ pub enum Error {
     /// The broker's records are not what this version writes.
     #[error("{0}")]
     Incompatible(String),
+    /// The broker refuses the login, or a command that the login has no right to.
+    #[error("{0}")]
+    Refused(String),
     /// The call itself is wrong.
     #[error("{0}")]
     Invalid(String),
@@ -775,9 +783,23 @@ impl Broker {
         }
     }
 
-    /// One cheap round trip, for readiness.
+    /// One cheap round trip that only reads.
     pub async fn ping(&self) -> Result<()> {
         either!(self, broker => broker.ping().await)
+    }
+
+    /// Writes, as an enqueue would, and changes nothing that anybody reads.
+    ///
+    /// # Errors
+    /// `Full`, `Unavailable` or `Refused`, where an enqueue would end so at present.
+    pub async fn try_write(&self) -> Result<()> {
+        either!(self, broker => broker.try_write().await)
+    }
+
+    /// How long the oldest waiting job of each queue has waited, for queues in which jobs wait. Of each line (a queue's
+    /// jobs of one class and priority) only the first [`LINE_HEAD`] are looked at.
+    pub async fn oldest_waiting(&self) -> Result<Vec<(String, Duration)>> {
+        either!(self, broker => broker.oldest_waiting().await)
     }
 
     /// What the operator is told at start, each naming the setting to change: no persistence, eviction, …

@@ -44,6 +44,8 @@ const SECRET: usize = 32;
 const IDENTITY: &str = "store.id";
 /// Folders of files that are no group's part.
 const OTHERS: [&str; 3] = ["", "keys", "secrets"];
+/// Bytes that [`Storage::try_write`] writes: a file that has a block of its own.
+const PROBE: usize = 4 << 10;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -413,6 +415,18 @@ impl Storage {
     /// Removes the outputs of a run that failed or lost. Blocks on the disk.
     pub fn remove_run(&self, folder: &Path) -> Result<()> {
         remove_folder(folder)
+    }
+
+    /// Writes a file and removes it. Blocks on the disk.
+    ///
+    /// # Errors
+    /// Where an upload could not be stored at present: no room, a read-only file system, no rights.
+    pub fn try_write(&self) -> Result<()> {
+        let probe = self.root.join(format!(".probe-{}", uuid::Uuid::now_v7().simple()));
+        let written = File::options().write(true).create_new(true).open(&probe);
+        let written = written.and_then(|mut file| file.write_all(&[0; PROBE]));
+        let removed = std::fs::remove_file(&probe);
+        written.and(removed).map_err(|error| at(&self.root, &error))
     }
 
     /// The share of the disk that is free, 0 to 1.

@@ -221,7 +221,9 @@ pub(super) async fn submit(
         }
         match &outcome {
             Ok(()) => {}
-            Err(queue::Error::Full(_) | queue::Error::Invalid(_) | queue::Error::KeyTaken(_)) => {
+            Err(
+                queue::Error::Full(_) | queue::Error::Refused(_) | queue::Error::Invalid(_) | queue::Error::KeyTaken(_),
+            ) => {
                 discard(&storage, group).await;
             }
             Err(queue::Error::Unavailable(_) | queue::Error::Incompatible(_)) => withdraw(&storage, group).await,

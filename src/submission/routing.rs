@@ -16,6 +16,11 @@ pub fn queue<'a>(routes: &'a [Route], kind: &str, asked: &'a str, priority: u8) 
     rule.map_or(asked, |rule| &rule.queue)
 }
 
+/// Where pictures go whose submission asks for no queue and no priority.
+pub fn of_plain_uploads(routes: &[Route]) -> &str {
+    queue(routes, "image.process", "cpu_intensive", 5)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -73,6 +73,11 @@ pub struct ActiveJob {
 }
 
 impl Report {
+    /// Whether it claims pictures from a queue at present.
+    pub fn takes_pictures_from(&self, queue: &str) -> bool {
+        !self.stopping && self.cpu.total > 0 && self.queues.iter().any(|taken| taken == queue)
+    }
+
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("strings and numbers always serialise")
     }

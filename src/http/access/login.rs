@@ -21,6 +21,7 @@ use super::peer::Peer;
 use super::{Access, Problem, Services, refused, session};
 use crate::config::Scope;
 use crate::http::base::{Base, path};
+use crate::http::pace::broken_off;
 use crate::http::page::{Page, escaped};
 use crate::keys::Key;
 
@@ -93,9 +94,10 @@ async fn read(access: &Access, kind: Option<Kind>, request: &Parts, body: Body) 
     // Or a page elsewhere could log its visitors in as somebody else.
     session::same_origin(request, &access.server)?;
     let invalid = |detail: String| Problem::bad_request("invalid-login", detail);
-    let body = axum::body::to_bytes(body, MOST_BYTES)
-        .await
-        .map_err(|_| invalid(format!("The login was cut off, or has more than {MOST_BYTES} bytes.")))?;
+    let body = axum::body::to_bytes(body, MOST_BYTES).await.map_err(|error| {
+        let cut_off = || invalid(format!("The login was cut off, or has more than {MOST_BYTES} bytes."));
+        broken_off(&error).unwrap_or_else(cut_off)
+    })?;
     match kind {
         Some(Kind::Json) => {
             serde_json::from_slice(&body).map_err(|error| invalid(format!("The login is not {{\"key\": …}}: {error}.")))

@@ -156,6 +156,12 @@ impl Access {
         !self.is_open(&self.created.latest())
     }
 
+    /// Whether there is anybody whom it would let in: a key, or the programs of this machine.
+    pub fn lets_anybody_in(&self) -> bool {
+        let listing = self.created.latest();
+        !self.configured.is_empty() || listing.keys().next().is_some() || self.is_open(&listing)
+    }
+
     /// Whether there are no keys, have been none, and nobody but this machine can connect.
     fn is_open(&self, listing: &Listing) -> bool {
         self.configured.is_empty() && !listing.any() && !self.exposed

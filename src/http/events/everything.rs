@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::feed::{Heard, Subscription};
 use super::{Follow, event, is_kept, sign_of_life, with_id};
 use crate::http::{Problem, Services, stats};
-use crate::queue::Event;
+use crate::queue::{Event, EventKind};
 
 /// Missed events that are told at a time.
 const PAGE: usize = 1_000;
@@ -63,13 +63,14 @@ impl Follower {
 
     /// Those that have not been told yet.
     fn tell(&mut self, events: &[Event]) -> Vec<sse::Event> {
-        let fresh = events.iter().filter(|event| self.at.as_ref().is_none_or(|at| event.id > *at));
-        let told = fresh.map(|happened| event(happened.kind.as_str(), &told(happened)).id(&happened.id));
-        let told: Vec<sse::Event> = told.collect();
-        if !told.is_empty() {
-            self.at = events.last().map(|event| event.id.clone());
+        let fresh: Vec<&Event> =
+            events.iter().filter(|event| self.at.as_ref().is_none_or(|at| event.id > *at)).collect();
+        if let Some(last) = fresh.last() {
+            self.at = Some(last.id.clone());
         }
-        told
+        // The service's own upkeep is of interest where it fails.
+        let shown = fresh.iter().filter(|event| event.kind == EventKind::Failed || !event.group.is_scheduled());
+        shown.map(|happened| event(happened.kind.as_str(), &told(happened)).id(&happened.id)).collect()
     }
 }
 

@@ -26,7 +26,7 @@ struct Counts {
     total: u32,
     open: u32,
     succeeded: u32,
-    failed: u32,
+    pub(in crate::http) failed: u32,
     cancelled: u32,
 }
 

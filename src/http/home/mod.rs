@@ -19,7 +19,7 @@ use url::form_urlencoded;
 use super::access::Caller;
 use super::base::path;
 use super::page::{self, Page, escaped, inline};
-use super::{Problem, Services, access, health, lists, uploads};
+use super::{Problem, Services, access, lists, readiness, uploads};
 use crate::config::{Presets, Scope};
 
 pub(super) use group::group;
@@ -179,7 +179,7 @@ async fn first(
 
 /// Whether uploads would be taken now.
 async fn ready(services: &Arc<Services>) -> String {
-    match health::ready(State(services.clone())).await {
+    match readiness::ready(State(services.clone())).await {
         Ok(_) => format!("<p class=\"st ready\">{}Ready</p>", mark("completed")),
         Err(problem) => format!(
             "<p class=\"st failed\" role=\"status\">{}Not ready</p><p class=\"q\">{}</p>",

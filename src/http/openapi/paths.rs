@@ -161,11 +161,11 @@ pub(super) fn paths(limits: &config::Limits) -> Value {
             })),
             problems: &["400", "408", "409", "413", "415", "422", "503"],
         }.described())},
-        "/metrics": {"get": plain("metrics", "Metrics in OpenMetrics' text format.",
-            "application/openmetrics-text", &["503"])},
-        "/healthz": {"get": open(plain("alive", "Whether the process runs.", "application/json", &[]))},
-        "/readyz": {"get": open(plain("ready", "Whether uploads would be taken and worked on.",
-            "application/json", &["503"]))},
+        "/metrics": {"get": plain("metrics", "Metrics, in OpenMetrics' text format or in Prometheus' own as `Accept` prefers.",
+            &["application/openmetrics-text", "text/plain"], &["503"])},
+        "/healthz": {"get": open(plain("alive", "Whether the process runs.", &["application/json"], &[]))},
+        "/readyz": {"get": open(plain("ready", "Whether uploads would be taken and worked on; if not, all that is wrong.",
+            &["application/json"], &["503"]))},
         "/openapi.json": {"get": open(page("openapi", "This document.", &["application/json"]))},
         "/login": {"get": open(login_page())},
         "/api/login": {"post": login()},
@@ -210,8 +210,9 @@ fn retry(id: &'static str, parameters: Vec<Value>) -> Value {
     .described()
 }
 
-fn plain(id: &'static str, about: &'static str, media_type: &str, problems: &'static [&'static str]) -> Value {
-    let success = json!({"description": about, "content": {media_type: {}}});
+fn plain(id: &'static str, about: &'static str, media_types: &[&str], problems: &'static [&'static str]) -> Value {
+    let content: Map<_, _> = media_types.iter().map(|&media_type| (media_type.to_owned(), json!({}))).collect();
+    let success = json!({"description": about, "content": content});
     let (more, parameters, body) = ("", Vec::new(), None);
     Operation { id, tag: "operations", about, more, parameters, body, success: ("200", success), problems }.described()
 }

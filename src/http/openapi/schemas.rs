@@ -223,6 +223,20 @@ pub(super) fn schemas(limits: &config::Limits) -> Value {
                 "code": text("One of those at /problems; stays the same."),
                 "detail": text("For people: what was wrong, and what would be right."),
                 "rejected": {"type": "array", "items": reference("Rejected")},
+                "faults": {
+                    "type": "array",
+                    "description": "Of `/readyz`: all that is wrong; the first one gives the code.",
+                    "items": {
+                        "type": "object",
+                        "required": ["part", "code", "detail"],
+                        "properties": {
+                            "part": {"enum": ["broker", "store", "workers"]},
+                            "code": text("As of a problem."),
+                            "detail": text("For people."),
+                        },
+                        "additionalProperties": false,
+                    },
+                },
             },
             "additionalProperties": false,
         },

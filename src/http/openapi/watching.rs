@@ -12,9 +12,10 @@ use crate::queue::EventKind;
 pub(super) fn paths() -> Value {
     let ok = |about: &str, schema: &str| ("200", json!({"description": about, "content": content(schema)}));
     let get = |id, about, more, parameters, success, problems: &'static [&'static str]| json!({"get": Operation { id, tag: "watching", about, more, parameters, body: None, success, problems }.described()});
-    let order = |method: &str, id, about, more, parameters, success| {
+    let order = |method: &str, id, about, more, parameters: Vec<Value>, success| {
         let problems = &["400", "404", "503"];
-        let order = Operation { id, tag: "steering", about, more, parameters, body: None, success, problems };
+        let body = in_body(&parameters);
+        let order = Operation { id, tag: "steering", about, more, parameters, body, success, problems };
         json!({method: order.described()})
     };
     let session = || vec![in_path("session", "The worker's, as /api/workers tells it.", json!({"type": "string"}))];
@@ -374,6 +375,18 @@ pub(super) fn schemas() -> Value {
         ),
     );
     schemas.into()
+}
+
+/// The parameters of a query as a body, which is taken in its place; `None` where there are none.
+fn in_body(parameters: &[Value]) -> Option<Value> {
+    let named = parameters.iter().filter(|one| one["in"] == "query");
+    let fields: Map<_, _> =
+        named.map(|one| (one["name"].as_str().unwrap_or_default().into(), one["schema"].clone())).collect();
+    let schema = json!({"type": "object", "properties": fields, "additionalProperties": false});
+    (!fields.is_empty()).then(|| {
+        json!({"description": "The parameters, where they are not in the address.",
+            "content": {"application/json": {"schema": schema}}})
+    })
 }
 
 /// All of its fields are said.

@@ -159,8 +159,8 @@ impl Link {
         let place = &self.place;
         match (error.kind(), error.code()) {
             (_, Some("OOM")) => Error::Full(format!("Redis at {place} has used up its memory; raise maxmemory")),
-            (ErrorKind::AuthenticationFailed, _) | (_, Some("NOAUTH" | "WRONGPASS" | "NOPERM")) => Error::Invalid(
-                format!("Redis at {place} refuses the login; check user and password in its URL: {error}"),
+            (ErrorKind::AuthenticationFailed, _) | (_, Some("NOAUTH" | "WRONGPASS" | "NOPERM")) => Error::Refused(
+                format!("Redis at {place} refuses the login, or a command; check user, password and rights: {error}"),
             ),
             _ => Error::Unavailable(format!("Redis at {place}: {error}")),
         }

@@ -20,6 +20,7 @@
 //! | `workers` | HASH of sessions: `<ms> <report>` |
 //! | `mail:<mailbox>`, `bell:<mailbox>` | LIST of letters, `<ms> <letter>`; LIST of at most one token |
 //! | `posted:<n>`, `taken:<n>` | what a posting or a collecting did, in case its reply is lost |
+//! | `probe` | the time of the last look whether Redis takes writes; lapses after a minute |
 //! | `store` | the id of the store that the jobs belong to |
 //! | `schema` | the version of all this |
 
@@ -43,8 +44,8 @@ use uuid::Uuid;
 
 use super::clock::millis;
 use super::{
-    Beat, CHUNK, Claim, ClaimRequest, ClaimedJob, Clock, Error, Event, Group, GroupResult, Index, Job, Key, Lease,
-    Listed, NewGroup, NewJob, On, Policy, QueueDepth, Result, Settled, Settlement, Stage, Then, Verdict, policy,
+    Beat, CHUNK, Claim, ClaimRequest, ClaimedJob, Clock, Error, Event, Group, GroupResult, Index, Job, Key, LINE_HEAD,
+    Lease, Listed, NewGroup, NewJob, On, Policy, QueueDepth, Result, Settled, Settlement, Stage, Then, Verdict, policy,
 };
 use crate::job::{Class, GroupId, JobId};
 use link::Link;
@@ -54,7 +55,7 @@ use wait::Waiters;
 /// Payload in one call.
 const CHUNK_BYTES: usize = 4 << 20;
 /// Fields of a claimed job in the answer of `claim.lua`.
-const CLAIMED: usize = 9;
+const CLAIMED: usize = 10;
 /// Arguments of a job, `FIELDS` in `finish.lua`.
 const FIELDS: usize = 11;
 
@@ -291,6 +292,17 @@ impl RedisBroker {
         self.link.one(redis::cmd("PING")).await.map(drop)
     }
 
+    pub async fn try_write(&self) -> Result<()> {
+        self.link.one(self.call(&script::PROBE)).await.map(drop)
+    }
+
+    pub async fn oldest_waiting(&self) -> Result<Vec<(String, Duration)>> {
+        let mut call = self.call(&script::OLDEST);
+        call.arg(LINE_HEAD);
+        let found: Vec<(String, u64)> = parsed(self.link.one(call).await?)?;
+        Ok(found.into_iter().map(|(queue, ms)| (queue, Duration::from_millis(ms))).collect())
+    }
+
     pub async fn store_or(&self, mine: Uuid) -> Result<Uuid> {
         let mut keep = redis::cmd("SET");
         keep.arg(self.store_key()).arg(mine.to_string()).arg("NX").arg("GET");
@@ -374,6 +386,7 @@ fn claimed(answer: Value) -> Result<Claim> {
             attempt: parsed(field()?)?,
             max_attempts: parsed(field()?)?,
             alone: parsed(field()?)?,
+            waited: u64::try_from(parsed::<i64>(field()?)?).ok().map(Duration::from_millis),
             payload: parsed::<Vec<u8>>(field()?)?.into(),
         });
     }

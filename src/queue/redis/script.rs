@@ -45,6 +45,9 @@ scripts! {
     POST: "", "lua/post.lua";
     COLLECT: " flags=allow-oom", "lua/collect.lua";
     ADOPT: " flags=allow-oom", "lua/adopt.lua";
+    OLDEST: " flags=allow-oom", "lua/oldest.lua";
+    /// No flags: refused wherever an enqueue is.
+    PROBE: "", "lua/probe.lua";
 }
 
 pub(super) struct Script {

@@ -1,6 +1,8 @@
 //! The claim: what is due waits again, what expired is recovered, a cancel that was broken off goes on, then the session
 //! takes its share.
 
+use std::time::Duration;
+
 use rusqlite::{OptionalExtension, params};
 use uuid::Uuid;
 
@@ -128,7 +130,7 @@ impl Ledger<'_> {
         share: &mut Share,
     ) -> rusqlite::Result<()> {
         let mut waiting = self.db.prepare_cached(
-            "SELECT seq, id, queue, grp, state FROM job \
+            "SELECT seq, id, queue, grp, state, coalesce(due, created_at) FROM job \
              WHERE state = 0 AND queue = ?1 AND class = ?2 AND priority = ?3 ORDER BY place LIMIT ?4",
         )?;
         let mut lease = self.db.prepare_cached(
@@ -139,16 +141,15 @@ impl Ledger<'_> {
         // The sequence is the session's own: the count comes again where the file goes back in time.
         let claim = claim_of(request);
         while share.room > 0 && share.skips > 0 {
-            let found: Vec<Standing> = waiting
-                .query_map(
-                    params![queue, super::class_code(request.class), priority, share.room as i64],
-                    Standing::read,
-                )?
+            let found: Vec<(Standing, i64)> = waiting
+                .query_map(params![queue, super::class_code(request.class), priority, share.room as i64], |row| {
+                    Ok((Standing::read(row)?, row.get(5)?))
+                })?
                 .collect::<rusqlite::Result<_>>()?;
             if found.is_empty() {
                 break;
             }
-            for job in found {
+            for (job, since) in found {
                 if share.filters && self.group_is_cancelling(job.group)? {
                     self.end(&mut share.tally, job, State::Cancelled)?;
                     share.skips -= 1;
@@ -159,7 +160,8 @@ impl Ledger<'_> {
                 self.happened(EventKind::Started, job.group, job.id);
                 let (claimed, run) = self.claimed(job.seq)?;
                 share.said.push((job.seq, run));
-                share.jobs.push(claimed);
+                let waited = Some(Duration::from_millis((self.now - since).max(0) as u64));
+                share.jobs.push(ClaimedJob { waited, ..claimed });
                 share.room -= 1;
             }
         }
@@ -181,6 +183,7 @@ impl Ledger<'_> {
                     attempt: row.get(5)?,
                     max_attempts: row.get(6)?,
                     alone: row.get(9)?,
+                    waited: None,
                     payload: row.get::<_, Vec<u8>>(7)?.into(),
                 };
                 Ok((job, row.get(8)?))
@@ -234,7 +237,7 @@ impl Ledger<'_> {
         Ok(())
     }
 
-    fn next_due(&self) -> rusqlite::Result<Option<std::time::Duration>> {
+    fn next_due(&self) -> rusqlite::Result<Option<Duration>> {
         let next: Option<i64> = self
             .db
             .prepare_cached(
@@ -242,7 +245,7 @@ impl Ledger<'_> {
                  UNION ALL SELECT min(due) FROM job WHERE state = 2)",
             )?
             .query_row([], |row| row.get(0))?;
-        Ok(next.map(|due| std::time::Duration::from_millis((due - self.now).max(0) as u64)))
+        Ok(next.map(|due| Duration::from_millis((due - self.now).max(0) as u64)))
     }
 }
 

@@ -189,8 +189,8 @@ impl<'db> Ledger<'db> {
     /// Has a delayed job wait at `place`.
     pub(super) fn line_up(&self, tally: &mut Tally, job: Standing, place: i64) -> rusqlite::Result<()> {
         self.db
-            .prepare_cached("UPDATE job SET state = 0, due = NULL, place = ?2 WHERE seq = ?1")?
-            .execute([job.seq, place])?;
+            .prepare_cached("UPDATE job SET state = 0, due = ?3, place = ?2 WHERE seq = ?1")?
+            .execute([job.seq, place, self.now])?;
         tally.moved(job.queue, job.state, State::Waiting);
         Ok(())
     }

@@ -321,6 +321,16 @@ impl SqliteBroker {
         reads::read(&self.shared, |db| db.query_row("SELECT count(*) FROM line", [], |_| Ok(()))).await
     }
 
+    pub async fn try_write(&self) -> Result<()> {
+        disk::room(&self.shared.file, 0)?;
+        self.intake(|ledger| ledger.places_behind(0).map(|_| Ok(()))).await
+    }
+
+    pub async fn oldest_waiting(&self) -> Result<Vec<(String, Duration)>> {
+        let now = self.shared.clock.now_ms();
+        reads::read(&self.shared, move |db| reads::oldest_waiting(db, now)).await
+    }
+
     pub async fn store_or(&self, mine: Uuid) -> Result<Uuid> {
         if let Some(store) = reads::read(&self.shared, reads::store).await? {
             return Ok(store);

@@ -8,11 +8,11 @@ use rusqlite::types::{FromSqlError, Type};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params};
 use uuid::Uuid;
 
-use super::super::{Error, Group, GroupResult, Index, Job, Listed, QueueDepth, Result};
+use super::super::{Error, Group, GroupResult, Index, Job, LINE_HEAD, Listed, QueueDepth, Result};
 use super::ledger::bytes;
 use super::writer::unavailable;
-use super::{Shared, schema};
-use crate::job::{GroupId, JobId, State};
+use super::{Shared, class_code, schema};
+use crate::job::{Class, GroupId, JobId, State};
 
 /// Readers kept open between reads.
 const KEPT: usize = 4;
@@ -146,7 +146,7 @@ pub(super) fn job(db: &Connection, id: JobId) -> rusqlite::Result<Option<Job>> {
         "SELECT grp, idx, kind, name, priority, state, attempt, max_attempts, stalls, payload.bytes, created_at, \
          finished_at, CASE WHEN state <> 5 THEN result.bytes END, alone, \
          cancelling OR state = 2 AND (SELECT cancelling FROM grp WHERE grp.id = job.grp), \
-         (SELECT id FROM job AS other WHERE other.seq = job.after), retry_of, due \
+         (SELECT id FROM job AS other WHERE other.seq = job.after), retry_of, CASE WHEN state <> 0 THEN due END \
          FROM job JOIN queue ON queue.id = queue JOIN payload USING (seq) LEFT JOIN result USING (seq) WHERE job.id = ?1",
     )?
     .query_row([bytes(id)], |row| {
@@ -205,6 +205,31 @@ pub(super) fn depths(db: &Connection) -> rusqlite::Result<Vec<QueueDepth>> {
             })
         })?
         .collect()
+}
+
+/// See [`Broker::oldest_waiting`](super::super::Broker::oldest_waiting); `now` in milliseconds since 1970.
+pub(super) fn oldest_waiting(db: &Connection, now: i64) -> rusqlite::Result<Vec<(String, Duration)>> {
+    let mut first = db.prepare_cached(
+        "SELECT min(since) FROM (SELECT coalesce(due, created_at) AS since FROM job \
+         WHERE state = 0 AND queue = ?1 AND class = ?2 AND priority = ?3 ORDER BY place LIMIT ?4)",
+    )?;
+    let queues: Vec<(i64, String)> = db
+        .prepare_cached("SELECT id, name FROM queue WHERE waiting > 0 ORDER BY name")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut found = Vec::new();
+    for (queue, name) in queues {
+        let mut oldest: Option<i64> = None;
+        for class in [Class::Cpu, Class::Io] {
+            for priority in 1..=10 {
+                let line = params![queue, class_code(class), priority, most(LINE_HEAD)];
+                let since: Option<i64> = first.query_row(line, |row| row.get(0))?;
+                oldest = oldest.into_iter().chain(since).min();
+            }
+        }
+        found.extend(oldest.map(|since| (name, Duration::from_millis((now - since).max(0) as u64))));
+    }
+    Ok(found)
 }
 
 /// How a number of rows is said in SQL.

@@ -62,8 +62,8 @@ CREATE TABLE job (
     state INTEGER NOT NULL,
     -- Its place in the line while it waits: lower ones run first.
     place INTEGER NOT NULL,
-    -- Milliseconds since 1970: when a delayed job waits again, when an active one's lease runs out. Null in a delayed
-    -- job that is held until another one has succeeded.
+    -- Milliseconds since 1970: when a delayed job waits again, when an active one's lease runs out, since when one waits
+    -- that has not waited since `created_at`. Null in a delayed job that is held until another one has succeeded.
     due INTEGER,
     attempt INTEGER NOT NULL DEFAULT 0,
     -- Every claim counts one, released ones too: no token is ever given out twice.

@@ -128,10 +128,10 @@ impl Ledger<'_> {
         let (queue, place) = (self.queue_row(&stage.queue)?, self.places_behind(1)?);
         self.db
             .prepare_cached(
-                "UPDATE job SET state = 0, due = NULL, place = ?2, queue = ?3, class = ?4, kind = ?5, attempt = 0, \
+                "UPDATE job SET state = 0, due = ?6, place = ?2, queue = ?3, class = ?4, kind = ?5, attempt = 0, \
                  token = NULL, committed = committed || token || ' ' WHERE seq = ?1",
             )?
-            .execute(params![job.seq, place, queue, class_code(stage.class), stage.kind])?;
+            .execute(params![job.seq, place, queue, class_code(stage.class), stage.kind, self.now])?;
         self.db
             .prepare_cached("UPDATE payload SET bytes = ?2 WHERE seq = ?1")?
             .execute(params![job.seq, stage.payload.as_ref()])?;
@@ -155,7 +155,16 @@ impl Ledger<'_> {
                 "UPDATE job SET state = ?2, due = ?3, place = ?4, stalls = ?5, alone = ?6, attempt = attempt - ?7, \
                  token = NULL, committed = CASE WHEN ?8 THEN committed || token || ' ' ELSE committed END WHERE seq = ?1",
             )?
-            .execute(params![seq, code(next), again.due, again.place, again.stalls, again.alone, again.blameless, settled])?;
+            .execute(params![
+                seq,
+                code(next),
+                again.due.unwrap_or(self.now),
+                again.place,
+                again.stalls,
+                again.alone,
+                again.blameless,
+                settled
+            ])?;
         tally.moved(queue, state, next);
         self.happened(again.kind, group, id);
         self.work_was_made();

@@ -11,15 +11,23 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::super::{Error, Result};
 use super::Shared;
 use super::ledger::Ledger;
-use super::schema::Synchronous;
+use super::schema::{self, Synchronous};
 
 /// A batch ends at this many commands, or when they have run this long.
 const BATCH: usize = 256;
 const BATCH_TIME: Duration = Duration::from_millis(2);
+
+/// How long a command waits while another process holds the file, before it is given up; and between two looks.
+const PATIENCE: Duration = schema::BUSY;
+const LOOK: Duration = Duration::from_secs(1);
+/// How long a caller waits for its answer, whatever the disk does. The command may still be carried out then, as one whose
+/// reply was lost.
+const DEADLINE: Duration = Duration::from_secs(30);
 
 /// The outside is an error of SQLite, which undoes the transaction; the inside is the command's answer.
 pub(super) type Outcome<T> = rusqlite::Result<Result<T>>;
@@ -76,8 +84,11 @@ impl Writer {
         F: FnMut(&Ledger<'_>) -> Outcome<T> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        self.queued.push(lane, Box::new(Pending { moves, answer: None, reply }));
-        answer.await.map_err(|_| Error::Unavailable("the queue's writer has ended".into()))?
+        self.queued.push(lane, Box::new(Pending { moves, answer: None, reply, since: Instant::now() }));
+        let Ok(answer) = timeout(DEADLINE, answer).await else {
+            return Err(Error::Unavailable(format!("the queue's disk has written nothing for {DEADLINE:?}")));
+        };
+        answer.map_err(|_| Error::Unavailable("the queue's writer has ended".into()))?
     }
 }
 
@@ -116,6 +127,24 @@ impl Queued {
         self.came.notify_one();
     }
 
+    /// Puts back what could not be begun, and takes out what has waited for [`PATIENCE`].
+    fn put_back(&self, lane: Lane, command: Box<dyn Command>) -> Vec<Box<dyn Command>> {
+        let mut lanes = self.lanes();
+        let lanes = &mut *lanes;
+        match lane {
+            Lane::Beat => lanes.beats.push_front(command),
+            Lane::Drain => lanes.drain.push_front(command),
+            Lane::Intake => lanes.intake.push_front(command),
+        }
+        let mut over = Vec::new();
+        for lane in [&mut lanes.beats, &mut lanes.drain, &mut lanes.intake] {
+            while let Some(command) = lane.pop_front_if(|command| command.since().elapsed() >= PATIENCE) {
+                over.push(command);
+            }
+        }
+        over
+    }
+
     /// The next command; none once the writer was dropped and all have run.
     fn wait(&self) -> Option<(Lane, Box<dyn Command>)> {
         let mut lanes = self.lanes();
@@ -143,12 +172,15 @@ impl Lanes {
 trait Command: Send {
     fn run(&mut self, ledger: &Ledger<'_>) -> rusqlite::Result<()>;
     fn answer(self: Box<Self>, committed: Result<()>);
+    /// When it began to wait.
+    fn since(&self) -> Instant;
 }
 
 struct Pending<T, F> {
     moves: F,
     answer: Option<Result<T>>,
     reply: oneshot::Sender<Result<T>>,
+    since: Instant,
 }
 
 impl<T, F> Command for Pending<T, F>
@@ -167,10 +199,16 @@ where
         // Nobody may wait for it any more: what it did stands all the same.
         let _ = reply.send(answer);
     }
+
+    fn since(&self) -> Instant {
+        self.since
+    }
 }
 
 fn work(mut db: Connection, synchronous: Synchronous, queued: &Queued, shared: &Shared) {
     let opened = identity(&shared.file);
+    // Whoever holds the file is looked for again and again, so that each command waits for its own time only.
+    let _ = db.busy_timeout(LOOK);
     while let Some((lane, first)) = queued.wait() {
         if identity(&shared.file) != opened {
             // Its commits would count for nobody else, and its sweeps would remove what the others publish.
@@ -182,6 +220,13 @@ fn work(mut db: Connection, synchronous: Synchronous, queued: &Queued, shared: &
         let mut batch = vec![first];
         let awaited = wait_for_disk(&db, synchronous, lane != Lane::Beat);
         let committed = awaited.and_then(|()| commit(&mut db, &mut batch, Some((lane, queued)), shared));
+        if is_held(&committed)
+            && batch.len() == 1
+            && let Some(first) = batch.pop()
+        {
+            answer(queued.put_back(lane, first), &committed, shared);
+            continue;
+        }
         let disk_full = matches!(&committed, Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull));
         if committed.is_ok() || batch.len() == 1 && !disk_full {
             answer(batch, &committed, shared);
@@ -198,6 +243,11 @@ fn work(mut db: Connection, synchronous: Synchronous, queued: &Queued, shared: &
             answer(alone, &committed, shared);
         }
     }
+}
+
+/// Whether another process holds the file.
+fn is_held(committed: &rusqlite::Result<()>) -> bool {
+    matches!(committed, Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy))
 }
 
 /// Which file has the name at present.
@@ -347,6 +397,24 @@ mod tests {
         for (lane, full) in [(Lane::Drain, true), (Lane::Beat, false), (Lane::Intake, true), (Lane::Beat, false)] {
             assert_eq!(broker.writer.run(lane, level).await.unwrap(), if full { 2 } else { 1 }, "{lane:?}");
         }
+    }
+
+    /// Each waited for the one before it to be given up: the tenth for a minute.
+    #[tokio::test]
+    async fn commands_wait_for_a_held_file_together() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("queue.db");
+        let broker = SqliteBroker::open(&file, Policy::default(), Clock::default(), Synchronous::Off).unwrap();
+        let holder = Connection::open(&file).unwrap();
+        holder.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let began = Instant::now();
+        let all = (0..20).map(|n| broker.writer.run(Lane::Drain, move |ledger| note(ledger, &n.to_string())));
+        for answer in futures::future::join_all(all).await {
+            assert!(matches!(&answer, Err(Error::Unavailable(said)) if said.contains("another process")), "{answer:?}");
+        }
+        assert!(began.elapsed() < 4 * PATIENCE, "{:?}", began.elapsed());
+        holder.execute_batch("COMMIT").unwrap();
+        broker.writer.run(Lane::Drain, |ledger| note(ledger, "free")).await.unwrap();
     }
 
     #[tokio::test]

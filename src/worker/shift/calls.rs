@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::super::attempt::Ended;
 use super::super::control::Totals;
 use super::super::lanes::{Answered, RETRY_PAUSE};
 use super::{Phase, Shift};
-use crate::job::Failure;
+use crate::job::{Failure, Payload};
 use crate::metrics::{AttemptLabels, KindLabels};
 use crate::queue::{Lease, Settled, Verdict};
 
@@ -88,11 +88,14 @@ impl Shift {
         let (id, run, attempt, duration_ms) = (job.lease.job, job.lease.run(), job.attempt, took.as_millis() as u64);
         let request = request_id.as_deref();
         match failure {
+            None if Payload::is_upkeep(&job.kind) => {
+                debug!(job.id = %id, %run, attempt, duration_ms, outcome, "{outcome}: job {id} ({}) in {duration_ms} ms", job.kind);
+            }
             None => {
                 info!(job.id = %id, request.id = request, %run, attempt, duration_ms, outcome, "{outcome}: job {id} in {duration_ms} ms");
             }
             Some(Failure { code, detail, .. }) => {
-                info!(job.id = %id, request.id = request, %run, attempt, duration_ms, outcome, %code, "{outcome}: job {id}: {code}: {detail}");
+                warn!(job.id = %id, request.id = request, %run, attempt, duration_ms, outcome, %code, "{outcome}: job {id}: {code}: {detail}");
             }
         }
         if let Some(folder) = folder.filter(|_| outcome != "succeeded") {

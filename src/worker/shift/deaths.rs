@@ -1,7 +1,7 @@
 //! What becomes of the pictures in a child process that dies: by itself, or by the worker's hand.
 
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::super::attempt::{Attempt, Picture, Stop};
 use super::{Blame, Phase, Place, Run, Shift};
@@ -58,6 +58,10 @@ impl Shift {
         let mut lost: Vec<(u64, Run)> = self.runs.extract_if(|_, run| here(run)).collect();
         if !killed {
             warn!("a computing process died ({how}) with {} jobs", lost.len());
+            for (_, Run { attempt, .. }) in &lost {
+                let (job, request) = (attempt.lease().job, attempt.request_id.as_deref());
+                debug!(job.id = %job, request.id = request, "job {job} was in the process that died");
+            }
         }
         // The first one first, also where they wait again.
         lost.sort_by_key(|(number, _)| *number);

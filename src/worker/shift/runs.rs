@@ -11,6 +11,7 @@ use super::super::io;
 use super::super::wire::{self, Order};
 use super::{Event, Phase, Place, Run, Shift, picture};
 use crate::job::{self, Class, Failure, Payload, Source, Unread};
+use crate::metrics::KindLabels;
 use crate::queue::{ClaimedJob, Lease, Settled, Verdict};
 use crate::storage::{self, manifest_key};
 
@@ -26,6 +27,10 @@ impl Shift {
             self.stop(&older, Stop::LeaseLost);
         }
         self.desk.claimed(&job);
+        if let Some(waited) = job.waited {
+            let kind = KindLabels { kind: job.kind.clone() };
+            self.metrics.wait_seconds.get_or_create(&kind).observe(waited.as_secs_f64());
+        }
         let payload = match Payload::from_bytes(&job.payload) {
             Ok(payload) => payload,
             Err(damaged @ Unread::Damaged(_)) => {

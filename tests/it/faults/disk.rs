@@ -40,12 +40,16 @@ async fn readiness_tells_of_a_disk_that_runs_full() {
     let disk = SmallDisk::mount("64m");
     let home = Home::at(disk.path()).set("limits.min_free_disk", "0.05");
     let service = home.serve();
-    assert_eq!(service.get("/readyz").await.status, 200);
+    until("the workers are there", async || (service.get("/readyz").await.status == 200).then_some(())).await;
     let ballast = disk.fill();
-    assert_eq!(service.get("/readyz").await.problem()["code"], "storage-full");
+    until("the disk is full", async || {
+        let answer = service.get("/readyz").await;
+        (answer.status == 503).then(|| assert_eq!(answer.problem()["code"], "storage-full"))
+    })
+    .await;
     assert_eq!(service.refused(images([("a.png", plain_png(9, 9))])).await["code"], "storage-full");
     std::fs::remove_file(ballast).unwrap();
-    assert_eq!(service.get("/readyz").await.status, 200);
+    until("there is room again", async || (service.get("/readyz").await.status == 200).then_some(())).await;
     assert_eq!(service.done(images([("a.png", plain_png(9, 9))])).await["status"], "completed");
 }
 

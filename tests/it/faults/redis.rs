@@ -54,7 +54,11 @@ async fn uploads_are_refused_while_redis_is_away_and_taken_when_it_is_back() {
     assert_eq!((&problem["status"], &problem["code"]), (&json!(503), &json!("broker-unavailable")), "{problem}");
     assert_eq!(answer.header("retry-after"), "5");
     assert!(!answer.text().contains(&redis.port().to_string()), "the cause is for the log: {problem}");
-    assert_eq!(service.get("/readyz").await.problem()["code"], "broker-unavailable");
+    until("the service is not ready", async || {
+        let answer = service.get("/readyz").await;
+        (answer.status == 503).then(|| assert_eq!(answer.problem()["code"], "broker-unavailable"))
+    })
+    .await;
     assert_eq!(service.get(&format!("/api/task_status/{group}")).await.problem()["code"], "broker-unavailable");
     assert_eq!(service.get("/healthz").await.status, 200);
     assert_eq!(service.get("/metrics").await.status, 200);

@@ -15,6 +15,7 @@ mod keys;
 mod links;
 mod lists;
 mod login;
+mod logs;
 mod manners;
 mod oddities;
 mod openapi;

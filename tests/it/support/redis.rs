@@ -114,6 +114,16 @@ impl RedisServer {
         client.get_multiplexed_async_connection_with_config(&patient).await.unwrap()
     }
 
+    /// As [`order`](Self::order), by an operator who knows the password.
+    pub async fn order_with(&self, password: &str, order: &str) {
+        let client = redis::Client::open(format!("redis://:{password}@127.0.0.1:{}/", self.port)).unwrap();
+        let mut operator = client.get_multiplexed_async_connection().await.unwrap();
+        let mut words = order.split(' ');
+        let mut command = redis::cmd(words.next().unwrap());
+        command.arg(words.collect::<Vec<_>>());
+        let _: redis::Value = command.query_async(&mut operator).await.unwrap();
+    }
+
     /// Has an operator give an order, say `CONFIG SET maxmemory 1`.
     pub async fn order(&self, order: &str) -> redis::Value {
         let mut words = order.split(' ');

@@ -97,6 +97,10 @@ impl Home {
 
     pub fn serve_with(&self, arguments: &[&str]) -> Service {
         let mut process = self.start(&[&["serve", "--listen", "127.0.0.1:0"], arguments].concat());
+        let is_json = self.settings.iter().any(|(name, value)| name == "PIXMILL__LOG__FORMAT" && value == "json");
+        if is_json {
+            return Service { client: Client::new(&process.url_in_log()), process, place: String::new() };
+        }
         let mut lines = BufReader::new(process.child.stdout.take().unwrap()).lines();
         let line = lines.next().and_then(Result::ok).unwrap_or_default();
         let url = line.strip_prefix("listening on ");
@@ -189,6 +193,29 @@ impl Process {
     /// What it wrote to standard error so far.
     pub fn log(&self) -> String {
         self.said.lock().unwrap().clone()
+    }
+
+    /// Where it listens, as its log says.
+    fn url_in_log(&mut self) -> String {
+        loop {
+            let log = self.log();
+            if let Some((_, rest)) = log.split_once("listening on ") {
+                return rest.split('"').next().unwrap().to_owned();
+            }
+            assert!(self.child.try_wait().unwrap().is_none(), "the service did not start:\n{log}");
+            std::thread::sleep(super::LOOK);
+        }
+    }
+
+    /// Where a worker answers operators' tools, once its log says so.
+    pub async fn door(&self) -> Client {
+        let address = until("the worker listens", async || {
+            let log = self.log();
+            let (_, rest) = log.split_once("health and metrics are at ")?;
+            rest.split_once('\n').map(|(url, _)| url.to_owned())
+        })
+        .await;
+        Client::new(address.trim())
     }
 
     /// Waits until it has logged `words`.

@@ -4,7 +4,7 @@
 -- ARGV     1 time offset, 2 events kept, 3 lease in ms, 4 stalls until poison, 5 result of a poisoned job, 6 session,
 --          7 sequence, 8 class, 9 first priority, 10 last priority, 11 most jobs, then the queues
 -- Returns  { ms until something is due or -1, then for each job:
---          id, token, group, index, kind, attempt, most attempts, 1 to run alone, payload }
+--          id, token, group, index, kind, attempt, most attempts, 1 to run alone, ms that it waited or -1, payload }
 
 -- Jobs promoted or recovered, and dead entries skipped, by one call at the most: others wait meanwhile.
 local SWEEP, SKIPS = 1000, 5000
@@ -19,7 +19,7 @@ for _, id in ipairs(due) do
   local place = redis.call('HGET', job, 'place')
   undelayed[#undelayed + 1] = id
   if place then
-    redis.call('HSET', job, 'state', 'waiting')
+    redis.call('HSET', job, 'state', 'waiting', 'since', now)
     to_back(id, place)
     moved(line_of(place), 'delayed', 'waiting')
   end
@@ -51,10 +51,11 @@ woken = {}
 commit()
 
 local answer = { -1 }
-local function tell(id, token, group, index, kind, attempt, most, alone, payload)
+local function tell(id, token, group, index, kind, attempt, most, alone, waited, payload)
   local n = #answer
   answer[n + 1], answer[n + 2], answer[n + 3], answer[n + 4] = id, token, group, index
-  answer[n + 5], answer[n + 6], answer[n + 7], answer[n + 8], answer[n + 9] = kind, attempt, most, alone or 0, payload
+  answer[n + 5], answer[n + 6], answer[n + 7], answer[n + 8] = kind, attempt, most, alone or 0
+  answer[n + 9], answer[n + 10] = waited, payload
 end
 
 local said_key = prefix .. 'said:' .. session
@@ -70,7 +71,7 @@ if sequence == said then
     local state, held, group, index, kind, attempt, most, alone, payload = unpack(redis.call('HMGET',
       prefix .. 'j:' .. id, 'state', 'token', 'group', 'index', 'kind', 'attempt', 'most', 'alone', 'payload'))
     if state == 'active' and held == token then
-      tell(id, token, group, index, kind, attempt, most, alone, payload)
+      tell(id, token, group, index, kind, attempt, most, alone, -1, payload)
     end
   end
 elseif sequence > said then
@@ -86,8 +87,9 @@ elseif sequence > said then
       local popped = redis.call('LPOP', prefix .. 'q:' .. place, room) or {}
       for _, id in ipairs(popped) do
         local job = prefix .. 'j:' .. id
-        local state, stands, group, index, kind, attempt, most, runs, alone, payload = unpack(redis.call('HMGET', job,
-          'state', 'place', 'group', 'index', 'kind', 'attempt', 'most', 'runs', 'alone', 'payload'))
+        local state, stands, group, index, kind, attempt, most, runs, alone, since, created, payload = unpack(
+          redis.call('HMGET', job, 'state', 'place', 'group', 'index', 'kind', 'attempt', 'most', 'runs', 'alone',
+            'since', 'created', 'payload'))
         if state ~= 'waiting' or stands ~= place then
           -- Cancelled while it stood here.
           skips = skips - 1
@@ -102,7 +104,7 @@ elseif sequence > said then
           leases[#leases + 1] = now + lease
           leases[#leases + 1] = id
           saying[#saying + 1] = id .. ' ' .. token
-          tell(id, token, group, index, kind, attempt, most, alone, payload)
+          tell(id, token, group, index, kind, attempt, most, alone, math.max(0, now - (since or created)), payload)
           moved(line, 'waiting', 'active')
           say('b', group, id)
           room, left = room - 1, left - 1

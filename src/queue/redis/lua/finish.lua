@@ -59,7 +59,7 @@ local function free(id)
   if delay then
     delay_until(id, place, now + delay)
   else
-    redis.call('HSET', job, 'state', 'waiting')
+    redis.call('HSET', job, 'state', 'waiting', 'since', now)
     undelayed[#undelayed + 1] = id
     to_back(id, place)
     moved(line_of(place), 'delayed', 'waiting')

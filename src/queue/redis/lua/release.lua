@@ -16,7 +16,7 @@ for at = 4, #ARGV, 2 do
       finish(id, state, place, group, index, waits, 'cancelled', '')
     else
       local to = after < 0 and 'waiting' or 'delayed'
-      redis.call('HSET', job, 'state', to, 'token', '')
+      redis.call('HSET', job, 'state', to, 'since', now, 'token', '')
       unleased[#unleased + 1] = id
       moved(line_of(place), 'active', to)
       if after < 0 then

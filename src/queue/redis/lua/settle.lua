@@ -25,8 +25,8 @@ for at = 5, #ARGV, 5 do
     elseif verdict == 'continued' then
       local line, kind = string.match(after, '^(%S+) (.*)$')
       local to = line .. string.match(place, ':%d+$')
-      redis.call('HSET', job, 'state', 'waiting', 'token', '', 'committed', committed, 'place', to, 'kind', kind,
-        'payload', result, 'attempt', 0)
+      redis.call('HSET', job, 'state', 'waiting', 'since', now, 'token', '', 'committed', committed, 'place', to,
+        'kind', kind, 'payload', result, 'attempt', 0)
       unleased[#unleased + 1] = id
       to_back(id, to)
       moved(line_of(place), 'active', nil)

@@ -12,7 +12,7 @@ local function stall(id, place, group, index, waits, flagged, alone, max_stalls,
     finish(id, 'active', place, group, index, waits, 'failed', poison, committed)
     return
   end
-  redis.call('HSET', job, 'state', 'waiting', 'token', '', 'alone', 1)
+  redis.call('HSET', job, 'state', 'waiting', 'since', now, 'token', '', 'alone', 1)
   if committed then
     redis.call('HSET', job, 'committed', committed)
   end

@@ -1,0 +1,79 @@
+//! Bodies of requests that need none: orders by JSON, and what nobody would read.
+//!
+//! A body that is ignored would be taken for granted by whoever sent it.
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{Method, Uri};
+use futures::StreamExt;
+use serde_json::{Map, Value};
+
+use super::Problem;
+use super::pace::broken_off;
+use super::query::Parameters;
+
+/// The handlers that read a body; of all others it must be empty.
+const READ: [(Method, &str); 7] = [
+    (Method::POST, "/api/upload"),
+    (Method::POST, "/upload"),
+    (Method::POST, "/api/groups"),
+    (Method::POST, "/api/login"),
+    (Method::POST, "/api/workers/{session}/shutdown"),
+    (Method::POST, "/api/workers/{session}/grow"),
+    (Method::POST, "/api/workers/{session}/shrink"),
+];
+/// Of an order, or of what is looked at to see that there is nothing in it.
+const MOST_BYTES: usize = 4 << 10;
+
+/// Refuses a body that no handler of `route` reads. Blanks and `{}`, which some programs send with every request, say nothing.
+pub(super) async fn refuse_unread(route: &str, request: Request) -> Result<Request, Problem> {
+    use axum::body::HttpBody;
+    let is_read = READ.iter().any(|(method, path)| method == request.method() && *path == route);
+    if is_read || request.body().is_end_stream() {
+        return Ok(request);
+    }
+    let (parts, body) = request.into_parts();
+    if text(body).await?.is_some_and(|text| matches!(text.trim_ascii(), b"" | b"{}")) {
+        return Ok(Request::from_parts(parts, Body::empty()));
+    }
+    let detail = format!("{} {} takes no body, and would not heed this one.", parts.method, parts.uri.path());
+    Err(Problem::bad_request("unexpected-body", detail))
+}
+
+/// What an order asks for, in its query or as a JSON object of the same names.
+pub(super) async fn order(uri: &Uri, body: Body, known: &[&str]) -> Result<Parameters, Problem> {
+    let invalid = |detail: String| Problem::bad_request("invalid-json", detail);
+    let asked = Parameters::of(uri, known)?;
+    let text = text(body).await?;
+    let text = text.ok_or_else(|| invalid(format!("The body has more than {MOST_BYTES} bytes.")))?;
+    if text.trim_ascii().is_empty() {
+        return Ok(asked);
+    }
+    let fields: Map<String, Value> = serde_json::from_slice(&text)
+        .map_err(|error| invalid(format!("The body is not a JSON object of {}: {error}.", known.join(", "))))?;
+    fields.into_iter().try_fold(asked, |asked, (name, value)| {
+        let value = match value {
+            // As left out.
+            Value::Null => return Ok(asked),
+            Value::String(text) => text,
+            other => other.to_string(),
+        };
+        asked.and(name, value, known)
+    })
+}
+
+/// All of a body; `None` where it is longer than [`MOST_BYTES`].
+async fn text(body: Body) -> Result<Option<Vec<u8>>, Problem> {
+    let (mut text, mut chunks) = (Vec::new(), body.into_data_stream());
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|error| {
+            let cut_off = || Problem::bad_request("invalid-json", format!("The body was cut off: {error}."));
+            broken_off(&error).unwrap_or_else(cut_off)
+        })?;
+        if text.len() + chunk.len() > MOST_BYTES {
+            return Ok(None);
+        }
+        text.extend_from_slice(&chunk);
+    }
+    Ok(Some(text))
+}
