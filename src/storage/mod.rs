@@ -358,7 +358,8 @@ impl Storage {
     /// Whether anything is kept of a group, or of an order to erase it that is not carried out. Blocks on the disk.
     pub fn keeps(&self, group: GroupId) -> Result<bool> {
         let folders = [Part::Uploads, Part::Outputs, Part::Erasures].map(|part| part.mark(group));
-        for key in folders.into_iter().chain([keep_key(group), manifest_key(group), withdrawn_key(group)]) {
+        let files = [keep_key(group), manifest_key(group), withdrawn_key(group), damaged_key(group)];
+        for key in folders.into_iter().chain(files) {
             if self.has_at_once(&key)? {
                 return Ok(true);
             }

@@ -207,8 +207,8 @@ impl Shift {
         if failure.code != "source-missing" || attempt.stopped.is_some() {
             return false;
         }
-        let payload = serde_json::from_slice::<Payload>(&attempt.job.payload);
-        let picture = payload.as_ref().ok().and_then(Payload::picture);
+        let payload = Payload::from_bytes(&attempt.job.payload).ok();
+        let picture = payload.as_ref().and_then(Payload::picture);
         if !picture.is_some_and(|picture| matches!(picture.source, Source::Stored(_))) {
             return false;
         }
