@@ -3,7 +3,7 @@
 //! A body that is ignored would be taken for granted by whoever sent it.
 
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request};
 use axum::http::{Method, Uri};
 use futures::StreamExt;
 use serde_json::{Map, Value};
@@ -25,11 +25,10 @@ const READ: [(Method, &str); 7] = [
 /// Of an order, or of what is looked at to see that there is nothing in it.
 const MOST_BYTES: usize = 4 << 10;
 
-/// Refuses a body that no handler of `route` reads. Blanks and `{}`, which some programs send with every request, say nothing.
-pub(super) async fn refuse_unread(route: &str, request: Request) -> Result<Request, Problem> {
-    use axum::body::HttpBody;
-    let is_read = READ.iter().any(|(method, path)| method == request.method() && *path == route);
-    if is_read || request.body().is_end_stream() {
+/// Refuses a body that no handler of the route reads. Blanks and `{}`, which some programs send with every request, say nothing.
+pub(super) async fn refuse_unread(request: Request) -> Result<Request, Problem> {
+    let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    if READ.iter().any(|(method, path)| method == request.method() && *path == route) {
         return Ok(request);
     }
     let (parts, body) = request.into_parts();

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{And, Predicate, SizeAbove};
 
-use super::Problem;
+use super::{Problem, bodies};
 
 /// Below this a compressed answer takes as many packets as a plain one.
 const WORTHWHILE: u64 = 1 << 10;
@@ -34,10 +34,17 @@ pub(super) fn dress<B>(mut response: Response<B>) -> Response<B> {
     response
 }
 
-/// Refuses a body with a `Content-Encoding` by that name, before anything tries to read it (RFC 9110, 15.5.16).
+/// Refuses a body with a `Content-Encoding` by that name, before anything tries to read it (RFC 9110, 15.5.16); and one that
+/// no handler would read.
 pub(super) async fn plain_bodies(request: Request, next: Next) -> Response {
-    let Some(encoding) = encoding(request.headers()).filter(|_| !request.body().is_end_stream()) else {
+    if request.body().is_end_stream() {
         return next.run(request).await;
+    }
+    let Some(encoding) = encoding(request.headers()) else {
+        return match bodies::refuse_unread(request).await {
+            Ok(request) => next.run(request).await,
+            Err(problem) => problem.into_response(),
+        };
     };
     let shown: String = encoding.escape_debug().take(60).collect();
     let detail = format!("The body has `Content-Encoding: {shown}`; bodies are taken without any.");

@@ -234,9 +234,8 @@ async fn attend(State(services): Shared, request: Request, next: Next) -> Respon
     linger::linger(request, |request| measure(&services.metrics, request, next)).await
 }
 
-/// Refuses what is no good request, whatever it asks for: RFC 9112 (3.2) on `Host`, a head that there is no room for, and a
-/// body that nobody would read.
-async fn admitted(route: &str, request: Request) -> Result<Request, Problem> {
+/// Refuses what is no good request, whatever it asks for: RFC 9112 (3.2) on `Host`, and a head that there is no room for.
+fn admitted(request: &Request) -> Result<(), Problem> {
     let hosts = request.headers().get_all(header::HOST).iter().count();
     if hosts > 1 {
         return Err(Problem::bad_request("malformed-request", format!("The request has {hosts} `Host` lines.")));
@@ -251,7 +250,7 @@ async fn admitted(route: &str, request: Request) -> Result<Request, Problem> {
         let lines = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>();
         held.add(lines as u64).map_err(pace::no_room)?;
     }
-    if route == UNMATCHED { Ok(request) } else { bodies::refuse_unread(route, request).await }
+    Ok(())
 }
 
 /// A line a request; whose it is says the span around it. Probes come all the time.
@@ -269,9 +268,10 @@ async fn measure(metrics: &Metrics, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map_or(UNMATCHED, MatchedPath::as_str).to_owned();
     let method = request.method().as_str().to_owned();
     let started = Instant::now();
-    let response = match admitted(&route, request).await {
-        Ok(request) => next.run(request).await,
-        Err(problem) => problem.into_response(),
+    let refused = admitted(&request).err();
+    let response = match refused {
+        None => next.run(request).await,
+        Some(problem) => problem.into_response(),
     };
     let (took, status) = (started.elapsed(), response.status());
     tell_of(&route, status, took);
