@@ -381,7 +381,7 @@ pub(super) fn schemas() -> Value {
 fn in_body(parameters: &[Value]) -> Option<Value> {
     let named = parameters.iter().filter(|one| one["in"] == "query");
     let fields: Map<_, _> =
-        named.map(|one| (one["name"].as_str().unwrap_or_default().into(), one["schema"].clone())).collect();
+        named.map(|one| (one["name"].as_str().unwrap_or_default().to_owned(), one["schema"].clone())).collect();
     let schema = json!({"type": "object", "properties": fields, "additionalProperties": false});
     (!fields.is_empty()).then(|| {
         json!({"description": "The parameters, where they are not in the address.",
