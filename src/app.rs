@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -11,9 +12,10 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::config::{self, Config, LogFormat};
+use crate::descriptors;
 use crate::http::{self, Access, Feed, Links, Readiness, Role, Services};
 use crate::keys;
 use crate::metrics::Metrics;
@@ -30,6 +32,8 @@ const QUEUE_FILE: &str = "queue.db";
 const STORE_WATCH: Duration = Duration::from_secs(1);
 /// How long a start looks at the SQLite queue for damage.
 const VERIFYING: Duration = Duration::from_secs(5);
+/// Between two looks at the ballast.
+const BALLAST_LOOK: Duration = Duration::from_secs(5);
 
 /// A service that is ready to run: its address is bound, its broker and store are open.
 pub struct App {
@@ -48,10 +52,10 @@ impl App {
     /// Whatever of the three fails, named by its setting.
     pub async fn build(config: Config, with_workers: bool) -> Result<Self> {
         require_key(&config)?;
-        let storage = open_storage(&config.data_dir)?;
+        let storage = working_storage(&config)?;
         let access = Access::open(&config.server, &config.auth, &config.limits, &storage)
             .context("cannot read the API keys (data_dir)")?;
-        let broker = open_broker(&config).await?;
+        let broker = open_broker(&config, &storage).await?;
         require_store(&config, &storage, &broker).await?;
         let listen = config.server.listen;
         let listener =
@@ -82,6 +86,10 @@ impl App {
     /// When the server or a worker cannot go on.
     pub async fn run_until(self, shutdown: Shutdown) -> Result<()> {
         let Self { listener, broker, storage, access, config, with_workers } = self;
+        let files = descriptors::raise();
+        let (pictures, jobs) = if with_workers { (config.worker.slots(), config.worker.io) } else { (0, 0) };
+        let connections = descriptors::connections(config.server.max_connections, files, pictures, jobs);
+        let ballast = tokio::spawn(keep_ballast(storage.clone()));
         let sources = sources(&config)?;
         let workers = with_workers.then(|| settings(&config, sources.clone())).transpose()?;
         let presets = config.presets()?;
@@ -110,7 +118,8 @@ impl App {
         let mut worker =
             workers.map(|settings| tokio::spawn(worker::run(broker, storage, settings, metrics, shutdown.clone())));
         let mut server = tokio::spawn(async move {
-            http::serve(listener, http::app(services), &settings, most_buffered, counts, closing).await;
+            let bounds = http::Bounds { connections, buffered: most_buffered };
+            http::serve(listener, http::app(services), &settings, bounds, counts, closing).await;
         });
         let grace = config.server.shutdown_grace;
         tokio::select! {
@@ -130,6 +139,7 @@ impl App {
         }
         scheduler.abort();
         watch.abort();
+        ballast.abort();
         if worker.is_some() { join(&mut worker).await } else { Ok(()) }
     }
 }
@@ -147,10 +157,12 @@ async fn join(worker: &mut Option<JoinHandle<Result<()>>>) -> Result<()> {
 /// # Errors
 /// When the store or the broker cannot be opened.
 pub async fn run_worker(config: Config, shutdown: Shutdown) -> Result<()> {
-    let storage = open_storage(&config.data_dir)?;
-    let broker = open_broker(&config).await?;
+    descriptors::raise();
+    let storage = working_storage(&config)?;
+    let broker = open_broker(&config, &storage).await?;
     require_store(&config, &storage, &broker).await?;
     let watch = tokio::spawn(watch_store(config.clone(), storage.clone(), broker.clone()));
+    let ballast = tokio::spawn(keep_ballast(storage.clone()));
     let settings = settings(&config, sources(&config)?)?;
     let metrics = Metrics::default();
     let door = match config.worker.address().map_err(anyhow::Error::msg)? {
@@ -159,6 +171,7 @@ pub async fn run_worker(config: Config, shutdown: Shutdown) -> Result<()> {
     };
     let ended = worker::run(broker, storage, settings, metrics, shutdown).await;
     watch.abort();
+    ballast.abort();
     if let Some(door) = door {
         door.close().await;
     }
@@ -220,7 +233,8 @@ impl WorkerDoor {
         info!("health and metrics are at http://{address}");
         let (counts, closed, most_buffered) = (metrics.clone(), closing.clone(), config.limits.max_buffered_bytes);
         let server = tokio::spawn(async move {
-            http::serve(listener, http::worker_app(services), &server, most_buffered, counts, closed).await;
+            let bounds = http::Bounds { connections: server.max_connections, buffered: most_buffered };
+            http::serve(listener, http::worker_app(services), &server, bounds, counts, closed).await;
         });
         Ok(Self { closing, server })
     }
@@ -228,6 +242,18 @@ impl WorkerDoor {
     async fn close(self) {
         self.closing.cancel();
         let _ = timeout(Self::LAST_ANSWERS, self.server).await;
+    }
+}
+
+/// Has the ballast made, and again whenever it was used and there is room for it, for ever.
+async fn keep_ballast(storage: Storage) {
+    loop {
+        let kept = storage.clone();
+        let kept = tokio::task::spawn_blocking(move || kept.keep_ballast());
+        if let Err(error) = kept.await.expect("making a file does not panic") {
+            debug!("the ballast cannot be made: {error}");
+        }
+        sleep(BALLAST_LOOK).await;
     }
 }
 
@@ -351,9 +377,15 @@ async fn watch_store(config: Config, storage: Storage, broker: Broker) {
     }
 }
 
-async fn open_broker(config: &Config) -> Result<Broker> {
+/// The store of a process that takes new work or does it.
+fn working_storage(config: &Config) -> Result<Storage> {
+    let limits = &config.limits;
+    Ok(open_storage(&config.data_dir)?.on_disk(limits.min_free_disk, limits.ballast))
+}
+
+async fn open_broker(config: &Config, storage: &Storage) -> Result<Broker> {
     let broker = if config.broker.redis.is_empty() {
-        open_sqlite(&config.data_dir.join(QUEUE_FILE), config.queue.policy())?
+        open_sqlite(&config.data_dir.join(QUEUE_FILE), config.queue.policy(), storage.clone())?
     } else {
         connect(&config.broker, config.queue.policy()).await?
     };
@@ -366,8 +398,10 @@ async fn open_broker(config: &Config) -> Result<Broker> {
     Ok(broker)
 }
 
-fn open_sqlite(file: &Path, policy: queue::Policy) -> Result<Broker> {
-    Broker::open_sqlite(file, policy).with_context(|| format!("cannot open the queue {} (data_dir)", file.display()))
+fn open_sqlite(file: &Path, policy: queue::Policy, storage: Storage) -> Result<Broker> {
+    let relief = Arc::new(move || storage.release_ballast());
+    Broker::open_sqlite_with(file, policy, relief)
+        .with_context(|| format!("cannot open the queue {} (data_dir)", file.display()))
 }
 
 /// Opens the queue of a service that is there already, for those who look at it or order it about: nothing is created,
@@ -388,7 +422,7 @@ pub async fn visit_broker(config: &Config) -> Result<Broker> {
         "no queue at {} (data_dir): name the service's own --data-dir, or its --redis",
         file.display()
     );
-    open_sqlite(&file, policy)
+    open_sqlite(&file, policy, open_storage(&config.data_dir)?)
 }
 
 /// Opens the store of a service that is there already.

@@ -29,8 +29,8 @@ pub enum Error {
 
 /// Orders it. Durable when it returns.
 pub async fn order(storage: &Storage, group: GroupId) -> storage::Result<()> {
-    storage.put(&Part::Erasures.mark(group), Bytes::new()).await?;
-    storage.put(&Part::Erased.mark(group), Bytes::new()).await
+    storage.put_pressing(&Part::Erasures.mark(group), Bytes::new()).await?;
+    storage.put_pressing(&Part::Erased.mark(group), Bytes::new()).await
 }
 
 /// Whether it was ordered, and done.
@@ -48,7 +48,7 @@ pub async fn stands(storage: &Storage, group: GroupId) -> storage::Result<Option
 /// # Errors
 /// When the store or the broker fails; it stays ordered.
 pub async fn carry_out(storage: &Storage, broker: &Broker, id: GroupId) -> Result<bool, Error> {
-    if broker.cancel_group(id).await?.is_none() {
+    if cancel(broker, id).await?.is_none() {
         // Somebody may be about to deliver what was owed until now: the next time tells.
         let owed = storage.has(&manifest_key(id)).await? || storage.has(&withdrawn_key(id)).await?;
         remove(storage, id, !owed).await?;
@@ -59,6 +59,14 @@ pub async fn carry_out(storage: &Storage, broker: &Broker, id: GroupId) -> Resul
         remove(storage, id, true).await?;
     }
     Ok(ended)
+}
+
+/// Cancels a group as [`Broker::cancel_group`] does, without writing to the queue where it has ended: its disk may be full.
+pub async fn cancel(broker: &Broker, id: GroupId) -> queue::Result<Option<u64>> {
+    match broker.group(id).await? {
+        Some(group) if group.finished_at.is_some() => Ok(Some(0)),
+        _ => broker.cancel_group(id).await,
+    }
 }
 
 async fn remove(storage: &Storage, group: GroupId, done: bool) -> storage::Result<()> {

@@ -25,6 +25,9 @@ pub mod job;
 
 pub mod codes;
 
+pub mod descriptors;
+pub mod lack;
+
 pub mod config;
 pub mod metrics;
 pub mod process;

@@ -32,7 +32,7 @@ pub struct RefusalLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct AttemptLabels {
     pub kind: String,
-    /// `succeeded`, `failed`, `retried`, `cancelled`, `crashed` or `lost`.
+    /// `succeeded`, `failed`, `retried`, `released`, `cancelled`, `crashed` or `lost`.
     pub outcome: &'static str,
 }
 
@@ -84,6 +84,10 @@ pub struct Metrics {
     /// 1 while this process' worker leaves work lying.
     pub deaf_workers: Gauge,
     pub disk_free: Gauge<f64, AtomicU64>,
+    /// 1 while less is free than `limits.min_free_disk`.
+    pub disk_short: Gauge,
+    /// Bytes.
+    pub ballast: Gauge,
     pub event_streams: Gauge,
     pub connections: Gauge,
     /// Bytes of requests that nothing was made of yet.
@@ -114,6 +118,8 @@ impl Default for Metrics {
             dead_letters: Gauge::default(),
             deaf_workers: Gauge::default(),
             disk_free: Gauge::default(),
+            disk_short: Gauge::default(),
+            ballast: Gauge::default(),
             event_streams: Gauge::default(),
             connections: Gauge::default(),
             buffered: Gauge::default(),
@@ -179,6 +185,13 @@ impl Metrics {
             self.deaf_workers.clone(),
         );
         registry.register("disk_free_ratio", "Share of the store's disk that is free", self.disk_free.clone());
+        registry.register(
+            "disk_short",
+            "1 while less of the disk is free than limits.min_free_disk: uploads are refused, pictures are not begun",
+            self.disk_short.clone(),
+        );
+        let (name, help) = ("ballast", "Bytes of the disk kept for settling and erasing; 0 while the disk is full");
+        registry.register_with_unit(name, help, Unit::Bytes, self.ballast.clone());
         registry.register("event_streams", "Clients that listen to events at present", self.event_streams.clone());
         registry.register("http_connections", "Open connections", self.connections.clone());
         let (name, help) = ("http_buffered", "Bytes of requests that nothing was made of yet");

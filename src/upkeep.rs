@@ -63,7 +63,7 @@ pub struct Swept {
 pub async fn sweep_outbox(storage: &Storage, broker: &Broker, sweep: &OutboxSweep) -> Result<Delivered> {
     let mut delivered = Delivered { erased: erase(storage, broker).await?, ..Delivered::default() };
     let mut lost = Vec::new();
-    let mut owed = storage.groups_older_than(Part::Outbox, SystemTime::now() - sweep.age)?;
+    let mut owed = storage.groups_older_or_ahead(Part::Outbox, SystemTime::now() - sweep.age)?;
     loop {
         let page;
         (page, owed) = next_page(owed).await?;
@@ -88,7 +88,8 @@ pub async fn sweep_outbox(storage: &Storage, broker: &Broker, sweep: &OutboxSwee
 /// Erases what was ordered to be, of groups that have ended.
 async fn erase(storage: &Storage, broker: &Broker) -> Result<u64> {
     let mut erased = 0;
-    let mut ordered = storage.groups_older_than(Part::Erasures, SystemTime::now())?;
+    // However old the mark says that it is: the clock may have been set back since.
+    let mut ordered = storage.groups_of(Part::Erasures)?;
     loop {
         let page;
         (page, ordered) = next_page(ordered).await?;
@@ -115,6 +116,8 @@ async fn see_to(storage: &Storage, broker: &Broker, group: &Group, delivered: &m
             keep_winners(storage, broker, id).await?;
             storage.remove(&manifest_key(id)).await?;
             delivered.ended += 1;
+        } else if !ended && storage.space()?.is_short() {
+            discard_broken_off(storage, broker, id).await?;
         }
         return Ok(());
     }
@@ -134,6 +137,20 @@ async fn see_to(storage: &Storage, broker: &Broker, group: &Group, delivered: &m
             give_up(storage, broker, id, &damage, delivered).await?;
         }
         Some(Owed::Work(_) | Owed::Damaged(_)) | None => {}
+    }
+    Ok(())
+}
+
+/// Removes what runs have left whose workers died with them, of pictures that wait to be begun again. While the disk is
+/// short none is begun, and what was left may be why it is.
+async fn discard_broken_off(storage: &Storage, broker: &Broker, group: GroupId) -> Result<()> {
+    let listed = storage.clone();
+    let jobs = tokio::task::spawn_blocking(move || listed.jobs_with_outputs(group));
+    for id in jobs.await.expect("listing folders does not panic")? {
+        let job = broker.job(id).await?;
+        if job.is_some_and(|job| matches!(job.state, State::Waiting | State::Delayed)) {
+            on_disk(storage, move |storage| storage.keep_run(group, id, None)).await?;
+        }
     }
     Ok(())
 }
@@ -309,7 +326,7 @@ async fn remove_empty_outputs(storage: &Storage, broker: &Broker) -> Result<Remo
 /// Removes what submissions have asked to be kept for less long than the settings say. A note in the store names each
 /// such group, so that no other is looked at; it goes when it has nothing left to say.
 async fn sweep_own_retention(storage: &Storage, broker: &Broker) -> Result<()> {
-    let mut notes = storage.groups_older_than(Part::Retention, SystemTime::now())?;
+    let mut notes = storage.groups_of(Part::Retention)?;
     loop {
         let page;
         (page, notes) = next_page(notes).await?;

@@ -13,7 +13,7 @@ use crate::submission;
 /// the record: what lies in the store is erased without one. `None` where neither knows of it.
 pub(super) async fn erase(storage: &Storage, broker: &Broker, id: Uuid) -> Result<Option<(Value, String)>> {
     let group = id.into();
-    if broker.cancel_group(group).await?.is_none() && !storage.keeps(group)? {
+    if erasure::cancel(broker, group).await?.is_none() && !storage.keeps(group)? {
         return Ok(None);
     }
     submission::list_cancelled(storage, broker, group).await?;

@@ -116,8 +116,8 @@ codes! {
         "An operation would make a picture beyond the limits, or one that cannot be as small as its `max_bytes`." "Ask for a smaller one; the detail names the limit.";
     "outputs-gone" [410] [Answer] Never:
         "The outputs are no longer kept (`retention.outputs`)." "Process the originals again, or keep outputs for longer.";
-    "overloaded" [503] [Answer] Later:
-        "Too much is being received at present: `limits.max_buffered_bytes`." "Wait for `Retry-After`; raise the limit if it happens often.";
+    "overloaded" [503] [Answer Job] Later:
+        "The service has no connections (`server.max_connections`), file descriptors (`ulimit -n`) or memory (`limits.max_buffered_bytes`) left at present." "Wait for `Retry-After`; raise the limit if it happens often.";
     "payload-damaged" [] [Job] Never:
         "What was to be done with the picture is no longer what was asked for: bits of it changed in the broker." "Upload it again; look at the disk and the memory of the machine that holds the queue.";
     "poison" [] [Job] Never:
@@ -125,7 +125,7 @@ codes! {
     "precondition-failed" [412] [Answer] Never:
         "The file is not what `If-Match` or `If-Unmodified-Since` takes it for." "Ask without the precondition, and compare.";
     "queue-full" [503] [Answer] Later:
-        "As many jobs wait as the queue takes, or its disk is full." "Wait for `Retry-After`; add workers if it happens often.";
+        "As many jobs wait as the queue takes (`queue.cap`), or Redis has used up its memory." "Wait for `Retry-After`; add workers if it happens often.";
     "range-not-satisfiable" [416] [Answer] Never:
         "No byte of the file is in the `Range` that was asked for." "`Content-Range` tells the file's size.";
     "rate-limited" [429] [Answer] Later:
@@ -156,8 +156,8 @@ codes! {
         "The attempt was stopped with its worker." "Nothing: it is tried again.";
     "storage" [503] [Answer Job Batch] Later:
         "A file could not be read or written." "The detail has the system's reason; look at the disk.";
-    "storage-full" [503] [Answer Job] Later:
-        "The disk has no room, or less than `limits.min_free_disk`." "Free some; uploads are taken again by themselves.";
+    "storage-full" [503] [Answer Job Batch] Later:
+        "The disk has no room, or less than `limits.min_free_disk`; or a picture's outputs do not fit on it." "Free some, for example by erasing groups; uploads are taken again by themselves.";
     "time-limit" [422] [Answer Rejected Job] Never:
         "The picture took longer than `worker.soft_time_limit` or `worker.hard_time_limit`." "Ask for less at a time, or raise the limit.";
     "too-large" [413] [Answer Rejected Job Batch] Never:

@@ -199,6 +199,7 @@ pub struct Limits {
     pub max_body_bytes: usize,
     pub max_buffered_bytes: u64,
     pub min_free_disk: f64,
+    pub ballast: u64,
     pub requests_per_minute: u32,
     pub uploads_per_minute: u32,
 }

@@ -28,7 +28,10 @@ pub(super) async fn dead_letters(broker: &Broker) -> queue::Result<usize> {
 
 pub(super) async fn metrics(State(services): State<Arc<Services>>, headers: HeaderMap) -> Result<Response, Problem> {
     let metrics = &services.metrics;
-    metrics.disk_free.set(services.storage.free_share()?);
+    let space = services.storage.space()?;
+    metrics.disk_free.set(space.free_share());
+    metrics.disk_short.set(space.is_short().into());
+    metrics.ballast.set(space.ballast as i64);
     // Without the broker the rest is still worth telling; stale numbers of the queue are not.
     metrics.jobs.clear();
     metrics.queue_paused.clear();

@@ -1,8 +1,8 @@
 //! Connections: taken up to a bound, HTTP/1.1 and HTTP/2 on one port, and closed with manners.
 //!
 //! A client that is waited for and does nothing is cut off ([`pace`]), so that neither slow ones nor dead ones fill the
-//! table. When it is full, connections between two requests are closed for newcomers, who wait until there is room. A
-//! shutdown takes no more, ends those that are idle, and waits for the requests that run.
+//! table. When it is full, connections between two requests are closed for newcomers, who wait for a moment and are then
+//! told to come again. A shutdown takes no more, ends those that are idle, and waits for the requests that run.
 
 use std::io;
 use std::sync::{Arc, PoisonError};
@@ -18,7 +18,6 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -35,8 +34,11 @@ use crate::metrics::{Metrics, RequestLabels};
 
 /// After an accept that failed for want of something: without it the loop would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How often connections are asked to make room.
-const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// How long a newcomer waits for room while others may come, and how often connections are asked to make some.
+const PATIENCE: Duration = Duration::from_secs(10);
+const ASK_AGAIN: Duration = Duration::from_millis(500);
+/// Newcomers that wait, or are told to come again, at a time; further ones wait in the system's own queue.
+const VESTIBULE: usize = 64;
 /// What one connection keeps of unread input and unsent output, of a request's head too.
 const BUFFER: usize = 64 << 10;
 /// Lines of a request's head, and bytes of its target: hyper's own limits.
@@ -55,6 +57,7 @@ struct Lobby<A> {
     idle: Duration,
     keep_alive: Duration,
     room: Arc<Semaphore>,
+    vestibule: Arc<Semaphore>,
     crowded: Notify,
     closing: CancellationToken,
     /// Cancelled when [`serve`] is dropped before its end.
@@ -63,38 +66,57 @@ struct Lobby<A> {
     metrics: Metrics,
 }
 
+/// What all connections together may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Connections open at a time.
+    pub connections: usize,
+    /// Bytes of heads and bodies held in memory.
+    pub buffered: u64,
+}
+
 /// Serves until `closing`, then until the last connection has ended. Dropped, it cuts off those that are left.
 pub async fn serve(
     listener: TcpListener,
     app: impl App,
     settings: &config::Server,
-    most_buffered: u64,
+    bounds: Bounds,
     metrics: Metrics,
     closing: CancellationToken,
 ) {
-    allow_files(settings.max_connections);
     let lobby = Arc::new(Lobby {
         app: TowerToHyperService::new(app),
         protocol: protocol(settings.idle_timeout),
         idle: settings.idle_timeout,
         keep_alive: settings.keep_alive,
-        room: Arc::new(Semaphore::new(settings.max_connections)),
+        room: Arc::new(Semaphore::new(bounds.connections)),
+        vestibule: Arc::new(Semaphore::new(VESTIBULE)),
         crowded: Notify::new(),
         closing: closing.clone(),
         abandoned: CancellationToken::new(),
-        budget: Budget::new(most_buffered, metrics.buffered.clone()),
+        budget: Budget::new(bounds.buffered, metrics.buffered.clone()),
         metrics,
     });
     let _abandoned = lobby.abandoned.clone().drop_guard();
     let connections = TaskTracker::new();
     loop {
-        let (stream, peer, permit) = tokio::select! {
+        let (stream, peer, seat) = tokio::select! {
             () = closing.cancelled() => break,
             next = lobby.next(&listener) => next,
         };
         let _ = stream.set_nodelay(true);
         let lobby = lobby.clone();
         connections.spawn(async move {
+            let permit = match seat {
+                Seat::Room(permit) => permit,
+                Seat::Vestibule(seat) => match lobby.permit().await {
+                    Some(permit) => {
+                        drop(seat);
+                        permit
+                    }
+                    None => return tell(stream, crowded_out()).await,
+                },
+            };
             lobby.metrics.connections.inc();
             lobby.see_through(stream, peer).await;
             lobby.metrics.connections.dec();
@@ -121,11 +143,16 @@ fn protocol(idle: Duration) -> auto::Builder<TokioExecutor> {
 }
 
 impl<A: App> Lobby<A> {
-    /// The next connection, once there is room for it.
-    async fn next(&self, listener: &TcpListener) -> (TcpStream, std::net::SocketAddr, OwnedSemaphorePermit) {
+    /// The next connection, with its place.
+    async fn next(&self, listener: &TcpListener) -> (TcpStream, std::net::SocketAddr, Seat) {
         loop {
+            // Before the connection: one that found no seat would hold a descriptor.
+            let seat = self.vestibule.clone().acquire_owned().await.expect("the semaphore is never closed");
             match listener.accept().await {
-                Ok((stream, peer)) => return (stream, peer, self.permit().await),
+                Ok((stream, peer)) => {
+                    let room = self.room.clone().try_acquire_owned();
+                    return (stream, peer, room.map_or(Seat::Vestibule(seat), Seat::Room));
+                }
                 Err(error) if is_clients(&error) => {}
                 Err(error) => {
                     self.crowded.notify_waiters();
@@ -136,15 +163,23 @@ impl<A: App> Lobby<A> {
         }
     }
 
-    async fn permit(&self) -> OwnedSemaphorePermit {
-        if let Ok(permit) = self.room.clone().try_acquire_owned() {
-            return permit;
+    /// Waits for room; `None` where there is none in time, or before others could not even wait.
+    async fn permit(&self) -> Option<OwnedSemaphorePermit> {
+        let deadline = Instant::now() + PATIENCE;
+        // The first one says so; whoever takes connections may have a seat ready for the next.
+        if self.vestibule.available_permits() + 2 >= VESTIBULE {
+            info!("server.max_connections are open; the next one waits until one of them ends");
         }
-        info!("server.max_connections are open; the next one waits until one of them ends");
         loop {
             self.crowded.notify_waiters();
-            if let Ok(permit) = timeout(ASK_AGAIN, self.room.clone().acquire_owned()).await {
-                return permit.expect("the semaphore is never closed");
+            let permit = timeout(ASK_AGAIN, self.room.clone().acquire_owned());
+            tokio::select! {
+                () = self.closing.cancelled() => return None,
+                permit = permit => match permit {
+                    Ok(permit) => return Some(permit.expect("the semaphore is never closed")),
+                    Err(_) if Instant::now() >= deadline || self.vestibule.available_permits() == 0 => return None,
+                    Err(_) => {}
+                },
             }
         }
     }
@@ -218,6 +253,19 @@ impl<A: App> Lobby<A> {
     }
 }
 
+/// Where a connection goes that has just come.
+enum Seat {
+    Room(OwnedSemaphorePermit),
+    /// Where it waits until there is room.
+    Vestibule(OwnedSemaphorePermit),
+}
+
+/// The answer to a request for which there is no room, and which nobody reads.
+fn crowded_out() -> Problem {
+    let detail = "As many connections are open as the service takes (server.max_connections, ulimit -n).";
+    Problem::unavailable("overloaded", detail, 5)
+}
+
 /// The answer to what was no request.
 fn unreadable(owed: Owed, error: Option<&(dyn std::error::Error + Send + Sync + 'static)>) -> Problem {
     let why = error.map_or_else(String::new, |error| format!(": {error}"));
@@ -276,17 +324,4 @@ async fn written(problem: Problem) -> Vec<u8> {
 fn is_clients(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
-}
-
-/// Raises this process' limit of open files as far as it may; an upload takes two, its connection and its picture.
-fn allow_files(connections: usize) {
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
-    let wanted = 2 * connections as u64 + 256;
-    if let Some(files) = getrlimit(Resource::Nofile).current.filter(|&files| files < wanted) {
-        warn!(
-            "only {files} files may be open (ulimit -n); server.max_connections ({connections}) may need {wanted}: \
-             raise the one or lower the other"
-        );
-    }
 }

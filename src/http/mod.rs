@@ -67,7 +67,7 @@ pub use access::Access;
 pub use events::Feed;
 use held::Held;
 pub use links::Links;
-pub use listen::serve;
+pub use listen::{Bounds, serve};
 pub use openapi::document as openapi;
 use problem::{Problem, UrlPath};
 pub use readiness::{Readiness, Role};

@@ -165,17 +165,26 @@ impl From<queue::Error> for Problem {
                 Self::unavailable("broker-unavailable", detail, 5)
             }
             queue::Error::Full(detail) => Self::unavailable("queue-full", detail, 30),
+            queue::Error::StorageFull(cause) => no_room(&cause),
             other => Self::internal(&other),
         }
     }
 }
 
+/// A full disk, whoever found it so.
+fn no_room(cause: &str) -> Problem {
+    error!("the disk is full: {cause}");
+    Problem::unavailable("storage-full", "The disk has no room left at present.", 60)
+}
+
 impl From<storage::Error> for Problem {
     fn from(error: storage::Error) -> Self {
         match error {
-            storage::Error::Full(cause) => {
-                error!("no room for an upload: {cause}");
-                Self::unavailable("storage-full", "There is no room left for uploads at present.", 60)
+            storage::Error::Full(cause) => no_room(&cause),
+            storage::Error::Overloaded(cause) => {
+                error!("{cause}");
+                let detail = "The service has no file descriptors or memory left at present.";
+                Self::unavailable("overloaded", detail, 5)
             }
             storage::Error::Failed(cause) => Self::internal(&cause),
         }

@@ -17,7 +17,7 @@ use tracing::{info, warn};
 
 use super::{Problem, Services};
 use crate::queue::{self, Broker};
-use crate::storage::{self, Storage};
+use crate::storage::Storage;
 use crate::submission::routing;
 use crate::worker::roster;
 
@@ -108,33 +108,29 @@ pub(super) async fn takes_work(services: &Services) -> Result<(), Problem> {
         let detail = match fault.code {
             "storage-full" => "The disk has no room left at present.",
             "queue-full" => "The job queue has no room left at present.",
+            "overloaded" => "The service has no file descriptors or memory left at present.",
             "broker-unavailable" => "The job queue cannot be reached at present.",
             _ => "Pictures cannot be stored at present.",
         };
         return Err(Problem::unavailable(fault.code, detail, fault.retry_after_s));
     }
-    has_room(&services.storage, services.limits.min_free_disk)
+    has_room(&services.storage)
 }
 
 /// The disk has room for new work.
-fn has_room(storage: &Storage, least: f64) -> Result<(), Problem> {
-    let free = storage.free_share()?;
-    if free >= least {
+fn has_room(storage: &Storage) -> Result<(), Problem> {
+    let space = storage.space()?;
+    if !space.is_short() {
         return Ok(());
     }
-    let detail = format!(
-        "Only {:.1} % of the disk is free; uploads are taken above {:.1} % (limits.min_free_disk).",
-        free * 100.0,
-        least * 100.0
-    );
-    Err(Problem::unavailable("storage-full", detail, 60))
+    Err(Problem::unavailable("storage-full", format!("{space}."), 60))
 }
 
 /// `GET /readyz`: 200, or 503 with all that is wrong in `faults`; the first of them gives the code.
 pub(super) async fn ready(State(services): State<Arc<Services>>) -> Result<Json<Value>, Problem> {
     let Found { broker, store, workers } = services.readiness.look(&services).await;
     let mut faults: Vec<Fault> = broker.into_iter().chain(store).collect();
-    if let Err(problem) = has_room(&services.storage, services.limits.min_free_disk)
+    if let Err(problem) = has_room(&services.storage)
         && faults.iter().all(|fault| fault.code != problem.code())
     {
         faults.push(Fault {
@@ -165,6 +161,7 @@ async fn broker(broker: &Broker) -> Option<Fault> {
     let (code, detail, retry_after_s) = match timeout(DEADLINE, broker.try_write()).await {
         Ok(Ok(())) => return None,
         Ok(Err(queue::Error::Full(said))) => ("queue-full", said, 30),
+        Ok(Err(queue::Error::StorageFull(said))) => ("storage-full", said, 60),
         Ok(Err(error)) => ("broker-unavailable", error.to_string(), 5),
         Err(_) => {
             ("broker-unavailable", format!("The job queue ({broker}) has taken no write within {DEADLINE:?}."), 5)
@@ -179,8 +176,7 @@ async fn store(storage: &Storage) -> Option<Fault> {
     let (code, detail) = match timeout(DEADLINE, tried).await {
         Ok(tried) => match tried.expect("writing a file does not panic") {
             Ok(()) => return None,
-            Err(error @ storage::Error::Full(_)) => ("storage-full", error.to_string()),
-            Err(error) => ("storage", error.to_string()),
+            Err(error) => (error.code(), error.to_string()),
         },
         Err(_) => ("storage", format!("The store has taken no write within {DEADLINE:?}.")),
     };

@@ -29,7 +29,7 @@ pub(super) async fn document(services: &Services) -> Result<Value, Problem> {
         "queues": queues,
         "dead_letters": dead,
         "workers": workers.len(),
-        "disk_free": storage.free_share()?,
+        "disk_free": storage.space()?.free_share(),
         "images": {"accepted": metrics.images_accepted.get(), "rejected": metrics.images_rejected.get()},
     }))
 }

@@ -1,8 +1,10 @@
 use std::borrow::Cow;
+use std::io;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::lack::Lack;
 use crate::{codes, imaging};
 
 /// Why an attempt failed: a kebab-case code of [`codes::ALL`], shared with HTTP problems, a sentence for people, and
@@ -15,19 +17,47 @@ pub struct Failure {
     /// The least wait before another attempt, where whoever failed asked for one; it is settled with, not told.
     #[serde(skip)]
     pub retry_after: Option<Duration>,
+    /// The process or its disk lacked something: the attempt is given back and does not count. It is for the worker, and
+    /// never settled with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lacking: Option<Lacking>,
+}
+
+/// What an attempt lacked that no picture is to blame for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Lacking {
+    /// Room on the disk: for these bytes, where the number is known, or else 0.
+    Room(u64),
+    /// File descriptors or memory.
+    Means,
 }
 
 impl Failure {
     /// The input is at fault; no retry will mend it.
     pub fn permanent(code: &'static str, detail: impl Into<String>) -> Self {
         codes::hold(code, None);
-        Self { code: code.into(), detail: detail.into(), retryable: false, retry_after: None }
+        Self { code: code.into(), detail: detail.into(), retryable: false, retry_after: None, lacking: None }
     }
 
     /// The surroundings are at fault; a later attempt may succeed.
     pub fn transient(code: &'static str, detail: impl Into<String>) -> Self {
         codes::hold(code, None);
-        Self { code: code.into(), detail: detail.into(), retryable: true, retry_after: None }
+        Self { code: code.into(), detail: detail.into(), retryable: true, retry_after: None, lacking: None }
+    }
+
+    /// A file could not be read or written: `storage`, or what was lacking.
+    pub fn of_io(error: &io::Error, detail: impl Into<String>) -> Self {
+        Self::of_store(Lack::of(error), detail)
+    }
+
+    /// As [`of_io`](Self::of_io), where it is known what was lacking, if anything was.
+    pub fn of_store(lack: Option<Lack>, detail: impl Into<String>) -> Self {
+        let lacking = lack.map(|lack| match lack {
+            Lack::Room => Lacking::Room(0),
+            Lack::Means => Lacking::Means,
+        });
+        Self { lacking, ..Self::transient(lack.map_or("storage", Lack::code), detail) }
     }
 
     /// The same, not to be tried again sooner.
@@ -48,6 +78,6 @@ impl Failure {
 impl From<imaging::Error> for Failure {
     fn from(error: imaging::Error) -> Self {
         let retryable = error.code == imaging::Code::Storage;
-        Self { code: error.code.as_str().into(), detail: error.detail, retryable, retry_after: None }
+        Self { code: error.code.as_str().into(), detail: error.detail, retryable, retry_after: None, lacking: None }
     }
 }

@@ -12,7 +12,7 @@ mod run;
 pub mod seal;
 mod state;
 
-pub use failure::Failure;
+pub use failure::{Failure, Lacking};
 pub use id::{GroupId, JobId};
 pub use payload::{
     Class, GroupFollow, ImageProcess, Keep, Origin, OutboxSweep, Payload, Source, SourceFetch, SourceScan,

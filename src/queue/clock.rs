@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
-/// How far ahead of the broker's own time the queue lives: not at all, but in tests, which move it forward instead of
-/// sleeping. Clones move together.
+/// How far ahead of the broker's own time the queue lives: not at all, but in tests, which move it instead of sleeping or
+/// setting the machine's clock. Clones move together.
 #[derive(Debug, Clone, Default)]
 pub struct Clock {
     ahead_ms: Arc<AtomicI64>,
@@ -16,6 +16,10 @@ pub struct Clock {
 impl Clock {
     pub fn advance(&self, by: Duration) {
         self.ahead_ms.fetch_add(millis(by), Ordering::Relaxed);
+    }
+
+    pub fn set_back(&self, by: Duration) {
+        self.ahead_ms.fetch_sub(millis(by), Ordering::Relaxed);
     }
 
     pub(super) fn ahead_ms(&self) -> i64 {

@@ -14,6 +14,7 @@ mod sqlite;
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -190,6 +191,11 @@ impl Lease {
     /// Names this claim of the job; no two leases on a job share it.
     pub fn run(&self) -> Run {
         Run::of(&self.token)
+    }
+
+    /// How many claims the job has had, this one included; those of attempts that were given back count, too.
+    pub fn claims(&self) -> u32 {
+        self.token.rsplit(':').next().and_then(|count| count.parse().ok()).unwrap_or(1)
     }
 }
 
@@ -413,9 +419,12 @@ pub enum Error {
     /// The broker cannot be reached or refuses to work at present; the same call may succeed later.
     #[error("the broker is unavailable: {0}")]
     Unavailable(String),
-    /// The queue's cap, Redis' memory or SQLite's disk is used up; draining goes on.
+    /// The queue's cap or Redis' memory is used up; draining goes on.
     #[error("{0}")]
     Full(String),
+    /// The disk under SQLite's file has no room; draining goes on while there is ballast.
+    #[error("{0}")]
+    StorageFull(String),
     /// The broker's records are not what this version writes.
     #[error("{0}")]
     Incompatible(String),
@@ -437,6 +446,14 @@ impl Error {
 }
 
 pub type Result<T> = std::result::Result<T, Error>;
+
+/// Makes room on a full disk; answers whether it could. Blocks on the disk.
+pub type Relief = Arc<dyn Fn() -> bool + Send + Sync>;
+
+/// Where nothing is kept for that.
+fn no_relief() -> Relief {
+    Arc::new(|| false)
+}
 
 /// The queue over one of its two backends. Cheap to clone; clones share a connection.
 #[derive(Clone)]
@@ -463,15 +480,21 @@ impl Broker {
         Self::open_sqlite_at(file, policy, Clock::default())
     }
 
+    /// As [`open_sqlite`](Self::open_sqlite). On a full disk `relief` makes room, for opening the file and for all calls but
+    /// those that bring new work.
+    pub fn open_sqlite_with(file: &Path, policy: Policy, relief: Relief) -> Result<Self> {
+        sqlite::SqliteBroker::open(file, policy, Clock::default(), sqlite::Synchronous::Full, relief).map(Self::Sqlite)
+    }
+
     /// As [`open_sqlite`](Self::open_sqlite), with a clock that can be moved.
     pub fn open_sqlite_at(file: &Path, policy: Policy, clock: Clock) -> Result<Self> {
-        sqlite::SqliteBroker::open(file, policy, clock, sqlite::Synchronous::Full).map(Self::Sqlite)
+        sqlite::SqliteBroker::open(file, policy, clock, sqlite::Synchronous::Full, no_relief()).map(Self::Sqlite)
     }
 
     /// As [`open_sqlite_at`](Self::open_sqlite_at), for tests that would wait for the disk: a power cut may lose commits
     /// or damage the file.
     pub fn open_sqlite_unsynced(file: &Path, policy: Policy, clock: Clock) -> Result<Self> {
-        sqlite::SqliteBroker::open(file, policy, clock, sqlite::Synchronous::Off).map(Self::Sqlite)
+        sqlite::SqliteBroker::open(file, policy, clock, sqlite::Synchronous::Off, no_relief()).map(Self::Sqlite)
     }
 
     /// Connects to Redis (7.0 or later) or Valkey (7.2 or later) and loads the scripts.
@@ -504,7 +527,7 @@ impl Broker {
     /// unsealed one is completed: what it lacks is added.
     ///
     /// # Errors
-    /// `Full` when a queue's cap, the memory or the disk is used up.
+    /// `Full` when a queue's cap or the memory is used up, `StorageFull` when the disk is.
     /// `Invalid` for a priority outside 1–10, a queue name that is no word, indexes that are not 0, 1, 2, …, or an
     /// `after` that is none of the group's jobs with a smaller index.
     /// `KeyTaken` when the group's key is bound to another group.

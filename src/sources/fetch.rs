@@ -24,6 +24,7 @@ use url::{Host, Url};
 use super::Allowed;
 use super::address::Networks;
 use crate::job::Failure;
+use crate::lack::Lack;
 
 /// Looks a host's name up. Another one than the system's is for tests.
 pub type Lookup = Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> + Send + Sync>;
@@ -220,7 +221,11 @@ fn failed(url: &Url, error: &reqwest::Error) -> Failure {
         }
         cause = inner.source();
     }
-    Failure::transient("fetch-failed", format!("{}: {}", shown(url), causes(error)))
+    let detail = format!("{}: {}", shown(url), causes(error));
+    match Lack::behind(error) {
+        Some(lack) => Failure::of_store(Some(lack), detail),
+        None => Failure::transient("fetch-failed", detail),
+    }
 }
 
 fn forbidden(url: &Url, why: &str) -> Failure {

@@ -6,12 +6,15 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat2};
 use rustix::io::Errno;
 use walkdir::WalkDir;
+
+use crate::lack::Lack;
 
 /// Characters of a key.
 const MOST_CHARS: usize = 4_000;
@@ -31,6 +34,9 @@ pub enum Fault {
     NotFound(String),
     #[error("{0}")]
     Failed(String),
+    /// The process has no file descriptors or memory left.
+    #[error("{1}")]
+    Lacking(Lack, String),
     /// A prefix that more pictures lie under.
     #[error("{0}")]
     TooMany(String),
@@ -42,7 +48,26 @@ impl Fault {
             Self::Forbidden(_) => "source-forbidden",
             Self::NotFound(_) => "source-missing",
             Self::Failed(_) => "storage",
+            Self::Lacking(lack, _) => lack.code(),
             Self::TooMany(_) => "too-many-files",
+        }
+    }
+
+    /// What was lacking, where that is the reason.
+    pub fn lack(&self) -> Option<Lack> {
+        match self {
+            Self::Lacking(lack, _) => Some(*lack),
+            _ => None,
+        }
+    }
+
+    /// Of a call that failed, by what `said` says about it.
+    fn of(error: impl Into<io::Error>, said: impl FnOnce(&io::Error) -> String) -> Self {
+        let error = error.into();
+        let said = said(&error);
+        match Lack::of(&error) {
+            Some(lack) => Self::Lacking(lack, said),
+            None => Self::Failed(said),
         }
     }
 }
@@ -82,10 +107,11 @@ impl Folder {
         let failed = |error: Errno| match error {
             Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG => Fault::NotFound(format!("there is no `{key}`")),
             Errno::XDEV | Errno::LOOP => Fault::Forbidden(format!("`{key}` leads out of sources.folder")),
-            other => Fault::Failed(format!("`{key}` cannot be opened: {other}")),
+            other => Fault::of(other, |error| format!("`{key}` cannot be opened: {error}")),
         };
-        let folder =
-            self.handle().map_err(|error| Fault::Failed(format!("sources.folder cannot be opened: {error}")))?;
+        let folder = self
+            .handle()
+            .map_err(|error| Fault::of(error, |error| format!("sources.folder cannot be opened: {error}")))?;
         // Without blocking: a pipe that lies there would wait for its writer.
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
         let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
@@ -93,7 +119,7 @@ impl Folder {
         match file.metadata() {
             Ok(about) if about.is_file() => Ok(file),
             Ok(_) => Err(Fault::Forbidden(format!("`{key}` is not a file"))),
-            Err(error) => Err(Fault::Failed(format!("`{key}` cannot be read: {error}"))),
+            Err(error) => Err(Fault::of(error, |error| format!("`{key}` cannot be read: {error}"))),
         }
     }
 
@@ -114,11 +140,12 @@ impl Folder {
             check(folder)?;
             self.inner(folder)?
         };
-        let root = self.root.canonicalize().map_err(|error| Fault::Failed(format!("sources.folder: {error}")))?;
+        let root = self.root.canonicalize().map_err(unresolved)?;
         let mut keys = Vec::new();
         let visible = |entry: &walkdir::DirEntry| entry.depth() == 0 || !is_hidden(entry.file_name());
         for entry in WalkDir::new(begin).into_iter().filter_entry(visible) {
-            let entry = entry.map_err(|error| Fault::Failed(format!("`{prefix}` cannot be listed: {error}")))?;
+            let entry =
+                entry.map_err(|error| Fault::of(error, |error| format!("`{prefix}` cannot be listed: {error}")))?;
             if !entry.file_type().is_file() {
                 continue;
             }
@@ -138,13 +165,20 @@ impl Folder {
     /// A folder's own path, links resolved.
     fn inner(&self, folder: &str) -> Result<PathBuf, Fault> {
         let missing = || Fault::NotFound(format!("there is no folder `{folder}/`"));
-        let root = self.root.canonicalize().map_err(|error| Fault::Failed(format!("sources.folder: {error}")))?;
-        let path = root.join(folder).canonicalize().map_err(|_| missing())?;
+        let root = self.root.canonicalize().map_err(unresolved)?;
+        let path = root.join(folder).canonicalize().map_err(|error| match Lack::of(&error) {
+            Some(_) => unresolved(error),
+            None => missing(),
+        })?;
         if !path.starts_with(&root) {
             return Err(Fault::Forbidden(format!("`{folder}/` leads out of sources.folder")));
         }
         if path.is_dir() { Ok(path) } else { Err(missing()) }
     }
+}
+
+fn unresolved(error: io::Error) -> Fault {
+    Fault::of(error, |error| format!("sources.folder: {error}"))
 }
 
 /// Holds a key's form against what the folder has.

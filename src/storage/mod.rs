@@ -7,11 +7,12 @@
 //! part of a path. What is written here is durable (fsync) before it is acknowledged. Backed by `object_store`'s local
 //! disk; workers read and write local paths.
 
+mod disk;
 mod keys;
 #[cfg(test)]
 mod tests;
 
-use std::error::Error as StdError;
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::ops::Range;
@@ -19,7 +20,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
@@ -32,12 +33,18 @@ use tokio_util::io::ReaderStream;
 use uuid::Uuid;
 
 use crate::job::{GroupId, JobId, Run};
+use crate::lack::Lack;
 
+use disk::Disk;
+
+pub use disk::Space;
 pub use keys::{Part, damaged_key, keep_key, manifest_key, output_key, owner_key, upload_key, withdrawn_key};
 
 /// Bytes gathered before they are written, and read at a time: enough that a syscall costs little beside it, little
 /// enough for thousands of slow clients.
 const PART: usize = 64 << 10;
+/// What the clock of a disk in the network may be ahead by.
+const AHEAD: Duration = Duration::from_mins(1);
 /// Bytes of a secret.
 const SECRET: usize = 32;
 /// The key of the store's identity.
@@ -51,11 +58,48 @@ const PROBE: usize = 4 << 10;
 pub enum Error {
     #[error("the disk under the store is full: {0}")]
     Full(String),
+    #[error("the process has no file descriptors or memory left: {0}")]
+    Overloaded(String),
     #[error("the store failed: {0}")]
     Failed(String),
 }
 
 pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// Its error code.
+    pub fn code(&self) -> &'static str {
+        self.lack().map_or("storage", Lack::code)
+    }
+
+    /// What was lacking, where that is the reason.
+    pub fn lack(&self) -> Option<Lack> {
+        match self {
+            Self::Full(_) => Some(Lack::Room),
+            Self::Overloaded(_) => Some(Lack::Means),
+            Self::Failed(_) => None,
+        }
+    }
+
+    /// A call failed on the file or folder `at`.
+    pub fn at(at: impl fmt::Display, error: &io::Error) -> Self {
+        Self::of(Lack::of(error), format!("{at}: {error}"))
+    }
+
+    pub fn lacking(lack: Lack, said: String) -> Self {
+        match lack {
+            Lack::Room => Self::Full(said),
+            Lack::Means => Self::Overloaded(said),
+        }
+    }
+
+    fn of(lack: Option<Lack>, said: String) -> Self {
+        match lack {
+            Some(lack) => Self::lacking(lack, said),
+            None => Self::Failed(said),
+        }
+    }
+}
 
 /// The store. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -64,6 +108,7 @@ pub struct Storage {
     store: Arc<LocalFileSystem>,
     /// Known not to be the one that the queue's jobs belong to; the same for all clones.
     wrong: Arc<AtomicBool>,
+    disk: Arc<Disk>,
 }
 
 /// A file on its way in. Dropped before [`Incoming::finish`], it leaves nothing.
@@ -98,7 +143,31 @@ impl Storage {
         // Paths leave this process (to workers' threads, to other commands): make them absolute once.
         let root = root.canonicalize().map_err(|error| at(root, &error))?;
         let store = LocalFileSystem::new_with_prefix(&root).map_err(failed)?.with_fsync(true);
-        Ok(Self { root, store: Arc::new(store), wrong: Arc::default() })
+        let disk = Arc::new(Disk::new(&root, 0.0, 0));
+        Ok(Self { root, store: Arc::new(store), wrong: Arc::default(), disk })
+    }
+
+    /// With the share of the disk that must be free for new work, 0 to 1, and the bytes of ballast that it keeps. The
+    /// ballast is made by [`keep_ballast`](Self::keep_ballast).
+    #[must_use]
+    pub fn on_disk(self, least: f64, ballast: u64) -> Self {
+        Self { disk: Arc::new(Disk::new(&self.root, least, ballast)), ..self }
+    }
+
+    /// How full the disk is. Costs a system call or two, so that async threads may ask.
+    pub fn space(&self) -> Result<Space> {
+        self.disk.space()
+    }
+
+    /// Removes the ballast, for what must go on although the disk is full; answers whether there was one. New work must
+    /// not ask for it. Blocks on the disk.
+    pub fn release_ballast(&self) -> bool {
+        self.disk.release_ballast()
+    }
+
+    /// Makes the ballast where it is missing and there is room for it. Blocks on the disk.
+    pub fn keep_ballast(&self) -> Result<()> {
+        self.disk.keep_ballast()
     }
 
     /// Starts to receive a file.
@@ -176,6 +245,14 @@ impl Storage {
     /// Stores a small file whole.
     pub async fn put(&self, key: &str, bytes: Bytes) -> Result<()> {
         self.store.put(&parse(key)?, bytes.into()).await.map(drop).map_err(failed)
+    }
+
+    /// As [`put`](Self::put), for what makes room: on a full disk the ballast is released for it.
+    pub async fn put_pressing(&self, key: &str, bytes: Bytes) -> Result<()> {
+        match self.put(key, bytes.clone()).await {
+            Err(Error::Full(_)) if self.release_ballast() => self.put(key, bytes).await,
+            put => put,
+        }
     }
 
     /// A small file whole, or `None` where there is none.
@@ -321,12 +398,27 @@ impl Storage {
     /// The groups of which a part is kept that was last added to before `instant`, with that time, as the disk lists
     /// them: their number costs no memory, and what is removed meanwhile does no harm. Blocks on the disk.
     pub fn groups_older_than(&self, part: Part, instant: SystemTime) -> Result<Groups> {
+        self.groups(part, Some(instant))
+    }
+
+    /// As [`groups_older_than`](Self::groups_older_than), with those that were added to later than now: the clock has been
+    /// set back since.
+    pub fn groups_older_or_ahead(&self, part: Part, instant: SystemTime) -> Result<Groups> {
+        Ok(Groups { ahead: Some(SystemTime::now() + AHEAD), ..self.groups(part, Some(instant))? })
+    }
+
+    /// As [`groups_older_than`](Self::groups_older_than), whatever their age.
+    pub fn groups_of(&self, part: Part) -> Result<Groups> {
+        self.groups(part, None)
+    }
+
+    fn groups(&self, part: Part, instant: Option<SystemTime>) -> Result<Groups> {
         let folder = self.root.join(part.folder());
         let entries = match std::fs::read_dir(&folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             entries => Some(entries.map_err(|error| at(&folder, &error))?),
         };
-        Ok(Groups { folder, entries, instant })
+        Ok(Groups { folder, entries, instant, ahead: None })
     }
 
     /// Removes drafts that were last written to before `instant`: of writes that a kill broke off. Answers how many.
@@ -396,6 +488,21 @@ impl Storage {
         }
     }
 
+    /// The jobs of a group that have outputs, or had begun to write some. Blocks on the disk.
+    pub fn jobs_with_outputs(&self, group: GroupId) -> Result<Vec<JobId>> {
+        let folder = self.root.join(Part::Outputs.folder()).join(group.to_string());
+        let entries = match std::fs::read_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(|error| at(&folder, &error))?,
+        };
+        let mut jobs = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(|error| at(&folder, &error))?.file_name();
+            jobs.extend(name.to_str().and_then(|name| name.parse::<JobId>().ok()));
+        }
+        Ok(jobs)
+    }
+
     /// Removes the outputs of all runs of a job but one; with `None`, of all. Blocks on the disk.
     pub fn keep_run(&self, group: GroupId, job: JobId, run: Option<Run>) -> Result<()> {
         let folder = self.root.join(format!("outputs/{group}/{job}"));
@@ -429,19 +536,16 @@ impl Storage {
         let removed = std::fs::remove_file(&probe);
         written.and(removed).map_err(|error| at(&self.root, &error))
     }
-
-    /// The share of the disk that is free, 0 to 1.
-    pub fn free_share(&self) -> Result<f64> {
-        let disk = rustix::fs::statvfs(&self.root).map_err(|error| at(&self.root, &error.into()))?;
-        Ok(disk.f_bavail as f64 / disk.f_blocks.max(1) as f64)
-    }
 }
 
 /// Groups in the order in which a folder lists them.
 pub struct Groups {
     folder: PathBuf,
     entries: Option<std::fs::ReadDir>,
-    instant: SystemTime,
+    /// The age that they have; any, where it is `None`.
+    instant: Option<SystemTime>,
+    /// Those from later on count as well.
+    ahead: Option<SystemTime>,
 }
 
 impl Iterator for Groups {
@@ -461,7 +565,12 @@ impl Iterator for Groups {
                 continue;
             };
             match entry.metadata().and_then(|about| about.modified()) {
-                Ok(changed) if changed < self.instant => return Some(Ok((group, changed))),
+                Ok(changed)
+                    if self.instant.is_none_or(|instant| changed < instant)
+                        || self.ahead.is_some_and(|ahead| changed > ahead) =>
+                {
+                    return Some(Ok((group, changed)));
+                }
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Some(Err(at(&entry.path(), &error))),
@@ -561,23 +670,10 @@ fn parse(key: &str) -> Result<Key> {
 }
 
 fn at(path: &Path, error: &io::Error) -> Error {
-    let said = format!("{}: {error}", path.display());
-    if is_full(error) { Error::Full(said) } else { Error::Failed(said) }
-}
-
-/// Whether an I/O error says that there is no room left.
-pub fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    Error::at(path.display(), error)
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
 fn failed(error: object_store::Error) -> Error {
-    let mut cause: Option<&(dyn StdError + 'static)> = Some(&error);
-    while let Some(inner) = cause {
-        if inner.downcast_ref::<io::Error>().is_some_and(is_full) {
-            return Error::Full(inner.to_string());
-        }
-        cause = inner.source();
-    }
-    Error::Failed(error.to_string())
+    Error::of(Lack::behind(&error), error.to_string())
 }

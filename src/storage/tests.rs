@@ -187,3 +187,36 @@ async fn drafts_of_broken_off_writes_are_removed_wherever_they_are_written() {
     assert_eq!(storage.remove_drafts(SystemTime::now() - hour).unwrap(), drafts.len() as u64);
     assert_eq!(files(), kept.iter().cloned().chain([young]).collect());
 }
+
+fn space(free: u64, ballast: u64) -> Space {
+    Space { free, size: 1_000, least: 0.05, ballast_wanted: 100, ballast }
+}
+
+#[test]
+fn new_work_leaves_room_for_the_ballast() {
+    assert!(!space(50, 100).is_short() && space(49, 100).is_short());
+    assert!(!space(250, 0).is_short() && space(249, 0).is_short(), "without it");
+    assert!(space(99, 100).is_full() && !space(100, 100).is_full());
+}
+
+#[test]
+fn ballast_is_made_released_and_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = Storage::local(folder.path()).unwrap().on_disk(0.0, 300_000);
+    let allocated = || std::fs::metadata(folder.path().join("ballast")).map(|about| about.blocks() * 512).ok();
+    assert!(!storage.release_ballast());
+    for _ in 0..2 {
+        storage.keep_ballast().unwrap();
+        assert_eq!(storage.space().unwrap().ballast, 300_000);
+        assert!(allocated() >= Some(300_000), "{:?}", allocated());
+        assert!(storage.release_ballast());
+        assert_eq!((storage.space().unwrap().ballast, allocated()), (0, None));
+    }
+    storage.keep_ballast().unwrap();
+    let larger = storage.clone().on_disk(0.0, 400_000);
+    larger.keep_ballast().unwrap();
+    assert_eq!(larger.space().unwrap().ballast, 400_000, "another setting, another size");
+    larger.on_disk(0.0, 0).keep_ballast().unwrap();
+    assert_eq!(allocated(), None);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}

@@ -428,7 +428,7 @@ pub type Probed = imaging::Result<(u64, imaging::Header)>;
 /// When it cannot be read.
 pub async fn probe_stored(storage: &Storage, key: &str, limits: &imaging::Limits) -> storage::Result<Probed> {
     let path = storage.path(key);
-    let failed = move |error| storage::Error::Failed(format!("{}: {error}", path.display()));
+    let failed = move |error: std::io::Error| storage::Error::at(path.display(), &error);
     let file = tokio::fs::File::open(storage.path(key)).await.map_err(&failed)?.into_std().await;
     probe(file, limits.clone()).await.map_err(failed)
 }

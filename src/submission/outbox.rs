@@ -222,7 +222,11 @@ pub(super) async fn submit(
         match &outcome {
             Ok(()) => {}
             Err(
-                queue::Error::Full(_) | queue::Error::Refused(_) | queue::Error::Invalid(_) | queue::Error::KeyTaken(_),
+                queue::Error::Full(_)
+                | queue::Error::StorageFull(_)
+                | queue::Error::Refused(_)
+                | queue::Error::Invalid(_)
+                | queue::Error::KeyTaken(_),
             ) => {
                 discard(&storage, group).await;
             }

@@ -12,9 +12,10 @@ use url::Url;
 use super::outbox::{self, Manifest, Owed};
 use super::{Accepted, Asked, Error, Meta, Rejected, Seen, Submission, Submitted, probe, probe_stored, shown_name};
 use crate::job::{Failure, GroupId, ImageProcess, Origin, Payload, Source};
+use crate::lack::Lack;
 use crate::queue::{Broker, Group, Job};
 use crate::sources::{Fetcher, Folder, decoded};
-use crate::storage::{Part, Storage, upload_key};
+use crate::storage::{self, Part, Storage, upload_key};
 
 const KNOWN: &str = "url, key, prefix, group";
 /// Results read at a time.
@@ -166,12 +167,13 @@ impl Submission {
         let image = name.map_or_else(|| key_name(key, index), |name| shown_name(name, index));
         let opened = match places.folder.clone() {
             None => Err(no_folder()),
-            Some(folder) => on_disk(key, move |key| folder.open(key)).await,
+            Some(folder) => on_disk(key, move |key| folder.open(key)).await?,
         };
         let seen = match opened {
             Err(failure) => Err(failure),
             Ok(file) => match probe(file, self.limits.clone()).await {
                 Ok(probed) => probed.map_err(Failure::from),
+                Err(error) if Lack::of(&error).is_some() => return Err(storage::Error::at(key, &error).into()),
                 Err(error) => Err(Failure::transient("storage", format!("`{key}` cannot be read: {error}"))),
             },
         };
@@ -189,7 +191,7 @@ impl Submission {
         let bound = places.max_listed;
         let listed = match places.folder.clone() {
             None => Err(no_folder()),
-            Some(folder) => on_disk(prefix, move |prefix| folder.list(prefix, bound)).await,
+            Some(folder) => on_disk(prefix, move |prefix| folder.list(prefix, bound)).await?,
         };
         let image = key_name(prefix, self.received());
         match listed {
@@ -322,13 +324,23 @@ fn key_name(key: &str, index: usize) -> String {
     if printable { key.to_owned() } else { shown_name(key, index) }
 }
 
+/// What `look` finds; or why the source is refused.
+///
+/// # Errors
+/// Where this process lacks something: another try may find it.
 async fn on_disk<T: Send + 'static>(
     key: &str,
     look: impl FnOnce(&str) -> Result<T, crate::sources::Fault> + Send + 'static,
-) -> Result<T, Failure> {
+) -> Result<Result<T, Failure>, Error> {
     let key = key.to_owned();
     let looked = tokio::task::spawn_blocking(move || look(&key)).await.expect("looking at files does not panic");
-    looked.map_err(|fault| Failure::permanent(fault.code(), fault.to_string()))
+    match looked {
+        Ok(found) => Ok(Ok(found)),
+        Err(fault) => match fault.lack() {
+            Some(lack) => Err(storage::Error::lacking(lack, fault.to_string()).into()),
+            None => Ok(Err(Failure::permanent(fault.code(), fault.to_string()))),
+        },
+    }
 }
 
 #[cfg(test)]

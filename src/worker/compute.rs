@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, BufReader, Write};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,7 +16,7 @@ use rayon::ThreadPoolBuilder;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::execute::{Spec, execute};
+use super::execute::{Spec, discard, execute};
 use super::wire::{self, Answer, Order};
 
 /// Above the API's and the worker's own 0: where memory runs out, the kernel takes the process that costs least.
@@ -26,7 +27,14 @@ const OOM_SCORE: &str = "500";
 const BESIDE: u64 = 256 << 20;
 const BESIDE_A_THREAD: u64 = 256 << 20;
 
-type Flags = Arc<Mutex<HashMap<u64, Arc<AtomicBool>>>>;
+/// The pictures that are ordered and have not ended.
+type Runs = Arc<Mutex<HashMap<u64, Run>>>;
+
+struct Run {
+    stop: Arc<AtomicBool>,
+    /// Where its outputs go.
+    folder: PathBuf,
+}
 
 /// Computes what standard input orders, on so many threads of this nice value, until the input ends.
 ///
@@ -46,21 +54,23 @@ pub fn compute(threads: usize, niceness: i32) -> Result<()> {
         })
         .build()
         .context("cannot start the computing threads")?;
-    let flags = Flags::default();
+    let runs = Runs::default();
     let mut orders = BufReader::new(io::stdin().lock());
     while let Some(order) = wire::read(&mut orders).context("the worker's orders cannot be read")? {
         match order {
             Order::Run { run, memory, spec } => {
                 bound(memory.saturating_add(BESIDE + BESIDE_A_THREAD * threads as u64));
-                start(run, spec, &pool, &flags);
+                start(run, spec, &pool, &runs);
             }
             Order::Stop { run } => {
-                if let Some(flag) = locked(&flags).get(&run) {
-                    flag.store(true, Ordering::Relaxed);
+                if let Some(run) = locked(&runs).get(&run) {
+                    run.stop.store(true, Ordering::Relaxed);
                 }
             }
         }
     }
+    // The worker is gone, and nobody else knows of these.
+    locked(&runs).values().for_each(|run| discard(&run.folder));
     Ok(())
 }
 
@@ -82,14 +92,14 @@ fn bound(bytes: u64) {
     let _ = setrlimit(Resource::Data, limit);
 }
 
-fn start(run: u64, spec: Spec, pool: &rayon::ThreadPool, flags: &Flags) {
+fn start(run: u64, spec: Spec, pool: &rayon::ThreadPool, runs: &Runs) {
     let stop = Arc::new(AtomicBool::new(false));
-    locked(flags).insert(run, stop.clone());
-    let flags = flags.clone();
+    locked(runs).insert(run, Run { stop: stop.clone(), folder: spec.folder.clone() });
+    let runs = runs.clone();
     pool.spawn_fifo(move || {
         say(&Answer::Started { run });
         let outcome = execute(&spec, &|| stop.load(Ordering::Relaxed));
-        locked(&flags).remove(&run);
+        locked(&runs).remove(&run);
         say(&Answer::Ended { run, outcome });
     });
 }
@@ -103,6 +113,6 @@ fn say(answer: &Answer) {
     }
 }
 
-fn locked(flags: &Flags) -> std::sync::MutexGuard<'_, HashMap<u64, Arc<AtomicBool>>> {
-    flags.lock().unwrap_or_else(PoisonError::into_inner)
+fn locked(runs: &Runs) -> std::sync::MutexGuard<'_, HashMap<u64, Run>> {
+    runs.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,17 +1,18 @@
 //! Computes one picture: the one function that a worker's threads run, with serialisable ends.
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{self, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rustix::fs::statvfs;
 use serde::{Deserialize, Serialize};
 
 use super::attempt::Whereabouts;
 use super::fetch::failed;
 use crate::imaging::{self, Limits, Made, Operation, Options};
-use crate::job::{Answer, Failure, Output, OutputFile};
+use crate::job::{Answer, Failure, Lacking, Output, OutputFile};
 use crate::sources::Folder;
 
 /// What is to be computed.
@@ -34,15 +35,25 @@ pub(super) struct Spec {
 /// One entry an operation, in their order; or why there is none.
 pub(super) type Outcome = Result<Vec<Output>, Failure>;
 
-/// Reads the source, applies the operations, writes an output file for each that yields a picture.
+/// Reads the source, applies the operations, writes an output file for each that yields a picture. Of an attempt that
+/// fails nothing is left when this returns: what it wrote may be what fills the disk.
 ///
 /// `stopped` is asked between steps; a panic is the job's failure, not the worker's.
 pub(super) fn execute(spec: &Spec, stopped: &dyn Fn() -> bool) -> Outcome {
-    catch_unwind(AssertUnwindSafe(|| compute(spec, stopped))).unwrap_or_else(|panic| {
+    let outcome = catch_unwind(AssertUnwindSafe(|| compute(spec, stopped))).unwrap_or_else(|panic| {
         let said = panic.downcast_ref::<String>().map(String::as_str);
         let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
         Err(Failure::permanent("internal", format!("the attempt panicked: {said}")))
-    })
+    });
+    if outcome.is_err() {
+        discard(&spec.folder);
+    }
+    outcome
+}
+
+/// Removes what an attempt wrote. What this misses the worker removes.
+pub(super) fn discard(folder: &Path) {
+    let _ = fs::remove_dir_all(folder);
 }
 
 fn compute(spec: &Spec, stopped: &dyn Fn() -> bool) -> Outcome {
@@ -55,6 +66,7 @@ fn compute(spec: &Spec, stopped: &dyn Fn() -> bool) -> Outcome {
     let started = Instant::now();
     let interrupted = || stopped() || started.elapsed() > spec.time_limit;
     let mut outputs: Vec<Option<Output>> = vec![None; spec.operations.len()];
+    let (mut written, mut unwritten) = (0, None);
     let mut emit = |i: usize, made: Made| {
         let operation = &spec.operations[i];
         let output = match made {
@@ -67,7 +79,16 @@ fn compute(spec: &Spec, stopped: &dyn Fn() -> bool) -> Outcome {
         };
         let stem = operation.name().unwrap_or(operation.kind());
         let file = format!("{i}-{stem}.{}", output.format.extension());
-        fs::write(spec.folder.join(&file), &output.data)?;
+        written += output.data.len() as u64;
+        if let Err(error) = write(&spec.folder, &file, &output.data) {
+            let failure = Failure::of_io(&error, format!("output {i} ({} bytes): {error}", output.data.len()));
+            let lacking = failure.lacking.map(|lacking| match lacking {
+                Lacking::Room(_) => Lacking::Room(written),
+                Lacking::Means => Lacking::Means,
+            });
+            unwritten = Some(Failure { lacking, ..failure });
+            return Err(error);
+        }
         outputs[i] = Some(Output::File(OutputFile {
             kind: operation.kind().into(),
             file,
@@ -82,17 +103,31 @@ fn compute(spec: &Spec, stopped: &dyn Fn() -> bool) -> Outcome {
         Ok(())
     };
     let options = Options { limits: &spec.limits, lenient: spec.lenient, interrupted: &interrupted };
-    imaging::process(&source, &spec.operations, &options, &mut emit)?;
+    let processed = imaging::process(&source, &spec.operations, &options, &mut emit);
+    // It knows better than `process` why the output could not be written.
+    if let Some(failure) = unwritten {
+        return Err(failure);
+    }
+    processed?;
     outputs
         .into_iter()
         .collect::<Option<Vec<_>>>()
         .ok_or_else(|| Failure::permanent("internal", "an operation yielded no output"))
 }
 
+/// Writes a file of an attempt's. One that does not fit is not begun: while it filled the disk, nobody could write.
+fn write(folder: &Path, file: &str, bytes: &[u8]) -> io::Result<()> {
+    let disk = statvfs(folder)?;
+    if disk.f_bavail.saturating_mul(disk.f_frsize) < bytes.len() as u64 {
+        return Err(io::ErrorKind::StorageFull.into());
+    }
+    fs::write(folder.join(file), bytes)
+}
+
 fn read(source: &Whereabouts, limits: &Limits) -> Result<Vec<u8>, Failure> {
-    let unreadable = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::NotFound => Failure::permanent("source-missing", "the original is no longer stored"),
-        _ => Failure::transient("storage", format!("the original cannot be read: {error}")),
+    let unreadable = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => Failure::permanent("source-missing", "the original is no longer stored"),
+        _ => Failure::of_io(&error, format!("the original cannot be read: {error}")),
     };
     let mut file = match source {
         Whereabouts::File(path) => File::open(path).map_err(unreadable)?,
@@ -110,6 +145,6 @@ fn read(source: &Whereabouts, limits: &Limits) -> Result<Vec<u8>, Failure> {
     Ok(read)
 }
 
-fn unwritable(folder: &Path, error: &std::io::Error) -> Failure {
-    Failure::transient("storage", format!("the outputs' folder {} cannot be made: {error}", folder.display()))
+fn unwritable(folder: &Path, error: &io::Error) -> Failure {
+    Failure::of_io(error, format!("the outputs' folder {} cannot be made: {error}", folder.display()))
 }

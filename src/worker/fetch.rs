@@ -15,6 +15,7 @@ use url::Url;
 use super::Sources;
 use super::io::Context;
 use crate::job::{Class, Failure, ImageProcess, Origin, Payload, Source, SourceFetch};
+use crate::lack::Lack;
 use crate::metrics::FetchLabels;
 use crate::queue::Stage;
 use crate::sources::Fetcher;
@@ -68,6 +69,10 @@ async fn receive(url: &Url, key: &str, context: &Context) -> Result<Option<u32>,
 
 /// Answers the CRC-32 of what it stored; `None` where another attempt has stored an answer of its own.
 async fn stream(url: &Url, key: &str, fetcher: &Fetcher, context: &Context) -> Result<Option<u32>, Failure> {
+    let space = context.storage.space().map_err(unstored)?;
+    if space.is_short() {
+        return Err(Failure::of_store(Some(Lack::Room), space.to_string()));
+    }
     let mut answer = fetcher.get(url).await?;
     let mut incoming = context.storage.receive(key).await.map_err(unstored)?;
     let (mut bytes, mut check) = (0, crc32fast::Hasher::new());
@@ -107,22 +112,20 @@ async fn in_folder(key: &str, context: &Context) -> Result<(u64, imaging::Header
     let file = opened.map_err(failed)?;
     let probed: Probed = submission::probe(file, context.limits.clone())
         .await
-        .map_err(|error| Failure::transient("storage", format!("`{name}` cannot be read: {error}")))?;
+        .map_err(|error| Failure::of_io(&error, format!("`{name}` cannot be read: {error}")))?;
     Ok(probed?)
 }
 
 /// Why a file of the folder cannot be had.
 #[allow(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
 pub(super) fn failed(fault: sources::Fault) -> Failure {
-    let retryable = matches!(fault, sources::Fault::Failed(_));
-    Failure { code: fault.code().into(), detail: fault.to_string(), retryable, retry_after: None }
+    match fault {
+        sources::Fault::Failed(_) | sources::Fault::Lacking(..) => Failure::of_store(fault.lack(), fault.to_string()),
+        fault => Failure::permanent(fault.code(), fault.to_string()),
+    }
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
 fn unstored(error: storage::Error) -> Failure {
-    let code = match error {
-        storage::Error::Full(_) => "storage-full",
-        storage::Error::Failed(_) => "storage",
-    };
-    Failure::transient(code, error.to_string())
+    Failure::of_store(error.lack(), error.to_string())
 }

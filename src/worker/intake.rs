@@ -30,6 +30,8 @@ pub(super) struct Intake {
     more: bool,
     /// When to claim at the latest, with room.
     due: Instant,
+    /// Nothing is to be claimed for now.
+    held: bool,
     /// A wake-up was taken that is to be answered by a claim.
     woken: bool,
     /// Kept from turn to turn: given up, it would cost its connection.
@@ -39,7 +41,20 @@ pub(super) struct Intake {
 impl Intake {
     pub(super) fn new(class: Class, queues: Vec<String>, slots: watch::Receiver<usize>, ahead: usize) -> Self {
         let due = Instant::now();
-        Self { class, queues, slots, ahead, open: 0, asked: 0, claims: 0, more: true, due, woken: false, wake: None }
+        Self {
+            class,
+            queues,
+            slots,
+            ahead,
+            open: 0,
+            asked: 0,
+            claims: 0,
+            more: true,
+            due,
+            held: false,
+            woken: false,
+            wake: None,
+        }
     }
 
     pub(super) fn slots(&self) -> usize {
@@ -61,8 +76,16 @@ impl Intake {
     /// Room for jobs that nobody has been asked for yet.
     pub(super) fn free(&self) -> usize {
         match self.slots() {
+            _ if self.held => 0,
             0 => 0,
             slots => (slots + self.ahead).saturating_sub(self.open + self.asked),
+        }
+    }
+
+    /// Claims nothing, or does again.
+    pub(super) fn hold(&mut self, held: bool) {
+        if std::mem::replace(&mut self.held, held) && !held {
+            self.more = true;
         }
     }
 

@@ -8,6 +8,7 @@ use super::attempt::Yield;
 use super::fetch::fetch;
 use crate::imaging::Limits;
 use crate::job::{Failure, Payload};
+use crate::lack::Lack;
 use crate::metrics::Metrics;
 use crate::queue::{self, Broker};
 use crate::storage::Storage;
@@ -72,22 +73,29 @@ fn done<T: Serialize>(counts: &T) -> Yield {
 
 #[allow(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
 fn broken_off(error: upkeep::Error) -> Failure {
-    let code = match error {
-        upkeep::Error::Queue(_) => "broker-unavailable",
-        upkeep::Error::Storage(_) => "storage",
-    };
-    Failure::transient(code, error.to_string())
+    match &error {
+        upkeep::Error::Queue(cause) => unqueued(cause),
+        upkeep::Error::Storage(cause) => Failure::of_store(cause.lack(), error.to_string()),
+    }
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
 fn refused(error: submission::Error) -> Failure {
-    let code = match &error {
-        submission::Error::Queue(queue::Error::Full(_)) => "queue-full",
-        submission::Error::Queue(_) => "broker-unavailable",
+    match &error {
+        submission::Error::Queue(cause) => unqueued(cause),
+        submission::Error::Storage(cause) => Failure::of_store(cause.lack(), error.to_string()),
         submission::Error::Unknown(_) | submission::Error::NotRetryable(_) => {
-            return Failure::permanent("source-gone", error.to_string());
+            Failure::permanent("source-gone", error.to_string())
         }
-        _ => "storage",
-    };
-    Failure::transient(code, error.to_string())
+        _ => Failure::transient("storage", error.to_string()),
+    }
+}
+
+/// Why the broker did not do what a job asked of it.
+fn unqueued(error: &queue::Error) -> Failure {
+    match error {
+        queue::Error::StorageFull(_) => Failure::of_store(Some(Lack::Room), error.to_string()),
+        queue::Error::Full(_) => Failure::transient("queue-full", error.to_string()),
+        _ => Failure::transient("broker-unavailable", error.to_string()),
+    }
 }

@@ -10,7 +10,7 @@ use futures::StreamExt;
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::attempt::Ended;
 use crate::job::Class;
@@ -109,6 +109,7 @@ impl Lanes {
 
 async fn call(broker: Broker, lane: usize, batch: Vec<Ended>, request: Option<ClaimRequest>) -> Answered {
     let settlements: Vec<Settlement> = batch.iter().map(Ended::settlement).collect();
+    let mut complaint = Complaint::default();
     loop {
         match once(&broker, &settlements, request.as_ref()).await {
             Ok((settled, claim)) => return Answered { lane, batch, settled, claim: request.zip(claim) },
@@ -118,10 +119,27 @@ async fn call(broker: Broker, lane: usize, batch: Vec<Ended>, request: Option<Cl
                 let settled = vec![Settled::LeaseLost; batch.len()];
                 return Answered { lane, batch, settled, claim: request.map(|request| (request, Claim::default())) };
             }
+            Err(error) if !complaint.is_due() => debug!("the broker still fails: {error}"),
             Err(error) if batch.is_empty() => warn!("cannot claim jobs: {error}; trying again"),
             Err(error) => warn!("cannot settle {} jobs: {error}; holding their results", batch.len()),
         }
         sleep(RETRY_PAUSE).await;
+    }
+}
+
+/// Says what fails again and again: the first time, and then once a minute.
+#[derive(Default)]
+pub(super) struct Complaint(Option<Instant>);
+
+impl Complaint {
+    const EVERY: Duration = Duration::from_mins(1);
+
+    pub(super) fn is_due(&mut self) -> bool {
+        let due = self.0.is_none_or(|said| said.elapsed() >= Self::EVERY);
+        if due {
+            self.0 = Some(Instant::now());
+        }
+        due
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use pixmill::erasure;
 use pixmill::imaging::operation;
 use pixmill::job::{
     GroupId, ImageProcess, ImageResult, JobId, Keep, OutboxSweep, Payload, Run, Source, State, StorageSweep, seal,
@@ -122,6 +123,48 @@ impl House {
 
 fn aged(folder: &Path, age: Duration) {
     File::open(folder).unwrap().set_modified(SystemTime::now() - age).unwrap();
+}
+
+#[tokio::test]
+async fn what_broken_off_runs_have_left_goes_while_the_disk_is_short() {
+    for house in House::both().await {
+        let manifest = house.upload(2).await;
+        house.write(&manifest).await;
+        manifest.enqueue(&house.world.broker).await.unwrap();
+        let active = house.world.claim("worker", 1, 1).await.remove(0).lease.job;
+        let waits = manifest.jobs.iter().map(|job| job.id).find(|&job| job != active).unwrap();
+        let left = |job| house.storage.run_folder(manifest.group, job, Run::of("dead.0:1:1"));
+        for job in [active, waits] {
+            fs::create_dir_all(left(job)).unwrap();
+            fs::write(left(job).join("0-resize.png"), "half an out").unwrap();
+        }
+        house.deliver().await;
+        assert!(left(active).exists() && left(waits).exists(), "the disk has room");
+        let short = house.storage.clone().on_disk(1.0, 0);
+        upkeep::sweep_outbox(&short, &house.world.broker, &NOW).await.unwrap();
+        assert!(left(active).exists() && !left(waits).exists());
+    }
+}
+
+#[tokio::test]
+async fn owed_and_ordered_things_do_not_wait_for_a_clock_that_was_set_back() {
+    for house in House::both().await {
+        let manifest = house.upload(1).await;
+        house.write(&manifest).await;
+        let ahead = SystemTime::now() + HOUR;
+        let written = house.folder.path().join(manifest_key(manifest.group));
+        File::options().write(true).open(written).unwrap().set_modified(ahead).unwrap();
+        let sweep = OutboxSweep { age: HOUR };
+        let delivered = upkeep::sweep_outbox(&house.storage, &house.world.broker, &sweep).await.unwrap();
+        assert_eq!(delivered.enqueued, 1);
+
+        let done = house.done(1).await;
+        erasure::order(&house.storage, done.group).await.unwrap();
+        let mark = house.folder.path().join("erasures").join(done.group.to_string());
+        File::options().write(true).open(mark).unwrap().set_modified(ahead).unwrap();
+        let delivered = upkeep::sweep_outbox(&house.storage, &house.world.broker, &sweep).await.unwrap();
+        assert_eq!((delivered.erased, house.has("outputs", done.group)), (1, false));
+    }
 }
 
 #[tokio::test]

@@ -118,7 +118,8 @@ struct Accepted {
 
 impl From<Reason> for Failure {
     fn from(reason: Reason) -> Self {
-        Self { code: reason.code.into(), detail: reason.detail, retryable: reason.retryable, retry_after: None }
+        let Reason { code, detail, retryable } = reason;
+        Self { code: code.into(), detail, retryable, retry_after: None, lacking: None }
     }
 }
 

@@ -146,6 +146,6 @@ fn fault(error: &reqwest::Error) -> Fault {
 }
 
 fn unwritable(file: &Path, error: &std::io::Error) -> Fault {
-    let failure = Failure::transient("storage", format!("{} cannot be written: {error}", file.display()));
-    Fault { failure, asked: None }
+    let failure = Failure::of_io(error, format!("{} cannot be written: {error}", file.display()));
+    Fault { failure: Failure { lacking: None, ..failure }, asked: None }
 }

@@ -323,7 +323,7 @@ fn unreadable(error: &io::Error) -> Failure {
 }
 
 fn unwritable(path: &Path, error: &io::Error) -> Failure {
-    Failure::transient("storage", format!("{} cannot be made: {error}", path.display()))
+    Failure { lacking: None, ..Failure::of_io(error, format!("{} cannot be made: {error}", path.display())) }
 }
 
 /// Two runs in one folder would take each other's results for their own.

@@ -141,7 +141,7 @@ impl Subject for GroupId {
         Cancel { files }: Cancel,
     ) -> Result<Option<Response>, Problem> {
         let (storage, broker) = (&services.storage, &services.broker);
-        let lost = match broker.cancel_group(self).await? {
+        let lost = match erasure::cancel(broker, self).await? {
             Some(_) => {
                 list_cancelled(services, self).await;
                 None

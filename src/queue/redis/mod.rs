@@ -22,6 +22,7 @@
 //! | `posted:<n>`, `taken:<n>` | what a posting or a collecting did, in case its reply is lost |
 //! | `probe` | the time of the last look whether Redis takes writes; lapses after a minute |
 //! | `store` | the id of the store that the jobs belong to |
+//! | `seen` | the latest instant of a claim or a heartbeat, in ms, to the second |
 //! | `schema` | the version of all this |
 
 mod control;

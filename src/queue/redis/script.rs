@@ -23,10 +23,11 @@ scripts! {
     /// No flags, like all that need memory and do not give it back.
     ENQUEUE: "", "lua/cancels.lua", "lua/moves.lua", "lua/finish.lua", "lua/enqueue.lua";
     CLAIM: " flags=allow-oom",
-        "lua/cancels.lua", "lua/moves.lua", "lua/finish.lua", "lua/stall.lua", "lua/walk.lua", "lua/claim.lua";
+        "lua/cancels.lua", "lua/moves.lua", "lua/clock.lua", "lua/finish.lua", "lua/stall.lua", "lua/walk.lua",
+        "lua/claim.lua";
     SETTLE: " flags=allow-oom",
         "lua/cancels.lua", "lua/moves.lua", "lua/finish.lua", "lua/stall.lua", "lua/settle.lua";
-    BEAT: " flags=allow-oom", "lua/cancels.lua", "lua/beat.lua";
+    BEAT: " flags=allow-oom", "lua/cancels.lua", "lua/moves.lua", "lua/clock.lua", "lua/beat.lua";
     RELEASE: " flags=allow-oom", "lua/cancels.lua", "lua/moves.lua", "lua/finish.lua", "lua/release.lua";
     CANCEL_JOB: " flags=allow-oom",
         "lua/cancels.lua", "lua/moves.lua", "lua/finish.lua", "lua/walk.lua", "lua/cancel_job.lua";

@@ -7,9 +7,11 @@ use super::super::{Error, Result};
 
 /// Kept free for claims, settlements and the WAL, which may reach some MB before it is moved into the file.
 const RESERVE: u64 = 16 << 20;
+/// What the `-shm` file grows by, twice. SQLite does not say why it could not.
+const BESIDE: u64 = 64 << 10;
 
 /// # Errors
-/// `Full` when `path`'s disk has no room for `bytes` beside the reserve.
+/// `StorageFull` when `path`'s disk has no room for `bytes` beside the reserve.
 #[cfg(target_os = "linux")]
 pub(super) fn room(path: &Path, bytes: u64) -> Result<()> {
     #[allow(clippy::unnecessary_cast, reason = "the fields' types differ between targets")]
@@ -19,10 +21,17 @@ pub(super) fn room(path: &Path, bytes: u64) -> Result<()> {
         return Ok(());
     }
     let (path, free_kb, reserve_mb) = (path.display(), free >> 10, RESERVE >> 20);
-    Err(Error::Full(format!(
+    Err(Error::StorageFull(format!(
         "no space for new work: the disk of {path} has {free_kb} KB left, and {reserve_mb} MB are kept for work in \
          progress; free some"
     )))
+}
+
+/// Whether `path`'s disk has no room for the files that SQLite keeps beside the queue's.
+#[cfg(target_os = "linux")]
+#[allow(clippy::unnecessary_cast, reason = "the fields' types differ between targets")]
+pub(super) fn is_full(path: &Path) -> bool {
+    about(path).is_some_and(|disk| (disk.f_bavail as u64) * (disk.f_bsize as u64) < BESIDE)
 }
 
 #[cfg(target_os = "linux")]
@@ -50,6 +59,11 @@ pub(super) fn refuse_network(path: &Path) -> Result<()> {
 #[allow(clippy::unnecessary_wraps, reason = "the signature of the one that can refuse")]
 pub(super) fn refuse_network(_: &Path) -> Result<()> {
     Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn is_full(_: &Path) -> bool {
+    false
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -6,6 +6,7 @@
 
 mod cancel;
 mod claim;
+mod clock;
 mod disk;
 mod enqueue;
 mod events;
@@ -34,7 +35,8 @@ use uuid::Uuid;
 use super::clock::millis;
 use super::{
     Beat, CHUNK, Claim, ClaimRequest, Clock, Error, Event, Group, GroupResult, Index, Job, JobFilter, Lease, Listed,
-    NewGroup, NewJob, Page, Period, Place, Policy, QueueDepth, Reservation, Result, Settled, Settlement, WorkerEntry,
+    NewGroup, NewJob, Page, Period, Place, Policy, QueueDepth, Relief, Reservation, Result, Settled, Settlement,
+    WorkerEntry,
 };
 use crate::job::{Class, GroupId, JobId, State};
 use enqueue::Part;
@@ -59,6 +61,7 @@ struct Shared {
     file: PathBuf,
     policy: Policy,
     clock: Clock,
+    relief: Relief,
     readers: Readers,
     /// Told by the writer when a commit made work.
     work: Notify,
@@ -69,12 +72,16 @@ struct Shared {
 }
 
 impl SqliteBroker {
-    pub fn open(file: &Path, policy: Policy, clock: Clock, synchronous: Synchronous) -> Result<Self> {
-        let db = schema::writer(file, synchronous)?;
+    pub fn open(file: &Path, policy: Policy, clock: Clock, synchronous: Synchronous, relief: Relief) -> Result<Self> {
+        let db = match schema::writer(file, synchronous) {
+            Err(Error::StorageFull(_)) if relief() => schema::writer(file, synchronous)?,
+            opened => opened?,
+        };
         let shared = Arc::new(Shared {
             file: file.to_owned(),
             policy,
             clock,
+            relief,
             readers: Readers::default(),
             work: Notify::new(),
             mail: Notify::new(),
@@ -115,7 +122,7 @@ impl SqliteBroker {
                     Ok(()) => continue,
                     Err(refused) => refused,
                 };
-            if matches!(refused, Error::Full(_) | Error::KeyTaken(_)) && number > 0 {
+            if matches!(refused, Error::Full(_) | Error::StorageFull(_) | Error::KeyTaken(_)) && number > 0 {
                 self.cancel_group(id, true).await?;
             }
             return Err(refused);
@@ -337,7 +344,7 @@ impl SqliteBroker {
         }
         match self.drain(move |ledger| ledger.store_or(mine)).await {
             // Without room for it, it is kept the next time.
-            Err(Error::Full(_)) => Ok(mine),
+            Err(Error::StorageFull(_)) => Ok(mine),
             kept => kept,
         }
     }

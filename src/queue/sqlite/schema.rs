@@ -39,8 +39,10 @@ pub(super) fn writer(file: &Path, synchronous: Synchronous) -> Result<Connection
         std::fs::create_dir_all(folder)
             .map_err(|error| Error::Invalid(format!("cannot create {} for the queue: {error}", folder.display())))?;
     }
-    let mut db = Connection::open(file)
-        .map_err(|error| Error::Invalid(format!("cannot open the queue in {}: {error}", file.display())))?;
+    let mut db = Connection::open(file).map_err(|error| match unavailable(file, &error) {
+        full @ Error::StorageFull(_) => full,
+        _ => Error::Invalid(format!("cannot open the queue in {}: {error}", file.display())),
+    })?;
     // Asked once the file exists; a folder may be a mount of its own.
     disk::refuse_network(file)?;
     prepare(&mut db, file, synchronous)?;
@@ -107,6 +109,8 @@ fn prepare(db: &mut Connection, file: &Path, synchronous: Synchronous) -> Result
     // Immediate: of two processes that open a new file at once, one waits here and finds the tables.
     let create = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
     match known_version(&create, file)? {
+        // Nothing is written, so that a full disk keeps nobody from opening it.
+        VERSION => return Ok(()),
         0 => {
             create.execute_batch(include_str!("schema.sql")).map_err(failed)?;
             create.pragma_update(None, "application_id", APPLICATION).map_err(failed)?;

@@ -105,9 +105,10 @@ CREATE TABLE said (
     answer BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- One row: the next free place at the end of the line, and the next one before its front.
-CREATE TABLE line (back INTEGER NOT NULL, front INTEGER NOT NULL) STRICT;
-INSERT INTO line VALUES (0, -1);
+-- One row: the next free place at the end of the line, and the next one before its front; and the latest instant that
+-- something was written at, to the second.
+CREATE TABLE line (back INTEGER NOT NULL, front INTEGER NOT NULL, seen INTEGER NOT NULL DEFAULT 0) STRICT;
+INSERT INTO line (back, front) VALUES (0, -1);
 
 -- Idempotency keys: reserved while `fingerprint` is null, bound otherwise, until the instant `expires`.
 CREATE TABLE key (

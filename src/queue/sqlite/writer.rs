@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 use super::super::{Error, Result};
 use super::Shared;
+use super::disk;
 use super::ledger::Ledger;
 use super::schema::{self, Synchronous};
 
@@ -84,7 +85,7 @@ impl Writer {
         F: FnMut(&Ledger<'_>) -> Outcome<T> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        self.queued.push(lane, Box::new(Pending { moves, answer: None, reply, since: Instant::now() }));
+        self.queued.push(lane, Box::new(Pending { lane, moves, answer: None, reply, since: Instant::now() }));
         let Ok(answer) = timeout(DEADLINE, answer).await else {
             return Err(Error::Unavailable(format!("the queue's disk has written nothing for {DEADLINE:?}")));
         };
@@ -170,6 +171,7 @@ impl Lanes {
 }
 
 trait Command: Send {
+    fn lane(&self) -> Lane;
     fn run(&mut self, ledger: &Ledger<'_>) -> rusqlite::Result<()>;
     fn answer(self: Box<Self>, committed: Result<()>);
     /// When it began to wait.
@@ -177,6 +179,7 @@ trait Command: Send {
 }
 
 struct Pending<T, F> {
+    lane: Lane,
     moves: F,
     answer: Option<Result<T>>,
     reply: oneshot::Sender<Result<T>>,
@@ -188,6 +191,10 @@ where
     T: Send,
     F: FnMut(&Ledger<'_>) -> Outcome<T> + Send,
 {
+    fn lane(&self) -> Lane {
+        self.lane
+    }
+
     fn run(&mut self, ledger: &Ledger<'_>) -> rusqlite::Result<()> {
         self.answer = Some((self.moves)(ledger)?);
         Ok(())
@@ -227,7 +234,7 @@ fn work(mut db: Connection, synchronous: Synchronous, queued: &Queued, shared: &
             answer(queued.put_back(lane, first), &committed, shared);
             continue;
         }
-        let disk_full = matches!(&committed, Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull));
+        let disk_full = is_full(&committed, shared);
         if committed.is_ok() || batch.len() == 1 && !disk_full {
             answer(batch, &committed, shared);
             continue;
@@ -238,8 +245,12 @@ fn work(mut db: Connection, synchronous: Synchronous, queued: &Queued, shared: &
         }
         // One of them is at fault, say an enqueue on a full disk. Alone, the others still succeed.
         for command in batch {
+            let drains = command.lane() != Lane::Intake;
             let mut alone = vec![command];
-            let committed = commit(&mut db, &mut alone, None, shared);
+            let mut committed = commit(&mut db, &mut alone, None, shared);
+            if drains && is_full(&committed, shared) && (shared.relief)() {
+                committed = commit(&mut db, &mut alone, None, shared);
+            }
             answer(alone, &committed, shared);
         }
     }
@@ -248,6 +259,20 @@ fn work(mut db: Connection, synchronous: Synchronous, queued: &Queued, shared: &
 /// Whether another process holds the file.
 fn is_held(committed: &rusqlite::Result<()>) -> bool {
     matches!(committed, Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy))
+}
+
+/// Whether the disk has no room for a transaction.
+fn is_full(committed: &rusqlite::Result<()>, shared: &Shared) -> bool {
+    matches!(committed, Err(error) if says_full(&shared.file, error))
+}
+
+fn says_full(file: &Path, error: &rusqlite::Error) -> bool {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => true,
+        // A `-wal` that cannot be made, a `-shm` that cannot grow.
+        Some(ErrorCode::CannotOpen | ErrorCode::SystemIoFailure) => disk::is_full(file),
+        _ => false,
+    }
 }
 
 /// Which file has the name at present.
@@ -278,7 +303,8 @@ fn commit(
 ) -> rusqlite::Result<()> {
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let ledger = Ledger::new(&transaction, shared.clock.now_ms(), &shared.policy);
-    let began = Instant::now();
+    ledger.mind_the_clock()?;
+    let (began, before) = (Instant::now(), transaction.total_changes());
     for command in batch.iter_mut() {
         command.run(&ledger)?;
     }
@@ -300,6 +326,9 @@ fn commit(
         }
     }
     ledger.write_events()?;
+    if transaction.total_changes() > before {
+        ledger.note_the_clock_now_and_then()?;
+    }
     let news = ledger.news();
     drop(ledger);
     transaction.commit()?;
@@ -327,8 +356,10 @@ pub(super) fn damaged(file: &Path, what: &str) -> Error {
 /// What an error of SQLite means to the caller.
 pub(super) fn unavailable(path: &Path, error: &rusqlite::Error) -> Error {
     let file = path.display();
+    if says_full(path, error) {
+        return Error::StorageFull(format!("no space left on the disk of {file}; free some"));
+    }
     match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => Error::Full(format!("no space left on the disk of {file}; free some")),
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => damaged(path, &error.to_string()),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             Error::Unavailable(format!("another process has held {file} for too long"))
@@ -341,7 +372,7 @@ pub(super) fn unavailable(path: &Path, error: &rusqlite::Error) -> Error {
 mod tests {
     use super::*;
     use crate::queue::sqlite::SqliteBroker;
-    use crate::queue::{Clock, Policy};
+    use crate::queue::{Clock, Policy, no_relief};
 
     fn note(ledger: &Ledger<'_>, session: &str) -> Outcome<()> {
         let noted = ledger.db.execute("INSERT INTO said VALUES (?1, 0, 0, x'')", [session]);
@@ -362,9 +393,14 @@ mod tests {
     #[tokio::test]
     async fn draining_overtakes_new_work() {
         let home = tempfile::tempdir().unwrap();
-        let broker =
-            SqliteBroker::open(&home.path().join("queue.db"), Policy::default(), Clock::default(), Synchronous::Off)
-                .unwrap();
+        let broker = SqliteBroker::open(
+            &home.path().join("queue.db"),
+            Policy::default(),
+            Clock::default(),
+            Synchronous::Off,
+            no_relief(),
+        )
+        .unwrap();
         let (gathered, wait) = std::sync::mpsc::channel::<()>();
         let order = Arc::new(Mutex::new(Vec::new()));
         let noting = |what: &'static str| {
@@ -389,9 +425,14 @@ mod tests {
     #[tokio::test]
     async fn all_but_beats_wait_for_the_disk() {
         let home = tempfile::tempdir().unwrap();
-        let broker =
-            SqliteBroker::open(&home.path().join("queue.db"), Policy::default(), Clock::default(), Synchronous::Full)
-                .unwrap();
+        let broker = SqliteBroker::open(
+            &home.path().join("queue.db"),
+            Policy::default(),
+            Clock::default(),
+            Synchronous::Full,
+            no_relief(),
+        )
+        .unwrap();
         let level =
             |ledger: &Ledger<'_>| ledger.db.pragma_query_value(None, "synchronous", |row| row.get::<_, i64>(0)).map(Ok);
         for (lane, full) in [(Lane::Drain, true), (Lane::Beat, false), (Lane::Intake, true), (Lane::Beat, false)] {
@@ -404,7 +445,8 @@ mod tests {
     async fn commands_wait_for_a_held_file_together() {
         let home = tempfile::tempdir().unwrap();
         let file = home.path().join("queue.db");
-        let broker = SqliteBroker::open(&file, Policy::default(), Clock::default(), Synchronous::Off).unwrap();
+        let broker =
+            SqliteBroker::open(&file, Policy::default(), Clock::default(), Synchronous::Off, no_relief()).unwrap();
         let holder = Connection::open(&file).unwrap();
         holder.execute_batch("BEGIN IMMEDIATE").unwrap();
         let began = Instant::now();
@@ -420,9 +462,14 @@ mod tests {
     #[tokio::test]
     async fn one_failing_command_does_not_fail_its_batch() {
         let home = tempfile::tempdir().unwrap();
-        let broker =
-            SqliteBroker::open(&home.path().join("queue.db"), Policy::default(), Clock::default(), Synchronous::Off)
-                .unwrap();
+        let broker = SqliteBroker::open(
+            &home.path().join("queue.db"),
+            Policy::default(),
+            Clock::default(),
+            Synchronous::Off,
+            no_relief(),
+        )
+        .unwrap();
         let (gathered, wait) = std::sync::mpsc::channel::<()>();
         let first = broker.writer.run(Lane::Drain, held_writer(wait));
         let second = broker.writer.run(Lane::Drain, |ledger| note(ledger, "second"));

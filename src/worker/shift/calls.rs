@@ -7,7 +7,8 @@ use tracing::{debug, info, warn};
 
 use super::super::attempt::Ended;
 use super::super::control::Totals;
-use super::super::lanes::{Answered, RETRY_PAUSE};
+use super::super::lanes::{Answered, Complaint, RETRY_PAUSE};
+use super::runs::remove_run;
 use super::{Phase, Shift};
 use crate::job::{Failure, Payload};
 use crate::metrics::{AttemptLabels, KindLabels};
@@ -82,7 +83,7 @@ impl Shift {
             (_, Verdict::Crash { .. }) => ("crashed", |totals| totals.crashed += 1),
         };
         self.desk.count(count);
-        self.metrics.attempts.get_or_create(&AttemptLabels { kind: job.kind.clone(), outcome }).inc();
+        self.count(outcome, &job.kind);
         let kind = KindLabels { kind: job.kind.clone() };
         self.metrics.attempt_seconds.get_or_create(&kind).observe(took.as_secs_f64());
         let (id, run, attempt, duration_ms) = (job.lease.job, job.lease.run(), job.attempt, took.as_millis() as u64);
@@ -100,12 +101,13 @@ impl Shift {
         }
         if let Some(folder) = folder.filter(|_| outcome != "succeeded") {
             let storage = self.storage.clone();
-            tokio::task::spawn_blocking(move || {
-                if let Err(error) = storage.remove_run(&folder) {
-                    warn!("an attempt's outputs stay behind: {error}");
-                }
-            });
+            tokio::task::spawn_blocking(move || remove_run(&storage, &folder));
         }
+    }
+
+    /// Counts an attempt that has ended, or was given back.
+    pub(super) fn count(&self, outcome: &'static str, kind: &str) {
+        self.metrics.attempts.get_or_create(&AttemptLabels { kind: kind.to_owned(), outcome }).inc();
     }
 
     /// Gives jobs back without blame; their leases are held until the broker has them.
@@ -115,9 +117,12 @@ impl Shift {
         }
         let (broker, patience) = (self.broker.clone(), self.settings.policy.lease);
         self.releases.spawn(async move {
+            let mut complaint = Complaint::default();
             let released = timeout(patience, async {
                 while let Err(error) = broker.release(&leases, after).await {
-                    warn!("cannot give {} jobs back: {error}; trying again", leases.len());
+                    if complaint.is_due() {
+                        warn!("cannot give {} jobs back: {error}; trying again", leases.len());
+                    }
                     tokio::time::sleep(RETRY_PAUSE).await;
                 }
             });

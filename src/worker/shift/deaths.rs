@@ -4,6 +4,7 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::super::attempt::{Attempt, Picture, Stop};
+use super::runs::remove_run;
 use super::{Blame, Phase, Place, Run, Shift};
 use crate::job::Failure;
 use crate::queue::Verdict;
@@ -72,10 +73,14 @@ impl Shift {
             self.leave_slot(&attempt);
             match (attempt.stopped, place) {
                 (Some(Stop::LeaseLost), _) => self.lose(attempt),
-                (Some(Stop::Cancelled), _) => self.settle(attempt.end(Verdict::Cancel, None)),
+                (Some(Stop::Cancelled), _) => {
+                    self.discard(&attempt);
+                    self.settle(attempt.end(Verdict::Cancel, None));
+                }
                 // Its process never had it, so it is to blame for nothing: another takes it, under the same lease.
                 (_, Place::Child { begun: false, .. }) => self.waiting.push_front(attempt),
                 (_, Place::Child { killed: Some(Blame::This), .. }) => {
+                    self.discard(&attempt);
                     let limit = self.settings.hard_time_limit;
                     let detail = format!("it took longer than worker.hard_time_limit ({limit:?})");
                     self.conclude(attempt, Err(Failure::permanent("time-limit", detail)));
@@ -90,6 +95,7 @@ impl Shift {
                     self.give_up(attempt);
                 }
                 _ => {
+                    self.discard(&attempt);
                     let failure = Failure::transient("crashed", format!("its process died: {how}"));
                     crashed.push(attempt.end(Verdict::Crash { alone }, Some(failure)));
                 }
@@ -108,11 +114,14 @@ impl Shift {
         self.intake(attempt.class).closed();
         let Some(Picture { folder, .. }) = attempt.picture else { return };
         let storage = self.storage.clone();
-        tokio::task::spawn_blocking(move || {
-            if let Err(error) = storage.remove_run(&folder) {
-                warn!("an attempt's outputs stay behind: {error}");
-            }
-        });
+        tokio::task::spawn_blocking(move || remove_run(&storage, &folder));
+    }
+
+    /// Removes what an attempt wrote that is over. At once, and not when it is settled: that may have to wait for the room.
+    fn discard(&self, attempt: &Attempt) {
+        let Some(Picture { folder, .. }) = &attempt.picture else { return };
+        let (storage, folder) = (self.storage.clone(), folder.clone());
+        tokio::task::spawn_blocking(move || remove_run(&storage, &folder));
     }
 
     pub(super) fn leave_slot(&mut self, attempt: &Attempt) {

@@ -1,11 +1,12 @@
 //! What a worker does from its first claim to its last settlement: one loop over everything that happens.
 //!
 //! Here are its state and the loop; what it does at each event is told by subject: `calls` to the broker, `runs` from a
-//! claim to an end, `deaths` of child processes, and the `ending`.
+//! claim to an end, `deaths` of child processes, what the machine `lacks`, and the `ending`.
 
 mod calls;
 mod deaths;
 mod ending;
+mod lacks;
 mod runs;
 
 use std::collections::{HashMap, VecDeque};
@@ -30,6 +31,8 @@ use crate::job::{Class, Failure};
 use crate::metrics::Metrics;
 use crate::queue::{Broker, Lease};
 use crate::storage::Storage;
+
+use lacks::Lacks;
 
 /// An attempt that was asked to stop ends by itself within this time, or its process is killed: most steps look whether
 /// they shall go on, but an AVIF's encoder, for example, does not.
@@ -135,6 +138,7 @@ pub(super) struct Shift {
     /// When the first of `results` came.
     gathering: Instant,
     releases: JoinSet<Vec<Lease>>,
+    lacks: Lacks,
     phase: Phase,
 }
 
@@ -168,6 +172,7 @@ impl Shift {
             results: VecDeque::new(),
             gathering: Instant::now(),
             releases: JoinSet::new(),
+            lacks: Lacks::default(),
             phase: Phase::Working,
             broker,
             storage,
@@ -183,6 +188,7 @@ impl Shift {
     /// Works until `shutdown`, and to the end of what that leaves to be done.
     pub(super) async fn run(mut self, shutdown: &Shutdown) {
         loop {
+            self.look_for_lacks();
             self.admit();
             self.call();
             let (draining, ending) = match self.phase {
@@ -237,6 +243,7 @@ impl Shift {
             _ => [None, None],
         };
         let times = overdue.chain(pause).chain(self.results_due()).chain(claims.into_iter().flatten());
+        let times = times.chain(self.lacks_until());
         times.min().unwrap_or_else(|| Instant::now() + Duration::from_hours(1))
     }
 

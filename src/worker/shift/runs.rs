@@ -1,5 +1,6 @@
 //! A job's way through a shift: accepted, given memory and a slot, computed or carried out, published, concluded.
 
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
@@ -13,7 +14,7 @@ use super::{Event, Phase, Place, Run, Shift, picture};
 use crate::job::{self, Class, Failure, Payload, Source, Unread};
 use crate::metrics::KindLabels;
 use crate::queue::{ClaimedJob, Lease, Settled, Verdict};
-use crate::storage::{self, manifest_key};
+use crate::storage::{Storage, manifest_key};
 
 /// A job of a kind that this version does not know waits so long for another worker.
 const UNKNOWN_PAUSE: Duration = Duration::from_secs(5);
@@ -108,7 +109,8 @@ impl Shift {
             self.give_waiting_back();
             return;
         }
-        while self.computing + self.recovering < self.cpu.slots()
+        while self.may_begin()
+            && self.computing + self.recovering < self.cpu.slots()
             && let Some(peak) = self.waiting.front().map(|next| picture(next).peak)
             && self.budget.take(peak)
         {
@@ -174,10 +176,12 @@ impl Shift {
                 let (storage, reports) = (self.storage.clone(), self.reports.clone());
                 // The disk is waited for elsewhere; the slot is the next picture's.
                 tokio::task::spawn_blocking(move || {
-                    let published = storage.publish(&picture(&attempt).folder);
-                    let outcome = published
-                        .map(|()| Yield::Outputs(outputs))
-                        .map_err(|error| Failure::transient(storage_code(&error), error.to_string()));
+                    let folder = &picture(&attempt).folder;
+                    let outcome = storage.publish(folder).map(|()| Yield::Outputs(outputs)).map_err(|error| {
+                        // Before anybody is told: it may be what fills the disk.
+                        remove_run(&storage, folder);
+                        Failure::of_store(error.lack(), error.to_string())
+                    });
                     let _ = reports.send(Event::Published(Box::new(attempt), outcome));
                 });
             }
@@ -221,6 +225,14 @@ impl Shift {
         if attempt.stopped == Some(Stop::LeaseLost) && outcome.is_err() {
             return self.lose(attempt);
         }
+        let outcome = match outcome {
+            Err(failure) if attempt.stopped.is_none() && self.is_blameless(&failure) => {
+                return self.give_back(attempt, &failure);
+            }
+            // It is for us alone.
+            Err(failure) => Err(Failure { lacking: None, ..failure }),
+            done @ Ok(_) => done,
+        };
         let ended = attempt.conclude(outcome, &self.settings.policy);
         self.settle(ended);
     }
@@ -272,9 +284,9 @@ fn read_ahead(source: std::path::PathBuf) {
     });
 }
 
-fn storage_code(error: &storage::Error) -> &'static str {
-    match error {
-        storage::Error::Full(_) => "storage-full",
-        storage::Error::Failed(_) => "storage",
+/// Removes what an attempt wrote. Blocks on the disk.
+pub(super) fn remove_run(storage: &Storage, folder: &Path) {
+    if let Err(error) = storage.remove_run(folder) {
+        warn!("an attempt's outputs stay behind: {error}");
     }
 }

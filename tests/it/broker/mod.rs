@@ -21,6 +21,7 @@ mod queues;
 mod random;
 mod redis_only;
 mod retention;
+mod set_back;
 mod settling;
 mod sqlite_only;
 mod stores;
@@ -184,6 +185,13 @@ conformance! {
         removed_group_leaves_nothing,
         unfinished_and_unknown_groups_are_not_removed,
         long_group_is_removed_whole;
+    set_back:
+        lease_of_a_dead_worker_ends_in_time,
+        lease_of_a_live_worker_holds,
+        retry_and_release_come_in_time,
+        first_start_keeps_its_time,
+        dead_worker_is_no_longer_listed,
+        reservation_lapses_in_time;
     listing:
         delayed_jobs_are_listed_by_due_time,
         active_jobs_are_listed_by_the_end_of_their_lease,

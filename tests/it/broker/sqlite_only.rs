@@ -93,13 +93,12 @@ async fn file_of_the_first_version_goes_on() {
     drop(open(&old).unwrap());
 }
 
-#[tokio::test]
-async fn file_of_the_second_version_goes_on() {
+async fn goes_on(version: &str) {
     let home = tempfile::tempdir().unwrap();
     let (old, new) = (home.path().join("old.db"), home.path().join("new.db"));
-    let second_version = rusqlite::Connection::open(&old).unwrap();
-    second_version.execute_batch(include_str!("../../fixtures/queue-schema-2.sql")).unwrap();
-    drop(second_version);
+    let former = rusqlite::Connection::open(&old).unwrap();
+    former.execute_batch(version).unwrap();
+    drop(former);
 
     let broker = open(&old).unwrap();
 
@@ -110,6 +109,16 @@ async fn file_of_the_second_version_goes_on() {
     assert_eq!((states, listed.next), (vec![State::Waiting, State::Failed], None));
     assert_eq!(broker.groups(Period::default(), None, 9).await.unwrap().entries.len(), 2);
     assert_eq!(broker.claim(&ask("a", 1, 9)).await.unwrap().jobs.len(), 1);
+}
+
+#[tokio::test]
+async fn file_of_the_second_version_goes_on() {
+    goes_on(include_str!("../../fixtures/queue-schema-2.sql")).await;
+}
+
+#[tokio::test]
+async fn file_of_the_third_version_goes_on() {
+    goes_on(include_str!("../../fixtures/queue-schema-3.sql")).await;
 }
 
 #[tokio::test]
@@ -308,7 +317,7 @@ async fn enqueue_until_full(broker: &Broker) -> usize {
         let (group, jobs) = bulky();
         match broker.enqueue(&group, &jobs).await {
             Ok(()) => enqueued += jobs.len(),
-            Err(Error::Full(why)) => {
+            Err(Error::StorageFull(why)) => {
                 assert!(why.contains("space"), "{why}");
                 assert_eq!(broker.group(group.id).await.unwrap(), None);
                 return enqueued;
@@ -370,7 +379,7 @@ async fn disk_filled_by_others_loses_nothing() {
     for sequence in 1..=30 {
         match broker.claim(&ask("a", sequence, 16)).await {
             Ok(claim) => claimed += claim.jobs.len(),
-            Err(Error::Full(why)) => assert!(why.contains("space"), "{why}"),
+            Err(Error::StorageFull(why)) => assert!(why.contains("space"), "{why}"),
             Err(other) => panic!("{other}"),
         }
         let depth = &broker.depths().await.unwrap()[0];

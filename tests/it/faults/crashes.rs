@@ -1,9 +1,12 @@
 //! Processes that end without a word, and one that only sleeps.
 
+use std::sync::Arc;
+
 use rustix::process::Signal;
 
 use super::{all_is_well, attempts, gated_group, impatient, reaches, stands_at, talkative};
 use crate::support::client::images;
+use crate::support::faketime::FakeClock;
 use crate::support::gate::Gate;
 use crate::support::pictures::plain_png;
 use crate::support::service::Home;
@@ -53,6 +56,22 @@ async fn killed_service_goes_on_where_it_was_on_sqlite() {
         let line = format!(r#"pixmill_jobs{{queue="cpu_intensive",state="{state}"}} 0"#);
         assert!(depths.contains(&line), "{depths}");
     }
+}
+
+#[tokio::test]
+async fn killed_workers_pictures_go_on_though_the_clock_is_set_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(FakeClock::at(folder.path().join("clock")));
+    let home = impatient(talkative(Home::sqlite())).by(&clock);
+    let service = home.serve_with(&["--no-workers"]);
+    let first = home.worker().await;
+    let (group, gates) = gated_group(&home, &service, 2, 0..2).await;
+    until("both are at work", async || (first.starts().len() == 2).then_some(())).await;
+    first.kill();
+    clock.set("-1h");
+    let _second = home.worker().await;
+    gates.into_iter().for_each(Gate::open);
+    all_is_well(&home, &service, &group, 2).await;
 }
 
 #[tokio::test]

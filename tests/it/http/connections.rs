@@ -4,10 +4,10 @@ use std::net::TcpStream as Socket;
 
 use bytes::Bytes;
 use rustix::process::Signal;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::support::client::{Answer, images};
+use crate::support::client::{Answer, id, images, rest_of};
 use crate::support::pictures::{photo, plain_png};
 use crate::support::service::{Home, Service};
 use crate::support::until;
@@ -51,15 +51,13 @@ async fn connection_without_a_whole_request_is_closed() {
     for begun in ["", "G", half, "PRI * HTTP/2.0\r\n"] {
         let mut stream = TcpStream::connect(service.address()).await.unwrap();
         stream.write_all(begun.as_bytes()).await.unwrap();
-        let mut reply = Vec::new();
-        let _ = stream.read_to_end(&mut reply).await;
+        let reply = rest_of(&mut stream).await;
         assert!(!reply.starts_with(b"HTTP/1.1 2"), "{begun:?}");
     }
     // One that is kept alive goes too, after its answer.
     let mut stream = TcpStream::connect(service.address()).await.unwrap();
     stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
-    let mut reply = Vec::new();
-    stream.read_to_end(&mut reply).await.unwrap();
+    let reply = rest_of(&mut stream).await;
     assert!(reply.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&reply));
 }
 
@@ -170,6 +168,52 @@ async fn newcomers_wait_when_all_connections_are_taken() {
     });
     assert_eq!(answer.status, 200);
     assert_eq!(second.finish().await.status, 202);
+}
+
+#[tokio::test]
+async fn newcomer_that_finds_no_room_is_told_to_come_again() {
+    let home = Home::sqlite().set("server.max_connections", "2").set("server.idle_timeout", "10m");
+    let service = home.serve_with(&["--no-workers"]);
+    let silent: Vec<Socket> = (0..2).map(|_| Socket::connect(service.address()).unwrap()).collect();
+    let request = service.halted_upload("", &photo()).await;
+    for answer in [request.answer().await, service.raw_get("/healthz").await] {
+        let problem = answer.problem();
+        assert_eq!((&problem["status"], &problem["code"]), (&503.into(), &"overloaded".into()), "{problem}");
+        assert_eq!(answer.header("retry-after"), "5");
+    }
+    drop(silent);
+    assert_eq!(service.raw_get("/healthz").await.status, 200);
+}
+
+#[tokio::test]
+async fn silent_connections_take_no_descriptor_from_the_pictures() {
+    const SILENT: usize = 400;
+    for home in [Home::sqlite(), Home::redis()] {
+        let home = home.with_files(512).set("server.idle_timeout", "10m");
+        let service = home.serve();
+        service.process.says("connections are taken at a time instead of 8192").await;
+        // On a connection that stays open.
+        assert_eq!(service.get("/healthz").await.status, 200);
+        let names: Vec<String> = (0..64).map(|i| format!("{i}.png")).collect();
+        let form = images(names.iter().map(|name| (name.as_str(), plain_png(60, 60))));
+        let broker = home.broker().await;
+        broker.pause("cpu_intensive").await.unwrap();
+        let accepted = service.upload(form).await;
+        let silent: Vec<Socket> = (0..SILENT).filter_map(|_| Socket::connect(service.address()).ok()).collect();
+        assert!(silent.len() > 200, "{}", silent.len());
+        until("newcomers are turned away", async || service.raw_get("/healthz").await.status.eq(&503).then_some(()))
+            .await;
+        broker.resume("cpu_intensive").await.unwrap();
+        let all = async || {
+            let group = broker.group(id(&accepted).parse().unwrap()).await.unwrap().unwrap();
+            group.finished_at.map(|_| group)
+        };
+        let group = until("all pictures are done", all).await;
+        assert_eq!((group.succeeded, group.failed), (64, 0));
+        drop(silent);
+        let status = service.finished(id(&accepted)).await;
+        assert!(status["result"].as_array().unwrap().iter().all(|picture| picture["attempts"] == 1), "{status}");
+    }
 }
 
 #[tokio::test]

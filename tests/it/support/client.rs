@@ -1,6 +1,7 @@
 //! A client as a program would be one: forms, status polls, downloads, and raw bytes for what no client sends.
 
 use std::sync::Once;
+use std::time::Duration;
 
 use reqwest::header::HeaderMap;
 use reqwest::multipart::{Form, Part};
@@ -8,7 +9,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::until;
+use super::{PATIENCE, until_within};
 
 pub struct Client {
     http: reqwest::Client,
@@ -25,7 +26,9 @@ impl Client {
     pub fn new(url: &str) -> Self {
         static PROVIDER: Once = Once::new();
         PROVIDER.call_once(|| rustls::crypto::ring::default_provider().install_default().unwrap());
-        Self { http: reqwest::Client::new(), url: url.into() }
+        // A service that never answers fails its test.
+        let http = reqwest::Client::builder().timeout(PATIENCE).build().unwrap();
+        Self { http, url: url.into() }
     }
 
     /// `127.0.0.1:port`.
@@ -70,7 +73,12 @@ impl Client {
 
     /// The status once it is no longer `processing`.
     pub async fn finished(&self, id: &str) -> Value {
-        until(&format!("task {id} ends"), async || {
+        self.finished_within(PATIENCE, id).await
+    }
+
+    /// As [`finished`](Self::finished), with a patience of one's own.
+    pub async fn finished_within(&self, patience: Duration, id: &str) -> Value {
+        until_within(patience, &format!("task {id} ends"), async || {
             let status = self.status(id).await;
             (status["status"] != "processing").then_some(status)
         })
@@ -94,10 +102,7 @@ impl Client {
     pub async fn raw(&self, bytes: &[u8]) -> Answer {
         let mut stream = TcpStream::connect(self.address()).await.unwrap();
         stream.write_all(bytes).await.unwrap();
-        let mut reply = Vec::new();
-        // A server that closes on unread bytes resets the connection behind its answer.
-        let _ = stream.read_to_end(&mut reply).await;
-        Answer::parse(&reply)
+        Answer::parse(&rest_of(&mut stream).await)
     }
 
     /// A GET whose path no client would tidy up.
@@ -141,18 +146,26 @@ pub struct Halted {
 impl Halted {
     /// Sends nothing more; answers what comes back.
     pub async fn answer(mut self) -> Answer {
-        let mut reply = Vec::new();
-        let _ = self.stream.read_to_end(&mut reply).await;
-        Answer::parse(&reply)
+        Answer::parse(&rest_of(&mut self.stream).await)
     }
 
     /// Sends the rest; answers what comes back.
     pub async fn finish(mut self) -> Answer {
         self.stream.write_all(&self.rest).await.unwrap();
-        let mut reply = Vec::new();
-        let _ = self.stream.read_to_end(&mut reply).await;
-        Answer::parse(&reply)
+        Answer::parse(&rest_of(&mut self.stream).await)
     }
+}
+
+/// All that still comes on a connection.
+///
+/// # Panics
+/// When it is not closed within [`PATIENCE`].
+pub async fn rest_of(stream: &mut TcpStream) -> Vec<u8> {
+    let mut reply = Vec::new();
+    // A server that closes on unread bytes resets the connection behind its answer.
+    let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut reply)).await;
+    assert!(read.is_ok(), "the connection is not closed: {}", String::from_utf8_lossy(&reply));
+    reply
 }
 
 impl Answer {

@@ -3,6 +3,7 @@
 pub mod browser;
 pub mod client;
 pub mod disk;
+pub mod faketime;
 pub mod gate;
 pub mod origin;
 pub mod pictures;

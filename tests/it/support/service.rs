@@ -12,8 +12,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::client::Client;
+use super::faketime::{self, FakeClock};
 use super::redis::RedisServer;
-use super::until;
+use super::{PATIENCE, until};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_pixmill");
 
@@ -22,6 +23,9 @@ pub struct Home {
     folder: PathBuf,
     redis: Option<String>,
     settings: Vec<(String, String)>,
+    /// The limit of open files that its processes are started with.
+    files: Option<u64>,
+    clock: Option<Arc<FakeClock>>,
     _owned: Option<TempDir>,
     _shared: Option<Arc<RedisServer>>,
 }
@@ -52,9 +56,17 @@ impl Home {
 
     /// In a folder that somebody else removes.
     pub fn at(folder: &Path) -> Self {
-        let home = Self { folder: folder.into(), redis: None, settings: Vec::new(), _owned: None, _shared: None };
+        let home = Self {
+            folder: folder.into(),
+            redis: None,
+            settings: Vec::new(),
+            files: None,
+            clock: None,
+            _owned: None,
+            _shared: None,
+        };
         // The test machine's disk may be nearly full.
-        home.set("limits.min_free_disk", "0").set("worker.cpu", "2")
+        home.set("limits.min_free_disk", "0").set("limits.ballast", "0").set("worker.cpu", "2")
     }
 
     /// A setting by its dotted name.
@@ -64,10 +76,19 @@ impl Home {
         self
     }
 
+    /// With so many files at most that its processes may open, soft and hard.
+    pub fn with_files(self, files: u64) -> Self {
+        Self { files: Some(files), ..self }
+    }
+
+    /// With processes that go by this clock.
+    pub fn by(self, clock: &Arc<FakeClock>) -> Self {
+        Self { clock: Some(Arc::clone(clock)), ..self }
+    }
+
     /// With the clock of its processes moved, say by `+2d`; deadlines and intervals stay real.
     pub fn at_time(mut self, moved: &str) -> Self {
-        let library = glob::glob("/usr/lib/*/faketime/libfaketime.so.1").unwrap().find_map(Result::ok);
-        let library = library.expect("libfaketime is not installed: apt-get install faketime");
+        let library = faketime::library();
         let fake =
             [("LD_PRELOAD", library.to_str().unwrap()), ("FAKETIME", moved), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")];
         self.settings.extend(fake.map(|(name, value)| (name.to_owned(), value.to_owned())));
@@ -101,11 +122,15 @@ impl Home {
         if is_json {
             return Service { client: Client::new(&process.url_in_log()), process, place: String::new() };
         }
-        let mut lines = BufReader::new(process.child.stdout.take().unwrap()).lines();
-        let line = lines.next().and_then(Result::ok).unwrap_or_default();
+        let lines = BufReader::new(process.child.stdout.take().unwrap()).lines();
+        let (told, said) = std::sync::mpsc::channel();
+        std::thread::spawn(move || lines.take(2).map_while(Result::ok).all(|line| told.send(line).is_ok()));
+        // A service that neither starts nor ends fails its test.
+        let next_line = || said.recv_timeout(PATIENCE).unwrap_or_default();
+        let line = next_line();
         let url = line.strip_prefix("listening on ");
         let url = url.unwrap_or_else(|| panic!("the service did not start: {line:?}\n{}", process.log()));
-        let place = lines.next().and_then(Result::ok).unwrap_or_default();
+        let place = next_line();
         Service { client: Client::new(url), process, place }
     }
 
@@ -139,10 +164,20 @@ impl Home {
 
     /// Any command with this home's settings, not waited for.
     pub fn start(&self, arguments: &[&str]) -> Process {
-        let mut command = Command::new(PROGRAM);
+        let mut command = match self.files {
+            None => Command::new(PROGRAM),
+            Some(files) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", &format!("ulimit -n {files} && exec \"$0\" \"$@\""), PROGRAM]);
+                shell
+            }
+        };
         command.args(arguments).arg("--data-dir").arg(&self.folder).current_dir(&self.folder);
         if let Some(url) = &self.redis {
             command.args(["--redis", url]);
+        }
+        if let Some(clock) = &self.clock {
+            clock.preload(&mut command);
         }
         Process::start(command.envs(self.settings.iter().cloned()))
     }
@@ -281,6 +316,7 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        faketime::tidy(self.id());
         if std::thread::panicking() {
             eprintln!("--- what the program said:\n{}", self.log());
         }

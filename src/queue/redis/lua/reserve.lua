@@ -11,7 +11,8 @@ if owner and tonumber(lapses) > now then
     if redis.call('EXISTS', prefix .. 'g:' .. owner) == 1 then
       return { 'known', owner, fingerprint }
     end
-  elseif owner ~= ARGV[3] then
+  elseif owner ~= ARGV[3] and tonumber(lapses) <= now + ARGV[4] then
+    -- One that lapses later is from before the clock was set back.
     return { 'busy' }
   end
 end

@@ -1,0 +1,102 @@
+//! What a worker does while its disk or its process lacks something: it begins no picture while the disk is short of room,
+//! and gives back what failed for want of something, so that it costs no attempt.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::super::attempt::Attempt;
+use super::Shift;
+use crate::job::{Class, Failure, Lacking};
+use crate::queue::policy;
+
+/// How long a look at the disk holds.
+const LOOK: Duration = Duration::from_millis(250);
+/// How long nothing is begun after an attempt that lacked something.
+const BREATH: Duration = Duration::from_secs(1);
+/// What any file takes, by whole blocks.
+const LEAST: u64 = 4 << 10;
+
+/// What keeps a worker from beginning anything.
+#[derive(Default)]
+pub(super) struct Lacks {
+    /// The disk has less room than new work may have.
+    short: bool,
+    looked: Option<Instant>,
+    /// Nothing at all is begun before.
+    breath: Option<Instant>,
+}
+
+impl Lacks {
+    fn holds(&self, class: Class) -> bool {
+        // What waits for networks and disks may be what makes room.
+        self.breath.is_some() || self.short && class == Class::Cpu
+    }
+}
+
+impl Shift {
+    /// Sees whether new work may be begun, and holds the claiming of what may not.
+    pub(super) fn look_for_lacks(&mut self) {
+        let now = Instant::now();
+        self.lacks.breath = self.lacks.breath.filter(|&until| until > now);
+        if self.lacks.looked.is_none_or(|looked| now >= looked + LOOK) {
+            self.lacks.looked = Some(now);
+            self.look_at_the_disk();
+        }
+        self.cpu.hold(self.lacks.holds(Class::Cpu));
+        self.io.hold(self.lacks.holds(Class::Io));
+    }
+
+    fn look_at_the_disk(&mut self) {
+        // A disk that cannot be asked is not refused: the attempt will tell.
+        let Ok(space) = self.storage.space() else { return };
+        let short = space.is_short();
+        if short != std::mem::replace(&mut self.lacks.short, short) {
+            if short {
+                warn!("no picture is begun until the disk has room: {space}");
+            } else {
+                info!("pictures are begun again: {space}");
+            }
+        }
+    }
+
+    /// Whether a picture may be begun.
+    pub(super) fn may_begin(&self) -> bool {
+        !self.lacks.holds(Class::Cpu)
+    }
+
+    /// When to look again, although nothing happens.
+    pub(super) fn lacks_until(&self) -> Option<Instant> {
+        let look = self.lacks.looked.filter(|_| self.lacks.short).map(|looked| looked + LOOK);
+        self.lacks.breath.into_iter().chain(look).min()
+    }
+
+    /// Whether an attempt failed for want of something that is not the picture's own size.
+    pub(super) fn is_blameless(&self, failure: &Failure) -> bool {
+        match failure.lacking {
+            None => false,
+            Some(Lacking::Means) => true,
+            // What the attempt wrote has been removed by now. Where the rest of the disk has room, and not enough for
+            // this, the picture is too large for it.
+            Some(Lacking::Room(bytes)) => {
+                self.storage.space().is_ok_and(|space| space.is_full() || space.free >= bytes.max(LEAST))
+            }
+        }
+    }
+
+    /// Gives an attempt back that failed for want of something. It waits the longer the more often that has happened.
+    pub(super) fn give_back(&mut self, attempt: Attempt, failure: &Failure) {
+        self.lacks.breath = Some(Instant::now() + BREATH);
+        let lease = attempt.lease().clone();
+        let policy = &self.settings.policy;
+        let times = lease.claims().saturating_sub(attempt.job.attempt) + 1;
+        let after = policy.backoff_base + policy::backoff(policy, times, fastrand::f64());
+        let (id, code, detail) = (lease.job, &failure.code, &failure.detail);
+        let request = attempt.request_id.as_deref();
+        warn!(job.id = %id, request.id = request, %code, "job {id} is given back, and begun again in {after:.1?} at the earliest: {code}: {detail}");
+        self.count("released", &attempt.job.kind);
+        self.give_up(attempt);
+        self.release(vec![lease], Some(after));
+    }
+}
