@@ -1,5 +1,7 @@
 //! The processes that compute: killed, hung, worn out, and whatever breaks them.
 
+use std::time::Duration;
+
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
@@ -11,7 +13,10 @@ use crate::support::client::{id, images};
 use crate::support::gate::Gate;
 use crate::support::pictures::{noise_png, plain_png};
 use crate::support::service::{Home, Process};
-use crate::support::until;
+use crate::support::{until, until_within};
+
+/// For what a broken worker would never come to: long for a busy machine, and shorter than a test is given up by others.
+const BOUND: Duration = Duration::from_secs(45);
 
 fn signal(pid: i32, signal: Signal) {
     // It may have ended by itself.
@@ -69,10 +74,11 @@ async fn picture_that_kills_its_process_three_times_is_poison_and_its_neighbours
         let service = home.serve();
         let (killer, _gates) = gated_group(&home, &service, 1, 0..1).await;
         for death in 0..3 {
-            let pid = begun(&service.process, death).await;
+            let began = async || service.process.starts().get(death).map(|(_, pid)| *pid);
+            let pid = until_within(BOUND, "it is computed again after its process died", began).await;
             signal(pid, Signal::KILL);
         }
-        let status = service.finished(&killer).await;
+        let status = service.finished_within(BOUND, &killer).await;
         assert_eq!(status["result"][0]["error"]["code"], "poison", "{status}");
         let form = images([("a.png", plain_png(9, 9)), ("b.png", plain_png(8, 8))]);
         assert_eq!(service.done(form).await["succeeded"], 2);
@@ -88,7 +94,7 @@ async fn hung_picture_ends_at_the_hard_limit_and_what_waits_behind_it_goes_on() 
     let pid = begun(&service.process, 0).await;
     signal(pid, Signal::STOP);
     let behind = service.upload(images([("1.png", plain_png(9, 9))])).await;
-    let failed = service.finished(&hung).await;
+    let failed = service.finished_within(BOUND, &hung).await;
     let error = &failed["result"][0]["error"];
     assert_eq!((&error["code"], &error["retryable"]), (&json!("time-limit"), &json!(false)), "{failed}");
     assert!(error["detail"].as_str().unwrap().contains("worker.hard_time_limit (2s)"), "{failed}");
@@ -204,9 +210,12 @@ async fn cancelled_picture_is_stopped_and_leaves_nothing() {
         stands_at(&home, 4, 1).await;
         home.broker().await.cancel_group(group.parse().unwrap()).await.unwrap();
         // The worker has heard of it; the two have yet to be told, and then to be computed for a second.
-        service.process.says("cancelled: job").await;
+        until_within(BOUND, "the worker ends what was cancelled", async || {
+            service.process.log().contains("cancelled: job").then_some(())
+        })
+        .await;
         gates.into_iter().for_each(Gate::open);
-        let status = service.finished(&group).await;
+        let status = service.finished_within(BOUND, &group).await;
         let counts = json!([status["status"], status["succeeded"], status["cancelled"]]);
         assert_eq!(counts, json!(["cancelled", 1, 5]), "{status}");
         let outputs = async || {
