@@ -36,6 +36,9 @@ pub const FAULTS: &[Fault] = &[
     Fault { name: "long-jobs", brokers: BOTH, inject: |stage| Box::pin(long_jobs(stage)) },
     Fault { name: "disk-full", brokers: BOTH, inject: |stage| Box::pin(disk_full(stage)) },
     Fault { name: "bits-flipped", brokers: BOTH, inject: |stage| Box::pin(bits_flipped(stage)) },
+    Fault { name: "disk-filled-by-outputs", brokers: BOTH, inject: |stage| Box::pin(disk_filled_by_outputs(stage)) },
+    Fault { name: "descriptors-gone", brokers: BOTH, inject: |stage| Box::pin(descriptors_gone(stage)) },
+    Fault { name: "clock-back", brokers: BOTH, inject: |stage| Box::pin(clock_back(stage)) },
     Fault { name: "clocks-apart", brokers: REDIS, inject: |stage| Box::pin(clocks_apart(stage)) },
     Fault { name: "redis-killed", brokers: REDIS, inject: |stage| Box::pin(redis_killed(stage)) },
     Fault { name: "redis-asleep", brokers: REDIS, inject: |stage| Box::pin(redis_asleep(stage)) },
@@ -162,7 +165,7 @@ async fn disk_full(stage: &mut Stage) {
     let filler = stage.disk().fill();
     stage.refused().await;
     // An output that cannot be written, or on SQLite not even that this is so, or that somebody takes the job.
-    stage.somebody_says(&["retried: job", "cannot settle", "cannot claim"]).await;
+    stage.somebody_says(&["retried: job", "is given back", "cannot settle", "cannot claim"]).await;
     std::fs::remove_file(filler).unwrap();
     stage.healed();
     stage.recovered().await;
@@ -213,6 +216,54 @@ async fn bits_flipped(stage: &mut Stage) {
         }
     }
     stage.api().await;
+    stage.worker().await;
+    stage.recovered().await;
+}
+
+/// Pictures whose outputs fill the disk and do not fit on it, beside others. They must fail as that, and nothing else may.
+async fn disk_filled_by_outputs(stage: &mut Stage) {
+    const MEGABYTES: usize = 48;
+    stage.on_small_disk(&format!("{MEGABYTES}m"));
+    stage.configure("limits.min_free_disk", "0.05");
+    stage.configure("limits.ballast", "4000000");
+    two_workers(stage).await;
+    stage.inject(&[]);
+    let group = stage.upload_too_large(3, MEGABYTES).await;
+    stage.terms.failing.insert(group.clone(), "storage-full".into());
+    stage.until_ended(group.parse().expect("an id"), |_| {}).await;
+    stage.healed();
+    stage.recovered().await;
+}
+
+/// A service with workers and few descriptors: silent connections take what it lets them have, then the system takes the
+/// rest of one that is at work. What was acknowledged is done when they are there again.
+async fn descriptors_gone(stage: &mut Stage) {
+    stage.limit_files(512);
+    let service = stage.service().await;
+    stage.enqueue_with_follow_up().await;
+    stage.upload();
+    stage.acknowledged().await;
+    stage.at_work(service).await;
+    stage.a_moment().await;
+    stage.inject(&[]);
+    stage.connect_in_silence(600);
+    stage.refused().await;
+    stage.take_descriptors(service, true);
+    stage.pass(stage.pace.past_lease()).await;
+    stage.take_descriptors(service, false);
+    stage.hang_up();
+    stage.healed();
+    stage.recovered().await;
+}
+
+/// The machine's clock is set back an hour just after a worker was killed: its leases end in time all the same.
+async fn clock_back(stage: &mut Stage) {
+    stage.by_a_clock();
+    let [first, _] = two_workers(stage).await;
+    stage.at_work(first).await;
+    stage.inject(&[first]);
+    stage.kill(first);
+    stage.set_clock_back();
     stage.worker().await;
     stage.recovered().await;
 }

@@ -5,34 +5,46 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use crate::history::{Entry, of_log};
+use crate::support::faketime::{self, FakeClock};
 use crate::support::until;
+
+/// What a clock is set back by while programs run.
+pub const SET_BACK: SignedDuration = SignedDuration::from_hours(1);
 
 pub struct Program {
     pub name: String,
     log: PathBuf,
     /// How far its clock is ahead.
     skew: SignedDuration,
+    started: Timestamp,
     child: Child,
 }
 
 impl Program {
     /// Starts it with its standard error appended to `logs/<name>.log`.
-    pub fn start(name: &str, logs: &Path, command: &mut Command, skew: SignedDuration) -> Self {
+    pub fn start(
+        name: &str,
+        logs: &Path,
+        command: &mut Command,
+        clock: Option<&FakeClock>,
+        skew: SignedDuration,
+    ) -> Self {
         let log = logs.join(format!("{name}.log"));
         let file = OpenOptions::new().create(true).append(true).open(&log).unwrap();
-        if !skew.is_zero() {
+        if let Some(clock) = clock {
+            clock.preload(command);
+        } else if !skew.is_zero() {
             // Deadlines and intervals stay real: another machine's clock, not a leap of this one's.
-            command.env("LD_PRELOAD", libfaketime()).env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-            command.env("FAKETIME", format!("{:+}", skew.as_secs()));
+            faketime::preload(command).env("FAKETIME", format!("{:+}", skew.as_secs()));
         }
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file).spawn().unwrap();
-        Self { name: name.into(), log, skew, child }
+        Self { name: name.into(), log, skew, started: Timestamp::now(), child }
     }
 
     pub fn log(&self) -> String {
@@ -40,11 +52,20 @@ impl Program {
     }
 
     pub fn history(&self) -> Vec<Entry> {
-        of_log(&self.name, &self.log, self.skew)
+        let mut history = of_log(&self.name, &self.log, self.skew);
+        // What it said after its clock was set back happened when the clock said more.
+        for entry in history.iter_mut().filter(|entry| entry.at < self.started - SET_BACK / 2) {
+            entry.at += SET_BACK;
+        }
+        history
     }
 
     pub async fn says(&self, words: &str) {
         until(&format!("{} says `{words}`", self.name), async || self.log().contains(words).then_some(())).await;
+    }
+
+    pub fn id(&self) -> Pid {
+        Pid::from_child(&self.child)
     }
 
     pub fn signal(&self, signal: Signal) {
@@ -92,10 +113,6 @@ impl Drop for Program {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        faketime::tidy(Pid::from_child(&self.child));
     }
-}
-
-fn libfaketime() -> PathBuf {
-    let found = glob::glob("/usr/lib/*/faketime/libfaketime.so.1").unwrap().find_map(Result::ok);
-    found.expect("libfaketime is not installed: apt-get install faketime")
 }

@@ -55,6 +55,17 @@ impl Stage {
         .await;
     }
 
+    /// Uploads one group of pictures whose outputs fit on no disk of `megabytes`, though each of them does; its id.
+    pub async fn upload_too_large(&self, count: usize, megabytes: usize) -> String {
+        // Three bytes a pixel, without compression.
+        let side = (megabytes as f64 * 1e6 / 2.0 / 3.0).sqrt() as usize;
+        let resize =
+            |i: usize| json!({"type": "resize", "width": side - i, "height": side, "fit": "fill", "format": "bmp"});
+        let operations = (0..3).map(resize).collect::<Value>().to_string();
+        let form = pictures(count).text("operations", operations);
+        submit(&self.client(), form, &self.history).await.expect("nothing refuses it yet")
+    }
+
     /// Uploads one group of pictures that keep their worker busy: `count` of them, each with `outputs`. Answers its id.
     pub async fn upload_long(&self, count: usize, outputs: usize) -> String {
         submit(&self.client(), long(count, outputs), &self.history).await.expect("nothing refuses it yet")
@@ -118,9 +129,12 @@ fn small(count: usize) -> Form {
 
 /// Pictures that each keep a core busy for a while.
 fn long(count: usize, outputs: usize) -> Form {
+    pictures(count).text("operations", long_operations(outputs))
+}
+
+fn pictures(count: usize) -> Form {
     let names: Vec<String> = (0..count).map(|i| format!("{i}.jpg")).collect();
-    let form = images(names.iter().map(|name| (name.as_str(), photo())));
-    form.text("operations", long_operations(outputs))
+    images(names.iter().map(|name| (name.as_str(), photo())))
 }
 
 /// Each takes some tenths of a second, and none can be made from another.

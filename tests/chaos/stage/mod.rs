@@ -12,14 +12,15 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use pixmill::job::{Class, GroupId, JobId};
 use pixmill::queue::{Broker, NewGroup, NewJob, On, Policy, Then};
-use rustix::process::Signal;
+use rustix::process::{Resource, Rlimit, Signal, prlimit};
 use serde_json::{Value, json};
 
 use crate::check::{self, Terms};
 use crate::history::{Entry, History, What};
-use crate::program::Program;
+use crate::program::{Program, SET_BACK};
 use crate::support::client::Client;
 use crate::support::disk::SmallDisk;
+use crate::support::faketime::FakeClock;
 use crate::support::pictures::photo;
 use crate::support::proxy::Proxy;
 use crate::support::redis::RedisServer;
@@ -60,6 +61,11 @@ pub struct Stage {
     data: PathBuf,
     disk: Option<SmallDisk>,
     redis: Option<RedisServer>,
+    /// What all programs go by.
+    clock: Option<FakeClock>,
+    /// The limit of open files that the programs are started with.
+    files: Option<u64>,
+    silent: Vec<std::net::TcpStream>,
     proxy: Option<Proxy>,
     settings: Vec<(String, String)>,
     programs: Vec<Program>,
@@ -81,6 +87,9 @@ impl Stage {
             data,
             disk: None,
             redis: (kind == Kind::Redis).then(|| RedisServer::start(&REDIS)),
+            clock: None,
+            files: None,
+            silent: Vec::new(),
             proxy: None,
             settings: Vec::new(),
             programs: Vec::new(),
@@ -89,7 +98,7 @@ impl Stage {
             uploads: None,
         };
         // The machine's own disk may be nearly full.
-        let stage = stage.set("limits.min_free_disk", "0").set("worker.cpu", "2");
+        let stage = stage.set("limits.min_free_disk", "0").set("limits.ballast", "0").set("worker.cpu", "2");
         let stage = stage.set("log.format", "json").set("log.level", "info,pixmill::worker=debug");
         if pace.shipped {
             return stage;
@@ -114,6 +123,44 @@ impl Stage {
         self.data = disk.path().join("data");
         std::fs::create_dir(&self.data).unwrap();
         self.disk = Some(disk);
+    }
+
+    /// Has the programs to be started go by a clock that can be set. Redis keeps the machine's: libfaketime does not get on
+    /// with its allocator.
+    pub fn by_a_clock(&mut self) {
+        self.clock = Some(FakeClock::at(self.folder.join("clock")));
+    }
+
+    /// Sets the clock back by [`SET_BACK`].
+    pub fn set_clock_back(&self) {
+        let clock = self.clock.as_ref().expect("the round goes by a clock");
+        clock.set(&format!("-{}", SET_BACK.as_secs()));
+    }
+
+    /// Lets the programs to be started have so many files open at most.
+    pub fn limit_files(&mut self, files: u64) {
+        self.files = Some(files);
+    }
+
+    /// Lets a program open no more files than it has open, or as many as before.
+    pub fn take_descriptors(&self, handle: Handle, take: bool) {
+        let process = self.program(handle).id();
+        let open = std::fs::read_dir(format!("/proc/{}/fd", process.as_raw_nonzero())).unwrap().count() as u64;
+        let maximum = self.files;
+        let current = if take { Some(open) } else { maximum };
+        prlimit(Some(process), Resource::Nofile, Rlimit { current, maximum }).unwrap();
+    }
+
+    /// Opens so many connections that say nothing.
+    pub fn connect_in_silence(&mut self, count: usize) {
+        let address = format!("127.0.0.1:{}", self.port);
+        let connect = |_| std::net::TcpStream::connect(&address).ok();
+        self.silent.extend((0..count).filter_map(connect));
+    }
+
+    /// Closes them.
+    pub fn hang_up(&mut self) {
+        self.silent.clear();
     }
 
     pub fn disk(&self) -> &SmallDisk {
@@ -201,14 +248,21 @@ impl Stage {
 
     fn start(&mut self, name: &str, arguments: &[&str], skew: SignedDuration) -> Handle {
         let name = format!("{name}-{}", self.programs.len() + 1);
-        let mut command = Command::new(PROGRAM);
+        let mut command = match self.files {
+            None => Command::new(PROGRAM),
+            Some(files) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", &format!("ulimit -n {files} && exec \"$0\" \"$@\""), PROGRAM]);
+                shell
+            }
+        };
         command.args(arguments).arg("--data-dir").arg(&self.data).current_dir(&self.folder);
         if let Some(redis) = &self.redis {
             let url = self.proxy.as_ref().map_or_else(|| redis.url(), Proxy::redis_url);
             command.args(["--redis", &url]);
         }
         command.envs(self.settings.iter().cloned());
-        self.programs.push(Program::start(&name, &self.folder, &mut command, skew));
+        self.programs.push(Program::start(&name, &self.folder, &mut command, self.clock.as_ref(), skew));
         Handle(self.programs.len() - 1)
     }
 
