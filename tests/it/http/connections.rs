@@ -297,15 +297,13 @@ async fn unfinished_bodies_have_one_budget_and_pictures_come_in_beside_them() {
     until("both bodies are held", async || (held().await >= 2 * BODY).then_some(())).await;
     let mut refused = half().await;
     refused.write_all(b" ").await.unwrap();
-    let mut reply = String::new();
-    refused.read_to_string(&mut reply).await.unwrap();
+    let reply = String::from_utf8(rest_of(&mut refused).await).unwrap();
     assert!(reply.starts_with("HTTP/1.1 503 ") && reply.contains("retry-after: 5"), "{reply}");
     assert!(reply.contains("overloaded") && reply.contains("limits.max_buffered_bytes (1048576)"), "{reply}");
     assert_eq!(service.done(images([("a.jpg", photo())])).await["succeeded"], 1);
     for stream in &mut waiting {
         stream.write_all(b" ").await.unwrap();
-        let mut reply = String::new();
-        stream.read_to_string(&mut reply).await.unwrap();
+        let reply = String::from_utf8(rest_of(stream).await).unwrap();
         assert!(reply.starts_with("HTTP/1.1 400 ") && reply.contains("invalid-json"), "{reply}");
     }
     until("nothing is held any more", async || (held().await < BODY / 10).then_some(())).await;

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pixmill::queue::{Broker, Policy};
 use rustix::process::{Pid, Signal};
@@ -232,12 +232,14 @@ impl Process {
 
     /// Where it listens, as its log says.
     fn url_in_log(&mut self) -> String {
+        let deadline = Instant::now() + PATIENCE;
         loop {
             let log = self.log();
             if let Some((_, rest)) = log.split_once("listening on ") {
                 return rest.split('"').next().unwrap().to_owned();
             }
-            assert!(self.child.try_wait().unwrap().is_none(), "the service did not start:\n{log}");
+            let may_come = self.child.try_wait().unwrap().is_none() && Instant::now() < deadline;
+            assert!(may_come, "the service did not start:\n{log}");
             std::thread::sleep(super::LOOK);
         }
     }
