@@ -74,10 +74,6 @@ impl Problem {
         &self.detail
     }
 
-    pub(super) fn status(&self) -> StatusCode {
-        self.status
-    }
-
     /// The pictures that were refused, where all of them were.
     pub(super) fn rejected(&self) -> &[Rejected] {
         &self.rejected

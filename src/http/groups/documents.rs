@@ -38,7 +38,7 @@ pub(in crate::http) struct Document {
     total_images: u32,
     done: u32,
     succeeded: u32,
-    failed: u32,
+    pub(in crate::http) failed: u32,
     cancelled: u32,
     progress: f64,
     created_at: Timestamp,
