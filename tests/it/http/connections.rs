@@ -4,7 +4,7 @@ use std::net::TcpStream as Socket;
 
 use bytes::Bytes;
 use rustix::process::Signal;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::support::client::{Answer, id, images, rest_of};
@@ -284,7 +284,7 @@ async fn unfinished_bodies_have_one_budget_and_pictures_come_in_beside_them() {
             service.address(),
             BODY + 1
         );
-        stream.write_all(&[head.as_bytes(), &[b' '; BODY]].concat()).await.unwrap();
+        stream.write_all(&[head.as_bytes(), &vec![b' '; BODY]].concat()).await.unwrap();
         stream
     };
     // The question's own head is among them.
