@@ -4,7 +4,7 @@ use std::net::TcpStream as Socket;
 
 use bytes::Bytes;
 use rustix::process::Signal;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::support::client::{Answer, id, images, rest_of};
