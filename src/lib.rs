@@ -33,6 +33,7 @@ pub mod metrics;
 pub mod process;
 
 pub mod duration;
+pub mod fold;
 
 pub mod assets;
 

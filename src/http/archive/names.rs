@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use icu_normalizer::{ComposingNormalizer, DecomposingNormalizer};
+use crate::fold::folded;
 
 /// Bytes of a name that all file systems take.
 const NAME_BYTES: usize = 255;
@@ -45,24 +45,12 @@ impl Names {
     }
 }
 
-/// The same for names that some file system takes for one: where neither case counts nor the Unicode form (é as one
-/// character or as two).
+/// The same for names that differ only in case or in their Unicode form: some file systems take them for one.
 fn hash(name: &str) -> u64 {
     // Its keys are fixed, so that a second walk gives the same names.
     let mut hasher = DefaultHasher::new();
     folded(name).hash(&mut hasher);
     hasher.finish()
-}
-
-fn folded(name: &str) -> String {
-    if name.is_ascii() {
-        return name.to_ascii_lowercase();
-    }
-    // Upper case first, which makes SS of ß, and one letter of σ and ς. Decomposed before that, so that the letter is
-    // folded without its accents.
-    let decomposed = DecomposingNormalizer::new_nfd().normalize(name);
-    let cased: String = decomposed.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect();
-    ComposingNormalizer::new_nfc().normalize(&cased).into_owned()
 }
 
 fn stem(image: &str) -> &str {
@@ -145,7 +133,7 @@ mod tests {
             "\u{3c2}",
         ];
         let names = named(&images);
-        let folded: HashSet<String> = names.iter().map(|name| folded(name)).collect();
+        let folded: HashSet<String> = names.iter().map(|name| folded(name).into_owned()).collect();
         assert_eq!(folded.len(), images.len(), "{names:?}");
         assert_eq!(
             (names[0].as_str(), names[1].as_str()),

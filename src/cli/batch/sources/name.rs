@@ -12,11 +12,11 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
-use icu_normalizer::ComposingNormalizer;
 use sha2::{Digest, Sha256};
 use url::Url;
 
 use super::Own;
+use crate::fold::folded;
 use crate::imaging::Format;
 use crate::sources::decoded;
 
@@ -110,16 +110,12 @@ fn marked(name: &OsStr, whole: &OsStr) -> OsString {
     marked
 }
 
-/// The same for all names that are one on disks that ignore case or the Unicode form.
+/// The same for all names that are one name on disks that ignore case or the Unicode form, as [`folded`] has it. Names that
+/// are not UTF-8 are folded by ASCII case alone.
 pub(in super::super) fn fold(name: &OsStr) -> Cow<'_, OsStr> {
-    let fold = |c: char| c.to_uppercase().flat_map(char::to_lowercase);
-    match name.to_str() {
-        Some(text) if text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) => Cow::Borrowed(name),
-        Some(text) if text.is_ascii() => Cow::Owned(text.to_ascii_lowercase().into()),
-        Some(text) => {
-            let folded: String = text.chars().flat_map(fold).collect();
-            Cow::Owned(ComposingNormalizer::new_nfc().normalize(&folded).into_owned().into())
-        }
+    match name.to_str().map(folded) {
+        Some(Cow::Borrowed(_)) => Cow::Borrowed(name),
+        Some(Cow::Owned(folded)) => Cow::Owned(folded.into()),
         None => Cow::Owned(OsString::from_vec(name.as_bytes().to_ascii_lowercase())),
     }
 }
