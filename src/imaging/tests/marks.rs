@@ -178,7 +178,8 @@ fn half_transparent_mark_is_legible_on_a_gif_that_is_clear() {
         }
     }
     // Formats with soft alpha keep the mark's own.
-    let soft = one(&still, r#"{"type":"watermark","text":"Site","position":"left","opacity":0.3,"format":"png"}"#);
+    let mark = r#"{"type":"watermark","text":"Site","color":[9,200,9],"position":"left","opacity":0.3,"format":"png"}"#;
+    let soft = one(&still, mark);
     let strongest = decoded(&soft).rgba().chunks(200).flat_map(|row| &row[..100]).map(|pixel| pixel[3]).max();
     assert!(strongest.is_some_and(|alpha| (70..=80).contains(&alpha)), "{strongest:?}");
 }
