@@ -10,7 +10,7 @@ use crate::storage::Storage;
 use crate::submission;
 
 /// Cancels a group and erases its files, or has them erased as soon as it has ended. Outputs may be kept for longer than
-/// the record: what lies in the store is erased without one. `None` where neither knows of it.
+/// the record, so files in the store are erased without one. `None` if there is neither a record nor a file.
 pub(super) async fn erase(storage: &Storage, broker: &Broker, id: Uuid) -> Result<Option<(Value, String)>> {
     let group = id.into();
     if erasure::cancel(broker, group).await?.is_none() && !storage.keeps(group)? {

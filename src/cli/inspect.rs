@@ -272,7 +272,7 @@ fn described(job: &Job, instant: &str, at: Timestamp) -> Value {
     })
 }
 
-/// The picture that a job is about, by the client's name for it; the kind of a job that is about none.
+/// The client's name for a job's picture; the job's kind if it has no picture.
 fn subject(job: &Job) -> String {
     image_name(&job.payload).unwrap_or_else(|| format!("({})", job.kind))
 }

@@ -1,5 +1,5 @@
-//! The log of services and workers, on standard error. As JSON it is JSON from the first line on: whoever collects it parses
-//! every line, that of a start that fails and that of a panic included.
+//! The log of services and workers, on standard error. With the format `json`, every line is JSON, also that of a failed start
+//! and that of a panic, because collectors parse every line.
 
 use std::io::IsTerminal;
 use std::path::Path;
@@ -13,7 +13,7 @@ use super::exit::Usage;
 use crate::config::{Log, LogFormat};
 
 /// # Errors
-/// Where the level is no filter.
+/// A level that is not a filter.
 pub(super) fn start(log: &Log) -> Result<()> {
     let filter =
         EnvFilter::try_new(&log.level).with_context(|| format!("log.level: `{}` is not a filter", log.level))?;
@@ -31,16 +31,17 @@ pub(super) fn start(log: &Log) -> Result<()> {
     Ok(())
 }
 
-/// JSON, for lines of before the settings are known.
+/// JSON at `info`, for lines that are written before the settings are known.
 pub(super) fn json() -> Log {
     Log { level: "info".into(), format: LogFormat::Json }
 }
 
-/// How a service or a worker has ended; an error is told in the log's format, and by [`exit::code`](super::exit::code) in text.
+/// The exit code of a service or a worker. An error is logged here if the log is JSON; otherwise it is returned, and
+/// [`exit::code`](super::exit::code) writes it as text.
 pub(super) fn outcome(ended: Result<()>, file: Option<&Path>) -> Result<ExitCode> {
     match ended {
         Err(error) if is_json(file) => {
-            // The settings may be what is wrong, and then nobody has started the log.
+            // If the settings are wrong, the log has not been started.
             if !tracing::dispatcher::has_been_set() {
                 start(&json())?;
             }
@@ -51,8 +52,8 @@ pub(super) fn outcome(ended: Result<()>, file: Option<&Path>) -> Result<ExitCode
     }
 }
 
-/// Whether the log is to be JSON, as far as that can be told of settings that may be wrong elsewhere: the environment stands
-/// before the file.
+/// Whether the log is to be JSON, read without the rest of the settings, which may be wrong. The environment overrides the
+/// file.
 fn is_json(file: Option<&Path>) -> bool {
     let format = std::env::var("PIXMILL__LOG__FORMAT").ok().or_else(|| {
         let text = std::fs::read_to_string(file?).ok()?;

@@ -89,7 +89,7 @@ struct Compute {
     /// `NAME=PATH`
     #[arg(long)]
     overlay_file: Vec<OsString>,
-    /// Panics are told as JSON.
+    /// Panics are logged as JSON.
     #[arg(long)]
     json_log: bool,
 }

@@ -153,7 +153,7 @@ fn read(path: &Path, limits: &Limits) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Replaces `path` as a whole or not at all. A file that was there keeps who may read it.
+/// Replaces `path` as a whole or not at all. A file that is replaced keeps its mode, owner and access lists.
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // A link stays a link, and a device or pipe cannot be replaced.
     let (path, former) = match fs::metadata(path) {
@@ -165,7 +165,7 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().ok_or(io::ErrorKind::InvalidFilename)?;
     // Of a length of its own: the file's name may be as long as names can be.
     let beside = folder.join(format!(".pixmill-{:016x}.tmp", fastrand::u64(..)));
-    // Nobody else reads what a private file is replaced with, not even before it has its mode.
+    // A private file's replacement is private from the first byte on.
     let mode = if former.is_some() { 0o600 } else { 0o666 };
     let written = OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside).and_then(|mut file| {
         file.write_all(bytes)?;
@@ -189,7 +189,7 @@ fn keep_access(file: &File, path: &Path, former: &Metadata) -> io::Result<()> {
         if whole.is_err() && own.gid() != former.gid() && fchown(file, None, Some(former.gid())).is_err() {
             mode = mode & 0o707 | (mode & 0o007) << 3;
         } else if whole.is_err() {
-            // To run as its owner is not for another one.
+            // The owner has changed: without the bits that run a file as its owner or group.
             mode &= 0o777;
         }
     }
@@ -197,7 +197,7 @@ fn keep_access(file: &File, path: &Path, former: &Metadata) -> io::Result<()> {
     file.set_permissions(Permissions::from_mode(mode))
 }
 
-/// What can be read and set; a file system without them has none.
+/// Copies the extended attributes that can be read and set, and ignores the others.
 fn copy_attributes(file: &File, path: &Path) {
     let mut names = vec![0; 64 << 10];
     let Ok(length) = rustix::fs::listxattr(path, &mut names[..]) else { return };

@@ -36,7 +36,7 @@ pub(super) fn run(args: &Serve, file: Option<&Path>) -> Result<()> {
         match log {
             LogFormat::Text => {
                 let said = format!("listening on http://{addr}\nupload pictures on {place}/ (the API: {place}/docs)\n");
-                // In one piece, and in vain where nobody reads it.
+                // In one write. If standard output is closed, the service runs all the same.
                 let _ = std::io::stdout().write_all(said.as_bytes());
             }
             LogFormat::Json => info!(%addr, %place, "listening on http://{addr}"),

@@ -33,7 +33,7 @@ pub(super) struct Variable {
     pub text: String,
 }
 
-/// The settings among `variables`, in an order in which a list's items follow each other, and what is wrong with the rest.
+/// The settings among `variables`, sorted so that a list's items follow each other, and the faults of the other variables.
 /// `known` are the settings' dotted names.
 pub(super) fn read(
     variables: impl Iterator<Item = (OsString, OsString)>,

@@ -17,7 +17,7 @@ const CLOSE: f64 = 0.85;
 /// Reads all layers.
 ///
 /// # Errors
-/// A line a fault: the setting, what is wrong with it, and where it comes from.
+/// A line for each fault: the setting, what is wrong with it, and where it was set.
 pub(super) fn read(
     file: Option<&Path>,
     variables: impl Iterator<Item = (OsString, OsString)>,
@@ -27,7 +27,7 @@ pub(super) fn read(
     if let Some(file) = file {
         let text = std::fs::read_to_string(file)
             .with_context(|| format!("cannot read the configuration file {}", file.display()))?;
-        // A byte order mark is what some editors begin a file with.
+        // Some editors begin a file with a byte order mark.
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         let table =
             toml::from_str(text).with_context(|| format!("the configuration file {} is not TOML", file.display()))?;
@@ -56,7 +56,7 @@ pub(super) fn nearest(name: &str, names: impl Iterator<Item = String>) -> Option
     close.max_by(|one, other| one.0.total_cmp(&other.0)).map(|(_, name)| name)
 }
 
-/// The dotted names of all settings. `presets` is one: what it holds is the user's.
+/// The dotted names of all settings. `presets` is a single one, because the user chooses the names in it.
 fn settings(defaults: &Table) -> Vec<String> {
     let mut names = Vec::new();
     for (name, value) in defaults {
@@ -276,14 +276,14 @@ fn put(table: &mut Table, path: &[String], value: Value) -> Result<(), String> {
                 }
                 &mut list[index]
             }
-            _ => return Err(format!("it is no list or table that could have `{part}`")),
+            _ => return Err(format!("it is neither a list nor a table, and so has no `{part}`")),
         };
     }
     *place = value;
     Ok(())
 }
 
-/// A place for what is named `part`: a list where that is an index.
+/// An empty container that can hold `part`: a list if that is an index, else a table.
 fn empty(part: Option<&String>) -> Value {
     match part {
         Some(part) if part.parse::<usize>().is_ok() => Value::Array(Vec::new()),

@@ -141,7 +141,7 @@ pub fn is_path(text: &str) -> bool {
     text.strip_prefix('/').is_some_and(|parts| parts.split('/').all(is_part))
 }
 
-/// Whether a path begins as one of the service's own: as a prefix it could not be told from it.
+/// Whether a path begins like one of the service's own: used as a prefix, it would be ambiguous.
 pub fn is_own_path(path: &str) -> bool {
     path.split('/').nth(1).is_some_and(|first| OWN_PATHS.contains(&first))
 }

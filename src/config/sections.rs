@@ -254,10 +254,10 @@ fn networks(setting: &str, texts: &[String]) -> Result<Vec<IpNet>, String> {
 }
 
 impl Server {
-    /// Those whose word on their clients is taken.
+    /// Proxies whose forwarded headers are trusted.
     ///
     /// # Errors
-    /// Where a network is none.
+    /// A text that is not a network.
     pub fn proxies(&self) -> Result<Vec<IpNet>, String> {
         networks("server.trusted_proxies", &self.trusted_proxies)
     }
@@ -285,7 +285,7 @@ impl Worker {
     /// Where `pixmill worker` answers operators' tools, if anywhere.
     ///
     /// # Errors
-    /// Where the setting is no address.
+    /// A text that is not an address.
     pub fn address(&self) -> Result<Option<SocketAddr>, String> {
         if self.listen.is_empty() {
             return Ok(None);

@@ -71,7 +71,7 @@ impl Base {
         let prefix = self.0.as_deref()?;
         let rest = uri.path().strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with('/'))?;
         if config::is_own_path(prefix) {
-            // A proxy has taken off what looks like one of ours: `/api/upload` is no `/upload` under `/api`.
+            // A prefix such as `/api` has been taken off by the proxy: `/api/upload` is the service's own path.
             return None;
         }
         let rest = if rest.is_empty() { "/" } else { rest };

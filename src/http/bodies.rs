@@ -1,6 +1,6 @@
-//! Bodies of requests that need none: orders by JSON, and what nobody would read.
+//! Bodies of requests other than uploads: orders to workers as JSON, and the refusal of a body that no handler reads.
 //!
-//! A body that is ignored would be taken for granted by whoever sent it.
+//! A client whose body is ignored would believe that it had been followed.
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request};
@@ -22,10 +22,11 @@ const READ: [(Method, &str); 7] = [
     (Method::POST, "/api/workers/{session}/grow"),
     (Method::POST, "/api/workers/{session}/shrink"),
 ];
-/// Of an order, or of what is looked at to see that there is nothing in it.
+/// Largest body of an order, and most bytes that are read to find out whether a body is blank.
 const MOST_BYTES: usize = 4 << 10;
 
-/// Refuses a body that no handler of the route reads. Blanks and `{}`, which some programs send with every request, say nothing.
+/// Refuses a body that no handler of the route reads. Blanks and `{}` are passed
+/// over: some programs send them with every request.
 pub(super) async fn refuse_unread(request: Request) -> Result<Request, Problem> {
     let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
     if READ.iter().any(|(method, path)| method == request.method() && *path == route) {
@@ -35,7 +36,7 @@ pub(super) async fn refuse_unread(request: Request) -> Result<Request, Problem> 
     if text(body).await?.is_some_and(|text| matches!(text.trim_ascii(), b"" | b"{}")) {
         return Ok(Request::from_parts(parts, Body::empty()));
     }
-    let detail = format!("{} {} takes no body, and would not heed this one.", parts.method, parts.uri.path());
+    let detail = format!("{} {} takes no body.", parts.method, parts.uri.path());
     Err(Problem::bad_request("unexpected-body", detail))
 }
 

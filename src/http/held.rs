@@ -1,8 +1,9 @@
-//! What requests that are not through have this process hold in memory: their heads and bodies, over all connections.
+//! Counts the bytes of requests' heads and bodies that are held in memory, over all connections.
 //!
 //! One budget bounds the sum ([`Limits::max_buffered_bytes`](crate::config::Limits)). A request's bytes count from when they
-//! come until something is made of them, or the request is answered. Who holds little may use all of the budget, who holds
-//! much only half of it: so pictures, which are written as they come, still come in while many send long bodies.
+//! come until they are parsed or written to the store, or the request is answered. Requests that hold little may use all of
+//! the budget, those that hold much only half of it: so pictures, which are written as they come, are still received while
+//! many clients send long bodies.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::metrics::gauge::Gauge;
 
-/// More than this held for one request is much: a chunk of an upload is less.
+/// Most bytes that count as little for one request. A chunk of an upload is less.
 const LITTLE: u64 = 64 << 10;
 
 /// Cheap to clone; clones count together.
@@ -87,15 +88,15 @@ impl Held {
         Ok(())
     }
 
-    /// Something was made of all that had come.
+    /// All bytes that had come were parsed or written.
     pub(super) fn forget(&self) {
         self.budget.give_back(self.bytes.swap(0, Ordering::Relaxed));
     }
 
-    /// So many bytes are held now.
+    /// Sets how many bytes are held now.
     ///
     /// # Errors
-    /// Where there is no room for those that are more than before; they are not counted then.
+    /// Where there is no room for the increase, which is not counted then.
     pub(super) fn set(&self, bytes: u64) -> Result<(), NoRoom> {
         let before = self.bytes.load(Ordering::Relaxed);
         if bytes > before {

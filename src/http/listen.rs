@@ -1,8 +1,8 @@
 //! Connections: taken up to a bound, HTTP/1.1 and HTTP/2 on one port, and closed with manners.
 //!
 //! A client that is waited for and does nothing is cut off ([`pace`]), so that neither slow ones nor dead ones fill the
-//! table. When it is full, connections between two requests are closed for newcomers, who wait for a moment and are then
-//! told to come again. A shutdown takes no more, ends those that are idle, and waits for the requests that run.
+//! table. When it is full, connections between two requests are closed for new ones, which wait for some seconds and are then
+//! answered with 503. A shutdown takes no more, ends those that are idle, and waits for the requests that run.
 
 use std::io;
 use std::sync::{Arc, PoisonError};
@@ -37,14 +37,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long a newcomer waits for room while others may come, and how often connections are asked to make some.
 const PATIENCE: Duration = Duration::from_secs(10);
 const ASK_AGAIN: Duration = Duration::from_millis(500);
-/// Newcomers that wait, or are told to come again, at a time; further ones wait in the system's own queue.
+/// New connections that wait, or are being answered with 503, at a time; further ones wait in the system's own queue.
 const VESTIBULE: usize = 64;
 /// What one connection keeps of unread input and unsent output, of a request's head too.
 const BUFFER: usize = 64 << 10;
 /// Lines of a request's head, and bytes of its target: hyper's own limits.
 const MOST_LINES: usize = 100;
 const MOST_URI: usize = 65_534;
-/// What a client may still have to say when it is answered past hyper.
+/// Bytes that are still read from a client that is answered past hyper, and for how long.
 const LAST_WORDS: usize = 256 << 10;
 const LINGER: Duration = Duration::from_millis(500);
 /// Requests at a time on one HTTP/2 connection.
@@ -163,10 +163,10 @@ impl<A: App> Lobby<A> {
         }
     }
 
-    /// Waits for room; `None` where there is none in time, or before others could not even wait.
+    /// Waits for room. `None` if there is none in time, or if further connections would find no place to wait.
     async fn permit(&self) -> Option<OwnedSemaphorePermit> {
         let deadline = Instant::now() + PATIENCE;
-        // The first one says so; whoever takes connections may have a seat ready for the next.
+        // Only the first that waits is logged; the accept loop may hold one more seat.
         if self.vestibule.available_permits() + 2 >= VESTIBULE {
             info!("server.max_connections are open; the next one waits until one of them ends");
         }
@@ -253,20 +253,20 @@ impl<A: App> Lobby<A> {
     }
 }
 
-/// Where a connection goes that has just come.
+/// The place of a new connection.
 enum Seat {
     Room(OwnedSemaphorePermit),
-    /// Where it waits until there is room.
+    /// It waits here until there is room.
     Vestibule(OwnedSemaphorePermit),
 }
 
-/// The answer to a request for which there is no room, and which nobody reads.
+/// The answer to a connection that there is no room for; its request is not read.
 fn crowded_out() -> Problem {
     let detail = "As many connections are open as the service takes (server.max_connections, ulimit -n).";
     Problem::unavailable("overloaded", detail, 5)
 }
 
-/// The answer to what was no request.
+/// The answer to bytes that are not a request.
 fn unreadable(owed: Owed, error: Option<&(dyn std::error::Error + Send + Sync + 'static)>) -> Problem {
     let why = error.map_or_else(String::new, |error| format!(": {error}"));
     match owed {

@@ -126,7 +126,7 @@ async fn newest(
     Ok((groups, below))
 }
 
-/// The service's own upkeep is shown where it failed, and to who asks for its kind, its queue or its group.
+/// The service's own upkeep is shown if it failed, or if the request asks for its kind, its queue or its group.
 fn is_shown(job: &Job, filter: &JobFilter) -> bool {
     let asked_for = filter.kind.is_some() || filter.queue.is_some() || filter.group.is_some();
     asked_for || job.state == JobState::Failed || !Payload::is_upkeep(&job.kind)

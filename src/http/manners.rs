@@ -47,7 +47,7 @@ pub(super) async fn plain_bodies(request: Request, next: Next) -> Response {
         };
     };
     let shown: String = encoding.escape_debug().take(60).collect();
-    let detail = format!("The body has `Content-Encoding: {shown}`; bodies are taken without any.");
+    let detail = format!("The body has `Content-Encoding: {shown}`; send the body without it.");
     let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "encoded-body", detail);
     ([(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"))], problem).into_response()
 }

@@ -209,7 +209,8 @@ fn around(routes: Router<Arc<Services>>, services: Arc<Services>) -> impl App {
         let id = request_id::of(request.headers()).unwrap_or_default();
         info_span!("request", id, method = %request.method(), path = request.uri().path(), key = field::Empty)
     });
-    // Around the router, and not its layers: those are copied for each request. The first is the outermost.
+    // Wraps the router instead of using `Router::layer`, because axum copies layers for each request. The first is the
+    // outermost.
     let around = (
         MapResponseLayer::new(response_of),
         MapRequestLayer::new(request_id::vet),
@@ -234,7 +235,7 @@ async fn attend(State(services): Shared, request: Request, next: Next) -> Respon
     linger::linger(request, |request| measure(&services.metrics, request, next)).await
 }
 
-/// Refuses what is no good request, whatever it asks for: RFC 9112 (3.2) on `Host`, and a head that there is no room for.
+/// Refuses requests without exactly one `Host` (RFC 9112, 3.2), and heads that the budget has no room for.
 fn admitted(request: &Request) -> Result<(), Problem> {
     let hosts = request.headers().get_all(header::HOST).iter().count();
     if hosts > 1 {
@@ -253,7 +254,7 @@ fn admitted(request: &Request) -> Result<(), Problem> {
     Ok(())
 }
 
-/// A line a request; whose it is says the span around it. Probes come all the time.
+/// Logs a line for each request; the span around it has the key's name. Probes are frequent, and logged at debug.
 fn tell_of(route: &str, status: StatusCode, took: Duration) {
     let (status, ms) = (status.as_u16(), took.as_millis() as u64);
     if matches!(route, "/healthz" | "/readyz" | "/metrics") {

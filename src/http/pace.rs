@@ -39,12 +39,12 @@ impl fmt::Display for TooSlow {
 
 impl std::error::Error for TooSlow {}
 
-/// What lies behind an error.
+/// The first error of type `E` among an error and its sources.
 fn behind<'a, E: std::error::Error + 'static>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a E> {
     std::iter::successors(Some(error), |error| error.source()).find_map(|cause| cause.downcast_ref())
 }
 
-/// The answer to a request whose body ended in an error of [`Upload`]'s.
+/// The answer to a request whose body ended in an error that [`Upload`] gave; `None` for any other error.
 pub(super) fn broken_off(error: &(dyn std::error::Error + 'static)) -> Option<Problem> {
     if let Some(slow) = behind::<TooSlow>(error) {
         let detail = format!("The upload was given up: {slow}.");
@@ -53,12 +53,12 @@ pub(super) fn broken_off(error: &(dyn std::error::Error + 'static)) -> Option<Pr
     behind::<NoRoom>(error).copied().map(no_room)
 }
 
-/// The answer to a request that there is no room for.
+/// The answer to a request that the budget has no room for.
 pub(super) fn no_room(error: NoRoom) -> Problem {
     Problem::unavailable("overloaded", format!("Too much is being received at present: {error}."), 5)
 }
 
-/// A request's body that ends in [`TooSlow`] when it stops coming, and in [`NoRoom`] where there is none for what comes.
+/// A request's body. It ends in [`TooSlow`] when the client stops sending, and in [`NoRoom`] when the budget is used up.
 pub(super) struct Upload<B> {
     body: B,
     idle: Duration,
@@ -69,7 +69,7 @@ pub(super) struct Upload<B> {
     alarm: Option<Pin<Box<Sleep>>>,
     ended: bool,
     given_up: Counter,
-    /// Whose bytes they are counted as, in its budget and on its connection.
+    /// The request and the connection for which its bytes are counted.
     counted: Option<(Arc<Held>, Arc<Traffic>)>,
     /// There was no room: what is still read is thrown away.
     refused: bool,
@@ -99,7 +99,7 @@ impl<B> Upload<B> {
     }
 
     /// # Errors
-    /// The first time that there is no room for what comes.
+    /// [`NoRoom`], the first time that the budget is used up.
     fn count(&mut self, bytes: usize) -> Result<(), NoRoom> {
         let Some((held, traffic)) = &self.counted else { return Ok(()) };
         traffic.handed_on(bytes);
@@ -200,7 +200,7 @@ struct State {
     mark: (Instant, u64),
 }
 
-/// An answer to what was no request.
+/// An answer to bytes that are not a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Owed {
     /// hyper would have sent this status without a body.
@@ -302,7 +302,7 @@ impl Traffic {
     }
 
     /// # Errors
-    /// Where there is no room for what was read of a head; the answer is owed then.
+    /// Where the budget has no room for the bytes of a head; the answer is owed then.
     fn read(&self, bytes: usize) -> io::Result<()> {
         let mut state = self.state();
         let is_head = state.open == 0 && !state.framed;
@@ -328,7 +328,8 @@ impl Traffic {
         let _ = self.held.set(state.unread);
     }
 
-    /// Whether what hyper writes is its own answer to what was no request; that one is owed then.
+    /// Where hyper's own answer to bytes that are not a request begins in what it writes; `None` if it writes another answer.
+    /// The answer is owed then.
     fn takes_over(&self, written: &[u8]) -> Option<usize> {
         let mut state = self.state();
         if state.open > 0 || state.framed {
@@ -463,8 +464,8 @@ impl<S> Drop for Paced<S> {
     }
 }
 
-/// Where hyper's own answer to what it cannot read begins, and its status. It has these three headers and no body, which no
-/// answer of ours has, and is written last.
+/// Where hyper's own answer to bytes that it cannot read begins, and its status. It is the last of what is written, and has
+/// only the three headers below and no body, unlike every answer of this service.
 fn automatic(written: &[u8]) -> Option<(usize, StatusCode)> {
     const BEGIN: &[u8] = b"HTTP/1.";
     /// As long as it is at the most.

@@ -1,6 +1,6 @@
 //! The frame of every page, what its policy allows, and text made safe for HTML.
 //!
-//! Style and script stand in the page itself, and the policy names them by their hashes: nothing else runs.
+//! Style and script are in the page itself, and the policy names them by their hashes: nothing else runs.
 
 use std::sync::LazyLock;
 

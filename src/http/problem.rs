@@ -167,7 +167,7 @@ impl From<queue::Error> for Problem {
     }
 }
 
-/// A full disk, whoever found it so.
+/// The answer where the disk is full, whether the store or the queue has found it so.
 fn no_room(cause: &str) -> Problem {
     error!("the disk is full: {cause}");
     Problem::unavailable("storage-full", "The disk has no room left at present.", 60)

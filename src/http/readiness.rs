@@ -1,7 +1,7 @@
 //! Whether uploads would be taken and worked on at present, judged by a write and by whether anybody works.
 //!
-//! The broker and the store are written to, because one that only reads would answer a ping. What is found holds for
-//! [`FRESH`], so that frequent probes and uploads cost one write a second together. Without a worker uploads are taken all
+//! The broker and the store are written to, because one that only reads would answer a ping. The result is reused
+//! for [`FRESH`], so that frequent probes and uploads cost one write a second together. Without a worker uploads are taken all
 //! the same: they wait in the queue.
 
 use std::sync::Arc;
@@ -21,21 +21,21 @@ use crate::storage::Storage;
 use crate::submission::routing;
 use crate::worker::roster;
 
-/// How long what was found holds.
+/// How long a result is reused.
 const FRESH: Duration = Duration::from_secs(1);
-/// How long the broker and the store have for one look. Those who probe wait little longer.
+/// How long the broker and the store have for one check. A probe waits little longer than that.
 const DEADLINE: Duration = Duration::from_secs(2);
 
-/// What a process is there for, and so what it needs.
+/// The process' role, which decides what it needs to be ready.
 #[derive(Debug, Clone)]
 pub enum Role {
     /// Takes uploads: somebody must work on them.
     Service,
-    /// Works; no more once it is told to end.
+    /// Works, until `ending` is cancelled.
     Worker { ending: CancellationToken },
 }
 
-/// What is wrong, for those who ask whether the process is ready.
+/// A reason why the process is not ready.
 #[derive(Debug, Clone)]
 struct Fault {
     /// `broker`, `store` or `workers`.
@@ -56,7 +56,7 @@ struct Found {
 
 pub struct Readiness {
     role: Role,
-    /// Held during a look: those who come meanwhile share what it finds.
+    /// Locked during a check: requests that come meanwhile share its result.
     last: Mutex<Option<(Instant, Found)>>,
 }
 
@@ -186,9 +186,9 @@ async fn store(storage: &Storage) -> Option<Fault> {
 /// Somebody takes pictures from the queue where uploads go that do not ask for another one.
 async fn workers(services: &Services) -> Option<Fault> {
     let queue = routing::of_plain_uploads(&services.queue.routes);
-    // A broker that fails here took a write just before: the next look tells.
+    // The broker took a write just before; if it fails here, the next check finds that.
     let Ok(Ok(roster)) = timeout(DEADLINE, roster::workers(&services.broker)).await else { return None };
-    // Those of another version are there; what they take cannot be read.
+    // Workers of another version count: which queues they take from cannot be read.
     if !roster.strangers.is_empty() || roster.workers.iter().any(|worker| worker.report.takes_pictures_from(queue)) {
         return None;
     }

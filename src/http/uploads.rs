@@ -19,12 +19,12 @@ use crate::submission::{Asked, Rules, Sender, Submission, Submitted};
 /// With the caller's name before it, a key stays within what the broker takes.
 pub(super) const MOST_KEY_CHARS: usize = 200;
 
-/// What a field is that is there twice.
+/// What happens to a field that is there twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Repeated {
-    /// A mistake of a program's.
+    /// It is refused: the program has made a mistake.
     Refused,
-    /// The page has a choice, and a field to write in behind it.
+    /// The last one counts: the first page has a choice, and behind it a field to write in.
     LastCounts,
 }
 
@@ -39,7 +39,7 @@ pub(super) async fn upload(
 /// Receives a form's pictures and enqueues them as a group.
 ///
 /// # Errors
-/// Why nothing of it is taken. Pictures that alone are refused are told of in what is answered.
+/// Why the whole form is refused. Pictures that are refused one by one are in the result.
 pub(super) async fn take(
     services: &Services,
     caller: &Caller,
@@ -240,7 +240,7 @@ async fn text(mut field: Field, limit: usize) -> Result<String, Problem> {
         .map_err(|_| Problem::bad_request("invalid-multipart", format!("The field `{name}` is not UTF-8.")))
 }
 
-/// A field that nobody filled in counts as left out: browsers send it all the same, as empty text.
+/// A blank field counts as left out: browsers send fields that nobody filled in as empty text.
 fn set(slot: &mut Option<String>, name: &str, text: String, repeated: Repeated) -> Result<(), Problem> {
     if text.trim().is_empty() {
         return Ok(());

@@ -390,7 +390,7 @@ pub(super) fn chain(error: &reqwest::Error) -> String {
     said
 }
 
-/// Where a path leads that the server has told. One behind a prefix tells it with the prefix, where it knows that.
+/// The address of a path in the server's answers. A server behind a prefix adds it to its paths if it knows the prefix.
 fn of_server(base: &Url, path: &str) -> Result<Url, url::ParseError> {
     base.join(path.strip_prefix(base.path()).unwrap_or(path).trim_start_matches('/'))
 }

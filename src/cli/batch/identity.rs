@@ -27,7 +27,7 @@ impl Asked {
         if lenient {
             asked += " lenient";
         }
-        // As all results were once called: what was done then is found.
+        // The pattern of former versions is left out, so that their pictures keep their ids.
         if names.as_str() != SEVERAL {
             asked += " ";
             asked += names.as_str();

@@ -124,7 +124,7 @@ impl Journal {
     }
 
     fn of(file: &Path, connection: Connection, version: i64) -> Result<Self> {
-        // A look needs nothing that version 1 does not have.
+        // Reading needs only the columns of version 1.
         if version > VERSION {
             bail!("the journal {} is of a newer pixmill; use that one, or another --out", file.display());
         }

@@ -1,7 +1,7 @@
 //! The ledger of results, `OUT/.pixmill/results.db`: which picture each file in `OUT` was made from, and its SHA-256.
 //!
 //! A result's row is durable before the file gets its name. So a file with a row is a result of this folder's runs, and
-//! its digest tells whether it still is what was made; a file without one is somebody else's and is not replaced. Rows
+//! its digest shows whether it has changed; a file without a row was made by somebody else, and is not replaced. Rows
 //! are found by the folded name: two results that differ only in case or Unicode form would be one file elsewhere.
 
 use std::collections::HashMap;
@@ -45,7 +45,7 @@ CREATE TABLE folder (
 ";
 /// A file that changed less than this before it was read may change again without a later time of change.
 const SETTLED: Duration = Duration::from_secs(2);
-/// Files found right whose facts are written down at a time.
+/// Unchanged files whose facts are written down at a time.
 const PENDING: usize = 256;
 
 pub(super) type Sha = [u8; 32];
@@ -58,7 +58,7 @@ pub(super) struct Ledger {
 
 struct Inner {
     file: PathBuf,
-    /// `None` where there is no ledger yet and none is to be made.
+    /// `None` in a dry run if there is no ledger yet.
     connection: Option<Connection>,
     /// Opened for reading alone.
     looks: bool,
@@ -273,7 +273,7 @@ impl Inner {
     }
 }
 
-/// What a picture's results are owned by.
+/// The path or address of a picture, by which its results are its own.
 pub(super) fn source_of(picture: &Picture) -> Vec<u8> {
     match &picture.origin {
         Origin::File(file) => file.as_os_str().as_bytes().to_vec(),
@@ -310,7 +310,7 @@ pub(super) fn digest_of(file: &Path) -> io::Result<Sha> {
     }
 }
 
-/// What changes with every change of a file.
+/// Size, inode and times of a file: every change of the file changes them.
 fn facts(meta: &Metadata) -> String {
     let [modified, changed] = [(meta.mtime(), meta.mtime_nsec()), (meta.ctime(), meta.ctime_nsec())];
     format!("{} {} {}.{:09} {}.{:09}", meta.len(), meta.ino(), modified.0, modified.1, changed.0, changed.1)

@@ -153,7 +153,7 @@ impl Journal<'_> {
                     more = count > 0;
                     let mut new = Vec::new();
                     for one in chunk.drain(..) {
-                        // What is not looked at now is found again by the next run.
+                        // The next run finds the pictures that are left.
                         if self.batch.stop.is_cancelled() {
                             break;
                         }
@@ -234,7 +234,7 @@ impl Journal<'_> {
             let ended = [(picture.clone(), job)];
             match self.endings(&ended)?.pop() {
                 Some(Ending::Done { outputs, .. }) => return Ok(Known::Ended(Ending::AlreadyDone { outputs })),
-                // The result waits for its name: it is not made again.
+                // The result is kept until its name is free: it is not made again.
                 Some(Ending::Failed(failure)) if self.batch.is_final(&failure) || failure.code == "name-taken" => {
                     return Ok(Known::Ended(Ending::Failed(failure)));
                 }
@@ -381,7 +381,8 @@ impl Journal<'_> {
                 new.push(Entry { path: path.clone(), source: source.clone(), picture: job.id.into(), sha256 });
             } else if !is_kept {
                 // Deleted, changed, or replaced by those of other operations.
-                let said = format!("{} is not there as it was made", self.batch.out.join(&path).display());
+                let said =
+                    format!("{} is missing, or has changed since it was made", self.batch.out.join(&path).display());
                 return Ok(Err(Failure::transient("result-missing", said)));
             }
             results.push((from, is_new.then_some(made), self.batch.out.join(path)));
@@ -459,7 +460,7 @@ pub(super) fn remembered(
 /// Whether all results are in their places, or where a kill left them, from where the next run moves them.
 fn is_kept(batch: &Batch, ledger: &Ledger, picture: &Picture, job: &Job, record: &ImageResult) -> Result<bool> {
     for output in &record.outputs {
-        // An answer is written anew by each run.
+        // Answers are written again by each run.
         let Output::File(output) = output else { continue };
         let made = batch.journal().join(storage::output_key(job.group, job.id, record.run, &output.file));
         if !made.exists() && !ledger.holds(&batch.names.path(picture, &output.file), job.id.into())? {

@@ -1,9 +1,9 @@
 //! `pixmill batch PATH…`: folders, globs, lists and addresses of pictures through the operations, here or on a
 //! server.
 //!
-//! A run can be stopped at any instant and started again: what is done is found done. Results are called as [`Names`]
-//! says, and known by their digests, which the [`Ledger`] keeps. A broken picture fails alone; the run goes on, and says
-//! so at once and at its end. However many pictures there are, a few hundred names are held.
+//! A run can be stopped at any instant and started again: the next one finds what was done. [`Names`] gives results their
+//! names, and the [`Ledger`] keeps their digests, by which they are known. A broken picture fails alone: the run reports it
+//! at once and at its end, and goes on. A few hundred names are in memory, however many pictures there are.
 
 mod args;
 mod client;
@@ -94,7 +94,7 @@ impl Batch {
 
     /// Whether a picture that has failed so in an earlier run is left alone.
     fn is_final(&self, failure: &Failure) -> bool {
-        // What has a result's name may be gone by now.
+        // The file that had the result's name may be gone by now.
         !failure.retryable && !self.retry_failed && failure.code != "name-taken"
     }
 

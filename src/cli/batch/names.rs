@@ -1,8 +1,8 @@
 //! What results are called below `OUT`: a pattern with fields, `--name '{dir}/{stem}.{ext}'`.
 //!
-//! A name follows from the picture, the operation's place and type, and the result's format; nothing of it depends on
-//! what else a run takes. The server and the worker call a result `<index>-<type>.<ext>`: that is where the last three
-//! come from.
+//! A name follows from the picture, the operation's place and type, and the result's format. It does not depend on the other
+//! pictures of a run. The server and the worker call a result `<index>-<type>.<ext>`: place, type and format are read from
+//! that name.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -14,7 +14,7 @@ use crate::cli::ending;
 use crate::imaging::Operation;
 use crate::imaging::operation::Action;
 
-/// Of one operation, and of several, where nothing else is asked for.
+/// The patterns for one operation and for several, unless `--name` gives another.
 const ONE: &str = "{dir}/{stem}.{ext}";
 pub(super) const SEVERAL: &str = "{dir}/{stem}-{index}-{op}.{ext}";
 
@@ -43,7 +43,7 @@ struct Called<'a> {
 }
 
 impl Names {
-    /// As for so many operations where nothing else is asked for.
+    /// The pattern for this number of operations, unless `--name` gives another.
     pub(super) fn usual(operations: usize) -> Self {
         Self::parse(if operations == 1 { ONE } else { SEVERAL }).expect("the usual patterns are well formed")
     }

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::sources::{Picture, Progress};
 use crate::job::Failure;
 
-/// Failures that are listed again at the end; all are told when they happen.
+/// Most failures that are listed again at the end. Every failure is reported when it happens.
 const KEPT_FAILURES: usize = 100;
 /// Pictures that wait for another round of `--on-error retry`.
 const KEPT_AGAIN: usize = 10_000;
@@ -95,7 +95,7 @@ pub(super) struct Report {
     again_now: bool,
     started: Instant,
     next_line: Option<Instant>,
-    /// Something else was said after the first failure.
+    /// Other lines were written after the first failure.
     said_since: bool,
 }
 
@@ -236,14 +236,14 @@ impl Report {
     pub(super) fn finish(self, out: &Path, remark: Option<&str>) -> Counts {
         self.bar.finish_and_clear();
         self.json_line(&self.summary(remark.is_some()));
-        // They are above, behind other lines.
+        // Other lines have moved them out of sight.
         if self.said_since {
             for (name, failure) in &self.failures {
                 eprintln!("{}", failed(name, failure));
             }
             let kept = self.failures.len() as u64;
             if self.counts.failed > kept {
-                eprintln!("… and {} more failed, told when they did", HumanCount(self.counts.failed - kept));
+                eprintln!("… and {} more, listed above when they failed", HumanCount(self.counts.failed - kept));
             }
         }
         if !self.voice.quiet {

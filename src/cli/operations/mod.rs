@@ -48,7 +48,7 @@ enum Whole {
     Tutorial,
 }
 
-/// What a command line is told that asks for nothing.
+/// The error of a command line that names no operation.
 const NOTHING: &str = "\
 nothing to do: name an operation, such as
   --thumbnail 300      shrink into 300×300, aspect kept
@@ -80,7 +80,7 @@ impl Operations {
     /// One output an entry; a conversion where only a format is named.
     ///
     /// # Errors
-    /// A sentence that names the flag, the value and the limit; one that names operations where nothing is asked for.
+    /// A sentence that names the flag, the value and the limit; one that lists operations if none is named.
     pub(crate) fn list(&self, limits: &Limits, presets: &Presets) -> Result<Vec<Operation>, String> {
         self.written(limits, presets).map(|(_, operations)| operations)
     }
@@ -313,7 +313,7 @@ fn preset<'p>(name: &str, presets: &'p Presets) -> Result<&'p Value, String> {
     config::preset(presets, name).map_err(|said| format!("--preset: {said}"))
 }
 
-/// The three of the HTTP API where a request names none.
+/// The three operations that the HTTP API uses for a request without any.
 fn tutorial() -> Vec<Value> {
     let known = "the default operations are plain data";
     operation::defaults().iter().map(|operation| serde_json::to_value(operation).expect(known)).collect()

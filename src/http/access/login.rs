@@ -28,7 +28,7 @@ use crate::keys::Key;
 /// A key and a path are far shorter.
 const MOST_BYTES: usize = 4096;
 pub(super) const PAGE: &str = "/login";
-/// Where somebody is led on to who has named nothing.
+/// Where a login leads that has no `next`.
 const FIRST: &str = "/";
 
 #[derive(Debug, Default, Deserialize)]

@@ -109,7 +109,7 @@ impl Access {
         Ok(Caller::logged_in(key, end))
     }
 
-    /// Who looks at an open page that has more for those who are let in. It counts against their limit.
+    /// The caller of an open page that shows more to callers who are let in. The request counts against their limit.
     pub(super) async fn visitor(&self, request: &Parts) -> Result<Caller, Problem> {
         let caller = self.identify(request).await?;
         self.rates.take(&caller, false).exceeded.map_or(Ok(caller), Err)

@@ -20,7 +20,7 @@ pub(super) struct Operation<'a> {
     pub(super) about: &'a Value,
 }
 
-/// For whoever reaches the service at `address`.
+/// With examples for a service at `address`.
 pub(super) fn page(document: &Value, address: &str) -> Page {
     let operations = operations(document);
     let info = &document["info"];

@@ -8,7 +8,7 @@ use super::reference::{Operation, content, example, is_file, resolved, text};
 use crate::http::base::path;
 use crate::http::page::escaped;
 
-/// Where a key goes for whoever is not logged in. The page keeps it in no store.
+/// The field for a key, for readers who are not logged in. The page does not store it.
 pub(super) const KEY: &str = "<p class=\"key\" hidden><label>API key <input id=\"key\" type=\"password\" autocomplete=\"off\" \
     spellcheck=\"false\"></label> <span class=\"quiet\">for what is sent from this page; not needed after a login, and not \
     kept</span></p>";

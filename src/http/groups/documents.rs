@@ -219,8 +219,7 @@ impl Document {
         counts.document(group.into(), created_at, None, Links::of_group(group))
     }
 
-    /// A group of which only files are left: how many pictures it had is not known any more, and its id says when it was
-    /// made.
+    /// A group of which only files are left. The number of its pictures is no longer known; its id says when it was made.
     pub(super) fn without_record(group: GroupId) -> Self {
         let id = Uuid::from(group);
         let made = id.get_timestamp().and_then(|at| Timestamp::from_second(at.to_unix().0.try_into().ok()?).ok());

@@ -172,7 +172,7 @@ impl Subject for GroupId {
     }
 }
 
-/// What is known, without a record, of a group whose files are in the store: whose they are.
+/// The owner of a group that has files in the store and no record.
 async fn of_files(services: &Services, group: GroupId) -> Result<Option<Meta>, Problem> {
     let storage = &services.storage;
     if let Some(owner) = outbox::owner(storage, group).await? {
@@ -227,7 +227,7 @@ impl Subject for JobId {
     }
 }
 
-/// Has the rest of a long list counted as cancelled. What takes longer than [`LISTING`] goes on behind the answer.
+/// Has the rest of a long list counted as cancelled. If that takes longer than [`LISTING`], it goes on after the answer.
 async fn list_cancelled(services: &Services, group: GroupId) {
     let (storage, broker) = (services.storage.clone(), services.broker.clone());
     let listing = tokio::spawn(async move {
@@ -262,8 +262,10 @@ pub(super) async fn document(
             if !sees(&Meta { owner, ..Meta::default() }) {
                 return Ok(None);
             }
-            let detail =
-                format!("What is owed for group {id} cannot be read: {}. It is about to be given up.", damage.why);
+            let detail = format!(
+                "The manifest of group {id} cannot be read: {}. The group is about to be ended as failed.",
+                damage.why
+            );
             Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "manifest-damaged", detail))
         }
         _ => Ok(None),

@@ -11,7 +11,7 @@ pub(in crate::http) struct Picture {
     pub(in crate::http) image: Option<String>,
     /// `None` where the broker itself ended its job, or the result is `damaged`.
     pub(in crate::http) known: Option<ImageResult>,
-    /// There is a result, and it is not what was settled.
+    /// There is a result, and it is not the one that was settled.
     pub(in crate::http) damaged: bool,
 }
 

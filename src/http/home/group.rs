@@ -1,5 +1,4 @@
-//! A group's page: where it stands, and each picture with what was made of it. While it is processed, the page loads
-//! itself again.
+//! A group's page: its progress, and each picture with its outputs. While the group is processed, the page reloads itself.
 
 use std::fmt::Write;
 use std::sync::Arc;

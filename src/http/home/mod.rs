@@ -1,6 +1,6 @@
 //! The pages for people: `/`, where pictures are uploaded, and a group's page. They need no script.
 //!
-//! They are made of the documents that the API sends, so they show nothing that a program cannot have. A program that
+//! They are made of the documents that the API sends, so they show nothing that a program cannot get. A program that
 //! asks `/` without preferring HTML gets links. Refusals of these routes are pages, too ([`refusal`]).
 
 mod group;
@@ -80,7 +80,7 @@ pub(super) async fn upload(
     }
 }
 
-/// The answer to whoever is not let in to a page, or asks for one that is not there; to programs it is the problem itself.
+/// The answer where a page is refused or unknown: a page for browsers, the problem document for programs.
 pub(super) fn refusal(problem: Problem, uri: &Uri, headers: &HeaderMap) -> Response {
     if !page::is_wanted(headers) {
         return problem.into_response();
@@ -134,7 +134,7 @@ fn links() -> Value {
     })
 }
 
-/// The first page, for a caller or for somebody who is not let in; with what is wrong with a form that was sent.
+/// The first page, for a caller or for a visitor who is not let in; `wrong` is why a form that was sent was refused.
 async fn first(
     services: &Arc<Services>,
     caller: Result<Caller, Problem>,

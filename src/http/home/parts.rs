@@ -12,7 +12,7 @@ const LOGO: &str = "<svg viewBox=\"0 0 24 24\" fill=\"none\" stroke=\"currentCol
     <circle cx=\"12\" cy=\"12\" r=\"4\" fill=\"currentColor\"/><path d=\"M12 2v3M12 19v3M2 12h3M19 12h3M5 5l2 2M17 17l2 2M5 \
     19l2-2M17 7l2-2\" stroke-linecap=\"round\"/></svg>";
 
-/// The top of a page. Nobody is named on it where nobody is known.
+/// The top of a page; it names the caller's key, if there is one.
 pub(super) fn bar(caller: Option<&Caller>, wants_keys: bool) -> String {
     let who = match caller.and_then(Caller::owner) {
         Some(name) => format!(

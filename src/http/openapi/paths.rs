@@ -152,7 +152,7 @@ pub(super) fn paths(limits: &config::Limits) -> Value {
             id: "uploadPage",
             tag: "pages",
             about: "An upload from the first page's form, which works without a script.",
-            more: "The form of `/api/upload`; of a field that is there twice the last one counts that is not blank.",
+            more: "The form of `/api/upload`. If a field is there twice, the last one that is not blank counts.",
             parameters: Vec::new(),
             body: Some(upload_form(limits)),
             success: ("303", json!({
@@ -285,7 +285,7 @@ fn or_page(mut described: Value) -> Value {
     let responses = described["responses"].as_object_mut().into_iter().flatten();
     for (_, response) in responses.filter(|(status, _)| status.starts_with(['4', '5'])) {
         *response = json!({
-            "description": "A problem; to a browser, a page that tells of it.",
+            "description": "A problem document; for browsers, a page with it.",
             "content": {"application/problem+json": {"schema": reference("Problem")}, "text/html": {}},
         });
     }
@@ -324,8 +324,8 @@ fn upload_form(limits: &config::Limits) -> Value {
                     },
                     "operations": sources::operations_or_preset(),
                     "options": reference("Options"),
-                    "preset": {"type": "string", "description": "The option of this name, for forms without a script; \
-                        blank: left out, as blank `operations` and `options` are."},
+                    "preset": {"type": "string", "description": "A preset's name, as in `options`; for forms without a script. \
+                        A blank field counts as left out, as do blank `operations` and `options`."},
                 },
             },
             "encoding": {

@@ -225,7 +225,7 @@ pub(super) fn schemas(limits: &config::Limits) -> Value {
                 "rejected": {"type": "array", "items": reference("Rejected")},
                 "faults": {
                     "type": "array",
-                    "description": "Of `/readyz`: all that is wrong; the first one gives the code.",
+                    "description": "In answers of `/readyz`: all faults; the first one gives the code.",
                     "items": {
                         "type": "object",
                         "required": ["part", "code", "detail"],

@@ -377,14 +377,14 @@ pub(super) fn schemas() -> Value {
     schemas.into()
 }
 
-/// The parameters of a query as a body, which is taken in its place; `None` where there are none.
+/// The body that may replace a query's parameters; `None` where there are no parameters.
 fn in_body(parameters: &[Value]) -> Option<Value> {
     let named = parameters.iter().filter(|one| one["in"] == "query");
     let fields: Map<_, _> =
         named.map(|one| (one["name"].as_str().unwrap_or_default().to_owned(), one["schema"].clone())).collect();
     let schema = json!({"type": "object", "properties": fields, "additionalProperties": false});
     (!fields.is_empty()).then(|| {
-        json!({"description": "The parameters, where they are not in the address.",
+        json!({"description": "The same parameters as JSON, instead of in the address.",
             "content": {"application/json": {"schema": schema}}})
     })
 }

@@ -19,7 +19,7 @@ use crate::cli::near;
 
 /// No path is longer, and no object has to be.
 const LONGEST_LINE: u64 = 64 << 10;
-/// What may stand between the columns of a table.
+/// Separators between the columns of a table.
 const SEPARATORS: [u8; 3] = [b',', b';', b'\t'];
 const UTF_8_MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -90,7 +90,7 @@ impl List {
             let head = head.map_err(|error| Usage(format!("{}: {error}", place.display())))?;
             if !names_pictures(&head) {
                 return Err(Usage(format!(
-                    "{}: the first line names no column `path` or `url`, only {}; columns stand between commas, \
+                    "{}: the first line names no column `path` or `url`, only {}; columns are separated by commas, \
                      semicolons or tabs",
                     place.display(),
                     head.join(", ")
@@ -155,7 +155,7 @@ fn table_of<R: Read>(reader: R) -> io::Result<(csv::Reader<impl Read>, u64)> {
     // A record's position is counted before the second byte of the line's end in front of it.
     let uncounted = u64::from(first.ends_with(b"\r\n"));
     let named = match first.trim_ascii_end() {
-        // A line that spreadsheets take as an order, and the columns' names are on the next.
+        // `sep=;` sets the separator, as in spreadsheets; the columns' names are on the next line.
         [b's' | b'S', b'e' | b'E', b'p' | b'P', b'=', separator] => Some(*separator),
         _ => None,
     };
@@ -203,7 +203,7 @@ fn table(
             |cell: &[u8]| cell.first().is_some_and(u8::is_ascii_whitespace) && cell.trim_ascii().starts_with(b"\"");
         let entry = match (cell("path"), text("url")) {
             _ if record.iter().any(quoted) => {
-                Err("has a blank before a quotation mark, which then quotes nothing".into())
+                Err("has a blank before a quotation mark, so the mark does not quote: remove the blank".into())
             }
             (None, None) => Err("names neither path nor url".to_owned()),
             (_, Some(url)) => address(&url).map(Given::Url),

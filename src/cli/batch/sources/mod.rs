@@ -244,7 +244,7 @@ impl Progress {
 }
 
 impl Picture {
-    /// One that stands for any other.
+    /// A picture without an origin, to try patterns of names on.
     pub(super) fn named(name: &str) -> Self {
         Self { origin: Origin::File(PathBuf::new()), target: name.into(), own: None }
     }

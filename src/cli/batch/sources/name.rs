@@ -35,7 +35,7 @@ pub(super) fn is_picture(name: &OsStr) -> bool {
     ending.is_some_and(|ending| ENDINGS.iter().any(|known| known.eq_ignore_ascii_case(ending)))
 }
 
-/// The names of a folder, as far as they decide what results are called. Each is folded; true where several are the same.
+/// Hashes of the folded names in a folder, which decide what results are called; `true` where several names fold to one.
 #[derive(Debug, Default)]
 pub(super) struct Beside {
     /// Of pictures.
@@ -120,7 +120,7 @@ pub(in super::super) fn fold(name: &OsStr) -> Cow<'_, OsStr> {
     }
 }
 
-/// Where the results of a picture go that a list calls `name`, in the folder `out`; what neither says is as `otherwise`.
+/// The target of a picture that a list calls `name`, in the folder `out`; `otherwise` fills in what the list leaves out.
 ///
 /// # Errors
 /// What is wrong with them.
@@ -154,7 +154,7 @@ pub(super) fn below(path: &Path) -> PathBuf {
     path.components().filter_map(normal).collect()
 }
 
-/// Host and path; the ending stays, because nobody can look what else is there.
+/// The target of an address: host and path. It keeps its ending, because other names at that host are unknown.
 pub(super) fn of_url(url: &Url) -> Target<PathBuf> {
     let host = url.host_str().unwrap_or("unknown").to_owned();
     let mut target = PathBuf::from(url.port().map_or(host.clone(), |port| format!("{host}_{port}")));

@@ -34,7 +34,7 @@ pub(super) struct Walk<'a> {
     beside: Vec<(PathBuf, Beside)>,
     /// The folder at hand with all links resolved, where files may be met twice.
     resolved: (PathBuf, PathBuf),
-    /// Counts what is named: files, folders, lines of lists.
+    /// Number of sources so far: files, folders, lines of lists.
     source: u32,
     taken: u64,
 }
