@@ -35,7 +35,7 @@ codes! {
     "empty-file" [422] [Answer Rejected Job] Never:
         "The file has no bytes." "Send the picture itself; an upload that broke off on your side looks like this.";
     "encoded-body" [415] [Answer] Never:
-        "The request's body has a `Content-Encoding`, such as gzip, and bodies are taken as they are only." "Send it without; pictures hardly shrink.";
+        "The request's body has a `Content-Encoding`, such as gzip; only bodies without one are taken." "Send it without; pictures hardly shrink.";
     "fetch-failed" [] [Job Batch] Later:
         "A URL could not be fetched: no connection, no answer in time, or a server's fault." "It is tried again by itself; look whether the address answers.";
     "fetch-refused" [] [Job Batch] Never:
@@ -89,7 +89,7 @@ codes! {
     "malformed-request" [400] [Answer] Never:
         "The request cannot be read as HTTP, or has no `Host` line or several." "Mend the program that sends it; the detail has the reason.";
     "manifest-damaged" [500] [Answer Rejected] Never:
-        "What was to be done for the group is lost: bits of its manifest changed on the disk, and the broker did not have it either." "Upload the pictures again; look at the disk that holds `data_dir`.";
+        "The group's manifest, which lists its work, was damaged on the disk, and the broker does not have the group either: the work is lost." "Upload the pictures again; look at the disk that holds `data_dir`.";
     "method-not-allowed" [405] [Answer] Never:
         "The address is known and does not take this method." "`Allow` says which it takes.";
     "missing-glyph" [422] [Answer Job] Never:
@@ -101,7 +101,7 @@ codes! {
     "no-result" [] [Batch] Later:
         "The server's answer leaves this picture out." "Run the same command again.";
     "no-worker" [503] [Answer] Later:
-        "No worker takes pictures from the queue where uploads go (`/readyz` only); uploads are taken and wait." "Start `pixmill worker`, or look why none reports itself.";
+        "No worker takes pictures from the queue where uploads go (`/readyz` only); uploads are taken and wait." "Start `pixmill worker`, or find out why none reports itself.";
     "not-finished" [409] [Answer] Later:
         "The group is still being processed." "Wait until its status is no longer `processing`, or ask for what is there with `?partial=true`.";
     "not-found" [404] [Answer] Never:
@@ -119,7 +119,7 @@ codes! {
     "overloaded" [503] [Answer Job] Later:
         "The service has no connections (`server.max_connections`), file descriptors (`ulimit -n`) or memory (`limits.max_buffered_bytes`) left at present." "Wait for `Retry-After`; raise the limit if it happens often.";
     "payload-damaged" [] [Job] Never:
-        "What was to be done with the picture is no longer what was asked for: bits of it changed in the broker." "Upload it again; look at the disk and the memory of the machine that holds the queue.";
+        "The job's payload, which says what to do with the picture, was damaged in the broker." "Upload it again; look at the disk and the memory of the machine that holds the queue.";
     "poison" [] [Job] Never:
         "The job took its process down again and again." "Report it with the picture.";
     "precondition-failed" [412] [Answer] Never:
@@ -139,11 +139,11 @@ codes! {
     "result-beside-source" [] [Batch] Never:
         "A picture's results would be beside it, and the next run would take them for sources." "Name another folder with `--out`.";
     "result-damaged" [] [Job] Never:
-        "The picture has ended, and the record of how cannot be read: bits of it changed in the broker." "Upload it again; look at the disk and the memory of the machine that holds the queue.";
+        "The picture has ended, and the record of its result was damaged in the broker." "Upload it again; look at the disk and the memory of the machine that holds the queue.";
     "result-missing" [] [Batch] Later:
         "A result was made, and is no longer there or has changed." "Run the same command again.";
     "source-damaged" [] [Job] Never:
-        "The stored original is no longer what was received: its checksum does not fit." "Upload it again; look at the disk that holds `data_dir`.";
+        "The stored original was damaged on the disk: its checksum does not match." "Upload it again; look at the disk that holds `data_dir`.";
     "source-forbidden" [422] [Answer Rejected Job] Never:
         "A source's key leads where keys may not lead, or no folder is configured." "Name a file below `sources.folder`.";
     "source-gone" [422] [Answer Rejected] Never:
@@ -175,7 +175,7 @@ codes! {
     "unauthorized" [401] [Answer] Never:
         "An API key is needed, or the one sent is not known or has expired, or the login has ended." "Send `Authorization: Bearer <key>`, or log in at `/login`.";
     "unexpected-body" [400] [Answer] Never:
-        "The request has a body, and what it asks for takes none." "Leave it out; parameters go into the address.";
+        "The request has a body, and this route takes none." "Leave the body out; put parameters into the address.";
     "unknown-field" [400] [Answer] Never:
         "The form has a field of a name that is not known." "The detail lists the known ones; pictures go into `images`.";
     "unknown-preset" [422] [Answer] Never:
