@@ -109,7 +109,7 @@ impl Config {
         require(
             buffered >= LEAST_BUFFERED && buffered / 2 >= body,
             format!(
-                "limits.max_buffered_bytes: {buffered} is below {LEAST_BUFFERED}, or holds no two bodies of \
+                "limits.max_buffered_bytes: {buffered} is below {LEAST_BUFFERED}, or below twice \
                  limits.max_body_bytes ({body})"
             ),
         );

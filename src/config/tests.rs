@@ -116,7 +116,7 @@ fn workers_address_and_the_budget_of_bodies_are_refused_by_name() {
     for (text, told) in [
         ("[worker]\nlisten = \"nowhere\"", "worker.listen: `nowhere` is not an address such as 127.0.0.1:8080"),
         ("[limits]\nmax_buffered_bytes = 1000", "limits.max_buffered_bytes: 1000 is below 1048576"),
-        ("[limits]\nmax_body_bytes = 200000000", "holds no two bodies of limits.max_body_bytes (200000000)"),
+        ("[limits]\nmax_body_bytes = 200000000", "below twice limits.max_body_bytes (200000000)"),
     ] {
         let fault = format!("{:#}", from_file(text).unwrap_err());
         assert!(fault.contains(told), "{fault}");
