@@ -356,6 +356,10 @@ async fn watch_store(config: Config, storage: Storage, broker: Broker) {
         };
         let wrong = match (storage.identity_if_any(), broker.store_or(id).await) {
             (Ok(None), _) => Some(format!("the store in {folder} (data_dir) is gone: is its disk still mounted?")),
+            (Ok(Some(other)), _) if other != id => Some(format!(
+                "{folder} (data_dir) now holds the store {other}, and this process is at work on the store {id}: is its \
+                 disk still mounted?"
+            )),
             (_, Ok(theirs)) if theirs != id => Some(format!(
                 "{broker} now has the jobs of the store {theirs}, and this process is at work on the store {id}: end it"
             )),

@@ -98,7 +98,8 @@ async fn erase(storage: &Storage, broker: &Broker) -> Result<u64> {
         }
         for (id, _) in page {
             match submission::list_cancelled(storage, broker, id).await {
-                Err(submission::Error::Queue(away)) => return Err(away.into()),
+                Err(submission::Error::Queue(away @ queue::Error::Unavailable(_))) => return Err(away.into()),
+                // What can be erased is, and the others are still owed.
                 Err(error) => warn!("the rest of group {id} is not counted as cancelled: {error}"),
                 Ok(()) => {}
             }
@@ -144,12 +145,14 @@ async fn see_to(storage: &Storage, broker: &Broker, group: &Group, delivered: &m
 /// Removes what runs have left whose workers died with them, of pictures that wait to be begun again. While the disk is
 /// short none is begun, and what was left may be why it is.
 async fn discard_broken_off(storage: &Storage, broker: &Broker, group: GroupId) -> Result<()> {
-    let listed = storage.clone();
-    let jobs = tokio::task::spawn_blocking(move || listed.jobs_with_outputs(group));
-    for id in jobs.await.expect("listing folders does not panic")? {
+    // Listed before the broker is asked, so that a run that is claimed after its answer is not among them.
+    for (id, runs) in on_disk(storage, move |storage| storage.runs(group)).await? {
+        if runs.is_empty() {
+            continue;
+        }
         let job = broker.job(id).await?;
         if job.is_some_and(|job| matches!(job.state, State::Waiting | State::Delayed)) {
-            on_disk(storage, move |storage| storage.keep_run(group, id, None)).await?;
+            on_disk(storage, move |storage| runs.iter().try_for_each(|run| storage.remove_run(run))).await?;
         }
     }
     Ok(())

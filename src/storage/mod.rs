@@ -18,8 +18,8 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -108,6 +108,8 @@ pub struct Storage {
     store: Arc<LocalFileSystem>,
     /// Known not to be the one that the queue's jobs belong to; the same for all clones.
     wrong: Arc<AtomicBool>,
+    /// Its identity when it was first asked for; the same for all clones.
+    first: Arc<OnceLock<Uuid>>,
     disk: Arc<Disk>,
 }
 
@@ -144,7 +146,7 @@ impl Storage {
         let root = root.canonicalize().map_err(|error| at(root, &error))?;
         let store = LocalFileSystem::new_with_prefix(&root).map_err(failed)?.with_fsync(true);
         let disk = Arc::new(Disk::new(&root, 0.0, 0));
-        Ok(Self { root, store: Arc::new(store), wrong: Arc::default(), disk })
+        Ok(Self { root, store: Arc::new(store), wrong: Arc::default(), first: Arc::default(), disk })
     }
 
     /// With the share of the disk that must be free for new work, 0 to 1, and the bytes of ballast that it keeps. The
@@ -315,7 +317,9 @@ impl Storage {
         };
         let text = text.map_err(|error| at(&path, &error))?;
         let no_id = |_| Error::Failed(format!("{}: {:?} is not the id of a store", path.display(), text.trim()));
-        text.trim().parse().map_err(no_id)
+        let id: Uuid = text.trim().parse().map_err(no_id)?;
+        self.first.get_or_init(|| id);
+        Ok(id)
     }
 
     /// As [`identity`](Self::identity), or `None` where the folder has none: where it is, say, the mount point of a disk
@@ -329,9 +333,12 @@ impl Storage {
         self.wrong.store(wrong, Ordering::Relaxed);
     }
 
-    /// Whether it was noted to be: then it does not tell what is owed.
-    pub fn is_wrong(&self) -> bool {
-        self.wrong.load(Ordering::Relaxed)
+    /// Whether the folder still holds the store that was opened, and that is not known to be a wrong one. Where it does not,
+    /// what is missing in it says nothing. A folder whose disk is gone has no identity, or has got a new one from a process
+    /// that was started on it meanwhile. Blocks on the disk.
+    pub fn is_itself(&self) -> bool {
+        let Ok(Some(id)) = self.identity_if_any() else { return false };
+        !self.wrong.load(Ordering::Relaxed) && self.first.get().is_none_or(|first| *first == id)
     }
 
     /// What root creates belongs to the folder's owner, or the service that runs as that user could not read it.
@@ -488,19 +495,18 @@ impl Storage {
         }
     }
 
-    /// The jobs of a group that have outputs, or had begun to write some. Blocks on the disk.
-    pub fn jobs_with_outputs(&self, group: GroupId) -> Result<Vec<JobId>> {
-        let folder = self.root.join(Part::Outputs.folder()).join(group.to_string());
-        let entries = match std::fs::read_dir(&folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.map_err(|error| at(&folder, &error))?,
-        };
-        let mut jobs = Vec::new();
-        for entry in entries {
-            let name = entry.map_err(|error| at(&folder, &error))?.file_name();
-            jobs.extend(name.to_str().and_then(|name| name.parse::<JobId>().ok()));
+    /// The folders of a group's runs, by their job: of all that have begun to write outputs and were not removed. Blocks on
+    /// the disk.
+    pub fn runs(&self, group: GroupId) -> Result<Vec<(JobId, Vec<PathBuf>)>> {
+        let mut runs = Vec::new();
+        for folder in entries(&self.root.join(format!("outputs/{group}")))? {
+            let folder = folder?;
+            let job = folder.file_name().and_then(|name| name.to_str()?.parse::<JobId>().ok());
+            if let Some(job) = job {
+                runs.push((job, entries(&folder)?.collect::<Result<Vec<PathBuf>>>()?));
+            }
         }
-        Ok(jobs)
+        Ok(runs)
     }
 
     /// Removes the outputs of all runs of a job but one; with `None`, of all. Blocks on the disk.
@@ -530,7 +536,8 @@ impl Storage {
     /// # Errors
     /// Where an upload could not be stored at present: no room, a read-only file system, no rights.
     pub fn try_write(&self) -> Result<()> {
-        let probe = self.root.join(format!(".probe-{}", uuid::Uuid::now_v7().simple()));
+        // The name of a draft, so that one that a kill leaves behind is removed like those.
+        let probe = self.root.join(format!(".{}", Uuid::now_v7()));
         let written = File::options().write(true).create_new(true).open(&probe);
         let written = written.and_then(|mut file| file.write_all(&[0; PROBE]));
         let removed = std::fs::remove_file(&probe);

@@ -147,6 +147,40 @@ fn identity_is_made_once_and_goes_with_the_folder() {
     assert!(error.contains("store.id: \"mine\" is not the id of a store"), "{error}");
 }
 
+/// Its disk is gone, and then another process is started on the empty mount point.
+#[test]
+fn folder_that_holds_another_store_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = Storage::local(folder.path()).unwrap();
+    assert!(!storage.is_itself(), "it has no identity yet");
+    storage.identity().unwrap();
+    assert!(storage.clone().is_itself());
+    storage.set_wrong(true);
+    assert!(!storage.is_itself());
+    storage.set_wrong(false);
+    std::fs::remove_file(storage.path("store.id")).unwrap();
+    assert!(!storage.is_itself());
+    let other = Storage::local(folder.path()).unwrap();
+    other.identity().unwrap();
+    assert!(other.is_itself() && !storage.is_itself());
+}
+
+#[tokio::test]
+async fn runs_are_listed_by_their_job() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = Storage::local(folder.path()).unwrap();
+    let (group, job) = (GroupId::new(), JobId::new());
+    assert!(storage.runs(group).unwrap().is_empty());
+    storage.put(&owner_key(group), Bytes::from_static(b"somebody")).await.unwrap();
+    let run = Run::of("a.0:1:1");
+    storage.put(&output_key(group, job, run, "0-flip.png"), Bytes::from_static(b"picture")).await.unwrap();
+    let run = storage.run_folder(group, job, run);
+    assert_eq!(storage.runs(group).unwrap(), [(job, vec![run.clone()])]);
+    storage.remove_run(&run).unwrap();
+    let left = storage.runs(group).unwrap();
+    assert!(left.len() == 1 && left[0].1.is_empty(), "{left:?}");
+}
+
 #[tokio::test]
 async fn drafts_of_broken_off_writes_are_removed_wherever_they_are_written() {
     let folder = tempfile::tempdir().unwrap();

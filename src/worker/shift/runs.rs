@@ -197,28 +197,36 @@ impl Shift {
         }
         let pause = self.settings.policy.backoff_cap;
         let (lease, group, request) = (attempt.lease().clone(), attempt.job.group, attempt.request_id.as_deref());
-        let (job, image) = (lease.job, attempt.image.as_deref().unwrap_or_default());
+        let job = lease.job;
+        let lacks = match &attempt.image {
+            Some(image) => format!("the original of job {job} (`{image}`) is"),
+            None => format!("the originals that job {job} is to work on are"),
+        };
         error!(
             job.id = %job, group.id = %group, request.id = request,
-            "the original of job {job} (`{image}`) is missing from the store, and its group {group} is owed: it is tried \
-             again in {pause:?}. Is the store's disk mounted? Bring the file back, or cancel the group"
+            "{lacks} missing from the store, and its group {group} is owed: it is tried again in {pause:?}. Is the store's \
+             disk mounted? Bring the file back, or cancel the group"
         );
         self.give_up(attempt);
         self.release(vec![lease], Some(pause));
     }
 
     fn lacks_its_original(&self, attempt: &Attempt, failure: &Failure) -> bool {
-        if failure.code != "source-missing" || attempt.stopped.is_some() {
+        if attempt.stopped.is_some() {
             return false;
         }
-        let payload = Payload::from_bytes(&attempt.job.payload).ok();
-        let picture = payload.as_ref().and_then(Payload::picture);
-        if !picture.is_some_and(|picture| matches!(picture.source, Source::Stored(_))) {
-            return false;
+        let Ok(payload) = Payload::from_bytes(&attempt.job.payload) else { return false };
+        let is_stored = || payload.picture().is_some_and(|picture| matches!(picture.source, Source::Stored(_)));
+        match &*failure.code {
+            // A store that cannot be asked, or that is not itself any more, says nothing of what is owed.
+            "source-missing" if is_stored() => {
+                let owed = self.storage.has_at_once(&manifest_key(attempt.job.group)).unwrap_or(true);
+                owed || !self.storage.is_itself()
+            }
+            // What follows a group may find none of its originals for other reasons, too.
+            "source-gone" if matches!(payload, Payload::GroupFollow(_)) => !self.storage.is_itself(),
+            _ => false,
         }
-        // A store that cannot be asked, or that is not one any more, says nothing of what is owed.
-        let owed = self.storage.has_at_once(&manifest_key(attempt.job.group)).unwrap_or(true);
-        owed || self.storage.is_wrong() || !matches!(self.storage.identity_if_any(), Ok(Some(_)))
     }
 
     pub(super) fn conclude(&mut self, attempt: Attempt, outcome: Result<Yield, Failure>) {
