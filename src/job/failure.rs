@@ -60,6 +60,16 @@ impl Failure {
         Self { lacking, ..Self::transient(lack.map_or("storage", Lack::code), detail) }
     }
 
+    /// The same, where it was these bytes that found no room, if room was lacking.
+    #[must_use]
+    pub fn of_bytes(self, bytes: u64) -> Self {
+        let lacking = self.lacking.map(|lacking| match lacking {
+            Lacking::Room(_) => Lacking::Room(bytes),
+            Lacking::Means => Lacking::Means,
+        });
+        Self { lacking, ..self }
+    }
+
     /// The same, not to be tried again sooner.
     #[must_use]
     pub fn after(self, retry_after: Option<Duration>) -> Self {

@@ -117,6 +117,8 @@ struct Jobs {
     totals: Totals,
     /// Jobs claimed so far.
     claims: u64,
+    /// The disk or the process lacks something, and jobs of one class at least are not claimed for now.
+    held: bool,
 }
 
 impl Desk {
@@ -157,10 +159,16 @@ impl Desk {
         self.0.queues.iter().any(|taken| taken == queue)
     }
 
-    /// Whether a job of either class would find a free slot.
+    /// Says whether there is a reason to claim nothing.
+    pub(super) fn hold(&self, held: bool) {
+        self.jobs().held = held;
+    }
+
+    /// Whether a job of either class would find a free slot, and is claimed.
     pub(super) fn is_idle(&self) -> bool {
+        let held = self.jobs().held;
         let Report { cpu, io, reserved, stopping, .. } = self.report();
-        !stopping && reserved.is_empty() && [cpu, io].iter().all(|slots| slots.busy < slots.total)
+        !held && !stopping && reserved.is_empty() && [cpu, io].iter().all(|slots| slots.busy < slots.total)
     }
 
     pub(super) fn started(&self, job: &ClaimedJob, class: Class) {

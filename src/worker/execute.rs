@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::attempt::Whereabouts;
 use super::fetch::failed;
 use crate::imaging::{self, Limits, Made, Operation, Options};
-use crate::job::{Answer, Failure, Lacking, Output, OutputFile};
+use crate::job::{Answer, Failure, Output, OutputFile};
 use crate::sources::Folder;
 
 /// What is to be computed.
@@ -82,11 +82,7 @@ fn compute(spec: &Spec, stopped: &dyn Fn() -> bool) -> Outcome {
         written += output.data.len() as u64;
         if let Err(error) = write(&spec.folder, &file, &output.data) {
             let failure = Failure::of_io(&error, format!("output {i} ({} bytes): {error}", output.data.len()));
-            let lacking = failure.lacking.map(|lacking| match lacking {
-                Lacking::Room(_) => Lacking::Room(written),
-                Lacking::Means => Lacking::Means,
-            });
-            unwritten = Some(Failure { lacking, ..failure });
+            unwritten = Some(failure.of_bytes(written));
             return Err(error);
         }
         outputs[i] = Some(Output::File(OutputFile {

@@ -80,14 +80,14 @@ async fn stream(url: &Url, key: &str, fetcher: &Fetcher, context: &Context) -> R
         bytes += chunk.len();
         check.update(&chunk);
         context.metrics.fetched_bytes.inc_by(chunk.len() as u64);
-        incoming.write(chunk).await.map_err(unstored)?;
+        incoming.write(chunk).await.map_err(|error| unstored(error).of_bytes(bytes as u64))?;
     }
     debug!(bytes, key, "fetched a picture");
     // A late attempt takes nothing from one that has been through meanwhile: the answers may differ.
     if context.storage.has(key).await.map_err(unstored)? {
         return Ok(None);
     }
-    incoming.finish().await.map_err(unstored)?;
+    incoming.finish().await.map_err(|error| unstored(error).of_bytes(bytes as u64))?;
     Ok(Some(check.finalize()))
 }
 

@@ -44,8 +44,10 @@ impl Shift {
             self.lacks.looked = Some(now);
             self.look_at_the_disk();
         }
-        self.cpu.hold(self.lacks.holds(Class::Cpu));
-        self.io.hold(self.lacks.holds(Class::Io));
+        let [cpu, io] = [Class::Cpu, Class::Io].map(|class| self.lacks.holds(class));
+        self.cpu.hold(cpu);
+        self.io.hold(io);
+        self.desk.hold(cpu || io);
     }
 
     fn look_at_the_disk(&mut self) {
