@@ -127,7 +127,7 @@ pub(super) fn id(group: GroupId, index: usize) -> JobId {
 /// When the store or the broker fails or has no room; it is still owed then.
 pub async fn scan(storage: &Storage, broker: &Broker, group: GroupId) -> Result<(), Error> {
     match outbox::read(storage, group).await? {
-        Some(Owed::Work(manifest)) => Ok(manifest.enqueue(broker).await?),
+        Some(Owed::Work(manifest)) => Ok(manifest.complete(broker).await?),
         // It has ended, or was withdrawn; or the upkeep says what can be said of it.
         Some(Owed::Withdrawn(_) | Owed::Damaged(_)) | None => Ok(()),
     }

@@ -113,13 +113,18 @@ impl Manifest {
             listed.lost += 1;
             self.write(storage).await?;
         }
+        Ok(self.complete(broker).await?)
+    }
+
+    /// As [`enqueue`](Self::enqueue), of a submission that was acknowledged: where its key is another group's by now, it does
+    /// without. Its client was given this group before the broker forgot the key.
+    pub(super) async fn complete(mut self, broker: &Broker) -> queue::Result<()> {
         let mut outcome = self.enqueue(broker).await;
         if matches!(outcome, Err(queue::Error::KeyTaken(_))) {
-            // Its client was given this group before the broker forgot the key.
             self.key = None;
             outcome = self.enqueue(broker).await;
         }
-        Ok(outcome?)
+        outcome
     }
 
     async fn write(&self, storage: &Storage) -> storage::Result<()> {
@@ -215,7 +220,8 @@ pub(super) async fn submit(
             return Err(error.into());
         }
         let mut outcome = manifest.begin(&broker).await;
-        if matches!(outcome, Err(queue::Error::Unavailable(_))) {
+        let unanswered = matches!(outcome, Err(queue::Error::Unavailable(_)));
+        if unanswered {
             // It may have been enqueued and only the reply been lost: asked again, the broker says so.
             outcome = manifest.begin(&broker).await;
         }
@@ -227,10 +233,9 @@ pub(super) async fn submit(
                 | queue::Error::Refused(_)
                 | queue::Error::Invalid(_)
                 | queue::Error::KeyTaken(_),
-            ) => {
-                discard(&storage, group).await;
-            }
-            Err(queue::Error::Unavailable(_) | queue::Error::Incompatible(_)) => withdraw(&storage, group).await,
+            ) if !unanswered => discard(&storage, group).await,
+            // A refusal says nothing of the call before it, whose reply was lost.
+            Err(_) => withdraw(&storage, group).await,
         }
         // A key that is bound, even by an enqueue whose answer was lost, stays bound.
         match hold {
