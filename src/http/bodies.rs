@@ -9,6 +9,7 @@ use futures::StreamExt;
 use serde_json::{Map, Value};
 
 use super::Problem;
+use super::base::path;
 use super::pace::broken_off;
 use super::query::Parameters;
 
@@ -33,10 +34,10 @@ pub(super) async fn refuse_unread(request: Request) -> Result<Request, Problem> 
         return Ok(request);
     }
     let (parts, body) = request.into_parts();
-    if text(body).await?.is_some_and(|text| matches!(text.trim_ascii(), b"" | b"{}")) {
+    if whole(body, MOST_BYTES).await?.is_some_and(|text| matches!(text.trim_ascii(), b"" | b"{}")) {
         return Ok(Request::from_parts(parts, Body::empty()));
     }
-    let detail = format!("{} {} takes no body.", parts.method, parts.uri.path());
+    let detail = format!("{} {} takes no body.", parts.method, path(parts.uri.path()));
     Err(Problem::bad_request("unexpected-body", detail))
 }
 
@@ -44,7 +45,7 @@ pub(super) async fn refuse_unread(request: Request) -> Result<Request, Problem> 
 pub(super) async fn order(uri: &Uri, body: Body, known: &[&str]) -> Result<Parameters, Problem> {
     let invalid = |detail: String| Problem::bad_request("invalid-json", detail);
     let asked = Parameters::of(uri, known)?;
-    let text = text(body).await?;
+    let text = whole(body, MOST_BYTES).await?;
     let text = text.ok_or_else(|| invalid(format!("The body has more than {MOST_BYTES} bytes.")))?;
     if text.trim_ascii().is_empty() {
         return Ok(asked);
@@ -62,15 +63,18 @@ pub(super) async fn order(uri: &Uri, body: Body, known: &[&str]) -> Result<Param
     })
 }
 
-/// All of a body; `None` where it is longer than [`MOST_BYTES`].
-async fn text(body: Body) -> Result<Option<Vec<u8>>, Problem> {
+/// All of a body; `None` where it has more than `most` bytes.
+///
+/// # Errors
+/// When it is cut off, comes too slowly, or there is no room for it.
+pub(super) async fn whole(body: Body, most: usize) -> Result<Option<Vec<u8>>, Problem> {
     let (mut text, mut chunks) = (Vec::new(), body.into_data_stream());
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|error| {
             let cut_off = || Problem::bad_request("invalid-json", format!("The body was cut off: {error}."));
             broken_off(&error).unwrap_or_else(cut_off)
         })?;
-        if text.len() + chunk.len() > MOST_BYTES {
+        if text.len() + chunk.len() > most {
             return Ok(None);
         }
         text.extend_from_slice(&chunk);

@@ -8,12 +8,11 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use axum::{Extension, Json};
-use futures::StreamExt;
 use serde_json::{Map, Value, json};
 
 use super::access::Caller;
+use super::bodies::whole;
 use super::groups::{Asked as Query, NoQuery, accepted, query};
-use super::pace::broken_off;
 use super::readiness::takes_work;
 use super::uploads::{asked, idempotency_key, sender};
 use super::{Problem, Services};
@@ -105,19 +104,10 @@ async fn body(request: Request, limit: usize) -> Result<Map<String, Value>, Prob
         let detail = "Send the request as application/json: {\"sources\": [{\"url\": …}, …], …}.";
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", detail));
     }
-    let mut text = Vec::new();
-    let mut chunks = request.into_body().into_data_stream();
-    while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|error| {
-            let cut_off = || Problem::bad_request("invalid-json", format!("The body was cut off: {error}."));
-            broken_off(&error).unwrap_or_else(cut_off)
-        })?;
-        if text.len() + chunk.len() > limit {
-            let detail = format!("The body has more bytes than limits.max_body_bytes ({limit}).");
-            return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "request-too-large", detail));
-        }
-        text.extend_from_slice(&chunk);
-    }
+    let Some(text) = whole(request.into_body(), limit).await? else {
+        let detail = format!("The body has more bytes than limits.max_body_bytes ({limit}).");
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "request-too-large", detail));
+    };
     // RFC 8259, 8.1: a byte order mark may be passed by.
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
     let body: Value = serde_json::from_slice(text)
