@@ -16,8 +16,9 @@ pub(super) async fn erase(storage: &Storage, broker: &Broker, id: Uuid) -> Resul
     if erasure::cancel(broker, group).await?.is_none() && !storage.keeps(group)? {
         return Ok(None);
     }
-    submission::list_cancelled(storage, broker, group).await?;
+    // Ordered first: where the rest of this fails, the upkeep does it.
     erasure::order(storage, group).await?;
+    submission::list_cancelled(storage, broker, group).await?;
     let done = erasure::carry_out(storage, broker, group).await?;
     let line = if done {
         format!("group {id}: its files are erased")

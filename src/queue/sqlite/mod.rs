@@ -123,7 +123,8 @@ impl SqliteBroker {
                     Err(refused) => refused,
                 };
             if matches!(refused, Error::Full(_) | Error::StorageFull(_) | Error::KeyTaken(_)) && number > 0 {
-                self.cancel_group(id, true).await?;
+                // Where that fails, too, jobs of it are left, and the refusal must not be taken for one of the whole.
+                self.cancel_group(id, true).await.map_err(|error| Error::Unavailable(error.to_string()))?;
             }
             return Err(refused);
         }
