@@ -150,6 +150,17 @@ mod tests {
     }
 
     #[test]
+    fn no_route_can_be_taken_for_a_prefix() {
+        let settings = config::Config::default();
+        let document = crate::http::openapi(&settings.limits, &settings.queue);
+        let paths = document["paths"].as_object().unwrap();
+        assert!(paths.len() > 30);
+        for path in paths.keys().filter(|path| *path != "/") {
+            assert!(config::is_own_path(path), "{path} is missing in OWN_PATHS");
+        }
+    }
+
+    #[test]
     fn forwarded_prefixes_are_joined_and_must_be_paths() {
         let read = |prefixes: &[&str]| Base::forwarded(prefixes).map(|base| base.as_str().to_owned());
         for (prefixes, base) in [
