@@ -58,7 +58,8 @@ id! {
 }
 
 impl GroupId {
-    /// Whether the scheduler made it, from a kind and a slot of time (UUID version 5), rather than a submission.
+    /// Whether the service made it for a job of its own (UUID version 5), such as a sweep or the listing of a long prefix: no
+    /// picture is in it.
     pub fn is_scheduled(self) -> bool {
         self.0.get_version_num() == 5
     }

@@ -183,9 +183,11 @@ impl After {
     /// What follows `group`: its name, and what the broker is to enqueue.
     pub(super) fn follow(&self, group: GroupId, settings: &config::Queue) -> (Next, Then) {
         let id = |what: &str| Uuid::new_v5(&NAMESPACE, format!("{group}/{what}").as_bytes());
+        // Version 8: a group of version 5 is one that the service made for itself, see `GroupId::is_scheduled`.
+        let next = uuid::Builder::from_custom_bytes(id("then").into_bytes()).into_uuid();
         let follow = GroupFollow {
             of: group,
-            group: id("then").into(),
+            group: next.into(),
             terms: self.options.terms(self.operations.clone(), settings),
             keep: self.options.retention.unwrap_or_default(),
         };
@@ -363,5 +365,6 @@ mod tests {
         let (group, other) = (GroupId::new(), GroupId::new());
         assert_eq!(then.follow(group, &queue), then.follow(group, &queue));
         assert_ne!(then.follow(group, &queue).0, then.follow(other, &queue).0);
+        assert!(!then.follow(group, &queue).0.group.is_scheduled(), "its events are shown");
     }
 }
