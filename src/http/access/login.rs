@@ -211,7 +211,7 @@ fn document(shown: &Shown) -> impl IntoResponse + use<> {
                 "<h1>Log in to pixmill</h1>{problem}<form class=\"panel\" method=\"post\" action=\"{}\">\
                  <div class=\"pad\"><div class=\"field\"><label for=\"key\">API key</label><input id=\"key\" name=\"key\" \
                  type=\"password\" required autofocus autocomplete=\"current-password\"></div>{next}\
-                 <p><button class=\"btn main\">Log in</button></p><p class=\"q\">Whoever runs this service has keys: \
+                 <p><button class=\"btn main\">Log in</button></p><p class=\"q\">The operator of this service makes keys: \
                  <code>pixmill keys create</code>.</p></div></form>",
                 path("/api/login"),
             )

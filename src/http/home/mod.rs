@@ -153,7 +153,7 @@ async fn first(
             } else {
                 let scopes = escaped(&caller.scopes());
                 let _ =
-                    write!(left, "<div class=\"note\"><p>This key may look and not upload: it has {scopes}.</p></div>");
+                    write!(left, "<div class=\"note\"><p>This key may not upload: its scopes are {scopes}.</p></div>");
             }
             left += &recent(services, &caller).await;
             Some(caller)
@@ -161,7 +161,7 @@ async fn first(
         Err(refused) if refused.status() == StatusCode::UNAUTHORIZED => {
             let _ = write!(
                 left,
-                "<section class=\"panel\"><h2>Log in</h2><div class=\"pad\"><p>Pictures are taken from whoever has an API \
+                "<section class=\"panel\"><h2>Log in</h2><div class=\"pad\"><p>Uploading needs an API \
                  key.</p><p><a class=\"btn main\" href=\"{}\">Log in</a></p></div></section>",
                 login("/")
             );

@@ -141,8 +141,8 @@ pub(super) fn paths(limits: &config::Limits) -> Value {
         "/groups/{group}": {"get": or_page(Operation {
             id: "groupPage",
             tag: "pages",
-            about: "A group's page, which loads itself again until the group has ended.",
-            more: "Whoever is not logged in is led to `/login`.",
+            about: "A group's page, which reloads itself until the group has ended.",
+            more: "A browser without a login is redirected to `/login`.",
             parameters: paged(group()),
             body: None,
             success: ("200", json!({"description": "The page.", "content": {"text/html": {}}})),

@@ -181,7 +181,7 @@ async fn login_leads_back_to_the_page_that_asked() {
     let reader = home.key(&["--name", "eye", "--scopes", "read"]).await["key"].as_str().unwrap().to_owned();
     until("the new key is known", async || {
         let page = Answer::of(ask(&service, "GET", "/").bearer_auth(&reader)).await.text();
-        (page.contains("may look and not upload") && !page.contains("enctype")).then_some(())
+        (page.contains("This key may not upload") && !page.contains("enctype")).then_some(())
     })
     .await;
     let refused = Answer::of(
