@@ -225,6 +225,8 @@ pub(super) async fn submit(
             // It may have been enqueued and only the reply been lost: asked again, the broker says so.
             outcome = manifest.begin(&broker).await;
         }
+        // The first part of a long list may be there although what came after it was refused.
+        let is_begun = outcome.is_err() && manifest.listed.is_some() && !matches!(broker.group(group).await, Ok(None));
         match &outcome {
             Ok(()) => {}
             Err(
@@ -233,8 +235,8 @@ pub(super) async fn submit(
                 | queue::Error::Refused(_)
                 | queue::Error::Invalid(_)
                 | queue::Error::KeyTaken(_),
-            ) if !unanswered => discard(&storage, group).await,
-            // A refusal says nothing of the call before it, whose reply was lost.
+            ) if !unanswered && !is_begun => discard(&storage, group).await,
+            // A refusal also says nothing of the call before it, whose reply was lost.
             Err(_) => withdraw(&storage, group).await,
         }
         // A key that is bound, even by an enqueue whose answer was lost, stays bound.
