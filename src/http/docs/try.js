@@ -2,7 +2,9 @@
 // Sends what the forms of this page have, to this server, and shows what comes back.
 const MOST = 100000;
 const key = document.getElementById("key");
-key.closest("p").hidden = false;
+const keyForm = key.closest("form");
+keyForm.hidden = false;
+keyForm.addEventListener("submit", (event) => event.preventDefault());
 
 // What is sent: the address, and fetch's options.
 function request(form) {

@@ -9,9 +9,9 @@ use crate::http::base::path;
 use crate::http::page::escaped;
 
 /// The field for a key, for readers who are not logged in. The page does not store it.
-pub(super) const KEY: &str = "<p class=\"key\" hidden><label>API key <input id=\"key\" type=\"password\" autocomplete=\"off\" \
+pub(super) const KEY: &str = "<form class=\"key\" hidden><label>API key <input id=\"key\" type=\"password\" autocomplete=\"off\" \
     spellcheck=\"false\"></label> <span class=\"quiet\">for what is sent from this page; not needed after a login, and not \
-    kept</span></p>";
+    kept</span></form>";
 
 /// One operation's form.
 pub(super) fn form(document: &Value, operation: &Operation) -> String {

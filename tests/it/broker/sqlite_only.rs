@@ -247,7 +247,7 @@ async fn old_events_are_dropped() {
 #[test]
 fn process_that_enqueues_until_killed() {
     let Ok(file) = std::env::var("PIXMILL_TEST_ENQUEUE_INTO") else { return };
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {
         let broker = open(Path::new(&file)).unwrap();
         loop {

@@ -46,7 +46,7 @@ async fn terminated_service_drains_and_goes_on_after_a_restart() {
     assert_eq!(attempts(&status), [1; 10], "{status}");
 }
 
-/// The numbers of the runs that made an ended group's outputs.
+/// The runs that made an ended group's outputs.
 fn runs(status: &Value) -> Vec<String> {
     let paths = status["result"].as_array().unwrap().iter().map(|entry| entry["paths"][0].as_str().unwrap());
     // /files/<group>/<job>/<run>/<file>
@@ -68,7 +68,8 @@ async fn run_cut_off_by_the_grace_period_shares_no_folder_with_the_next() {
     let _next = home.worker().await;
     let status = all_is_well(&home, &service, &group, 6).await;
     assert_eq!(attempts(&status), [1; 6], "given back without blame: {status}");
-    assert_eq!(runs(&status), ["1", "2", "2", "2", "2", "1"], "{status}");
+    let runs = runs(&status);
+    assert!(runs[1..5].iter().all(|run| *run != runs[0]), "{status}");
 }
 
 #[tokio::test]

@@ -141,7 +141,7 @@ async fn config_check_is_content_with_the_defaults_and_strict_with_names() {
     let home = Home::sqlite().set("limits.max_fils", "3");
     let (status, _, log) = home.start(&["config", "check"]).ends().await;
     assert_eq!(status.code(), Some(1));
-    assert!(log.contains("max_fils"), "{log}");
+    assert!(log.contains("did you mean PIXMILL__LIMITS__MAX_FILES?"), "{log}");
     let (status, _, log) = Process::plain(&["config", "check", "--config", "/nowhere/pixmill.toml"]).ends().await;
     assert_eq!(status.code(), Some(1));
     assert!(log.contains("cannot read the configuration file /nowhere/pixmill.toml"), "{log}");

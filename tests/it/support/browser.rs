@@ -43,6 +43,8 @@ impl Browser {
         let profile = format!("--user-data-dir={}", folder.join("profile").display());
         let arguments = [
             "--headless=new",
+            // Pages scroll smoothly otherwise, and a click misses what still moves.
+            "--force-prefers-reduced-motion",
             "--no-sandbox",
             "--disable-gpu",
             "--disable-dev-shm-usage",
