@@ -10,7 +10,7 @@ use pixmill::imaging::operation;
 use pixmill::job::{
     GroupId, ImageProcess, ImageResult, JobId, Keep, OutboxSweep, Payload, Run, Source, State, StorageSweep, seal,
 };
-use pixmill::queue::{Key, NewGroup, On, Reservation, Settlement, Verdict};
+use pixmill::queue::{ClaimedJob, Key, NewGroup, On, Reservation, Settlement, Verdict};
 use pixmill::storage::{Part, Storage, damaged_key, keep_key, manifest_key, owner_key, upload_key, withdrawn_key};
 use pixmill::submission::Meta;
 use pixmill::submission::outbox::{self, Entry, Manifest};
@@ -424,16 +424,16 @@ async fn group_is_owed_until_what_follows_it_has_begun() {
         let manifest = Manifest { then: Some(then.clone()), ..house.upload(1).await };
         house.write(&manifest).await;
         house.deliver().await;
-        let settle = async |session: &str| {
-            let job = house.world.claim(session, 1, 1).await.remove(0);
+        let claim = async |session: &str| house.world.claim(session, 1, 1).await.remove(0);
+        let settle = async |job: ClaimedJob| {
             let verdict = Verdict::Succeed { result: Bytes::from_static(b"{}") };
             house.world.broker.settle(&[Settlement { lease: job.lease, verdict }], None).await.unwrap();
         };
-        settle("first").await;
+        settle(claim("first").await).await;
         assert!(house.world.group(manifest.group).await.fired);
         assert_eq!(house.deliver().await, Delivered::default());
         assert!(house.owes(manifest.group), "a broker that forgot would not know what follows");
-        settle("second").await;
+        settle(claim("second").await).await;
         assert_eq!(house.deliver().await, Delivered { ended: 1, ..Delivered::default() });
         assert!(!house.owes(manifest.group));
     }
@@ -451,12 +451,13 @@ async fn group_that_another_follows_is_kept_until_that_has_begun() {
         house.storage.put(&keep_key(manifest.group), note.into()).await.unwrap();
         house.write(&manifest).await;
         house.deliver().await;
-        let settle = async |session: &str| {
-            let job = house.world.claim(session, 1, 1).await.remove(0);
+        let claim = async |session: &str| house.world.claim(session, 1, 1).await.remove(0);
+        let settle = async |job: ClaimedJob| {
             let verdict = Verdict::Succeed { result: Bytes::from_static(b"{}") };
             house.world.broker.settle(&[Settlement { lease: job.lease, verdict }], None).await.unwrap();
         };
-        settle("first").await;
+        settle(claim("first").await).await;
+        let following = claim("second").await;
         let all = StorageSweep { records: AT_ONCE, originals: AT_ONCE, outputs: AT_ONCE };
 
         assert_eq!(house.sweep(all).await, Swept::default());
@@ -466,7 +467,7 @@ async fn group_that_another_follows_is_kept_until_that_has_begun() {
         assert_eq!(house.sweep(all).await.records, 1, "the one that is kept is passed by");
         assert!(house.world.broker.group(others.group).await.unwrap().is_none());
 
-        settle("second").await;
+        settle(following).await;
         house.sweep(all).await;
         assert!(!house.owes(manifest.group) && !house.has("uploads", manifest.group));
         assert!(house.world.broker.group(manifest.group).await.unwrap().is_none());

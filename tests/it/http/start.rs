@@ -23,6 +23,7 @@ fn ask(service: &Service, method: &str, path: &str) -> RequestBuilder {
 async fn first_address_is_a_page_for_people_and_links_for_programs() {
     let home = Home::sqlite();
     let service = home.serve();
+    until("it is ready", async || (service.get("/readyz").await.status == 200).then_some(())).await;
     let page = Answer::of(ask(&service, "GET", "/")).await;
     assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"));
     let policy = page.header("content-security-policy");

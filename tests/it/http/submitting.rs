@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::client::{Answer, Client, id, images};
-use crate::support::pictures::{plain_png, truncated};
+use crate::support::pictures::plain_png;
 use crate::support::service::Home;
 use crate::support::until;
 
@@ -125,10 +125,11 @@ async fn what_follows_a_group_works_on_its_originals() {
 async fn nothing_follows_a_failure_but_what_follows_always() {
     let home = Home::sqlite();
     let service = with_presets(&home, &[]);
+    let fails = r#"[{"type": "convert", "format": "jpeg", "max_bytes": 100}]"#;
     let mut groups = Vec::new();
     for on in ["success", "always"] {
         let options = json!({"then": {"on": on, "operations": "card"}});
-        let form = images([("a.jpg", truncated())]).text("options", options.to_string());
+        let form = picture().text("operations", fails).text("options", options.to_string());
         let status = service.done(form).await;
         assert_eq!(status["status"], "failed", "{status}");
         groups.push(status["then"]["task_id"].as_str().unwrap().to_owned());
