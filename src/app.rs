@@ -326,7 +326,7 @@ pub fn open_storage(folder: &Path) -> Result<Storage> {
 pub async fn require_store(config: &Config, storage: &Storage, broker: &Broker) -> Result<()> {
     let folder = config.data_dir.display();
     let mine = match storage.identity() {
-        // Without room for its id there is none for anything else either; it gets one later.
+        // A disk without room for the id has no room for anything else; the store gets its id later.
         Err(storage::Error::Full(why)) => {
             warn!("which store {folder} (data_dir) is cannot be written down: {why}");
             return Ok(());

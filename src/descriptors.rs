@@ -24,7 +24,7 @@ pub fn raise() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
-/// How many connections may be open at a time: `wanted`, or as many as a limit of `files` leaves beside so many `pictures`
+/// How many connections may be open at a time: `wanted`, or as many as a limit of `files` leaves beside `pictures`
 /// and io `jobs` at a time. Half of the limit is theirs in any case.
 pub fn connections(wanted: usize, files: u64, pictures: usize, jobs: usize) -> usize {
     let reserve = BASE + A_PICTURE * pictures as u64 + A_JOB * jobs as u64;

@@ -76,7 +76,7 @@ impl Stream for Chunks {
 }
 
 impl Form {
-    /// The form in a request's body, which has at most so many bytes.
+    /// Reads the form in a request's body, which may have `most_bytes` bytes at most.
     pub(super) fn new(request: Request, boundary: String, most_bytes: u64) -> Self {
         let held = request.extensions().get::<Arc<Held>>().cloned();
         let unread = Unread { bytes: Arc::default(), held };

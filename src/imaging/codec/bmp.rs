@@ -45,7 +45,7 @@ struct Layout {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Compression {
     None,
-    /// Runs of indices of so many bits.
+    /// Runs of indices; the bits of an index.
     Runs(usize),
 }
 

@@ -156,7 +156,7 @@ impl Bits {
     }
 }
 
-/// Samples that a frame of a picture of so many pixels may have.
+/// Samples that a frame may have, by the pixels of its picture.
 fn sample_limit(pixels: u64) -> u64 {
     pixels.saturating_mul(SAMPLES_A_PIXEL).max(SAMPLES_AT_LEAST)
 }

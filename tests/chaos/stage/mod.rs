@@ -137,7 +137,7 @@ impl Stage {
         clock.set(&format!("-{}", SET_BACK.as_secs()));
     }
 
-    /// Lets the programs to be started have so many files open at most.
+    /// Limits the files that programs started from now on may have open.
     pub fn limit_files(&mut self, files: u64) {
         self.files = Some(files);
     }
@@ -151,7 +151,7 @@ impl Stage {
         prlimit(Some(process), Resource::Nofile, Rlimit { current, maximum }).unwrap();
     }
 
-    /// Opens so many connections that say nothing.
+    /// Opens connections that send nothing.
     pub fn connect_in_silence(&mut self, count: usize) {
         let address = format!("127.0.0.1:{}", self.port);
         let connect = |_| std::net::TcpStream::connect(&address).ok();

@@ -76,7 +76,7 @@ impl Home {
         self
     }
 
-    /// With so many files at most that its processes may open, soft and hard.
+    /// Limits the files that its processes may have open, soft and hard.
     pub fn with_files(self, files: u64) -> Self {
         Self { files: Some(files), ..self }
     }

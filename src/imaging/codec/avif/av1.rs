@@ -28,7 +28,7 @@ pub(super) struct Chroma {
     pub(super) vertical: bool,
 }
 
-/// The first picture of at most so many pixels; of one in layers, this layer, or the finest.
+/// The first picture, of at most `pixels` pixels; of a layered picture this layer, or the finest.
 pub(super) fn decode(bytes: Vec<u8>, pixels: u64, operating_point: u8, layer: Option<u8>) -> Result<Frame> {
     let mut settings = Settings::new();
     settings.set_n_threads(1);
