@@ -18,7 +18,7 @@ impl FakeClock {
         clock
     }
 
-    /// Sets it: `-1h` is an hour behind the machine's own. Processes see it within a second.
+    /// Sets it: `-1h` is an hour behind the machine's own. All processes see it at once.
     pub fn set(&self, moved: &str) {
         let aside = self.file.with_extension("aside");
         std::fs::write(&aside, moved).unwrap();
@@ -27,7 +27,8 @@ impl FakeClock {
 
     /// Has a process go by it.
     pub fn preload(&self, command: &mut Command) {
-        preload(command).env("FAKETIME_TIMESTAMP_FILE", &self.file).env("FAKETIME_CACHE_DURATION", "1");
+        // Without its cache: processes of one machine would differ by the change for up to a second.
+        preload(command).env("FAKETIME_TIMESTAMP_FILE", &self.file).env("FAKETIME_NO_CACHE", "1");
     }
 }
 
