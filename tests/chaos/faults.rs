@@ -206,6 +206,7 @@ async fn bits_flipped(stage: &mut Stage) {
         }
         Kind::Sqlite => {
             stage.turn_bits_over("queue.db", Some(PAGE));
+            stage.terms.damaged = true;
             stage.moves_a_damaged_queue_away().await
         }
     };

@@ -121,6 +121,15 @@ fn failure_is_a_loss_unless_the_fault_makes_it_lawful() {
 }
 
 #[test]
+fn damaged_record_is_a_loss_unless_the_queues_bits_were_changed() {
+    let failed = |job: &str| JobEnd { job: job.into(), outcome: Outcome::Failed { code: "payload-damaged".into() } };
+    let ends = [End { succeeded: 0, failed: 2, jobs: vec![failed("a"), failed("b")], ..end() }];
+    assert_eq!(found(&[acknowledged()], &ends).len(), 2);
+    let terms = Terms { damaged: true, ..Terms::default() };
+    assert_eq!(judge(&[acknowledged()], &ends, &terms).violations, []);
+}
+
+#[test]
 fn doubled_jobs_are_found() {
     let doubled = |history: &[Entry], ends: &[End]| {
         let found = found(history, ends);
