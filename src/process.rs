@@ -35,7 +35,7 @@ pub struct Children {
     pub usage: Usage,
 }
 
-/// None where `/proc` is not Linux's.
+/// `None` where `/proc` is not Linux's.
 pub fn own() -> Option<Own> {
     let (times, memory) = (Times::of("self")?, Memory::of("self")?);
     let machine = fs::read_to_string("/proc/stat").ok()?;
@@ -49,7 +49,7 @@ pub fn own() -> Option<Own> {
     })
 }
 
-/// None where `/proc` does not tell of children.
+/// `None` where `/proc` does not list child processes.
 pub fn children() -> Option<Children> {
     let mut children = Children::default();
     children.usage.cpu_seconds = Times::of("self")?.ended_children_cpu_seconds;

@@ -163,7 +163,7 @@ impl<A: App> Lobby<A> {
         }
     }
 
-    /// Waits for room. `None` if there is none in time, or if further connections would find no place to wait.
+    /// Waits for a free connection. `None` if none is free in time, or if the queue of waiting connections is full.
     async fn permit(&self) -> Option<OwnedSemaphorePermit> {
         let deadline = Instant::now() + PATIENCE;
         // Only the first that waits is logged; the accept loop may hold one more seat.

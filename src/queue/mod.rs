@@ -781,7 +781,7 @@ impl Broker {
         either!(self, broker => broker.store_or(mine).await)
     }
 
-    /// Says that the jobs belong to this store from now on: whoever moved it, or left it, must say so.
+    /// Binds the queue to this store. An operator orders it after the store was moved or replaced.
     pub async fn move_to_store(&self, store: Uuid) -> Result<()> {
         either!(self, broker => broker.move_to_store(store).await)
     }

@@ -301,8 +301,8 @@ impl Storage {
         }
     }
 
-    /// What tells this store from every other one, in the file `store.id`; made by whoever asks first. It goes with the
-    /// folder wherever that is moved or copied to. Blocks on the disk.
+    /// The store's identity, kept in its file `store.id`. The first call makes it. It stays the same where the folder is
+    /// moved or copied. Blocks on the disk.
     ///
     /// # Errors
     /// When it cannot be read or made, or is no identity.
@@ -444,7 +444,7 @@ impl Storage {
         Ok(removed)
     }
 
-    /// Whether any output lies in a group's folder, beside the name of its owner.
+    /// Whether a group's folder has any output; the file with its owner's name is not one.
     pub fn has_outputs(&self, group: GroupId) -> Result<bool> {
         for entry in entries(&self.root.join(format!("outputs/{group}")))? {
             if entry?.is_dir() {
@@ -606,7 +606,7 @@ impl Incoming {
     }
 }
 
-/// What lies in a folder, by its path; nothing where there is no such folder.
+/// The paths of a folder's entries. A folder that does not exist has no entries.
 fn entries(folder: &Path) -> Result<impl Iterator<Item = Result<PathBuf>> + use<>> {
     let folder = folder.to_owned();
     let listed = match std::fs::read_dir(&folder) {
