@@ -1,7 +1,7 @@
 //! The main job and its parts: `cargo bench --bench kernels`. The picture is `PIXMILL_BENCH_IMAGE`
 //! or the photo of the fixtures.
 
-use pixmill::imaging::{Limits, Operation, Options, operation, process};
+use imaging::{Limits, Operation, Options, operation, process};
 
 const MAIN: &str = r#"[{"type":"resize","width":800,"height":600,"quality":75},
     {"type":"thumbnail","size":[150,150],"quality":75},

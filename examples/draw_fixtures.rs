@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use image::{DynamicImage, GrayImage, ImageFormat, Rgb, RgbImage, Rgba, RgbaImage};
-use pixmill::imaging::{Limits, Options, operation, process};
+use imaging::{Limits, Options, operation, process};
 
 fn main() -> anyhow::Result<()> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");

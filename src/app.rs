@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
+use queue::Broker;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -19,7 +20,6 @@ use crate::descriptors;
 use crate::http::{self, Access, Feed, Links, Readiness, Role, Services};
 use crate::keys;
 use crate::metrics::Metrics;
-use crate::queue::{self, Broker};
 use crate::scheduler;
 use crate::storage::{self, Storage};
 use crate::worker::{self, Shutdown};

@@ -10,8 +10,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::imaging;
-
 /// What ends the name of a font's file.
 const FONTS: [&str; 4] = ["ttf", "otf", "ttc", "otc"];
 /// Bytes that the fonts of a folder may have in all: every process that draws holds them.

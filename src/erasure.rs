@@ -6,9 +6,8 @@
 //! comes back to life.
 
 use bytes::Bytes;
+use queue::{Broker, GroupId};
 
-use crate::job::GroupId;
-use crate::queue::{self, Broker};
 use crate::storage::{self, Part, Storage, manifest_key, withdrawn_key};
 
 /// How far the erasing of a group's files is.

@@ -18,7 +18,6 @@ pub mod submission;
 pub mod keys;
 pub mod sources;
 
-pub mod queue;
 pub mod storage;
 
 pub mod job;
@@ -36,5 +35,3 @@ pub mod duration;
 pub mod fold;
 
 pub mod assets;
-
-pub mod imaging;

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use jiff::Timestamp;
+use queue::{Broker, GroupId, JobId};
 use tracing::warn;
 use uuid::Uuid;
 
 use crate::config::{Config, Retention};
-use crate::job::{GroupId, JobId, OutboxSweep, Payload, StorageSweep};
-use crate::queue::{self, Broker};
+use crate::job::{OutboxSweep, Payload, StorageSweep};
 use crate::submission::outbox::{Entry, Manifest};
 use crate::submission::{Meta, routing};
 
@@ -96,7 +96,7 @@ async fn enqueue(broker: &Broker, schedule: &Schedule, due: &Due, last: &mut Opt
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::queue::{ClaimRequest, Policy, Settlement, Verdict};
+    use queue::{ClaimRequest, Policy, Settlement, Verdict};
 
     fn schedule(payload: Payload) -> Schedule {
         Schedule { payload, every: Duration::from_mins(1), queue: "scheduled".into(), max_attempts: 1 }

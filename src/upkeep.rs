@@ -8,11 +8,11 @@ use std::time::{Duration, SystemTime};
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
+use queue::{Broker, Group, GroupId, GroupResult, Reservation, Run, State};
 use tracing::{error, info, warn};
 
 use crate::erasure;
-use crate::job::{GroupId, ImageResult, Keep, OutboxSweep, Run, State, StorageSweep};
-use crate::queue::{self, Broker, Group, GroupResult, Reservation};
+use crate::job::{ImageResult, Keep, OutboxSweep, StorageSweep};
 use crate::storage::{self, Groups, Part, Storage, damaged_key, keep_key, manifest_key, withdrawn_key};
 use crate::submission;
 use crate::submission::outbox::{self, Manifest, Owed};

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::io::{BufRead, Write, stdin, stdout};
 use std::time::Instant;
 
-use pixmill::imaging::{Limits, Options, operation, process};
+use imaging::{Limits, Options, operation, process};
 
 fn main() -> std::io::Result<()> {
     let mut files: HashMap<String, Vec<u8>> = HashMap::new();
@@ -28,7 +28,7 @@ fn main() -> std::io::Result<()> {
     Ok(())
 }
 
-fn computed(source: &[u8], json: &str) -> pixmill::imaging::Result<(f64, usize)> {
+fn computed(source: &[u8], json: &str) -> imaging::Result<(f64, usize)> {
     let limits = Limits::default();
     let operations = operation::parse(json, &limits)?;
     let started = Instant::now();

@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use pixmill::job::{Class, GroupId, JobId};
-use pixmill::queue::{Broker, ClaimRequest, NewGroup, NewJob, Settled, Settlement, Verdict};
+use queue::{Broker, ClaimRequest, Class, GroupId, JobId, NewGroup, NewJob, Settled, Settlement, Verdict};
 use tokio::sync::mpsc;
 
 pub(crate) const GROUP: usize = 1_000;

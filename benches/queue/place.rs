@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use pixmill::queue::{Broker, Policy};
+use queue::{Broker, Policy};
 use tempfile::TempDir;
 
 use super::proxy;

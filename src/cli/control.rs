@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use clap::Subcommand;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use queue::{Broker, Class, GroupId, Index, JobId, QueueDepth, State};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -18,8 +19,6 @@ use super::roster::{self, Worker};
 use super::table::{count, show, table};
 use crate::app;
 use crate::config::Config;
-use crate::job::{Class, GroupId, JobId, State};
-use crate::queue::{Broker, Index, QueueDepth};
 use crate::storage::Storage;
 use crate::submission::{self, Submitted};
 use crate::worker::control::Command;

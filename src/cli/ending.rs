@@ -1,8 +1,8 @@
 //! The endings of file names, as people write them.
 
-use crate::imaging::Format;
-
 /// The format that a file with this ending is in: `JPEG` and `jpe` as well as `jpg`.
+use imaging::Format;
+
 pub(super) fn format(ending: &str) -> Option<Format> {
     let ending = ending.to_ascii_lowercase();
     Format::from_extension(match ending.as_str() {

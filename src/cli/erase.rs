@@ -1,11 +1,11 @@
 //! `pixmill control erase`: what `DELETE …?files=true` does, without a server.
 
 use anyhow::Result;
+use queue::Broker;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::erasure;
-use crate::queue::Broker;
 use crate::storage::Storage;
 use crate::submission;
 

@@ -8,6 +8,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
+use queue::{Broker, Index, Job, Listed, QueueDepth};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -18,7 +19,6 @@ use super::table::{count, show, span, table};
 use crate::app;
 use crate::config::Config;
 use crate::job::{Failure, image_name};
-use crate::queue::{Broker, Index, Job, Listed, QueueDepth};
 use crate::worker::control::{Command, Slots, Totals};
 
 /// Jobs that are looked up at a time.

@@ -11,13 +11,12 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
+use imaging::{Format, Limits, Made, Options, operation::Action};
 
 use super::exit::{self, Usage};
 use super::operations::Operations;
 use super::{ending, near};
 use crate::config::Config;
-use crate::imaging::operation::Action;
-use crate::imaging::{self, Format, Limits, Made, Options};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use jiff::{SignedDuration, Timestamp};
+use queue::{Broker, MAIL_MEMORY};
 
 use super::exit::Usage;
 use super::table::span;
-use crate::queue::{Broker, MAIL_MEMORY};
 use crate::worker::control::Command;
 use crate::worker::roster::{self, Roster};
 

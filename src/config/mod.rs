@@ -15,8 +15,6 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use crate::imaging;
-
 pub use rules::{is_own_path, is_path};
 pub use sections::{
     ApiKey, Auth, Broker, Limits, Log, LogFormat, Queue, Retention, Route, Scope, Server, Sources, Watermark, Worker,

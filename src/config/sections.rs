@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use ipnet::IpNet;
+use queue::Policy;
 use serde::{Deserialize, Serialize};
 
 use super::address;
 use crate::assets::Folders;
-use crate::queue::Policy;
+use crate::duration;
 use crate::sources::address::Networks;
 use crate::sources::{self, Fetcher, Folder};
-use crate::{duration, imaging};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

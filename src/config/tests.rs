@@ -1,5 +1,6 @@
+use queue::Policy;
+
 use super::*;
-use crate::queue::Policy;
 
 fn with(name: &'static str, value: impl Into<toml::Value>) -> Result<Config> {
     Config::load(None, vec![(name, value.into())])

@@ -7,6 +7,8 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use imaging::Format;
+use queue::{GroupId, JobId};
 use serde::Deserialize;
 
 use super::access::Caller;
@@ -15,8 +17,6 @@ use super::groups::{Asked, Flag, query};
 use super::manners::CROSS_ORIGIN;
 use super::{Problem, Services, UrlPath};
 use crate::erasure;
-use crate::imaging::Format;
-use crate::job::{GroupId, JobId};
 use crate::storage::output_key;
 use crate::submission::{Meta, outbox};
 

@@ -7,11 +7,11 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
+use queue::{Broker, Index};
 use serde_json::{Value, json};
 
 use super::{Problem, Services};
 use crate::metrics::{DepthLabels, Format, QueueLabels};
-use crate::queue::{self, Broker, Index};
 
 /// Dead letters are counted by listing them, so not without end.
 pub(super) const DEAD_COUNTED: usize = 1_000;

@@ -12,6 +12,7 @@ use axum::http::Uri;
 use axum::response::Response;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
+use queue::{GroupId, Job, JobFilter, Period, Place, State as JobState};
 use serde_json::{Value, json};
 
 use super::access::Caller;
@@ -19,8 +20,7 @@ use super::base::path;
 use super::groups::{Document, Links, STATUSES, fresh, image_of};
 use super::query::Parameters;
 use super::{Problem, Services};
-use crate::job::{Failure, GroupId, Payload, State as JobState};
-use crate::queue::{Job, JobFilter, Period, Place};
+use crate::job::{Failure, Payload};
 use crate::submission::Meta;
 
 /// Entries of a page, unless the request says otherwise, and at the most.

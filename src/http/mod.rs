@@ -49,6 +49,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use jiff::Timestamp;
+use queue::{Broker, GroupId, JobId};
 use tower::util::{MapRequestLayer, MapResponseLayer};
 use tower::{BoxError, Layer, Service};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -57,9 +58,7 @@ use tower_http::trace::TraceLayer;
 use tracing::{debug, field, info, info_span};
 
 use crate::config;
-use crate::job::{GroupId, JobId};
 use crate::metrics::{Metrics, RequestLabels, RouteLabels};
-use crate::queue::Broker;
 use crate::storage::Storage;
 use crate::submission::Places;
 

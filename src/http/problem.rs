@@ -14,7 +14,7 @@ use tracing::error;
 use super::base::path;
 use crate::job::Failure;
 use crate::submission::{self, Rejected};
-use crate::{codes, erasure, queue, storage};
+use crate::{codes, erasure, storage};
 
 /// An error answer, whose code is one of [`codes::ALL`]. `type` is `/problems/<code>`, where its page is, under the prefix
 /// that the client knows.

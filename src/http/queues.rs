@@ -5,12 +5,12 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::Uri;
 use axum::response::Response;
+use queue::QueueDepth;
 use serde_json::json;
 
 use super::groups::fresh;
 use super::query::Parameters;
 use super::{Problem, Services, UrlPath};
-use crate::queue::{self, QueueDepth};
 
 pub(super) async fn queues(State(services): State<Arc<Services>>, uri: Uri) -> Result<Response, Problem> {
     Parameters::of(&uri, &[])?;

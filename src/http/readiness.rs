@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::State;
+use queue::Broker;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
@@ -16,7 +17,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{Problem, Services};
-use crate::queue::{self, Broker};
 use crate::storage::Storage;
 use crate::submission::routing;
 use crate::worker::roster;

@@ -8,13 +8,13 @@ use axum::extract::State;
 use axum::http::Uri;
 use axum::response::Response;
 use jiff::Timestamp;
+use queue::Class;
 use serde_json::{Value, json};
 
 use super::bodies::order;
 use super::groups::fresh;
 use super::query::Parameters;
 use super::{Problem, Services, UrlPath};
-use crate::job::Class;
 use crate::worker::control::Command;
 use crate::worker::roster::{self, Worker};
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::codes;
 use crate::lack::Lack;
-use crate::{codes, imaging};
 
 /// Why an attempt failed: a kebab-case code of [`codes::ALL`], shared with HTTP problems, a sentence for people, and
 /// whether another attempt may end better.

@@ -4,20 +4,14 @@
 //! business, what a payload means is `worker`'s.
 
 mod failure;
-mod id;
 pub(crate) mod path;
 mod payload;
 mod result;
-mod run;
 pub mod seal;
-mod state;
 
 pub use failure::{Failure, Lacking};
-pub use id::{GroupId, JobId};
 pub use payload::{
-    Class, GroupFollow, ImageProcess, Keep, Origin, OutboxSweep, Payload, Source, SourceFetch, SourceScan,
-    StorageSweep, Terms, Unread, image_name, request_id,
+    GroupFollow, ImageProcess, Keep, Origin, OutboxSweep, Payload, Source, SourceFetch, SourceScan, StorageSweep,
+    Terms, Unread, image_name, request_id,
 };
 pub use result::{Answer, ImageResult, Output, OutputFile};
-pub use run::Run;
-pub use state::State;

@@ -2,12 +2,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
+use imaging::Operation;
+use queue::{Class, GroupId};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::{GroupId, seal};
+use super::seal;
 use crate::duration;
-use crate::imaging::Operation;
 
 /// What a job is to do. Closed: the `match` over it is the registry of kinds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -141,23 +142,6 @@ pub struct StorageSweep {
 pub struct OutboxSweep {
     /// Younger submissions are still on their way.
     pub age: Duration,
-}
-
-/// What a job's work mostly needs, and so which slots it takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Class {
-    Cpu,
-    Io,
-}
-
-impl Class {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Cpu => "cpu",
-            Self::Io => "io",
-        }
-    }
 }
 
 /// A payload beside the request that it comes from.

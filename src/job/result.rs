@@ -1,7 +1,8 @@
+use imaging::{Format, Info};
+use queue::Run;
 use serde::{Deserialize, Serialize};
 
-use super::{Failure, Run, seal};
-use crate::imaging::{Format, Info};
+use super::{Failure, seal};
 
 /// What a finished picture leaves behind: the body of its entry in a status document.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

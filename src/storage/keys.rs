@@ -1,8 +1,8 @@
 //! Under which key what lies. What a client sent never becomes part of one.
 
-use crate::job::{GroupId, JobId, Run};
-
 /// The key of a group's `index`th original.
+use queue::{GroupId, JobId, Run};
+
 pub fn upload_key(group: GroupId, index: usize) -> String {
     format!("uploads/{group}/{index}")
 }

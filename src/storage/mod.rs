@@ -28,11 +28,11 @@ use futures::{StreamExt, TryStreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Key;
 use object_store::{GetOptions, GetResultPayload, MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload};
+use queue::{GroupId, JobId, Run};
 use tokio::io::AsyncReadExt;
 use tokio_util::io::ReaderStream;
 use uuid::Uuid;
 
-use crate::job::{GroupId, JobId, Run};
 use crate::lack::Lack;
 
 use disk::Disk;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use imaging::{Operation, operation};
 use jiff::Timestamp;
+use queue::{GroupId, JobId, On};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -12,9 +14,7 @@ use super::outbox::{Entry, Then};
 use super::{Next, routing};
 use crate::config::{self, Presets};
 use crate::duration::show;
-use crate::imaging::{self, Operation, operation};
-use crate::job::{GroupFollow, GroupId, JobId, Keep, Payload, Terms};
-use crate::queue::On;
+use crate::job::{GroupFollow, Keep, Payload, Terms};
 
 /// Pictures that are handed to the broker in one step at the most: as many as one of its transitions takes.
 pub const MOST_PER_CHUNK: usize = 1_000;

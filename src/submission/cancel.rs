@@ -5,10 +5,10 @@
 //! be tried again. Whoever cancels does this at once; a `source.scan` job that is at work, or the next `outbox.sweep`,
 //! does it where the canceller dies.
 
+use queue::{Broker, GroupId};
+
 use super::Error;
 use super::outbox::{self, Owed};
-use crate::job::GroupId;
-use crate::queue::Broker;
 use crate::storage::Storage;
 
 /// Has the pictures of a cancelled group that are not enqueued yet counted as cancelled, too. Nothing is done to a group

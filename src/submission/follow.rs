@@ -4,11 +4,11 @@
 //! group under an id that the first one's status names from the beginning. Run twice, it makes the same group; the first
 //! one stays owed until this has happened, so that a broker that forgot it in between does it all again.
 
+use queue::Broker;
+
 use super::wanted::{self, Places};
 use super::{Circumstances, Error, Meta, Submission, outbox};
-use crate::imaging;
 use crate::job::GroupFollow;
-use crate::queue::Broker;
 use crate::storage::Storage;
 
 /// Makes the group that follows another one; answers how many pictures it has.

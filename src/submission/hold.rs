@@ -4,13 +4,11 @@
 //! seconds of the death of the process that receives. The same task gives the key back, after its last renewal: a
 //! renewal can never follow on the release and reserve the key again.
 
+use queue::{Broker, GroupId};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tracing::{debug, warn};
-
-use crate::job::GroupId;
-use crate::queue::Broker;
 
 /// Renewals within the duration of a reservation.
 const RENEWALS: u32 = 3;
@@ -66,7 +64,7 @@ mod tests {
     use rusqlite::Connection;
 
     use super::*;
-    use crate::queue::{Clock, Policy, Reservation};
+    use queue::{Clock, Policy, Reservation};
 
     #[tokio::test]
     async fn key_is_renewed_until_it_is_given_back() {

@@ -6,15 +6,14 @@
 //! nothing. So a scan that is killed or fails is completed by the next attempt, or by `outbox.sweep`, to which a group
 //! that was never sealed is owed. Each picture is looked at by its own job's first stage, a `source.fetch`.
 
+use queue::{Broker, GroupId, JobId, NewGroup, NewJob};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::outbox::{self, Entry, Manifest, Owed};
 use super::{Accepted, Error, Seen, routing};
 use crate::config;
-use crate::imaging;
-use crate::job::{GroupId, JobId, Origin, Payload, Source, SourceScan, Terms};
-use crate::queue::{self, Broker, NewGroup, NewJob};
+use crate::job::{Origin, Payload, Source, SourceScan, Terms};
 use crate::storage::Storage;
 
 /// Names the ids of listed jobs and their scans, so that they are nobody else's.

@@ -19,15 +19,15 @@ use std::io::BufReader;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
+use imaging::{Code, Operation};
 use jiff::Timestamp;
+use queue::{Broker, GroupId, JobId, On, Reservation};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tracing::{info, warn};
 
 use crate::config;
-use crate::imaging::{self, Code, Operation};
-use crate::job::{Failure, GroupId, ImageProcess, JobId, Keep, Origin, Payload, Source, SourceFetch, Terms};
-use crate::queue::{self, Broker, On, Reservation};
+use crate::job::{Failure, ImageProcess, Keep, Origin, Payload, Source, SourceFetch, Terms};
 use crate::storage::{self, Storage, upload_key};
 
 use hold::Hold;

@@ -14,12 +14,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::TryFutureExt;
 use jiff::Timestamp;
+use queue::{Broker, GroupId, JobId, NewGroup, NewJob, On};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use super::{Error, Hold, Listed, Meta, Rejected};
-use crate::job::{Failure, GroupId, JobId, Keep, Payload, seal};
-use crate::queue::{self, Broker, NewGroup, NewJob, On};
+use crate::job::{Failure, Keep, Payload, seal};
 use crate::storage::{self, Storage, damaged_key, keep_key, manifest_key, owner_key, withdrawn_key};
 
 /// A submission, whole.
@@ -333,8 +333,8 @@ pub(super) async fn discard(storage: &Storage, group: GroupId) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::imaging::operation;
     use crate::job::{ImageProcess, Source};
+    use imaging::operation;
 
     #[tokio::test]
     async fn manifest_reads_back_as_it_was_written() {

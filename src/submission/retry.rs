@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
+use queue::{Broker, GroupId, Job, JobId, State};
+
 use super::outbox::{Entry, Manifest};
 use super::{Error, Meta, Submitted, outbox};
-use crate::job::{GroupId, JobId, Payload, Source, State};
-use crate::queue::{self, Broker, Job};
+use crate::job::{Payload, Source};
 use crate::storage::{Part, Storage, upload_key};
 
 /// Results read at a time.

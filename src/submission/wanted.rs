@@ -5,15 +5,15 @@
 //! whatever worker has a slot for such; an earlier original becomes a second one (a hard link on one disk), so that
 //! neither group's retention concerns the other.
 
+use queue::{Broker, Group, GroupId, Job};
 use serde::Serialize;
 use serde_json::Value;
 use url::Url;
 
 use super::outbox::{self, Manifest, Owed};
 use super::{Accepted, Asked, Error, Meta, Rejected, Seen, Submission, Submitted, probe, probe_stored, shown_name};
-use crate::job::{Failure, GroupId, ImageProcess, Origin, Payload, Source};
+use crate::job::{Failure, ImageProcess, Origin, Payload, Source};
 use crate::lack::Lack;
-use crate::queue::{Broker, Group, Job};
 use crate::sources::{Fetcher, Folder, decoded};
 use crate::storage::{self, Part, Storage, upload_key};
 

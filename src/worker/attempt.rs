@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
+use queue::{ClaimedJob, Class, Lease, Policy, Run, Settlement, Stage, Verdict, policy};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::job::{Class, Failure, ImageProcess, ImageResult, Output, Run};
-use crate::queue::{ClaimedJob, Lease, Policy, Settlement, Stage, Verdict, policy};
+use crate::job::{Failure, ImageProcess, ImageResult, Output};
 
 /// A claimed job on its way to its verdict.
 #[derive(Debug)]

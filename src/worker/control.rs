@@ -6,12 +6,11 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
+use queue::{ClaimedJob, Class, GroupId, JobId, Lease};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::Shutdown;
-use crate::job::{Class, GroupId, JobId};
-use crate::queue::{ClaimedJob, Lease};
 
 /// An order to one worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

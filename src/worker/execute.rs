@@ -6,12 +6,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use imaging::{Limits, Made, Operation, Options};
 use rustix::fs::statvfs;
 use serde::{Deserialize, Serialize};
 
 use super::attempt::Whereabouts;
 use super::fetch::failed;
-use crate::imaging::{self, Limits, Made, Operation, Options};
 use crate::job::{Answer, Failure, Output, OutputFile};
 use crate::sources::Folder;
 

@@ -9,19 +9,19 @@
 //! job, slow servers would hold the slots.) An attempt that died between its file and its settlement leaves a whole file,
 //! which the next one finds.
 
+use queue::{Class, Stage};
 use tracing::debug;
 use url::Url;
 
 use super::Sources;
 use super::io::Context;
-use crate::job::{Class, Failure, ImageProcess, Origin, Payload, Source, SourceFetch};
+use crate::job::{Failure, ImageProcess, Origin, Payload, Source, SourceFetch};
 use crate::lack::Lack;
 use crate::metrics::FetchLabels;
-use crate::queue::Stage;
+use crate::sources;
 use crate::sources::Fetcher;
 use crate::storage;
 use crate::submission::{self, Probed};
-use crate::{imaging, sources};
 
 /// Has the picture where it stays; answers the next stage of its job.
 pub(super) async fn fetch(job: &SourceFetch, context: &Context) -> Result<Stage, Failure> {

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Result;
+use queue::{Broker, JobId, Lease};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -16,9 +17,7 @@ use super::attempt::Stop;
 use super::control::{Desk, Letter};
 use super::shift::Event;
 use super::watchdog;
-use crate::job::JobId;
 use crate::metrics::Metrics;
-use crate::queue::{Broker, Lease};
 
 /// The longest wait for mail in one call.
 const MAIL_WAIT: Duration = Duration::from_secs(5);
@@ -206,8 +205,8 @@ async fn read_mail(broker: &Broker, desk: &Desk, hurry: &Notify, stopped: &Cance
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::{Class, GroupId};
-    use crate::queue::{ClaimRequest, Clock, NewGroup, NewJob, Policy};
+    use queue::{ClaimRequest, Clock, NewGroup, NewJob, Policy};
+    use queue::{Class, GroupId};
 
     /// What a beat makes known of two jobs: another worker has taken over the first one's lease, the second is cancelled.
     #[tokio::test]

@@ -4,13 +4,12 @@ use std::future::pending;
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
+use queue::{Broker, Claim, Class};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tracing::debug;
 
 use super::lanes::{RETRY_PAUSE, Wanted};
-use crate::job::Class;
-use crate::queue::{Broker, Claim};
 
 /// The longest wait for work between two claims, each of which also recovers what expired.
 pub(super) const POLL: Duration = Duration::from_secs(5);

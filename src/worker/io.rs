@@ -1,16 +1,16 @@
 //! Jobs that wait for networks and disks rather than compute: carried out in the worker itself.
 
 use bytes::Bytes;
+use imaging::Limits;
+use queue::Broker;
 use serde::Serialize;
 
 use super::Sources;
 use super::attempt::Yield;
 use super::fetch::fetch;
-use crate::imaging::Limits;
 use crate::job::{Failure, Payload};
 use crate::lack::Lack;
 use crate::metrics::Metrics;
-use crate::queue::{self, Broker};
 use crate::storage::Storage;
 use crate::submission;
 use crate::upkeep::{self, sweep_outbox, sweep_storage};

@@ -9,12 +9,11 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::FuturesUnordered;
+use queue::{Broker, Claim, ClaimRequest, Class, Settled, Settlement};
 use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 
 use super::attempt::Ended;
-use crate::job::Class;
-use crate::queue::{self, Broker, Claim, ClaimRequest, Settled, Settlement};
 
 const LANES: usize = 8;
 /// A call that takes longer is slow: the next results do not wait for its answer.

@@ -28,13 +28,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use imaging::Limits;
+use queue::{Broker, Policy};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::imaging::Limits;
 use crate::metrics::Metrics;
-use crate::queue::{Broker, Policy};
 use crate::storage::Storage;
 
 pub use crate::submission::Places as Sources;

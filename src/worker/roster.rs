@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use queue::Broker;
 use serde_json::{Value, json};
 
 use super::control::{Command, Letter, Report};
-use crate::queue::{self, Broker};
 
 /// One that has reported itself.
 #[derive(Debug, Clone)]

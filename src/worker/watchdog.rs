@@ -1,12 +1,12 @@
 //! Notices a worker that has gone deaf: work waits in its queues, it has room, and claims nothing.
 
+use queue::Broker;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::control::Desk;
 use super::intake::POLL;
 use crate::metrics::Metrics;
-use crate::queue::Broker;
 
 /// Looks every few seconds, through a connection that is not the watched one. A worker that claimed nothing between
 /// two looks that both saw work connects anew, and counts as deaf until it has claimed again.

@@ -3,7 +3,7 @@
 use std::io::Cursor;
 use std::path::Path;
 
-use pixmill::imaging::{Limits, probe};
+use imaging::{Limits, probe};
 
 use crate::targets::Target;
 

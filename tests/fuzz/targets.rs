@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 
 use fastrand::Rng;
-use pixmill::imaging::{self, Code, Format, Limits, Operation, Options, operation};
+use imaging::{Code, Format, Limits, Operation, Options, operation};
 
 use crate::{memory, mutate, seeds};
 

@@ -5,16 +5,14 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use imaging::operation;
 use pixmill::erasure;
-use pixmill::imaging::operation;
-use pixmill::job::{
-    GroupId, ImageProcess, ImageResult, JobId, Keep, OutboxSweep, Payload, Run, Source, State, StorageSweep, seal,
-};
-use pixmill::queue::{ClaimedJob, Key, NewGroup, On, Reservation, Settlement, Verdict};
+use pixmill::job::{ImageProcess, ImageResult, Keep, OutboxSweep, Payload, Source, StorageSweep, seal};
 use pixmill::storage::{Part, Storage, damaged_key, keep_key, manifest_key, owner_key, upload_key, withdrawn_key};
 use pixmill::submission::Meta;
 use pixmill::submission::outbox::{self, Entry, Manifest};
 use pixmill::upkeep::{self, Delivered, Swept};
+use queue::{ClaimedJob, GroupId, JobId, Key, NewGroup, On, Reservation, Run, Settlement, State, Verdict};
 use tempfile::TempDir;
 
 use crate::broker::world::{HOUR, World, policy};

@@ -9,6 +9,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use imaging::{Format, Operation, operation::Action};
+use queue::Look;
 use serde_json::json;
 
 use super::identity::Facts;
@@ -19,10 +21,7 @@ use super::sources::{Found, Origin, Picture, Progress, Sources};
 use super::{Batch, QUEUE, UPLOADS, local, names, remote, unreadable};
 use crate::cli::ending;
 use crate::cli::table::count;
-use crate::imaging::operation::Action;
-use crate::imaging::{self, Format, Operation};
 use crate::job::Failure;
-use crate::queue::Look;
 
 /// What earlier runs have left word of.
 struct Past {

@@ -8,11 +8,11 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::time::UNIX_EPOCH;
 
+use imaging::Operation;
 use uuid::Uuid;
 
 use super::names::{Names, SEVERAL};
 use super::sources::{Origin, Picture};
-use crate::imaging::Operation;
 
 /// Names the ids of batch jobs, so that they are nobody else's.
 pub(super) const NAMESPACE: Uuid = Uuid::from_u128(0x6f1c_5b0e_8a3d_5d4b_9d0a_3f7b_21c6_e8d4);

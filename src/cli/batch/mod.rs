@@ -28,6 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use imaging::Operation;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -35,7 +36,6 @@ use tokio_util::sync::CancellationToken;
 use super::exit::{self, Usage};
 use crate::assets::Folders;
 use crate::config::Config;
-use crate::imaging::{self, Operation};
 use crate::job::Failure;
 use identity::Asked;
 use ledger::Ledger;

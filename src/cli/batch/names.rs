@@ -9,10 +9,10 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use imaging::{Operation, operation::Action};
+
 use super::sources::Picture;
 use crate::cli::ending;
-use crate::imaging::Operation;
-use crate::imaging::operation::Action;
 
 /// The patterns for one operation and for several, unless `--name` gives another.
 const ONE: &str = "{dir}/{stem}.{ext}";
@@ -128,7 +128,7 @@ impl Names {
             .iter()
             .enumerate()
             .map(|(i, operation)| {
-                let format = operation.save.format.map(crate::imaging::Format::extension);
+                let format = operation.save.format.map(imaging::Format::extension);
                 let answer = matches!(operation.action, Action::Info(_)).then_some("json");
                 file(i, operation, answer.or(format).unwrap_or("*"))
             })
@@ -178,7 +178,7 @@ mod tests {
 
     use super::*;
     use crate::cli::batch::sources::Own;
-    use crate::imaging::{Limits, operation};
+    use imaging::{Limits, operation};
 
     fn picture(target: &str, own: Option<(&str, &str)>) -> Picture {
         let own = own.map(|(stem, ending)| Own { stem: stem.into(), ending: ending.into() });

@@ -15,6 +15,7 @@ use std::path::Path;
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
+use imaging::{Error, Format, Limits, Operation, operation};
 use serde_json::{Map, Value, json};
 
 use sha2::{Digest as _, Sha256};
@@ -23,7 +24,6 @@ use super::exit::Usage;
 use super::near;
 use crate::assets::{self, Folders};
 use crate::config;
-use crate::imaging::{Error, Format, Limits, Operation, operation};
 use flags::{FLAGS, PRESET, Role, TUTORIAL};
 use values::{entry, field};
 

@@ -1,9 +1,9 @@
 use clap::{Args, FromArgMatches};
+use imaging::operation::{Action, Anchor, Fit, Position, Quality};
 
 use super::flags::FLAGS;
 use super::values;
 use super::*;
-use crate::imaging::operation::{Action, Anchor, Fit, Position, Quality};
 
 fn flags(line: &[&str]) -> Result<Operations, String> {
     let matches = Operations::augment_args(Command::new("pixmill").no_binary_name(true)).get_matches_from(line);

@@ -80,8 +80,8 @@ impl Caller {
 mod tests {
     use super::*;
     use crate::config::ApiKey;
-    use crate::job::GroupId;
-    use crate::queue::Group;
+    use queue::Group;
+    use queue::GroupId;
 
     fn caller(name: &str, scopes: &[Scope]) -> Caller {
         Caller::with(Arc::new(Key::configured(&ApiKey {

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::response::sse;
+use queue::{Event, EventKind};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::feed::{Heard, Subscription};
 use super::{Follow, event, is_kept, sign_of_life, with_id};
 use crate::http::{Problem, Services, stats};
-use crate::queue::{Event, EventKind};
 
 /// Missed events that are told at a time.
 const PAGE: usize = 1_000;

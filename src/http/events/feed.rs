@@ -5,13 +5,13 @@
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use queue::{Broker, Event};
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::{AGAIN, note};
-use crate::queue::{self, Broker, Event};
 
 /// Events read in one call.
 const READ: usize = 1_000;

@@ -9,14 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::response::sse;
+use queue::{Broker, Event, GroupId};
 use serde_json::Value;
 use tokio::time::Instant;
 
 use super::feed::{Heard, Subscription};
 use super::{Follow, event, everything, is_kept, sign_of_life, with_id};
 use crate::http::{Problem, Services, groups};
-use crate::job::GroupId;
-use crate::queue::{self, Broker, Event};
 
 /// Events read at a time, of what was missed.
 const PAGE: usize = 1_000;
@@ -177,8 +176,8 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::job::Class;
-    use crate::queue::{Clock, EventKind, NewGroup, NewJob, Policy};
+    use queue::Class;
+    use queue::{Clock, EventKind, NewGroup, NewJob, Policy};
 
     const SOON: Duration = Duration::from_millis(1);
     const NEVER: Duration = Duration::from_hours(1);

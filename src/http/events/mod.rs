@@ -21,6 +21,7 @@ use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::stream::{self, StreamExt};
 use prometheus_client::metrics::gauge::Gauge;
+use queue::{Broker, GroupId};
 use serde::Serialize;
 use tracing::warn;
 
@@ -29,8 +30,6 @@ use super::base::Base;
 use super::groups::{self, parsed, unknown};
 use super::query::Parameters;
 use super::{Problem, Services, UrlPath};
-use crate::job::GroupId;
-use crate::queue::{self, Broker};
 
 pub use feed::Feed;
 

@@ -1,6 +1,8 @@
 //! The documents that tell where groups and jobs stand, one shape for both.
 
+use imaging::Format;
 use jiff::Timestamp;
+use queue::{Group, GroupId, Job, JobId, On, State};
 use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
@@ -10,9 +12,7 @@ use crate::erasure;
 use crate::http::base::path;
 use crate::http::links::Signer;
 use crate::http::problem;
-use crate::imaging::Format;
-use crate::job::{Answer, Failure, GroupId, JobId, Output, State};
-use crate::queue::{Group, Job, On};
+use crate::job::{Answer, Failure, Output};
 use crate::submission::Meta;
 
 /// What a `status` may be.

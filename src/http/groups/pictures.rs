@@ -1,7 +1,8 @@
 //! Pictures that are done, or given up, as their results tell of them.
 
-use crate::job::{ImageResult, JobId, State, image_name};
-use crate::queue::{self, Broker, GroupResult, Job};
+use queue::{Broker, GroupResult, Job, JobId, State};
+
+use crate::job::{ImageResult, image_name};
 
 /// A picture that is done, or given up.
 pub(in crate::http) struct Picture {

@@ -7,6 +7,7 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri, header};
 use axum::response::{IntoResponse, Response};
+use queue::GroupId;
 use serde_json::Value;
 
 use super::parts::{bar, mark, moment, size, state};
@@ -16,7 +17,6 @@ use crate::http::base::path;
 use crate::http::groups::{self, Asked, Page as Results, query};
 use crate::http::page::{Page, escaped, inline};
 use crate::http::{Problem, Services, UrlPath};
-use crate::job::GroupId;
 
 /// Seconds until a page is loaded again.
 const AGAIN: u32 = 2;

@@ -282,7 +282,7 @@ fn programs(services: &Services, address: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::imaging::{Limits, operation};
+    use imaging::{Limits, operation};
 
     #[test]
     fn every_choice_of_the_form_is_a_list_of_operations() {

@@ -1,10 +1,10 @@
 //! The paths of uploads, groups, jobs, files, pages and operators' tools.
 
+use imaging::Format;
 use serde_json::{Map, Value, json};
 
 use super::{Operation, content, in_path, parameter, reference, sources};
 use crate::config;
-use crate::imaging::Format;
 
 pub(super) fn paths(limits: &config::Limits) -> Value {
     let status = |about: &str| json!({"description": about, "content": content("Status")});

@@ -1,10 +1,10 @@
 //! The documents that the API answers with, and what an upload consists of.
 
+use imaging::{Format, operation};
 use serde_json::{Value, json};
 
 use super::{count, reference, text};
 use crate::config::{self, Scope};
-use crate::imaging::{Format, operation};
 
 pub(super) fn schemas(limits: &config::Limits) -> Value {
     let written: Vec<&str> = Format::ALL.iter().filter(|format| format.is_writable()).map(|one| one.name()).collect();

@@ -1,13 +1,12 @@
 //! The part for those who watch and steer: lists, queues, workers, numbers and live events.
 
+use queue::{EventKind, State};
 use serde_json::{Map, Value, json};
 
 use super::{Operation, content, count, in_path, parameter, reference, text};
 use crate::http::groups::STATUSES;
 use crate::http::health::DEAD_COUNTED;
 use crate::http::{lists, workers};
-use crate::job::State;
-use crate::queue::EventKind;
 
 pub(super) fn paths() -> Value {
     let ok = |about: &str, schema: &str| ("200", json!({"description": about, "content": content(schema)}));

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use queue::{Lease, Settled, Verdict};
 use tokio::time::{Instant, timeout};
 use tracing::{debug, info, warn};
 
@@ -12,7 +13,6 @@ use super::runs::remove_run;
 use super::{Phase, Shift};
 use crate::job::{Failure, Payload};
 use crate::metrics::{AttemptLabels, KindLabels};
-use crate::queue::{Lease, Settled, Verdict};
 
 /// Settlements that go out together at the most, and how long the first waits for company.
 const BATCH: usize = 16;

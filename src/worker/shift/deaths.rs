@@ -1,5 +1,6 @@
 //! What becomes of the pictures in a child process that dies: by itself, or by the worker's hand.
 
+use queue::Verdict;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
@@ -7,7 +8,6 @@ use super::super::attempt::{Attempt, Picture, Stop};
 use super::runs::remove_run;
 use super::{Blame, Phase, Place, Run, Shift};
 use crate::job::Failure;
-use crate::queue::Verdict;
 
 impl Shift {
     /// Kills the processes of pictures that exceed the hard time limit, and of those that do not stop when asked.

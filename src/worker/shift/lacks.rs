@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
+use queue::{Class, policy};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::super::attempt::Attempt;
 use super::Shift;
-use crate::job::{Class, Failure, Lacking};
-use crate::queue::policy;
+use crate::job::{Failure, Lacking};
 
 /// How long a look at the disk holds.
 const LOOK: Duration = Duration::from_millis(250);

@@ -13,6 +13,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use queue::{Broker, Class, Lease};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep_until};
@@ -27,9 +28,8 @@ use super::heartbeat::Leases;
 use super::intake::Intake;
 use super::lanes::Lanes;
 use super::{Settings, Shutdown};
-use crate::job::{Class, Failure};
+use crate::job::Failure;
 use crate::metrics::Metrics;
-use crate::queue::{Broker, Lease};
 use crate::storage::Storage;
 
 use lacks::Lacks;

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use queue::{ClaimedJob, Class, Lease, Settled, Verdict};
 use tokio::time::{Instant, timeout};
 use tracing::{debug, error, warn};
 
@@ -11,9 +12,8 @@ use super::super::execute::{Outcome, Spec};
 use super::super::io;
 use super::super::wire::{self, Order};
 use super::{Event, Phase, Place, Run, Shift, picture};
-use crate::job::{self, Class, Failure, Payload, Source, Unread};
+use crate::job::{self, Failure, Payload, Source, Unread};
 use crate::metrics::KindLabels;
-use crate::queue::{ClaimedJob, Lease, Settled, Verdict};
 use crate::storage::{Storage, manifest_key};
 
 /// A job of a kind that this version does not know waits so long for another worker.

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use pixmill::queue::EventKind;
+use queue::EventKind;
 use rustix::process::Signal;
 use serde_json::Value;
 

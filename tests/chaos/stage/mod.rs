@@ -10,8 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use pixmill::job::{Class, GroupId, JobId};
-use pixmill::queue::{Broker, NewGroup, NewJob, On, Policy, Then};
+use queue::{Broker, Class, GroupId, JobId, NewGroup, NewJob, On, Policy, Then};
 use rustix::process::{Resource, Rlimit, Signal, prlimit};
 use serde_json::{Value, json};
 

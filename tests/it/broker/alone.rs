@@ -1,5 +1,4 @@
-use pixmill::job::State;
-use pixmill::queue::{Settled, Verdict, policy as numbers};
+use queue::{Settled, State, Verdict, policy as numbers};
 
 use super::world::{QUEUE, World, fail, ids, ids_of, job, jobs, settlement, succeed};
 

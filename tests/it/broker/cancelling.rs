@@ -1,5 +1,4 @@
-use pixmill::job::{GroupId, JobId, State};
-use pixmill::queue::{NewGroup, On, Settled, Verdict};
+use queue::{GroupId, JobId, NewGroup, On, Settled, State, Verdict};
 
 use super::world::{
     HOUR, QUEUE, World, after, ask, delayed, fail, grouped, ids, ids_of, in_queue, job, jobs, retry, settlement,

@@ -1,7 +1,10 @@
 use std::time::Duration;
 
-use pixmill::job::State::{self, Active, Cancelled, Delayed, Failed, Succeeded, Waiting};
-use pixmill::queue::{Error, Index, NewJob, Policy, Verdict};
+use queue::{
+    Error, Index, NewJob, Policy,
+    State::{self, Active, Cancelled, Delayed, Failed, Succeeded, Waiting},
+    Verdict,
+};
 
 use super::world::{
     HOUR, MINUTE, QUEUE, World, after, ask, delayed, fail, grouped, ids, in_queue, job, jobs, retry, settlement,

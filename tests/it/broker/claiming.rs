@@ -1,7 +1,6 @@
 use std::collections::HashSet;
 
-use pixmill::job::Class;
-use pixmill::queue::{ClaimRequest, NewJob};
+use queue::{ClaimRequest, Class, NewJob};
 
 use super::world::{HOUR, MINUTE, QUEUE, World, ask, delayed, ids, ids_of, in_queue, job, jobs, priority, succeed};
 
@@ -81,8 +80,7 @@ pub async fn repeated_claim_gets_the_same_answer(world: World) {
     let again = world.claim("a", 1, 2).await;
     let next = world.claim("a", 2, 9).await;
 
-    let leases =
-        |claimed: &[pixmill::queue::ClaimedJob]| claimed.iter().map(|job| job.lease.clone()).collect::<Vec<_>>();
+    let leases = |claimed: &[queue::ClaimedJob]| claimed.iter().map(|job| job.lease.clone()).collect::<Vec<_>>();
     assert_eq!(leases(&again), leases(&first));
     assert_eq!((again[1].index, again[1].attempt, &again[1].payload), (1, 1, &first[1].payload));
     assert_eq!(next.len(), 3);

@@ -1,8 +1,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use pixmill::job::{GroupId, State};
-use pixmill::queue::{Error, Key, NewGroup, NewJob, Policy, Reservation};
+use queue::{Error, GroupId, Key, NewGroup, NewJob, Policy, Reservation, State};
 
 use super::world::{HOUR, QUEUE, World, ask, delayed, grouped, ids, ids_of, in_queue, job, jobs, priority, succeed};
 

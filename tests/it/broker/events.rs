@@ -1,7 +1,8 @@
-use pixmill::queue::EventKind::{
-    Cancelled, Enqueued, Failed, Finished, Fired, Released, Retried, Stalled, Started, Succeeded,
+use queue::{
+    Error,
+    EventKind::{Cancelled, Enqueued, Failed, Finished, Fired, Released, Retried, Stalled, Started, Succeeded},
+    NewGroup, On, Policy, Verdict,
 };
-use pixmill::queue::{Error, NewGroup, On, Policy, Verdict};
 
 use super::world::{
     HOUR, QUEUE, World, after, ask, delayed, fail, grouped, job, jobs, retry, settlement, succeed, then,

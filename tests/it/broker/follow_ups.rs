@@ -1,6 +1,5 @@
 use bytes::Bytes;
-use pixmill::job::State;
-use pixmill::queue::{ClaimRequest, NewGroup, NewJob, On, Policy, Then, Verdict};
+use queue::{ClaimRequest, NewGroup, NewJob, On, Policy, State, Then, Verdict};
 
 use super::world::{
     HOUR, MINUTE, QUEUE, World, ask, delayed, fail, grouped, ids, ids_of, job, jobs, settlement, succeed, then,
@@ -192,5 +191,5 @@ pub async fn group_cannot_follow_itself(world: World) {
 
     let refused = world.broker.enqueue(&group, &jobs).await;
 
-    assert!(matches!(refused, Err(pixmill::queue::Error::Invalid(_))), "{refused:?}");
+    assert!(matches!(refused, Err(queue::Error::Invalid(_))), "{refused:?}");
 }

@@ -1,6 +1,5 @@
 use bytes::Bytes;
-use pixmill::job::GroupId;
-use pixmill::queue::{Error, Key, NewGroup, NewJob, Policy, Reservation};
+use queue::{Error, GroupId, Key, NewGroup, NewJob, Policy, Reservation};
 
 use super::world::{MINUTE, QUEUE, World, grouped, jobs};
 

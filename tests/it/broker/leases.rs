@@ -1,4 +1,4 @@
-use pixmill::queue::{Beat, Settled};
+use queue::{Beat, Settled};
 
 use super::world::{HOUR, MINUTE, QUEUE, World, ids, ids_of, job, jobs, priority, retry, succeed};
 

@@ -1,5 +1,4 @@
-use pixmill::job::{JobId, State};
-use pixmill::queue::{Index, NewJob, Verdict};
+use queue::{Index, JobId, NewJob, State, Verdict};
 
 use super::world::{HOUR, MINUTE, World, after, delayed, fail, ids_of, job, jobs, retry, succeed};
 

@@ -1,7 +1,6 @@
 use std::collections::{HashMap, HashSet};
 
-use pixmill::job::{GroupId, JobId, State};
-use pixmill::queue::{JobFilter, NewGroup, NewJob, On, Period, Place};
+use queue::{GroupId, JobFilter, JobId, NewGroup, NewJob, On, Period, Place, State};
 
 use super::world::{
     HOUR, LONG, MINUTE, World, after, delayed, fail, grouped, ids_of, in_queue, job, jobs, retry, settlement, soon,
@@ -307,5 +306,5 @@ pub async fn wait_for_an_event_is_ended_by_the_next_one(world: World) {
     .await;
     assert_eq!(world.broker.events(last, 9).await.unwrap().len(), 2);
     let refused = world.broker.await_event(Some("x"), MINUTE).await;
-    assert!(matches!(refused, Err(pixmill::queue::Error::Invalid(_))), "{refused:?}");
+    assert!(matches!(refused, Err(queue::Error::Invalid(_))), "{refused:?}");
 }

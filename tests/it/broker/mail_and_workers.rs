@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use pixmill::queue::{Error, MAIL_MEMORY};
+use queue::{Error, MAIL_MEMORY};
 
 use super::world::{LONG, MINUTE, World, soon};
 

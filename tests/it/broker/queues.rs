@@ -1,7 +1,6 @@
 use std::time::{Duration, Instant};
 
-use pixmill::job::{Class, State};
-use pixmill::queue::{ClaimRequest, Error, NewJob, QueueDepth};
+use queue::{ClaimRequest, Class, Error, NewJob, QueueDepth, State};
 
 use super::world::{
     HOUR, LONG, QUEUE, World, after, ask, delayed, grouped, ids, ids_of, in_queue, job, jobs, retry, soon,

@@ -4,10 +4,9 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use bytes::Bytes;
-use pixmill::job::{Class, GroupId, JobId, State};
-use pixmill::queue::{
-    Broker, Clock, Error, EventKind, Index, JobFilter, Key, NewGroup, NewJob, On, Period, Reservation, Settled, Then,
-    Verdict,
+use queue::{
+    Broker, Class, Clock, Error, EventKind, GroupId, Index, JobFilter, JobId, Key, NewGroup, NewJob, On, Period,
+    Reservation, Settled, State, Then, Verdict,
 };
 
 use super::world::{

@@ -1,7 +1,6 @@
 use std::time::Duration;
 
-use pixmill::job::GroupId;
-use pixmill::queue::{Index, Settled};
+use queue::{GroupId, Index, Settled};
 
 use super::world::{HOUR, MINUTE, QUEUE, World, fail, ids, jobs, settlement, succeed};
 

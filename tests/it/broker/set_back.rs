@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use pixmill::job::GroupId;
-use pixmill::queue::{NewJob, Reservation, Settled};
+use queue::{GroupId, NewJob, Reservation, Settled};
 
 use super::world::{HOUR, MINUTE, World, ask, ids, ids_of, job, jobs, retry, succeed};
 

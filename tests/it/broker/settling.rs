@@ -1,8 +1,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use pixmill::job::{Class, State};
-use pixmill::queue::{ClaimRequest, Lease, NewJob, Settled, Stage, Verdict};
+use queue::{ClaimRequest, Class, Lease, NewJob, Settled, Stage, State, Verdict};
 
 use super::world::{HOUR, QUEUE, World, ask, fail, grouped, ids, ids_of, job, jobs, retry, settlement, succeed};
 
@@ -257,6 +256,6 @@ pub async fn group_that_has_grown_since_it_was_read_is_read_whole(world: World) 
     }
 }
 
-fn job_of_nobody() -> pixmill::job::GroupId {
-    pixmill::job::GroupId::new()
+fn job_of_nobody() -> queue::GroupId {
+    queue::GroupId::new()
 }

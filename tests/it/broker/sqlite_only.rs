@@ -6,8 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use bytes::Bytes;
-use pixmill::job::{GroupId, JobId, State};
-use pixmill::queue::{Broker, Clock, Error, Index, JobFilter, NewGroup, NewJob, Period, Policy, Settled};
+use queue::{Broker, Clock, Error, GroupId, Index, JobFilter, JobId, NewGroup, NewJob, Period, Policy, Settled, State};
 
 use crate::support::disk::SmallDisk;
 

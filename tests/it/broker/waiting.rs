@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use pixmill::job::Class;
+use queue::Class;
 
 use super::world::{HOUR, LONG, QUEUE, World, ask, delayed, in_queue, job, jobs, retry, soon};
 

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use pixmill::job::{Class, GroupId, JobId};
-use pixmill::queue::{
-    Broker, Claim, ClaimRequest, ClaimedJob, Clock, EventKind, Group, Job, Lease, NewGroup, NewJob, On, Policy,
-    Settled, Settlement, Then, Verdict,
+use queue::{
+    Broker, Claim, ClaimRequest, ClaimedJob, Class, Clock, EventKind, Group, GroupId, Job, JobId, Lease, NewGroup,
+    NewJob, On, Policy, Settled, Settlement, Then, Verdict,
 };
 
 use crate::support::PATIENCE;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use pixmill::queue::{Broker, Policy, QueueDepth};
+use queue::{Broker, Policy, QueueDepth};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 

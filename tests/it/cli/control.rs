@@ -1,10 +1,10 @@
 //! `pixmill control`.
 
 use bytes::Bytes;
-use pixmill::job::{Class, GroupId, Source, State};
-use pixmill::queue::{Index, NewGroup, NewJob};
+use pixmill::job::Source;
 use pixmill::storage::upload_key;
 use pixmill::worker::control::Command;
+use queue::{Class, GroupId, Index, NewGroup, NewJob, State};
 use serde_json::{Value, json};
 
 use super::post::{Post, report};
@@ -160,7 +160,7 @@ async fn dead_jobs_are_tried_again_group_by_group() {
 }
 
 fn other_id() -> String {
-    pixmill::job::JobId::new().to_string()
+    queue::JobId::new().to_string()
 }
 
 #[tokio::test]

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use pixmill::job::{Class, GroupId, JobId};
-use pixmill::queue::{ClaimRequest, NewJob, Settlement, Verdict};
 use pixmill::worker::control::{ActiveJob, Report, Slots, Totals};
+use queue::{ClaimRequest, Class, GroupId, JobId, NewJob, Settlement, Verdict};
 use serde_json::json;
 
 use super::post::{Post, report};

@@ -64,7 +64,7 @@ impl Desk {
     /// Width and height of a picture here.
     pub fn size(&self, name: &str) -> (u32, u32) {
         let file = std::io::BufReader::new(std::fs::File::open(self.path(name)).unwrap());
-        let header = pixmill::imaging::probe(file, &pixmill::imaging::Limits::default());
+        let header = imaging::probe(file, &imaging::Limits::default());
         let header = header.unwrap_or_else(|error| panic!("{name}: {error}"));
         (header.width, header.height)
     }

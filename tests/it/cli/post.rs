@@ -6,9 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use pixmill::job::JobId;
-use pixmill::queue::Broker;
 use pixmill::worker::control::{Command, Letter, Report, Slots, Totals};
+use queue::{Broker, JobId};
 use serde_json::Value;
 
 use super::Desk;

@@ -1,9 +1,8 @@
 //! Orders to a running worker, and jobs that it does not know.
 
 use bytes::Bytes;
-use pixmill::job::{Class, GroupId, JobId, State};
-use pixmill::queue::{Broker, ClaimRequest, NewGroup, NewJob};
 use pixmill::worker::control::{Command, Letter, Report};
+use queue::{Broker, ClaimRequest, Class, GroupId, JobId, NewGroup, NewJob, State};
 
 use super::{QUEUE, all_is_well, attempts, gated_group, patient, reaches, talkative};
 use crate::support::client::images;

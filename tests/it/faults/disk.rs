@@ -14,7 +14,7 @@ use crate::support::until;
 async fn upload_onto_a_full_disk_is_refused_and_leaves_nothing() {
     let redis = RedisServer::shared();
     let disk = SmallDisk::mount("2m");
-    let prefix = format!("test-{}", pixmill::job::JobId::new());
+    let prefix = format!("test-{}", queue::JobId::new());
     let home = Home::at(disk.path()).using(&redis.url()).set("broker.prefix", &prefix);
     // A sweep would make room again.
     let home = home.set("retention.outbox_age", "1h");
@@ -68,7 +68,7 @@ async fn no_picture_is_begun_while_the_disk_is_short() {
     for redis in [false, true] {
         let disk = SmallDisk::mount("64m");
         let server = RedisServer::shared();
-        let prefix = format!("test-{}", pixmill::job::JobId::new());
+        let prefix = format!("test-{}", queue::JobId::new());
         let home = Home::at(disk.path()).set("limits.min_free_disk", "0.05").set("limits.ballast", "4000000");
         let home = if redis { home.using(&server.url()).set("broker.prefix", &prefix) } else { home };
         let service = home.serve_with(&["--no-workers"]);
@@ -173,7 +173,7 @@ async fn ended_group_is_erased_while_nobody_can_write_to_the_queue() {
 async fn picture_that_finds_no_room_for_its_outputs_is_tried_again() {
     let redis = RedisServer::shared();
     let disk = SmallDisk::mount("8m");
-    let prefix = format!("test-{}", pixmill::job::JobId::new());
+    let prefix = format!("test-{}", queue::JobId::new());
     let home = Home::at(disk.path()).using(&redis.url()).set("broker.prefix", &prefix);
     let home = home.set("queue.backoff_base", "200ms").set("queue.backoff_cap", "200ms");
     let service = home.serve_with(&["--no-workers"]);

@@ -1,6 +1,6 @@
 //! Workers that are killed while they make what follows a group: it is made, and once.
 
-use pixmill::queue::EventKind;
+use queue::EventKind;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use pixmill::job::{GroupId, OutboxSweep, StorageSweep};
+use pixmill::job::{OutboxSweep, StorageSweep};
 use pixmill::storage::Storage;
 use pixmill::upkeep;
+use queue::GroupId;
 use serde_json::{Value, json};
 
 use crate::support::client::{Answer, id, images};

@@ -132,7 +132,7 @@ async fn group_is_hidden_from_keys_of_other_names() {
         assert_eq!(refused["rejected"][0]["error"]["code"], "source-gone", "{refused}");
 
         // What the stranger is told is what is told of a group that never was.
-        let never = pixmill::job::GroupId::new().to_string();
+        let never = queue::GroupId::new().to_string();
         let told = blog.get(&by_group).await.text().replace(group, &never);
         assert_eq!(told, blog.get(&format!("/api/groups/{never}")).await.text());
 

@@ -4,7 +4,7 @@ use std::io::Cursor;
 use std::sync::OnceLock;
 
 use image::RgbImage;
-use pixmill::imaging::{self, Limits, Options, operation};
+use imaging::{Limits, Options, operation};
 
 /// 1200×900.
 pub fn photo() -> Vec<u8> {

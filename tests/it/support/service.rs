@@ -6,7 +6,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use pixmill::queue::{Broker, Policy};
+use queue::{Broker, Policy};
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -40,7 +40,7 @@ impl Home {
     /// On the shared Redis, under a prefix of its own.
     pub fn redis() -> Self {
         let server = RedisServer::shared();
-        let prefix = format!("test-{}", pixmill::job::JobId::new());
+        let prefix = format!("test-{}", queue::JobId::new());
         let home = Self::on(&server.url()).set("broker.prefix", &prefix);
         Self { _shared: Some(server), ..home }
     }

@@ -12,12 +12,12 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
+use imaging::Format;
 use sha2::{Digest, Sha256};
 use url::Url;
 
 use super::Own;
 use crate::fold::folded;
-use crate::imaging::Format;
 use crate::sources::decoded;
 
 /// What counts as a picture inside a folder. Those we cannot read yet are among them, so that they

@@ -4,8 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use futures::future::join_all;
 use jiff::Timestamp;
-use pixmill::job::{GroupId, JobId, State};
-use pixmill::queue::{EventKind, Index, JobFilter, Period};
+use queue::{EventKind, GroupId, Index, JobFilter, JobId, Period, State};
 
 use super::model::{QUEUES, Tick, span, ticks};
 use super::{ALL, Run};

@@ -14,10 +14,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use pixmill::job::{GroupId, JobId};
-use pixmill::queue::{Claim, ClaimRequest, Error, Key, Lease, NewGroup, NewJob, Reservation, Settlement, Then};
 use proptest::collection::vec;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use queue::{Claim, ClaimRequest, Error, GroupId, JobId, Key, Lease, NewGroup, NewJob, Reservation, Settlement, Then};
 
 use super::world::{World, ask, grouped, job};
 use crate::support::redis::RedisServer;

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
-use pixmill::job::{GroupId, JobId, State};
-use pixmill::queue::{
-    ClaimedJob, EventKind, Key, Lease, NewGroup, NewJob, On, Policy, Reservation, Settled, Then, policy as numbers,
+use queue::{
+    ClaimedJob, EventKind, GroupId, JobId, Key, Lease, NewGroup, NewJob, On, Policy, Reservation, Settled, State, Then,
+    policy as numbers,
 };
 
 use super::operation::{End, next_stage};

@@ -1,11 +1,10 @@
 //! What the random test does to a broker: drawn at random, bound to real jobs, groups and leases only when it runs.
 
 use bytes::Bytes;
-use pixmill::job::Class;
-use pixmill::queue::{On, Stage, Verdict};
 use proptest::collection::vec;
 use proptest::option::weighted;
 use proptest::prelude::*;
+use queue::{Class, On, Stage, Verdict};
 
 use super::model::{QUEUES, Tick, span};
 

@@ -98,7 +98,7 @@ impl Bench {
 
     fn size(&self, name: &str) -> (u32, u32) {
         let bytes = std::fs::read(self.folder.path().join(name)).unwrap();
-        let header = pixmill::imaging::probe(std::io::Cursor::new(bytes), &pixmill::imaging::Limits::default());
+        let header = imaging::probe(std::io::Cursor::new(bytes), &imaging::Limits::default());
         header.map(|header| (header.width, header.height)).unwrap()
     }
 

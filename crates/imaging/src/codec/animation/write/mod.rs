@@ -1,0 +1,158 @@
+//! Frames into a file, one at a time.
+
+mod apng;
+mod gif;
+mod webp;
+
+use std::time::Duration;
+
+pub(crate) use apng::chunk as png_chunk;
+
+use crate::codec::reader::unsupported;
+use crate::raster::Raster;
+use crate::{Format, Result};
+
+/// How an animation is written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Style {
+    pub(crate) format: Format,
+    /// 0 stands for ever.
+    pub(crate) plays: u32,
+    /// WebP's, 1 to 100.
+    pub(crate) quality: u8,
+    /// WebP's.
+    pub(crate) is_lossless: bool,
+    /// WebP's, 0 to 6.
+    pub(crate) method: i32,
+    /// WebP's without loss, 0 to 9.
+    pub(crate) level: i32,
+    /// WebP's without loss: below 100 pixels may move a little.
+    pub(crate) near: u8,
+    /// APNG's.
+    pub(crate) compression: png::Compression,
+    /// GIF's, with the one that stands for transparency.
+    pub(crate) colors: usize,
+}
+
+/// A finished animation.
+#[derive(Debug)]
+pub(crate) struct Written {
+    pub(crate) data: Vec<u8>,
+    pub(crate) frames: u32,
+    /// Of one round, as the file tells it.
+    pub(crate) duration: Duration,
+}
+
+/// Takes an animation's frames in their order. Frames that equal the one before them make that one last longer.
+pub(crate) struct Writer {
+    file: File,
+    /// The frame that is shown for as long as none differs from it.
+    waiting: Option<(Raster, Duration)>,
+    /// No frame is shown any longer: what lasts beyond that is a frame of its own.
+    longest: Duration,
+}
+
+enum File {
+    Gif(gif::File),
+    WebP(webp::File),
+    Png(apng::File),
+}
+
+impl Writer {
+    /// For frames of `size`.
+    ///
+    /// # Errors
+    /// `unsupported-format`; `output-too-large` beyond what the format can hold.
+    pub(crate) fn new(size: (u32, u32), style: &Style) -> Result<Self> {
+        let (file, longest) = match style.format {
+            Format::Gif => (File::Gif(gif::File::new(size, style)?), gif::LONGEST),
+            Format::WebP => (File::WebP(webp::File::new(size, style)?), webp::LONGEST),
+            Format::Png => (File::Png(apng::File::new(size, style)), apng::LONGEST),
+            other => return Err(unsupported(other, "it holds one picture")),
+        };
+        Ok(Self { file, waiting: None, longest })
+    }
+
+    /// Shows `picture` for as long as `delay`.
+    pub(crate) fn push(&mut self, picture: Raster, delay: Duration) -> Result<()> {
+        match &mut self.waiting {
+            Some((shown, time)) if *time + delay <= self.longest && *shown == picture => *time += delay,
+            _ => {
+                let before = self.waiting.replace((picture, delay));
+                self.write(before)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, frame: Option<(Raster, Duration)>) -> Result<()> {
+        let Some((picture, delay)) = frame else { return Ok(()) };
+        match &mut self.file {
+            File::Gif(file) => file.add(&picture, delay),
+            File::WebP(file) => file.add(&picture, delay),
+            File::Png(file) => file.add(&picture, delay),
+        }
+    }
+
+    pub(crate) fn finish(mut self) -> Result<Written> {
+        let last = self.waiting.take();
+        self.write(last)?;
+        match self.file {
+            File::Gif(file) => file.finish(),
+            File::WebP(file) => Ok(file.finish()),
+            File::Png(file) => Ok(file.finish()),
+        }
+    }
+}
+
+/// Rounds delays to a format's ticks so that the errors do not add up.
+struct Clock {
+    tick: Duration,
+    /// The fewest ticks that a frame is shown.
+    least: u64,
+    longest: Duration,
+    wanted: Duration,
+    told: u64,
+}
+
+impl Clock {
+    fn new(tick: Duration, least: u64, longest: Duration) -> Self {
+        Self { tick, least, longest, wanted: Duration::ZERO, told: 0 }
+    }
+
+    /// The ticks for the next delay.
+    fn ticks(&mut self, delay: Duration) -> u64 {
+        // What is beyond the longest is lost: no other frame is to make up for it.
+        self.wanted += delay.min(self.longest);
+        let (wanted, tick) = (self.wanted.as_nanos(), self.tick.as_nanos());
+        let end = ((wanted + tick / 2) / tick) as u64;
+        let most = (self.longest.as_nanos() / tick) as u64;
+        let ticks = end.saturating_sub(self.told).clamp(self.least, most);
+        self.told += ticks;
+        ticks
+    }
+
+    /// The sum of all delays so far.
+    fn told(&self) -> Duration {
+        let nanos = self.tick.as_nanos() * u128::from(self.told);
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounded_delays_do_not_drift() {
+        // Sixty frames a second in hundredths: no frame is as short as those that browsers slow down.
+        let mut clock = Clock::new(Duration::from_millis(10), 2, Duration::from_mins(10));
+        let told: u64 = (0..600).map(|_| clock.ticks(Duration::from_secs(1) / 25)).sum();
+        assert_eq!(told, 2400);
+        let mut clock = Clock::new(Duration::from_millis(1), 1, Duration::from_mins(10));
+        let told: u64 = (0..600).map(|_| clock.ticks(Duration::from_secs(1) / 60)).sum();
+        assert_eq!(told, 10_000);
+        let mut clock = Clock::new(Duration::from_millis(10), 2, Duration::from_mins(10));
+        assert!((0..60).all(|_| clock.ticks(Duration::from_secs(1) / 60) == 2));
+    }
+}

@@ -1,0 +1,689 @@
+//! The container of an AVIF: ISO base media boxes, as far as a picture needs them.
+//!
+//! [`Container::parse`] takes the `meta` box (and, of a sequence, the `moov` box), both read whole within bounds; where
+//! coded pictures lie in the file is given as ranges, which [`Item::bytes`] alone turns into bytes. Whatever points outside
+//! its box or its file is an error, so that nothing here can panic or take memory that the file does not have.
+
+use std::io::{BufRead, Seek};
+
+use crate::codec::reader::{HeaderReader, corrupt, truncated, unsupported};
+use crate::{Error, Format, Result};
+
+/// Items beyond this have no place in a picture.
+const MAX_ITEMS: usize = 4096;
+/// Entries of all tables together; each costs a look through the items at most.
+const MAX_ENTRIES: usize = 4 * MAX_ITEMS;
+/// What a tile may be larger than its picture, a side.
+const MAX_OVERHANG: u64 = 512;
+/// Names beyond this are cut.
+const MAX_NAME: usize = 64;
+/// The alpha channel's names.
+const ALPHA: [&[u8]; 2] = [b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1"];
+
+/// What the boxes say about the picture.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Container {
+    items: Vec<Item>,
+    references: Vec<Reference>,
+    primary: u32,
+    /// The `idat` box: small items lie in it.
+    idat: Vec<u8>,
+    /// Of a sequence, how many pictures it has.
+    pub(super) frames: u32,
+    /// Read so far.
+    entries: usize,
+}
+
+/// One item: a coded picture, or a grid of them, or something else.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Item {
+    id: u32,
+    kind: [u8; 4],
+    /// What an item of the kind `mime` holds.
+    content: Vec<u8>,
+    in_idat: bool,
+    extents: Vec<(u64, u64)>,
+    properties: Properties,
+}
+
+/// What is said of an item.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Properties {
+    pub(super) size: Option<(u32, u32)>,
+    pub(super) depth: Option<u8>,
+    pub(super) nclx: Option<Nclx>,
+    pub(super) icc: Option<Vec<u8>>,
+    /// As EXIF would say it, 1 to 8.
+    pub(super) orientation: Option<u8>,
+    pub(super) operating_point: u8,
+    /// Of a picture in layers, the one that is shown; the finest where it does not say.
+    pub(super) layer: Option<u8>,
+    is_alpha: bool,
+    /// An essential property that is not known here.
+    unknown: Option<String>,
+}
+
+/// Code points of a picture's colours (ITU-T H.273).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Nclx {
+    pub(super) primaries: u16,
+    pub(super) transfer: u16,
+    pub(super) matrix: u16,
+    pub(super) full_range: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Reference {
+    kind: [u8; 4],
+    from: u32,
+    to: Vec<u32>,
+}
+
+/// How the tiles of a grid are laid out.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Grid {
+    pub(super) columns: u32,
+    pub(super) rows: u32,
+    pub(super) width: u32,
+    pub(super) height: u32,
+}
+
+impl Container {
+    /// From the bodies of `meta` and `moov`.
+    pub(super) fn parse(meta: Option<&[u8]>, moov: Option<&[u8]>) -> Result<Self> {
+        let mut container = Self { frames: 1, ..Self::default() };
+        if let Some(meta) = meta {
+            container.read_meta(meta)?;
+        }
+        if let Some(moov) = moov {
+            container.read_moov(moov)?;
+        }
+        if container.items.is_empty() {
+            return Err(broken("it holds no picture"));
+        }
+        Ok(container)
+    }
+
+    pub(super) fn primary(&self) -> Result<&Item> {
+        let item = self.item(self.primary).ok_or_else(|| broken("its primary item is missing"))?;
+        item.check()?;
+        Ok(item)
+    }
+
+    /// The item that is `of`'s alpha channel.
+    pub(super) fn alpha(&self, of: &Item) -> Option<&Item> {
+        self.references
+            .iter()
+            .filter(|reference| &reference.kind == b"auxl" && reference.to.contains(&of.id))
+            .filter_map(|reference| self.item(reference.from))
+            .find(|item| item.properties.is_alpha)
+    }
+
+    /// Whether the colours of `of` are multiplied with its alpha.
+    pub(super) fn is_premultiplied(&self, of: &Item) -> bool {
+        self.references.iter().any(|reference| &reference.kind == b"prem" && reference.from == of.id)
+    }
+
+    /// The items that describe `of`, by what they hold: EXIF behind an offset of four bytes, and XMP.
+    pub(super) fn advice(&self, of: &Item) -> [Option<&Item>; 2] {
+        let describing = || {
+            let references = self.references.iter();
+            let references = references.filter(|reference| &reference.kind == b"cdsc" && reference.to.contains(&of.id));
+            references.filter_map(|reference| self.item(reference.from))
+        };
+        [
+            describing().find(|item| &item.kind == b"Exif"),
+            describing().find(|item| &item.kind == b"mime" && item.content == b"application/rdf+xml"),
+        ]
+    }
+
+    /// The tiles of a grid, row by row.
+    pub(super) fn tiles(&self, of: &Item) -> Result<Vec<&Item>> {
+        let ids = self.references.iter().find(|reference| &reference.kind == b"dimg" && reference.from == of.id);
+        let ids = ids.map(|reference| reference.to.as_slice()).unwrap_or_default();
+        let tile = |&id| self.item(id).filter(|item| item.is_coded());
+        ids.iter().map(tile).collect::<Option<_>>().ok_or_else(|| broken("a tile of its grid is missing"))
+    }
+
+    /// Of an item's bytes in the file `source`.
+    pub(super) fn bytes(&self, item: &Item, source: &[u8]) -> Result<Vec<u8>> {
+        let place = if item.in_idat { self.idat.as_slice() } else { source };
+        let mut bytes = Vec::new();
+        for &(offset, length) in &item.extents {
+            // A length of 0 stands for all that is left.
+            let end = if length == 0 { Some(place.len() as u64) } else { offset.checked_add(length) };
+            let range = usize::try_from(offset).ok().zip(end.and_then(|end| usize::try_from(end).ok()));
+            let extent = range.and_then(|(start, end)| place.get(start..end));
+            let extent = extent.ok_or_else(|| truncated(Format::Avif, "the file ends before its picture does"))?;
+            // Extents may overlap, and so say more than the file holds.
+            if bytes.len() + extent.len() > source.len() {
+                return Err(broken("its extents overlap"));
+            }
+            bytes.extend_from_slice(extent);
+        }
+        if bytes.is_empty() {
+            return Err(broken("an item is empty"));
+        }
+        Ok(bytes)
+    }
+
+    /// As [`Self::bytes`], of a file that is read, and at most so many.
+    pub(super) fn read<R: BufRead + Seek>(
+        &self,
+        item: &Item,
+        reader: &mut HeaderReader<R>,
+        most: usize,
+    ) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        for &(offset, length) in &item.extents {
+            let length = usize::try_from(length).ok().filter(|&length| length > 0 && bytes.len() + length <= most);
+            let length = length.ok_or_else(|| broken("an item is too long"))?;
+            if item.in_idat {
+                let start = usize::try_from(offset).ok();
+                let extent = start.and_then(|start| self.idat.get(start..start.checked_add(length)?));
+                bytes.extend_from_slice(extent.ok_or_else(|| broken("an item is cut off"))?);
+            } else {
+                reader.seek(offset)?;
+                bytes.extend(reader.vec(length)?);
+            }
+        }
+        Ok(bytes)
+    }
+
+    fn item(&self, id: u32) -> Option<&Item> {
+        self.items.iter().find(|item| item.id == id)
+    }
+
+    fn count_entry(&mut self) -> Result<()> {
+        self.entries += 1;
+        if self.entries > MAX_ENTRIES {
+            return Err(broken("its tables are too long"));
+        }
+        Ok(())
+    }
+
+    fn slot(&mut self, id: u32) -> Result<&mut Item> {
+        if let Some(at) = self.items.iter().position(|item| item.id == id) {
+            return Ok(&mut self.items[at]);
+        }
+        if self.items.len() >= MAX_ITEMS {
+            return Err(broken("it has too many items"));
+        }
+        self.items.push(Item { id, ..Item::default() });
+        Ok(self.items.last_mut().expect("it was just put there"))
+    }
+
+    fn read_meta(&mut self, meta: &[u8]) -> Result<()> {
+        let mut meta = Bytes(meta);
+        meta.skip(4)?;
+        let mut properties = None;
+        while let Some((kind, body)) = meta.child()? {
+            match &kind {
+                b"pitm" => self.read_primary(body)?,
+                b"iinf" => self.read_infos(body)?,
+                b"iloc" => self.read_locations(body)?,
+                b"iref" => self.read_references(body)?,
+                b"iprp" => properties = Some(body),
+                b"idat" => self.idat = body.0.to_vec(),
+                _ => {}
+            }
+        }
+        match properties {
+            Some(body) => self.read_properties(body),
+            None => Ok(()),
+        }
+    }
+
+    fn read_primary(&mut self, mut body: Bytes<'_>) -> Result<()> {
+        let (version, _) = body.full()?;
+        self.primary = body.number(if version == 0 { 2 } else { 4 })? as u32;
+        Ok(())
+    }
+
+    fn read_infos(&mut self, mut body: Bytes<'_>) -> Result<()> {
+        let (version, _) = body.full()?;
+        body.skip(if version == 0 { 2 } else { 4 })?;
+        while let Some((kind, mut info)) = body.child()? {
+            if &kind != b"infe" {
+                continue;
+            }
+            self.count_entry()?;
+            let (version, _) = info.full()?;
+            // Older versions know no kinds of items.
+            if !matches!(version, 2 | 3) {
+                continue;
+            }
+            let id = info.number(if version == 2 { 2 } else { 4 })? as u32;
+            info.skip(2)?;
+            let kind = info.array()?;
+            let mut texts = info.0.split(|&byte| byte == 0);
+            let content = if &kind == b"mime" { texts.nth(1).unwrap_or_default() } else { &[] };
+            let item = self.slot(id)?;
+            item.kind = kind;
+            item.content = content.get(..MAX_NAME.min(content.len())).unwrap_or_default().to_vec();
+        }
+        Ok(())
+    }
+
+    fn read_locations(&mut self, mut body: Bytes<'_>) -> Result<()> {
+        let (version, _) = body.full()?;
+        let sizes = body.number(2)?;
+        let [offset_size, length_size, base_size, index_size] =
+            [12, 8, 4, 0].map(|shift| (sizes >> shift & 15) as usize);
+        if [offset_size, length_size, base_size, index_size].iter().any(|size| !matches!(size, 0 | 4 | 8)) {
+            return Err(broken("its item locations are not understood"));
+        }
+        let wide = if version < 2 { 2 } else { 4 };
+        let count = body.number(wide)?;
+        for _ in 0..count {
+            self.count_entry()?;
+            let id = body.number(wide)? as u32;
+            let method = if version == 0 { 0 } else { body.number(2)? & 15 };
+            body.skip(2)?;
+            let base = body.number(base_size)?;
+            let extents = body.number(2)? as usize;
+            // A piece may take no room here.
+            for _ in 0..extents {
+                self.count_entry()?;
+            }
+            let item = self.slot(id)?;
+            item.in_idat = method == 1;
+            item.extents.clear();
+            for _ in 0..extents {
+                if version > 0 {
+                    body.skip(index_size)?;
+                }
+                let offset = base.checked_add(body.number(offset_size)?);
+                let offset = offset.ok_or_else(|| broken("an offset is out of range"))?;
+                item.extents.push((offset, body.number(length_size)?));
+            }
+            // Items built of other items are not needed for pictures: without extents they hold nothing.
+            if method > 1 {
+                item.extents.clear();
+            }
+        }
+        Ok(())
+    }
+
+    fn read_references(&mut self, mut body: Bytes<'_>) -> Result<()> {
+        let (version, _) = body.full()?;
+        let wide = if version == 0 { 2 } else { 4 };
+        while let Some((kind, mut list)) = body.child()? {
+            let from = list.number(wide)? as u32;
+            let count = list.number(2)?;
+            for _ in 0..=count {
+                self.count_entry()?;
+            }
+            let to = (0..count).map(|_| list.number(wide).map(|id| id as u32)).collect::<Result<_>>()?;
+            self.references.push(Reference { kind, from, to });
+        }
+        Ok(())
+    }
+
+    fn read_properties(&mut self, mut body: Bytes<'_>) -> Result<()> {
+        let (mut properties, mut associations) = (Vec::new(), Vec::new());
+        while let Some((kind, mut inner)) = body.child()? {
+            match &kind {
+                b"ipco" => {
+                    while let Some(property) = inner.child()? {
+                        self.count_entry()?;
+                        properties.push(property);
+                    }
+                }
+                b"ipma" => associations.push(inner),
+                _ => {}
+            }
+        }
+        for mut list in associations {
+            let (version, flags) = list.full()?;
+            for _ in 0..list.number(4)? {
+                self.count_entry()?;
+                let id = list.number(if version == 0 { 2 } else { 4 })? as u32;
+                let count = list.number(1)?;
+                // Only items that are there have properties.
+                let at = self.items.iter().position(|item| item.id == id);
+                for _ in 0..count {
+                    self.count_entry()?;
+                    let (essential, index) = if flags & 1 == 0 {
+                        let value = list.number(1)?;
+                        (value >> 7 == 1, value & 0x7f)
+                    } else {
+                        let value = list.number(2)?;
+                        (value >> 15 == 1, value & 0x7fff)
+                    };
+                    let property = (index as usize).checked_sub(1).and_then(|index| properties.get(index));
+                    if let (Some(at), Some((kind, body))) = (at, property) {
+                        // A profile may be long, and only the picture's own is of use.
+                        if kind == b"colr" && id != self.primary && !body.0.starts_with(b"nclx") {
+                            continue;
+                        }
+                        self.items[at].properties.read(*kind, *body, essential)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Of a sequence: how many pictures, and where there is no still item, the first one.
+    fn read_moov(&mut self, moov: &[u8]) -> Result<()> {
+        let has_still = self.item(self.primary).is_some_and(|item| item.is_coded() || &item.kind == b"grid");
+        let mut moov = Bytes(moov);
+        let mut found = 0;
+        while let Some((kind, track)) = moov.child()? {
+            if &kind != b"trak" {
+                continue;
+            }
+            let Some(track) = Track::read(track)? else { continue };
+            if !track.is_alpha {
+                self.frames = self.frames.max(track.samples);
+            }
+            found += 1;
+            if has_still || found > 2 {
+                continue;
+            }
+            let id = 0x1_0000 + found;
+            let properties = Properties { size: Some(track.size), is_alpha: track.is_alpha, ..Properties::default() };
+            let item = Item { id, kind: *b"av01", extents: vec![track.first], properties, ..Item::default() };
+            if track.is_alpha {
+                self.references.push(Reference { kind: *b"auxl", from: id, to: vec![0x1_0001] });
+            } else {
+                self.primary = id;
+            }
+            self.items.push(item);
+        }
+        Ok(())
+    }
+}
+
+impl Item {
+    pub(super) fn properties(&self) -> &Properties {
+        &self.properties
+    }
+
+    pub(super) fn is_coded(&self) -> bool {
+        &self.kind == b"av01"
+    }
+
+    pub(super) fn is_grid(&self) -> bool {
+        &self.kind == b"grid"
+    }
+
+    fn is_picture(&self) -> bool {
+        self.is_coded() || self.is_grid()
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        if let Some(name) = &self.properties.unknown {
+            return Err(unsupported(Format::Avif, format!("it needs the property {name}")));
+        }
+        if !self.is_picture() {
+            let kind = String::from_utf8_lossy(&self.kind).into_owned();
+            return Err(unsupported(Format::Avif, format!("its picture is coded as {kind:?}, not as AV1")));
+        }
+        Ok(())
+    }
+}
+
+impl Properties {
+    fn read(&mut self, kind: [u8; 4], mut body: Bytes<'_>, essential: bool) -> Result<()> {
+        match &kind {
+            b"ispe" => {
+                body.full()?;
+                self.size = Some((body.number(4)? as u32, body.number(4)? as u32));
+            }
+            b"pixi" => {
+                body.full()?;
+                let channels = body.number(1)?;
+                self.depth = (0..channels)
+                    .map(|_| body.number(1))
+                    .collect::<Result<Vec<_>>>()?
+                    .into_iter()
+                    .max()
+                    .map(|bits| bits as u8);
+            }
+            b"av1C" => {
+                body.skip(2)?;
+                let flags = body.number(1)?;
+                if flags & 0x40 != 0 && self.depth.is_none() {
+                    self.depth = Some(if flags & 0x20 == 0 { 10 } else { 12 });
+                }
+            }
+            b"colr" => match &body.array()? {
+                b"nclx" => {
+                    let mut point = || body.number(2).map(|value| value as u16);
+                    let (primaries, transfer, matrix) = (point()?, point()?, point()?);
+                    self.nclx = Some(Nclx { primaries, transfer, matrix, full_range: body.number(1)? & 0x80 != 0 });
+                }
+                b"prof" | b"rICC" if self.icc.is_none() => self.icc = Some(body.0.to_vec()),
+                _ => {}
+            },
+            b"irot" => self.turn(match body.number(1)? & 3 {
+                0 => 1,
+                1 => 8,
+                2 => 3,
+                _ => 6,
+            }),
+            b"imir" => self.turn(if body.number(1)? & 1 == 0 { 4 } else { 2 }),
+            b"auxC" => {
+                body.full()?;
+                let name = body.0.get(..MAX_NAME.min(body.0.len())).unwrap_or_default();
+                let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
+                self.is_alpha = ALPHA.contains(&name);
+            }
+            b"a1op" => self.operating_point = body.number(1)? as u8 & 31,
+            b"lsel" => {
+                // 0xffff lets the reader choose.
+                self.layer = Some(body.number(2)?).filter(|&layer| layer != 0xffff).map(|layer| layer.min(255) as u8);
+            }
+            // The clean aperture is not cut out, as most viewers do not; the rest is advice.
+            b"clap" | b"pasp" | b"a1lx" | b"clli" | b"mdcv" | b"amve" => {}
+            _ if essential => {
+                let name = String::from_utf8_lossy(&kind).into_owned();
+                self.unknown.get_or_insert(name);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Transformations count in the order in which they are listed.
+    fn turn(&mut self, next: u8) {
+        self.orientation = Some(then(self.orientation.unwrap_or(1), next));
+    }
+}
+
+/// The EXIF orientation that does what `first` and then `second` do.
+fn then(first: u8, second: u8) -> u8 {
+    // Where each puts the corners of a picture, clockwise from the top left.
+    const CORNERS: [[usize; 4]; 8] = [
+        [0, 1, 2, 3],
+        [1, 0, 3, 2],
+        [2, 3, 0, 1],
+        [3, 2, 1, 0],
+        [0, 3, 2, 1],
+        [3, 0, 1, 2],
+        [2, 1, 0, 3],
+        [1, 2, 3, 0],
+    ];
+    let (first, second) = (CORNERS[usize::from(first) - 1], CORNERS[usize::from(second) - 1]);
+    let both = second.map(|from| first[from]);
+    CORNERS.iter().position(|corners| *corners == both).map_or(1, |at| at as u8 + 1)
+}
+
+impl Grid {
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self> {
+        let mut bytes = Bytes(bytes);
+        bytes.skip(1)?;
+        let wide = if bytes.number(1)? & 1 == 0 { 2 } else { 4 };
+        let (rows, columns) = (bytes.number(1)? as u32 + 1, bytes.number(1)? as u32 + 1);
+        let (width, height) = (bytes.number(wide)? as u32, bytes.number(wide)? as u32);
+        Ok(Self { columns, rows, width, height })
+    }
+
+    /// Whether it takes as many tiles of this size to cover the picture, and they do not reach far beyond it.
+    pub(super) fn is_covered_by(&self, (width, height): (u32, u32)) -> bool {
+        let along = |tile: u32, count: u32, side: u32| {
+            let (tile, count, side) = (u64::from(tile), u64::from(count), u64::from(side));
+            tile * count >= side && tile * (count - 1) < side && tile <= side + MAX_OVERHANG
+        };
+        along(width, self.columns, self.width) && along(height, self.rows, self.height)
+    }
+}
+
+/// One track of pictures in a sequence.
+struct Track {
+    is_alpha: bool,
+    size: (u32, u32),
+    samples: u32,
+    /// Offset and length of the first sample.
+    first: (u64, u64),
+}
+
+impl Track {
+    /// None where the track holds something else than AV1 pictures.
+    fn read(track: Bytes<'_>) -> Result<Option<Self>> {
+        let Some(media) = track.find(*b"mdia")? else { return Ok(None) };
+        let handler = media.find(*b"hdlr")?;
+        let is_alpha = match handler.and_then(|handler| handler.0.get(8..12)) {
+            Some(b"pict" | b"vide") => false,
+            Some(b"auxv") => true,
+            _ => return Ok(None),
+        };
+        let table = match media.find(*b"minf")? {
+            Some(information) => information.find(*b"stbl")?,
+            None => None,
+        };
+        let Some(table) = table else { return Ok(None) };
+        let (description, sizes) = (table.find(*b"stsd")?, table.find(*b"stsz")?);
+        let offsets = match table.find(*b"stco")? {
+            Some(offsets) => Some((offsets, 4)),
+            None => table.find(*b"co64")?.map(|offsets| (offsets, 8)),
+        };
+        let (Some(mut description), Some(mut sizes), Some((mut offsets, wide))) = (description, sizes, offsets) else {
+            return Ok(None);
+        };
+        description.skip(8)?;
+        let Some((kind, mut entry)) = description.child()? else { return Ok(None) };
+        if &kind != b"av01" {
+            return Ok(None);
+        }
+        entry.skip(24)?;
+        let size = (entry.number(2)? as u32, entry.number(2)? as u32);
+        sizes.full()?;
+        let (uniform, samples) = (sizes.number(4)?, sizes.number(4)? as u32);
+        let length = if uniform == 0 && samples > 0 { sizes.number(4)? } else { uniform };
+        offsets.skip(8)?;
+        let offset = offsets.number(wide)?;
+        Ok(Some(Self { is_alpha, size, samples, first: (offset, length) }))
+    }
+}
+
+/// Bytes that are taken from the front.
+#[derive(Debug, Clone, Copy)]
+struct Bytes<'a>(&'a [u8]);
+
+impl<'a> Bytes<'a> {
+    fn take(&mut self, length: usize) -> Result<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(length).ok_or_else(|| broken("a box is too short"))?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn skip(&mut self, length: usize) -> Result<()> {
+        self.take(length).map(|_| ())
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
+        Ok(self.take(N)?.try_into().expect("as many as were taken"))
+    }
+
+    /// Big-endian, of up to eight bytes; of none it is 0.
+    fn number(&mut self, length: usize) -> Result<u64> {
+        Ok(self.take(length)?.iter().fold(0, |number, &byte| number << 8 | u64::from(byte)))
+    }
+
+    /// Version and flags.
+    fn full(&mut self) -> Result<(u8, u32)> {
+        let word = self.number(4)? as u32;
+        Ok(((word >> 24) as u8, word & 0x00ff_ffff))
+    }
+
+    /// The next box; none at the end.
+    fn child(&mut self) -> Result<Option<([u8; 4], Bytes<'a>)>> {
+        if self.0.len() < 8 {
+            return Ok(None);
+        }
+        let (mut length, kind) = (self.number(4)?, self.array()?);
+        let mut header = 8;
+        if length == 1 {
+            length = self.number(8)?;
+            header = 16;
+        }
+        let body = match length {
+            0 => self.0.len(),
+            length => usize::try_from(length)
+                .ok()
+                .and_then(|length| length.checked_sub(header))
+                .ok_or_else(|| broken("a box is shorter than its header"))?,
+        };
+        Ok(Some((kind, Bytes(self.take(body)?))))
+    }
+
+    /// The first box of this kind.
+    fn find(&self, wanted: [u8; 4]) -> Result<Option<Bytes<'a>>> {
+        let mut rest = *self;
+        while let Some((kind, body)) = rest.child()? {
+            if kind == wanted {
+                return Ok(Some(body));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn broken(what: &str) -> Error {
+    corrupt(Format::Avif, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::raster::{Channels, Raster};
+
+    #[test]
+    fn transformations_add_up_as_pictures_do() {
+        let picture = Raster::<u8> { width: 2, height: 2, channels: Channels::Gray, data: vec![1, 2, 3, 4] };
+        for first in 1..=8 {
+            for second in 1..=8 {
+                let by_steps = picture.clone().oriented(first).oriented(second);
+                assert_eq!(picture.clone().oriented(then(first, second)), by_steps, "{first} then {second}");
+            }
+        }
+    }
+
+    #[test]
+    fn grid_is_covered_by_as_many_tiles_as_it_takes() {
+        let grid = Grid { columns: 3, rows: 2, width: 1200, height: 700 };
+        for (tile, is_covered) in [
+            ((400, 350), true),
+            ((512, 512), true),
+            ((399, 350), false),
+            ((600, 350), false),
+            ((400, 699), true),
+            ((400, 700), false),
+        ] {
+            assert_eq!(grid.is_covered_by(tile), is_covered, "{tile:?}");
+        }
+        let one = Grid { columns: 1, rows: 1, width: 64, height: 64 };
+        assert!(one.is_covered_by((512, 512)) && !one.is_covered_by((7000, 7000)));
+    }
+
+    #[test]
+    fn broken_boxes_are_errors() {
+        assert!(Container::parse(None, None).is_err());
+        assert!(Container::parse(Some(b"\0\0"), None).is_err());
+        assert!(Container::parse(Some(b"\0\0\0\0\0\0\0\x04pitm"), None).is_err());
+        assert!(Container::parse(Some(b"\0\0\0\0\0\0\0\xffpitm\0\0\0\0\0\x01"), None).is_err());
+    }
+}

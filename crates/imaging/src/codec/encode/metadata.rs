@@ -1,0 +1,122 @@
+//! What of a source's metadata an output carries, and how each container holds it.
+//!
+//! EXIF is never copied as a block: it is read, cleaned and written anew, so that nothing rides along in gaps. The
+//! orientation becomes 1, because the pixels stand upright; thumbnails, maker notes and pixel sizes are left behind.
+
+mod exif;
+
+use super::super::Facts;
+use super::super::animation::png_chunk;
+use crate::Format;
+use crate::operation::{Keep, Save};
+
+pub(super) use exif::{Entry, Exif, swapped};
+
+/// A JPEG segment holds 65,533 bytes, the name before the block included.
+const MAX_SEGMENT: usize = 65_533;
+
+/// What an output carries beside its pixels.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Metadata {
+    pub(super) icc: Option<Vec<u8>>,
+    pub(super) exif: Option<Exif>,
+}
+
+impl Metadata {
+    /// What `save` asks to keep, as far as `format` has a place for it.
+    pub(super) fn of(facts: &Facts, save: &Save, format: Format) -> Self {
+        let icc = facts.kept_icc.clone().filter(|_| save.keeps(Keep::Icc) && format.holds_profiles());
+        let exif = if !format.holds_exif() {
+            None
+        } else if save.keeps(Keep::Exif) {
+            Exif::of(facts.exif.as_deref(), facts.xmp.as_deref())
+        } else if save.keeps(Keep::Copyright) {
+            Exif::of(facts.exif.as_deref(), facts.xmp.as_deref()).and_then(Exif::only_rights)
+        } else {
+            None
+        };
+        Self { icc, exif }
+    }
+
+    /// The EXIF block, headed by its byte order.
+    pub(super) fn exif_block(&self) -> Option<Vec<u8>> {
+        self.exif.as_ref().map(Exif::block)
+    }
+
+    /// The file with APP1 and APP2 segments where readers look for them: behind JFIF's.
+    pub(super) fn onto_jpeg(&self, mut file: Vec<u8>) -> Vec<u8> {
+        let mut segments = Vec::new();
+        let mut segment = |marker: u8, parts: [&[u8]; 2]| {
+            let length = parts.iter().map(|part| part.len()).sum::<usize>() + 2;
+            segments.extend([0xff, marker]);
+            segments.extend((length as u16).to_be_bytes());
+            for part in parts {
+                segments.extend(part);
+            }
+        };
+        if let Some(block) = self.exif_block().filter(|block| block.len() + 6 <= MAX_SEGMENT) {
+            segment(0xe1, [b"Exif\0\0", &block]);
+        }
+        if let Some(icc) = &self.icc {
+            let parts = icc.chunks(MAX_SEGMENT - 14);
+            let count = parts.len() as u8;
+            for (part, number) in parts.zip(1..) {
+                let head = [&b"ICC_PROFILE\0"[..], &[number, count]].concat();
+                segment(0xe2, [&head, part]);
+            }
+        }
+        let jfif = file.get(2..4) == Some(&[0xff, 0xe0]);
+        let at = if jfif { 4 + usize::from(u16::from_be_bytes([file[4], file[5]])) } else { 2 };
+        file.splice(at..at, segments);
+        file
+    }
+
+    /// The file in the extended container, which holds profile and EXIF.
+    pub(super) fn onto_webp(&self, file: Vec<u8>, (width, height): (u32, u32)) -> Vec<u8> {
+        const ICC: u8 = 0x20;
+        const ALPHA: u8 = 0x10;
+        const EXIF: u8 = 0x08;
+        let exif = self.exif_block();
+        if (self.icc.is_none() && exif.is_none()) || file.len() < 30 {
+            return file;
+        }
+        // libwebp writes VP8X of its own for animations, and where a lossy picture has alpha.
+        let (of_picture, pictures) = match &file[12..16] {
+            b"VP8X" => (file[20], &file[30..]),
+            // Of a lossless picture, a bit behind its size says it.
+            b"VP8L" if file[24] & 0x10 != 0 => (ALPHA, &file[12..]),
+            _ => (0, &file[12..]),
+        };
+        let flags = of_picture | if self.icc.is_some() { ICC } else { 0 } | if exif.is_some() { EXIF } else { 0 };
+        let [w0, w1, w2, _] = (width - 1).to_le_bytes();
+        let [h0, h1, h2, _] = (height - 1).to_le_bytes();
+        let chunk = |body: &mut Vec<u8>, name: &[u8; 4], data: &[u8]| {
+            body.extend(name);
+            body.extend((data.len() as u32).to_le_bytes());
+            body.extend(data);
+            body.extend(&[0][..data.len() & 1]);
+        };
+        let mut body = b"WEBP".to_vec();
+        chunk(&mut body, b"VP8X", &[flags, 0, 0, 0, w0, w1, w2, h0, h1, h2]);
+        if let Some(icc) = &self.icc {
+            chunk(&mut body, b"ICCP", icc);
+        }
+        body.extend(pictures);
+        if let Some(block) = exif {
+            chunk(&mut body, b"EXIF", &block);
+        }
+        [&b"RIFF"[..], &(body.len() as u32).to_le_bytes(), &body].concat()
+    }
+
+    /// The file with EXIF behind its header: of an animation, which is not written by the `png` crate.
+    pub(super) fn onto_png(&self, mut file: Vec<u8>) -> Vec<u8> {
+        /// The signature and IHDR.
+        const HEAD: usize = 33;
+        if let Some(block) = self.exif_block() {
+            let mut chunk = Vec::new();
+            png_chunk(&mut chunk, *b"eXIf", &[&block]);
+            file.splice(HEAD..HEAD, chunk);
+        }
+        file
+    }
+}

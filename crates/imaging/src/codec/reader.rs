@@ -1,0 +1,104 @@
+//! Header fields off a seekable source, and the errors that codecs share.
+//!
+//! Whatever reads past the end is a `truncated-image`; only a source that itself fails to read is
+//! our side's fault (`storage`).
+
+use std::io::{BufRead, ErrorKind, Seek, SeekFrom};
+
+use crate::{Code, Error, Format, Result};
+
+/// Boxes of a container that are looked at; no picture has as many.
+pub(super) const MAX_BOXES: u32 = 1000;
+
+/// Reads header fields; every short read is a `truncated-image`.
+pub(super) struct HeaderReader<R> {
+    inner: R,
+    format: Format,
+}
+
+impl<R: BufRead + Seek> HeaderReader<R> {
+    pub(super) fn new(inner: R, format: Format) -> Self {
+        Self { inner, format }
+    }
+
+    /// For a reader that parses by itself.
+    pub(super) fn source(&mut self) -> &mut R {
+        &mut self.inner
+    }
+
+    pub(super) fn bytes<const N: usize>(&mut self) -> Result<[u8; N]> {
+        let mut bytes = [0; N];
+        self.inner.read_exact(&mut bytes).map_err(|error| self.failed(&error))?;
+        Ok(bytes)
+    }
+
+    pub(super) fn vec(&mut self, len: usize) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; len];
+        self.inner.read_exact(&mut bytes).map_err(|error| self.failed(&error))?;
+        Ok(bytes)
+    }
+
+    pub(super) fn byte(&mut self) -> Result<u8> {
+        Ok(self.bytes::<1>()?[0])
+    }
+
+    pub(super) fn be16(&mut self) -> Result<u16> {
+        self.bytes().map(u16::from_be_bytes)
+    }
+
+    pub(super) fn be32(&mut self) -> Result<u32> {
+        self.bytes().map(u32::from_be_bytes)
+    }
+
+    pub(super) fn le16(&mut self) -> Result<u16> {
+        self.bytes().map(u16::from_le_bytes)
+    }
+
+    pub(super) fn le32(&mut self) -> Result<u32> {
+        self.bytes().map(u32::from_le_bytes)
+    }
+
+    /// Skipping past the end is found out by the next read.
+    pub(super) fn skip(&mut self, len: u64) -> Result<()> {
+        let len = i64::try_from(len).map_err(|_| self.corrupt("a length is out of range"))?;
+        self.inner.seek_relative(len).map_err(|error| self.failed(&error))
+    }
+
+    pub(super) fn position(&mut self) -> Result<u64> {
+        self.inner.stream_position().map_err(|error| self.failed(&error))
+    }
+
+    pub(super) fn seek(&mut self, position: u64) -> Result<()> {
+        self.inner.seek(SeekFrom::Start(position)).map(|_| ()).map_err(|error| self.failed(&error))
+    }
+
+    pub(super) fn corrupt(&self, what: &str) -> Error {
+        corrupt(self.format, what)
+    }
+
+    fn failed(&self, error: &std::io::Error) -> Error {
+        match error.kind() {
+            ErrorKind::UnexpectedEof => truncated(self.format, "the file ends inside its header"),
+            // What a file system says of an offset that no file can have.
+            ErrorKind::InvalidInput => self.corrupt("an offset is out of range"),
+            _ => Error::new(Code::Storage, format!("reading the source: {error}")),
+        }
+    }
+}
+
+pub(super) fn corrupt(format: Format, what: impl std::fmt::Display) -> Error {
+    Error::new(Code::CorruptImage, format!("{}: {what}", format.title()))
+}
+
+pub(super) fn truncated(format: Format, what: impl std::fmt::Display) -> Error {
+    Error::new(Code::TruncatedImage, format!("{}: {what}", format.title()))
+}
+
+pub(super) fn unsupported(format: Format, what: impl std::fmt::Display) -> Error {
+    Error::new(Code::UnsupportedFormat, format!("{}: {what}", format.title()))
+}
+
+/// What a decoder says whose reader has failed because the time was over.
+pub(super) fn interrupted() -> Error {
+    Error::new(Code::TimeLimit, "the time for this picture is over")
+}

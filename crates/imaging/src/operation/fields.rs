@@ -1,0 +1,161 @@
+//! The fields of one JSON object, taken out one by one: whatever is left over is unknown and refused, so that a misspelt
+//! option is never silently ignored.
+//!
+//! Every message names the entry, the field, the value and the limit.
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::color;
+use crate::{Code, Error, Limits, Result};
+
+/// The fields of one entry, taken out one by one so that what is left is unknown.
+pub(super) struct Fields {
+    map: Map<String, Value>,
+    /// Where the entry stands in what the client sent, for messages.
+    pub(super) path: String,
+    /// Names asked for so far, for the message about an unknown one.
+    asked: Vec<&'static str>,
+    /// What is missing. Told last: a misspelt field explains why another is missing.
+    lacking: Option<Error>,
+}
+
+impl Fields {
+    pub(super) fn new(value: Value, path: String) -> Result<Self> {
+        match value {
+            Value::Object(map) => Ok(Self { map, path, asked: Vec::new(), lacking: None }),
+            other => Err(invalid(format!("{path}: {} is not an object", shown(&other)))),
+        }
+    }
+
+    /// The entry's `type`; `known` is for the message about a missing one.
+    pub(super) fn kind(&mut self, known: &str) -> Result<String> {
+        match self.map.remove("type") {
+            Some(Value::String(kind)) => Ok(kind),
+            Some(other) => Err(invalid(format!("{}.type: {} is not a string", self.path, shown(&other)))),
+            None => Err(invalid(format!("{}.type: is missing; known: {known}", self.path))),
+        }
+    }
+
+    pub(super) fn side(&mut self, name: &'static str, limits: &Limits) -> Result<Option<u32>> {
+        let max = u64::from(limits.max_output_side);
+        Ok(self.number(name, 1, max, "limits.max_output_side")?.map(|n| n as u32))
+    }
+
+    pub(super) fn number(&mut self, name: &'static str, min: u64, max: u64, limit: &str) -> Result<Option<u64>> {
+        let Some(value) = self.take(name) else { return Ok(None) };
+        whole(&value, &format!("{}.{name}", self.path), min, max, limit).map(Some)
+    }
+
+    /// A number with a fraction.
+    pub(super) fn decimal(&mut self, name: &'static str, min: f64, max: f64) -> Result<Option<f64>> {
+        let Some(value) = self.take(name) else { return Ok(None) };
+        let path = format!("{}.{name}", self.path);
+        match value.as_f64() {
+            Some(n) if n < min => Err(invalid(format!("{path}: {value} is less than {min}"))),
+            Some(n) if n > max => Err(invalid(format!("{path}: {value} exceeds the limit ({max})"))),
+            Some(n) => Ok(Some(n)),
+            None => Err(invalid(format!("{path}: {} is not a number", shown(&value)))),
+        }
+    }
+
+    pub(super) fn string(&mut self, name: &'static str) -> Result<Option<String>> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(other) => Err(invalid(format!("{}.{name}: {} is not a string", self.path, shown(&other)))),
+        }
+    }
+
+    pub(super) fn flag(&mut self, name: &'static str) -> Result<Option<bool>> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::Bool(flag)) => Ok(Some(flag)),
+            Some(other) => Err(invalid(format!("{}.{name}: {} is neither true nor false", self.path, shown(&other)))),
+        }
+    }
+
+    pub(super) fn choice<T: DeserializeOwned>(&mut self, name: &'static str, known: &str) -> Result<Option<T>> {
+        let Some(value) = self.take(name) else { return Ok(None) };
+        let text = shown(&value);
+        serde_json::from_value(value)
+            .map(Some)
+            .map_err(|_| invalid(format!("{}.{name}: {text} is unknown; known: {known}", self.path)))
+    }
+
+    pub(super) fn color(&mut self, name: &'static str) -> Result<Option<[u8; 4]>> {
+        let Some(value) = self.take(name) else { return Ok(None) };
+        let read = color::read(&value);
+        read.map(Some)
+            .ok_or_else(|| invalid(format!("{}.{name}: {} is not {}", self.path, shown(&value), color::FORMS)))
+    }
+
+    /// A field that is `null` counts as left out.
+    pub(super) fn take(&mut self, name: &'static str) -> Option<Value> {
+        self.asked.push(name);
+        self.map.remove(name).filter(|value| !value.is_null())
+    }
+
+    /// Notes that the entry cannot be without something; [`finish`](Self::finish) tells it.
+    pub(super) fn lacks(&mut self, detail: &str) {
+        let path = &self.path;
+        self.lacking.get_or_insert_with(|| invalid(format!("{path}{detail}")));
+    }
+
+    /// The field's value. Where it is missing that is noted, and what is given back stands for nothing.
+    pub(super) fn required<T: Default>(&mut self, name: &str, value: Option<T>) -> T {
+        value.unwrap_or_else(|| {
+            self.lacks(&format!(".{name}: is missing"));
+            T::default()
+        })
+    }
+
+    /// # Errors
+    /// For a field that nobody asked for, then for one that is missing.
+    pub(super) fn finish(self, kind: &str) -> Result<()> {
+        match self.map.keys().next() {
+            None => self.lacking.map_or(Ok(()), Err),
+            Some(name) => Err(invalid(format!(
+                "{}: unknown field `{}` of {kind}; known: {}",
+                self.path,
+                clipped(name),
+                self.asked.join(", ")
+            ))),
+        }
+    }
+}
+
+pub(super) fn whole(value: &Value, path: &str, min: u64, max: u64, limit: &str) -> Result<u64> {
+    match value {
+        Value::Number(number) => match number.as_u64() {
+            Some(n) if n < min => Err(invalid(format!("{path}: {n} is less than {min}"))),
+            Some(n) if n > max => Err(invalid(format!("{path}: {n} exceeds {limit} ({max})"))),
+            Some(n) => Ok(n),
+            None => Err(invalid(format!("{path}: {number} is not a whole number from {min}"))),
+        },
+        other => Err(invalid(format!("{path}: {} is not a number", shown(other)))),
+    }
+}
+
+/// A value for a message: short, whatever the client sent.
+pub(super) fn shown(value: &Value) -> String {
+    clipped(&value.to_string())
+}
+
+pub(super) fn clipped(text: &str) -> String {
+    if text.chars().count() <= 60 { text.to_owned() } else { text.chars().take(57).chain("...".chars()).collect() }
+}
+
+pub(super) fn invalid(detail: String) -> Error {
+    Error::new(Code::InvalidOperation, detail)
+}
+
+/// A default, for serde.
+pub(super) fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+pub(super) fn is_true(flag: &bool) -> bool {
+    *flag
+}

@@ -1,0 +1,147 @@
+//! Opens the queue's file: its pragmas, its schema and version, and the refusal of files that are not ours.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use url::Url;
+
+use super::disk;
+use super::writer::unavailable;
+use crate::{Error, Result};
+
+/// What `PRAGMA user_version` says of the tables in `schema.sql`.
+pub(super) const VERSION: i64 = 4;
+/// What leads from each former version, from the first on, to the next one.
+const UPGRADES: [&str; 3] =
+    [include_str!("upgrade_1.sql"), include_str!("upgrade_2.sql"), include_str!("upgrade_3.sql")];
+/// Marks the file as pixmill's ("pxml").
+const APPLICATION: i64 = 0x7078_6d6c;
+
+/// How long a call waits for other processes.
+pub(super) const BUSY: Duration = Duration::from_secs(5);
+
+/// Pages that the writer keeps; what it does not keep it reads from the system's cache.
+const CACHE_KIB: i64 = 8 << 10;
+
+/// Whether a commit waits until it is on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Synchronous {
+    Full,
+    /// A power cut may lose commits, or damage the file: for tests, which would wait for the disk.
+    Off,
+}
+
+/// The one connection that writes. Creates file and tables where missing.
+pub(super) fn writer(file: &Path, synchronous: Synchronous) -> Result<Connection> {
+    if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder)
+            .map_err(|error| Error::Invalid(format!("cannot create {} for the queue: {error}", folder.display())))?;
+    }
+    let mut db = Connection::open(file).map_err(|error| match unavailable(file, &error) {
+        full @ Error::StorageFull(_) => full,
+        _ => Error::Invalid(format!("cannot open the queue in {}: {error}", file.display())),
+    })?;
+    // Asked once the file exists; a folder may be a mount of its own.
+    disk::refuse_network(file)?;
+    prepare(&mut db, file, synchronous)?;
+    Ok(db)
+}
+
+/// A connection that only reads and sees the last commit of every process.
+pub(super) fn reader(file: &Path) -> Result<Connection> {
+    read_only(file, OpenFlags::empty()).map_err(|error| unavailable(file, &error))
+}
+
+/// A connection for a look that leaves nothing beside the file. Only where a writer's `-wal` lies there, from which it must
+/// read as well, SQLite may leave a `-shm`, too.
+pub(super) fn onlooker(file: &Path) -> Result<Connection> {
+    let mut log = file.as_os_str().to_owned();
+    log.push("-wal");
+    let address = std::path::absolute(file).ok().and_then(|file| Url::from_file_path(file).ok());
+    match address {
+        Some(mut address) if !Path::new(&log).exists() => {
+            address.set_query(Some("immutable=1"));
+            let opened = read_only(Path::new(address.as_str()), OpenFlags::SQLITE_OPEN_URI);
+            opened.map_err(|error| unavailable(file, &error))
+        }
+        _ => reader(file),
+    }
+}
+
+fn read_only(file: &Path, more: OpenFlags) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | more;
+    let db = Connection::open_with_flags(file, flags)?;
+    db.busy_timeout(BUSY)?;
+    keep_plans(&db)?;
+    Ok(db)
+}
+
+/// Lets a prepared statement keep its plan whatever is bound to it; it would be prepared anew for each new value of a limit.
+fn keep_plans(db: &Connection) -> rusqlite::Result<()> {
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
+}
+
+fn prepare(db: &mut Connection, file: &Path, synchronous: Synchronous) -> Result<()> {
+    let failed = |error: rusqlite::Error| match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::NotADatabase) => not_ours(file),
+        _ => unavailable(file, &error),
+    };
+    db.busy_timeout(BUSY).map_err(failed)?;
+    keep_plans(db).map_err(failed)?;
+    let application: i64 = db.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(failed)?;
+    let empty: bool =
+        db.query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0)).map_err(failed)?;
+    if !(application == APPLICATION || empty && application == 0) {
+        return Err(not_ours(file));
+    }
+    known_version(db, file)?;
+    db.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
+    let mode = match synchronous {
+        Synchronous::Full => "FULL",
+        Synchronous::Off => "OFF",
+    };
+    db.pragma_update(None, "synchronous", mode).map_err(failed)?;
+    db.pragma_update(None, "cache_size", -CACHE_KIB).map_err(failed)?;
+    db.set_prepared_statement_cache_capacity(128);
+
+    // Immediate: of two processes that open a new file at once, one waits here and finds the tables.
+    let create = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+    match known_version(&create, file)? {
+        // Nothing is written, so that a full disk keeps nobody from opening it.
+        VERSION => return Ok(()),
+        0 => {
+            create.execute_batch(include_str!("schema.sql")).map_err(failed)?;
+            create.pragma_update(None, "application_id", APPLICATION).map_err(failed)?;
+        }
+        version => {
+            for upgrade in &UPGRADES[version as usize - 1..] {
+                create.execute_batch(upgrade).map_err(failed)?;
+            }
+        }
+    }
+    create.pragma_update(None, "user_version", VERSION).map_err(failed)?;
+    create.commit().map_err(failed)
+}
+
+pub(super) fn known_version(db: &Connection, file: &Path) -> Result<i64> {
+    let version: i64 =
+        db.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(|error| unavailable(file, &error))?;
+    if version > VERSION {
+        return Err(Error::Incompatible(format!(
+            "{} has queue schema {version}, this pixmill knows up to {VERSION}: run the newer version, \
+             or name another file",
+            file.display()
+        )));
+    }
+    Ok(version)
+}
+
+fn not_ours(file: &Path) -> Error {
+    Error::Invalid(format!(
+        "{} is not a pixmill queue; name another file. If it was one, it is damaged: move it away and start again, and what \
+         is owed comes back from the outbox",
+        file.display()
+    ))
+}
