@@ -376,6 +376,24 @@ async fn records_go_last_and_outputs_outlive_them() {
     }
 }
 
+/// Without its record, nobody would know which files are over their age.
+#[tokio::test]
+async fn record_stays_until_its_files_are_gone() {
+    for house in House::both().await {
+        let manifest = house.done(1).await;
+        house.world.clock.advance(2 * HOUR);
+        // A file where the folder should be: what a broken disk does to a removal.
+        let uploads = house.folder.path().join("uploads").join(manifest.group.to_string());
+        fs::remove_dir_all(&uploads).unwrap();
+        fs::write(&uploads, "in the way").unwrap();
+        let sweep = StorageSweep { records: HOUR, ..FOR_EVER };
+        assert!(upkeep::sweep_storage(&house.storage, &house.world.broker, &sweep).await.is_err());
+        assert_eq!(house.world.group(manifest.group).await.succeeded, 1);
+        fs::remove_file(&uploads).unwrap();
+        assert_eq!(house.sweep(sweep).await.records, 1);
+    }
+}
+
 #[tokio::test]
 async fn upload_that_was_broken_off_goes_after_a_day() {
     for house in House::both().await {

@@ -351,7 +351,41 @@ impl Outcome {
 
 #[cfg(test)]
 mod tests {
-    use super::Counts;
+    use super::*;
+
+    fn group(sealed: bool, [total, pending, succeeded, failed, cancelled]: [u32; 5]) -> Group {
+        Group {
+            id: GroupId::new(),
+            total,
+            pending,
+            succeeded,
+            failed,
+            cancelled,
+            sealed,
+            meta: "{}".into(),
+            created_at: Timestamp::UNIX_EPOCH,
+            finished_at: None,
+            cancelling: false,
+            then: None,
+            fired: false,
+        }
+    }
+
+    #[test]
+    fn every_end_counts_as_done() {
+        let document = Document::of_group(&group(true, [8, 2, 3, 2, 1]), &Meta::default());
+        assert_eq!((document.status, document.total_images, document.done), ("processing", 8, 6));
+        assert!((document.progress - 0.75).abs() < 1e-9, "{}", document.progress);
+    }
+
+    #[test]
+    fn group_that_still_comes_is_open_and_has_all_pictures_that_were_listed() {
+        let listed = Meta { listed: Some(26), ..Meta::default() };
+        let begun = Document::of_group(&group(false, [4, 0, 4, 0, 0]), &listed);
+        assert_eq!((begun.status, begun.total_images, begun.done), ("processing", 26, 4));
+        let whole = Document::of_group(&group(true, [26, 0, 26, 0, 0]), &listed);
+        assert_eq!((whole.status, whole.total_images, whole.done), ("completed", 26, 26));
+    }
 
     #[test]
     fn status_follows_the_counts() {

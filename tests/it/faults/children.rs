@@ -85,6 +85,24 @@ async fn picture_that_kills_its_process_three_times_is_poison_and_its_neighbours
     }
 }
 
+/// Three deaths make poison. The first of these four may have been the neighbour's fault.
+#[tokio::test]
+async fn death_beside_a_neighbour_is_not_held_against_a_picture() {
+    let home = patient(talkative(Home::sqlite()));
+    let service = home.serve();
+    let (group, gates) = gated_group(&home, &service, 2, 0..2).await;
+    let mut next = begun(&service.process, 1).await;
+    // Both begin again, each in a process of its own; one of these dies twice more.
+    for starts in [3, 4, 5] {
+        signal(next, Signal::KILL);
+        next = begun(&service.process, starts).await;
+    }
+    gates.into_iter().for_each(Gate::open);
+    let mut attempts = attempts(&all_is_well(&home, &service, &group, 2).await);
+    attempts.sort_unstable();
+    assert_eq!(attempts, [2, 4]);
+}
+
 #[tokio::test]
 async fn hung_picture_ends_at_the_hard_limit_and_what_waits_behind_it_goes_on() {
     // The first picture hangs; the second is given to the same process, which does not take it.

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use rustix::process::{Signal, kill_process};
+use serde_json::Value;
 
 use crate::support::client::{id, images};
 use crate::support::pictures::plain_png;
@@ -24,10 +25,12 @@ fn synced(trace: &Path, folder: &Path) -> BTreeSet<String> {
 
 #[tokio::test]
 async fn originals_manifests_and_outputs_are_synced_with_the_folders_that_name_them() {
-    let home = Home::sqlite();
+    let home = Home::sqlite().set("limits.ballast", "1000000");
     let folder = home.folder().canonicalize().unwrap();
     let trace = tempfile::NamedTempFile::new().unwrap();
     let service = home.serve();
+    let ballast = folder.join("ballast");
+    until("there is ballast", async || ballast.exists().then_some(())).await;
     let mut strace = Command::new("strace")
         .args(["-f", "-qq", "-y", "-e", "trace=fsync,fdatasync", "-o"])
         .arg(trace.path())
@@ -64,6 +67,38 @@ async fn originals_manifests_and_outputs_are_synced_with_the_folders_that_name_t
             assert!(published.contains(path), "{path} was not synced before the picture was done: {published:#?}");
         }
     }
+
+    std::fs::remove_file(&ballast).unwrap();
+    until("there is ballast again", async || ballast.exists().then_some(())).await;
+    assert!(synced(trace.path(), &folder).contains("ballast.making"), "the ballast has its room before its name");
     kill_process(rustix::process::Pid::from_child(&strace), Signal::INT).unwrap();
     strace.wait().unwrap();
+}
+
+#[test]
+fn keys_are_synced_with_their_folder_and_so_is_their_end() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().canonicalize().unwrap();
+    let traced = |arguments: &[&str]| {
+        let trace = tempfile::NamedTempFile::new().unwrap();
+        let ended = Command::new("strace")
+            .args(["-f", "-qq", "-y", "-e", "trace=fsync,fdatasync", "-o"])
+            .arg(trace.path())
+            .args([env!("CARGO_BIN_EXE_pixmill"), "keys"])
+            .args(arguments)
+            .args(["--json", "--data-dir"])
+            .arg(&folder)
+            .output()
+            .expect("cannot run strace: apt-get install strace");
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+        let answer: Value = serde_json::from_slice(&ended.stdout).unwrap();
+        (synced(trace.path(), &folder), answer)
+    };
+    let (created, key) = traced(&["create", "--name", "shop"]);
+    // Until it is synced, a key's file has a name that begins with a dot.
+    assert!(created.iter().any(|path| path.starts_with("keys/.")), "{created:#?}");
+    // The folder that names the file, and the one that names the folder.
+    assert!(created.contains("keys") && created.contains(""), "{created:#?}");
+    let (revoked, _) = traced(&["revoke", key["id"].as_str().unwrap()]);
+    assert!(revoked.contains("keys"), "{revoked:#?}");
 }

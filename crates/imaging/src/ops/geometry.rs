@@ -267,6 +267,12 @@ mod tests {
     }
 
     #[test]
+    fn sides_are_rounded_to_the_nearest_pixel() {
+        assert_eq!(thumbnail(&Thumbnail::inside(150, 150), (400, 298)).scaled, (150, 112), "111.75");
+        assert_eq!(thumbnail(&Thumbnail::inside(150, 150), (400, 299)).scaled, (150, 112), "112.125");
+    }
+
+    #[test]
     fn missing_side_follows_the_aspect_ratio() {
         let wanted = Resize { height: None, ..Resize::fill(200, 1) };
         assert_eq!(resize(&wanted, (400, 100)).scaled, (200, 50));
