@@ -46,7 +46,10 @@ pub(super) async fn carry_out(payload: &Payload, context: &Context) -> Result<Yi
             context.metrics.manifests_damaged.inc_by(delivered.damaged);
             Ok(done(&delivered))
         }
-        Payload::ImageProcess(_) => Err(Failure::permanent("internal", format!("{} is not an io job", payload.kind()))),
+        // A bit of its record has changed: whoever enqueues takes the class from the payload.
+        Payload::ImageProcess(_) => {
+            Err(Failure::permanent("payload-damaged", format!("{} is no io job, as its record says", payload.kind())))
+        }
     }
 }
 

@@ -112,7 +112,7 @@ pub(super) fn events(db: &Connection, after: Option<Place>, limit: usize) -> rus
             if events.len() == limit {
                 return Ok(events);
             }
-            events.push(unpacked(event, Place { row: seq, at: number }, at));
+            events.extend(unpacked(event, Place { row: seq, at: number }, at));
         }
     }
     Ok(events)
@@ -131,9 +131,10 @@ pub(super) fn is_news(db: &Connection, after: Option<Place>) -> rusqlite::Result
     last(db).map(|last| last > after)
 }
 
-fn unpacked(packed: &[u8], place: Place, at: Timestamp) -> Event {
-    let kind = KINDS[usize::from(packed[0])];
+/// None where its kind is not one of ours: a bit of it has changed, and the events behind it are told all the same.
+fn unpacked(packed: &[u8], place: Place, at: Timestamp) -> Option<Event> {
+    let kind = *KINDS.get(usize::from(packed[0]))?;
     let uuid = |from: usize| Uuid::from_slice(&packed[from..from + 16]).expect("sixteen bytes");
     let of_group = matches!(kind, EventKind::Enqueued | EventKind::Finished | EventKind::Fired);
-    Event { id: place.id(), at, kind, group: uuid(1).into(), job: (!of_group).then(|| uuid(17).into()) }
+    Some(Event { id: place.id(), at, kind, group: uuid(1).into(), job: (!of_group).then(|| uuid(17).into()) })
 }

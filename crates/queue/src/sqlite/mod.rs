@@ -25,11 +25,12 @@ mod writer;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::Notify;
+use tracing::error;
 use uuid::Uuid;
 
 use super::clock::millis;
@@ -69,6 +70,22 @@ struct Shared {
     mail: Notify,
     /// Told by the writer when a commit had something happen.
     events: Notify,
+    /// What was wrong with the file when that was first met.
+    damage: OnceLock<String>,
+}
+
+impl Shared {
+    /// What an error of SQLite means to the caller. That the file is damaged is logged once, and no new work is taken from
+    /// then on: what is damaged may be read, or written, by chance only.
+    fn failure(&self, error: &rusqlite::Error) -> Error {
+        let failure = writer::unavailable(&self.file, error);
+        if let Error::Incompatible(damage) = &failure
+            && self.damage.set(damage.clone()).is_ok()
+        {
+            error!("{damage}");
+        }
+        failure
+    }
 }
 
 impl SqliteBroker {
@@ -86,6 +103,7 @@ impl SqliteBroker {
             work: Notify::new(),
             mail: Notify::new(),
             events: Notify::new(),
+            damage: OnceLock::new(),
         });
         let writer = Arc::new(Writer::start(db, synchronous, Arc::clone(&shared))?);
         Ok(Self { shared, writer })
@@ -330,6 +348,9 @@ impl SqliteBroker {
     }
 
     pub async fn try_write(&self) -> Result<()> {
+        if let Some(damage) = self.shared.damage.get() {
+            return Err(Error::Incompatible(damage.clone()));
+        }
         disk::room(&self.shared.file, 0)?;
         self.intake(|ledger| ledger.places_behind(0).map(|_| Ok(()))).await
     }

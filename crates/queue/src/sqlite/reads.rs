@@ -9,7 +9,6 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params};
 use uuid::Uuid;
 
 use super::ledger::bytes;
-use super::writer::unavailable;
 use super::{Shared, class_code, schema};
 use crate::{Class, GroupId, JobId, State};
 use crate::{Error, Group, GroupResult, Index, Job, LINE_HEAD, Listed, QueueDepth, Result};
@@ -56,9 +55,7 @@ where
     tokio::task::coop::consume_budget().await;
     match at_once(shared, &read) {
         Some(Ok(found)) => Ok(found),
-        Some(Err(error)) if error.sqlite_error_code() != Some(ErrorCode::DatabaseBusy) => {
-            Err(unavailable(&shared.file, &error))
-        }
+        Some(Err(error)) if error.sqlite_error_code() != Some(ErrorCode::DatabaseBusy) => Err(shared.failure(&error)),
         _ => self::read(shared, read).await,
     }
 }
@@ -81,7 +78,7 @@ where
     let shared = Arc::clone(shared);
     let task = tokio::task::spawn_blocking(move || {
         let reader = shared.readers.take(&shared)?;
-        let answer = read(&reader).map_err(|error| unavailable(&shared.file, &error));
+        let answer = read(&reader).map_err(|error| shared.failure(&error));
         shared.readers.put_back(reader);
         answer
     });

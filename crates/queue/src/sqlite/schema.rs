@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use url::Url;
 
 use super::disk;
-use super::writer::unavailable;
+use super::writer::{damaged, unavailable};
 use crate::{Error, Result};
 
 /// What `PRAGMA user_version` says of the tables in `schema.sql`.
@@ -91,8 +91,7 @@ fn prepare(db: &mut Connection, file: &Path, synchronous: Synchronous) -> Result
     db.busy_timeout(BUSY).map_err(failed)?;
     keep_plans(db).map_err(failed)?;
     let application: i64 = db.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(failed)?;
-    let empty: bool =
-        db.query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0)).map_err(failed)?;
+    let empty = is_empty(db).map_err(failed)?;
     if !(application == APPLICATION || empty && application == 0) {
         return Err(not_ours(file));
     }
@@ -111,6 +110,8 @@ fn prepare(db: &mut Connection, file: &Path, synchronous: Synchronous) -> Result
     match known_version(&create, file)? {
         // Nothing is written, so that a full disk keeps nobody from opening it.
         VERSION => return Ok(()),
+        // Tables and version are written at once.
+        0 if !is_empty(&create).map_err(failed)? => return Err(damaged(file, "it has tables and no version")),
         0 => {
             create.execute_batch(include_str!("schema.sql")).map_err(failed)?;
             create.pragma_update(None, "application_id", APPLICATION).map_err(failed)?;
@@ -123,6 +124,10 @@ fn prepare(db: &mut Connection, file: &Path, synchronous: Synchronous) -> Result
     }
     create.pragma_update(None, "user_version", VERSION).map_err(failed)?;
     create.commit().map_err(failed)
+}
+
+fn is_empty(db: &Connection) -> rusqlite::Result<bool> {
+    db.query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))
 }
 
 pub(super) fn known_version(db: &Connection, file: &Path) -> Result<i64> {

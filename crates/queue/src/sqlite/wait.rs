@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use super::events::{self, Place};
-use super::writer::{Lane, Writer, unavailable};
+use super::writer::{Lane, Writer};
 use super::{Shared, class_code, mail};
 use crate::Class;
 use crate::{Error, Result};
@@ -108,7 +108,7 @@ where
                 Some(reader) => reader,
                 None => self.shared.readers.take(&self.shared)?,
             };
-            let seen = self.look(&reader).map_err(|error| unavailable(&self.shared.file, &error))?;
+            let seen = self.look(&reader).map_err(|error| self.shared.failure(&error))?;
             self.reader = Some(reader);
             Ok((self, seen))
         });

@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior, ffi};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -29,6 +29,9 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How long a caller waits for its answer, whatever the disk does. The command may still be carried out then, as one whose
 /// reply was lost.
 const DEADLINE: Duration = Duration::from_secs(30);
+
+/// What SQLite says of tables and columns that a statement names and that are not there.
+const LOST: [&str; 3] = ["no such table", "no such column", "has no column named"];
 
 /// The outside is an error of SQLite, which undoes the transaction; the inside is the command's answer.
 pub(super) type Outcome<T> = rusqlite::Result<Result<T>>;
@@ -290,7 +293,7 @@ fn wait_for_disk(db: &Connection, synchronous: Synchronous, wait: bool) -> rusql
 
 fn answer(batch: Vec<Box<dyn Command>>, committed: &rusqlite::Result<()>, shared: &Shared) {
     for command in batch {
-        command.answer(committed.as_ref().copied().map_err(|error| unavailable(&shared.file, error)));
+        command.answer(committed.as_ref().copied().map_err(|error| shared.failure(error)));
     }
 }
 
@@ -353,6 +356,26 @@ pub(super) fn damaged(file: &Path, what: &str) -> Error {
     ))
 }
 
+/// Whether an error says that the file holds what nobody has written: a page, a table, a row or a value. Statements and types
+/// are the same at all times.
+fn is_damage(error: &rusqlite::Error) -> bool {
+    let lost = |said: &str| LOST.iter().any(|words| said.contains(*words));
+    match error {
+        rusqlite::Error::SqliteFailure(failure, said) => match failure.code {
+            ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => true,
+            ErrorCode::ConstraintViolation => failure.extended_code == ffi::SQLITE_CONSTRAINT_DATATYPE,
+            _ => said.as_deref().is_some_and(lost),
+        },
+        rusqlite::Error::SqlInputError { msg, .. } => lost(msg),
+        rusqlite::Error::FromSqlConversionFailure(..)
+        | rusqlite::Error::IntegralValueOutOfRange(..)
+        | rusqlite::Error::InvalidColumnType(..)
+        | rusqlite::Error::Utf8Error(..)
+        | rusqlite::Error::QueryReturnedNoRows => true,
+        _ => false,
+    }
+}
+
 /// What an error of SQLite means to the caller.
 pub(super) fn unavailable(path: &Path, error: &rusqlite::Error) -> Error {
     let file = path.display();
@@ -360,7 +383,7 @@ pub(super) fn unavailable(path: &Path, error: &rusqlite::Error) -> Error {
         return Error::StorageFull(format!("no space left on the disk of {file}; free some"));
     }
     match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => damaged(path, &error.to_string()),
+        _ if is_damage(error) => damaged(path, &error.to_string()),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             Error::Unavailable(format!("another process has held {file} for too long"))
         }
@@ -370,9 +393,11 @@ pub(super) fn unavailable(path: &Path, error: &rusqlite::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
     use crate::sqlite::SqliteBroker;
-    use crate::{Clock, Policy, no_relief};
+    use crate::{ClaimRequest, Class, Clock, GroupId, NewGroup, NewJob, Policy, no_relief};
 
     fn note(ledger: &Ledger<'_>, session: &str) -> Outcome<()> {
         let noted = ledger.db.execute("INSERT INTO said VALUES (?1, 0, 0, x'')", [session]);
@@ -457,6 +482,41 @@ mod tests {
         assert!(began.elapsed() < 4 * PATIENCE, "{:?}", began.elapsed());
         holder.execute_batch("COMMIT").unwrap();
         broker.writer.run(Lane::Drain, |ledger| note(ledger, "free")).await.unwrap();
+    }
+
+    /// However it shows: it is named, and no new work is taken from then on, though other tables are whole.
+    #[tokio::test]
+    async fn file_that_is_found_damaged_takes_no_new_work() {
+        for damage in [
+            "ALTER TABLE event RENAME COLUMN packed TO qacked",
+            "DELETE FROM line",
+            "UPDATE job SET kind = CAST(x'696DE1' AS TEXT)",
+            "UPDATE job SET attempt = -127",
+        ] {
+            let home = tempfile::tempdir().unwrap();
+            let file = home.path().join("queue.db");
+            let broker =
+                SqliteBroker::open(&file, Policy::default(), Clock::default(), Synchronous::Off, no_relief()).unwrap();
+            let job = NewJob::new("image.process", "default", Class::Cpu, Bytes::from_static(b"{}"));
+            broker.enqueue(&NewGroup::new(GroupId::new(), Bytes::new()), std::slice::from_ref(&job)).await.unwrap();
+            broker.try_write().await.unwrap();
+            Connection::open(&file).unwrap().execute_batch(damage).unwrap();
+            let claim = ClaimRequest {
+                session: "s".into(),
+                sequence: 1,
+                queues: vec!["default".into()],
+                class: Class::Cpu,
+                limit: 1,
+            };
+
+            let claimed = broker.claim(&claim).await;
+            let tried = broker.try_write().await;
+
+            for refused in [claimed.map(drop), tried] {
+                let said = matches!(&refused, Err(Error::Incompatible(said)) if said.contains("queue.db is damaged"));
+                assert!(said, "{damage}: {refused:?}");
+            }
+        }
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! Whether a broker shows what the model does: events, records, depths and lists.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use futures::future::join_all;
 use jiff::Timestamp;
@@ -27,6 +28,8 @@ impl Run<'_> {
         let jobs = self.model.jobs.keys().copied().collect();
         self.assert_records(jobs, self.model.groups.keys().copied().collect()).await;
         self.assert_whole_lists().await;
+        // Nor does it take for damage what it has written itself.
+        assert!(self.world.broker.verify(Duration::from_mins(1)).await.unwrap());
     }
 
     /// Everything that is there, in pages.
