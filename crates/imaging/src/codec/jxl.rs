@@ -2,7 +2,9 @@
 //!
 //! The size is read by a few lines of our own, so that limits hold before the decoder sees the file, and the decoder is told
 //! how many samples a frame may have. It yields the colours that the file names, or sRGB where a profile belongs to XYB; they
-//! are converted here, high dynamic range by the same curve as AVIF's.
+//! are converted here, high dynamic range by the same curve as AVIF's. Files that the decoder would read wrongly are refused.
+
+mod narrow;
 
 use std::io::{BufRead, ErrorKind, Read, Seek};
 use std::sync::{Mutex, PoisonError};
@@ -13,6 +15,7 @@ use jxl::api::{
     JxlPixelFormat, JxlTransferFunction, ProfileLevel,
 };
 
+use self::narrow::{Narrow, Places};
 use super::reader::{self, HeaderReader, MAX_BOXES, corrupt, truncated, unsupported};
 use super::watched::OVER;
 use super::{Decoded, Facts, Picture, Reading, exif, icc};
@@ -39,7 +42,16 @@ pub(super) fn inspect<R: BufRead + Seek>(mut source: R, limits: &Limits) -> Resu
     limits.check(&Header { format: Format::Jxl, width, height, frames: 1, deep: false })?;
     let unreadable = |error| Error::new(Code::Storage, format!("reading the source: {error}"));
     source.rewind().map_err(unreadable)?;
-    let mut facts = super::guarded(Format::Jxl, || header(&mut source, limits, u64::from(width) * u64::from(height)))?;
+    let (mut facts, narrow) = super::guarded(Format::Jxl, || header(&mut source, limits, (width, height)))?;
+    if let Some((narrow, places)) = narrow
+        && narrow.is_misread(&mut source, &places).map_err(unreadable)?
+    {
+        return Err(unsupported(
+            Format::Jxl,
+            "a frame of one pixel's width is coded in steps (progressive DC, or lossy modular), which its decoder reads \
+             wrongly; encode the picture without loss, or in another format",
+        ));
+    }
     // Advice: where it is broken, it is not there.
     source.rewind().map_err(unreadable)?;
     let _ = read_advice(&mut HeaderReader::new(source, Format::Jxl), &mut facts);
@@ -170,7 +182,9 @@ fn options(pixels: u64) -> JxlDecoderOptions {
     options
 }
 
-fn header(source: impl Read, limits: &Limits, pixels: u64) -> Result<Facts> {
+/// And the frames that are to be looked at more closely.
+fn header(source: impl Read, limits: &Limits, stored: (u32, u32)) -> Result<(Facts, Option<(Narrow, Places)>)> {
+    let pixels = u64::from(stored.0) * u64::from(stored.1);
     // The decoder takes up to 256 MiB for a profile before it has seen any of it. One at a time may.
     static PROFILE: Mutex<()> = Mutex::new(());
     let mut feed = Feed::new(source, &|| false, pixels);
@@ -181,15 +195,16 @@ fn header(source: impl Read, limits: &Limits, pixels: u64) -> Result<Facts> {
         let _alone = PROFILE.lock().unwrap_or_else(PoisonError::into_inner);
         feed.start(&mut decoder)?
     };
+    let is_grey = decoder.current_pixel_format().is_some_and(|format| format.color_type.is_grayscale());
+    let narrow = Narrow::of(stored, is_grey, !info.uses_original_profile, info.extra_channels.len());
+    let most = if info.animation.is_some() { limits.max_frames.saturating_add(1) } else { u32::from(narrow.is_some()) };
     let mut frames = 0;
-    if info.animation.is_some() {
-        // A file cut short is decoded as far as it goes.
-        while frames <= limits.max_frames
-            && let Some(event) = feed.next(&mut decoder, None)?
-            && event != Event::Complete
-        {
-            frames += u32::from(event == Event::FrameHeader);
-        }
+    // A file cut short is decoded as far as it goes.
+    while frames < most
+        && let Some(event) = feed.next(&mut decoder, None)?
+        && event != Event::Complete
+    {
+        frames += u32::from(event == Event::FrameHeader);
     }
     let (width, height) = (info.size.0 as u32, info.size.1 as u32);
     let mut facts = Facts::new(Format::Jxl, width, height, frames.max(1));
@@ -198,7 +213,10 @@ fn header(source: impl Read, limits: &Limits, pixels: u64) -> Result<Facts> {
     {
         facts.icc = Some(profile.clone());
     }
-    Ok(facts)
+    let shown = decoder.scanned_frames().first().map(|frame| (frame.file_offset, frame.seek_target));
+    let (Some(narrow), Some((shown, target))) = (narrow, shown) else { return Ok((facts, None)) };
+    let first = decoder.start_new_frame(target).map_err(|error| failed(&error, pixels))?;
+    Ok((facts, Some((narrow, Places { shown, first }))))
 }
 
 /// A source that is handed over in pieces.
@@ -582,6 +600,32 @@ mod tests {
             let refused = failed(&error, 1_000_000);
             assert_eq!(refused.code, code, "{refused}");
             assert!(refused.detail.contains(said), "{refused}");
+        }
+    }
+
+    /// Columns of noise, of which the decoder would make others.
+    #[test]
+    fn frame_of_one_pixels_width_that_would_come_out_wrong_is_refused() {
+        for name in ["narrow-eighths.jxl", "narrow-64ths.jxl", "narrow-modular.jxl"] {
+            let refused = read(&fixture(name), |_| ()).err().unwrap_or_else(|| panic!("{name} is read"));
+            assert_eq!(refused.code, Code::UnsupportedFormat, "{name}: {refused}");
+            assert!(refused.detail.contains("one pixel's width"), "{name}: {refused}");
+        }
+    }
+
+    #[test]
+    fn narrow_pictures_that_come_out_right_are_read() {
+        // Their first pixels, as libjxl has them.
+        let pictures: [(&str, (u32, u32), &[u8]); 3] = [
+            ("narrow-grey.jxl", (5, 24), &[239, 85, 156, 51, 0]),
+            ("narrow-nine.jxl", (9, 24), &[129, 250, 64, 97, 139, 126]),
+            ("narrow-lossless.jxl", (1, 40), &[170, 10, 109, 143, 185, 242]),
+        ];
+        for (name, size, first) in pictures {
+            let Picture::Eight(picture) = read(&fixture(name), |_| ()).unwrap().picture else { panic!("{name}") };
+            assert_eq!(picture.size(), size, "{name}");
+            let got = &picture.data[..first.len()];
+            assert!(got.iter().zip(first).all(|(a, b)| a.abs_diff(*b) <= 2), "{name}: {got:?}");
         }
     }
 
