@@ -6,6 +6,7 @@
 
 mod adjust;
 mod color;
+mod entry;
 mod fields;
 mod frame;
 mod info;
@@ -21,6 +22,7 @@ mod watermark;
 use serde::{Deserialize, Serialize};
 
 pub use adjust::{Amount, Blur, Gamma, Pixelate, Sharpen};
+pub(crate) use entry::Entry;
 pub use frame::{Aspect, Crop, CropArea, Flatten, Pad, PadArea, Radius, Rotate, Round, Trim};
 pub use info::Inquiry;
 pub use parse::{KNOWN, parse};
