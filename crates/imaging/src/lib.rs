@@ -3,12 +3,16 @@
 //! Owns codecs, operations, text and the limits that guard them. Knows no async, files, HTTP or
 //! Redis: bytes come in, bytes go out, and every refusal carries a [`Code`] that says whose fault
 //! it was.
+//!
+//! Modules import those before them in this order, and each other never in a circle: `error`, `format`, `limits`, `raster`,
+//! `wide`, `length`, `save`, `codec`, `overlay`, `text`, `operation`, `ops`, `info`, `plan`, `routes`, `explain`.
 
 mod codec;
 mod error;
 mod explain;
 mod format;
 mod info;
+mod length;
 mod limits;
 pub mod operation;
 mod ops;
@@ -16,6 +20,7 @@ mod overlay;
 mod plan;
 mod raster;
 mod routes;
+mod save;
 #[cfg(test)]
 mod tests;
 mod text;
