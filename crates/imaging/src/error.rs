@@ -64,3 +64,12 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 pub type Result<T> = std::result::Result<T, Error>;
+
+/// A value for a message: short, whatever the client sent.
+pub(crate) fn shown(value: &serde_json::Value) -> String {
+    clipped(&value.to_string())
+}
+
+pub(crate) fn clipped(text: &str) -> String {
+    if text.chars().count() <= 60 { text.to_owned() } else { text.chars().take(57).chain("...".chars()).collect() }
+}

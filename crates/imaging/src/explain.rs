@@ -3,11 +3,9 @@
 use std::fmt;
 use std::io::Cursor;
 
-use super::codec;
-use super::operation::{Filter, Operation};
-use super::pipeline::{self, Plan};
-use super::planar::Route;
-use super::{Format, Header, Limits, Result, estimate};
+use super::operation::Operation;
+use super::plan::{Origin, Plan, Route};
+use super::{Header, Limits, Result, codec, estimate, plan};
 
 /// How a source's outputs would be made; [`Display`](fmt::Display) tells it in a few lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,23 +24,11 @@ pub struct Explanation {
 /// Outputs that are made together, from one reading of the source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pass {
-    pub path: Path,
-    /// What is decoded, pixels a side; none where nothing is.
+    pub route: Route,
+    /// What is decoded, pixels a side; `None` if nothing is.
     pub decoded: Option<(u32, u32)>,
     /// In the order in which they are made.
     pub outputs: Vec<Planned>,
-}
-
-/// What pictures are made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Path {
-    /// An animation's frames.
-    Frames,
-    /// A JPEG's DCT coefficients, and planes decoded from them.
-    Coefficients,
-    /// A JPEG's planes: luma, and chroma as it is stored.
-    Planes,
-    Pixels,
 }
 
 /// One output.
@@ -60,80 +46,40 @@ pub struct Planned {
     pub from: Origin,
 }
 
-/// What an output is made from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
-    /// The source's coefficients: only blocks that change are decoded.
-    Coefficients,
-    Decoded,
-    /// What the output with this index resized the source to.
-    Output(usize),
-}
-
 /// Plans what [`process`](super::process) would do.
 ///
 /// # Errors
 /// As `process`, as far as the header and the operations tell.
 pub fn explain(source: &[u8], operations: &[Operation], limits: &Limits) -> Result<Explanation> {
     let facts = codec::inspect(Cursor::new(source), limits)?;
-    let mut plan = Plan::new(&facts, operations, limits)?;
-    let animated = plan.take_animated(&facts, limits)?;
-    let (srgb, own) = plan.by_colors(&facts);
+    let plan = Plan::new(&facts, operations, limits)?;
+    let passes = plan.passes.iter().map(|pass| Pass::of(pass, operations)).collect();
     let (header, bytes, orientation) = (facts.header, source.len() as u64, facts.orientation);
     let peak = estimate(bytes, &header, operations, limits);
-    let mut passes = vec![
-        Pass::new(Some(Path::Frames), &animated, &facts, operations),
-        Pass::new(None, &srgb, &facts, operations),
-        Pass::new(None, &own, &facts.in_own_colors(), operations),
-    ];
-    passes.retain(|pass| !pass.outputs.is_empty());
     Ok(Explanation { header, bytes, orientation, peak, passes })
 }
 
 impl Pass {
-    /// By the shortest path where none is given.
-    fn new(path: Option<Path>, plan: &Plan<'_>, facts: &codec::Facts, operations: &[Operation]) -> Self {
-        let (path, shrink) = match (path, Route::of(facts, plan)) {
-            (Some(path), _) => (path, 1),
-            (None, Some(Route::Coefficients { shrink })) => (Path::Coefficients, shrink),
-            (None, Some(Route::Planes)) => (Path::Planes, 1),
-            (None, None) if facts.header.format == Format::Jpeg => (Path::Pixels, plan.shrink()),
-            (None, None) => (Path::Pixels, 1),
-        };
-        let mut outputs = Vec::with_capacity(plan.outputs.len());
-        // As the paths do it: the last plain resize serves those after it that are small enough. Frames are resized each
-        // from what was decoded.
-        let mut intermediate: Option<(usize, (u32, u32))> = None;
-        for planned in &plan.outputs {
-            let placement = planned.plain_resize().filter(|_| path != Path::Frames);
-            let base =
-                placement.and_then(|placement| intermediate.filter(|(_, size)| pipeline::serves(*size, placement)));
-            let from = match base {
-                Some((index, _)) => Origin::Output(index),
-                None if path == Path::Coefficients && !planned.begins_with_resize() => Origin::Coefficients,
-                None => Origin::Decoded,
-            };
-            if let Some(placement) = placement.filter(|placement| placement.filter == Filter::Lanczos3) {
-                intermediate = Some((planned.index, placement.scaled));
-            }
-            outputs.push(Planned {
+    fn of(pass: &plan::Pass<'_>, operations: &[Operation]) -> Self {
+        let outputs = pass.outputs.iter().map(|routed| {
+            let planned = &routed.planned;
+            Planned {
                 index: planned.index,
                 kind: operations[planned.index].kind(),
                 width: planned.size.0,
                 height: planned.size.1,
                 settled: planned.settled,
-                written: written(planned, facts),
-                from,
-            });
-        }
-        let (width, height) = facts.upright_size();
-        let shrink = u32::from(shrink);
+                written: written(planned, &pass.facts),
+                from: routed.from,
+            }
+        });
+        let outputs: Vec<_> = outputs.collect();
         let decodes = outputs.iter().any(|made| made.from == Origin::Decoded);
-        Self { path, decoded: decodes.then(|| (width.div_ceil(shrink), height.div_ceil(shrink))), outputs }
+        Self { route: pass.route, decoded: decodes.then(|| pass.decoded_size()), outputs }
     }
 }
 
-fn written(planned: &pipeline::Planned<'_>, facts: &codec::Facts) -> String {
+fn written(planned: &plan::Planned<'_>, facts: &codec::Facts) -> String {
     if planned.inquiry.is_some() {
         return "told as JSON".to_owned();
     }
@@ -154,11 +100,11 @@ impl fmt::Display for Explanation {
         }
         write!(f, "\npeak memory  at most {} MB, by estimate", self.peak.div_ceil(1_000_000))?;
         for pass in &self.passes {
-            let path = match pass.path {
-                Path::Frames => "frames: each is decoded once and goes into all outputs",
-                Path::Coefficients => "coefficients: read once, without decoding more than the outputs need",
-                Path::Planes => "planes: luma and chroma as they are stored, without a trip to RGB",
-                Path::Pixels => "pixels",
+            let path = match pass.route {
+                Route::Frames => "frames: each is decoded once and goes into all outputs",
+                Route::Coefficients { .. } => "coefficients: read once, without decoding more than the outputs need",
+                Route::Planes => "planes: luma and chroma as they are stored, without a trip to RGB",
+                Route::Pixels { .. } => "pixels",
             };
             write!(f, "\npath         {path}\ndecoded      ")?;
             match pass.decoded {
@@ -225,7 +171,7 @@ mod tests {
         let source = samples::file(&samples::photo(320, 240), image::ImageFormat::Png);
         let json = r#"[{"type":"resize","width":100}, {"type":"watermark","text":"x"}]"#;
         let told = explained(&source, json).passes.remove(0);
-        assert_eq!((told.path, told.decoded), (Path::Pixels, Some((320, 240))));
+        assert_eq!((told.route, told.decoded), (Route::Pixels { shrink: 1 }, Some((320, 240))));
         assert_eq!(told.outputs[1].from, Origin::Decoded);
         assert_eq!(told.outputs[1].written, "png");
     }
@@ -234,7 +180,7 @@ mod tests {
     fn a_mark_alone_decodes_nothing_else() {
         let source = samples::jpeg(&samples::photo(320, 240), 90);
         let told = explained(&source, r#"[{"type":"watermark","text":"x","quality":60}]"#);
-        assert_eq!((told.passes[0].path, told.passes[0].decoded), (Path::Coefficients, None));
+        assert_eq!((told.passes[0].route, told.passes[0].decoded), (Route::Coefficients { shrink: 8 }, None));
         assert!(told.to_string().contains("watermark  320×240     jpeg, quality 60; from the coefficients"), "{told}");
     }
 
@@ -243,8 +189,8 @@ mod tests {
         let frames = samples::gif(64, 48, 3);
         let json = r#"[{"type":"resize","width":32}, {"type":"resize","width":8}, {"type":"flip","still":true}]"#;
         let told = explained(&frames, json);
-        let paths: Vec<_> = told.passes.iter().map(|pass| (pass.path, pass.outputs.len())).collect();
-        assert_eq!(paths, [(Path::Frames, 2), (Path::Pixels, 1)]);
+        let routes: Vec<_> = told.passes.iter().map(|pass| (pass.route, pass.outputs.len())).collect();
+        assert_eq!(routes, [(Route::Frames, 2), (Route::Pixels { shrink: 1 }, 1)]);
         assert!(told.passes[0].outputs.iter().all(|made| made.from == Origin::Decoded), "{told}");
         let tight = Limits { max_frame_pixels: 64 * 48 * 3, ..Limits::default() };
         let wide = parse(r#"[{"type":"resize","width":128}]"#, &tight).unwrap();

@@ -3,20 +3,24 @@
 //! Owns codecs, operations, text and the limits that guard them. Knows no async, files, HTTP or
 //! Redis: bytes come in, bytes go out, and every refusal carries a [`Code`] that says whose fault
 //! it was.
+//!
+//! Modules import those before them in this order, and each other never in a circle: `error`, `format`, `limits`, `raster`,
+//! `wide`, `length`, `save`, `codec`, `overlay`, `text`, `operation`, `ops`, `info`, `plan`, `routes`, `explain`.
 
-mod animation;
 mod codec;
 mod error;
 mod explain;
 mod format;
 mod info;
+mod length;
 mod limits;
 pub mod operation;
 mod ops;
 mod overlay;
-mod pipeline;
-mod planar;
+mod plan;
 mod raster;
+mod routes;
+mod save;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -30,15 +34,10 @@ pub use explain::{Explanation, explain};
 pub use format::Format;
 pub use info::{Exif, Info, Place, Shade};
 pub use limits::Limits;
-use operation::Action;
 pub use operation::Operation;
 pub use overlay::Read as ReadOverlay;
-
-/// What a picture takes beside its pixels: tables, a thread's stack, glyphs, a profile that is unpacked.
-const OVERHEAD: u64 = 8 << 20;
-
-/// What the resampler's weights take, in bytes a pixel along a side of what it reads.
-const WEIGHTS: u64 = 400;
+use plan::Plan;
+pub use plan::estimate;
 
 /// Makes fonts and overlays known to this process, before its first picture: each font's file stem and content, and how an
 /// overlay's bytes are had.
@@ -128,35 +127,6 @@ pub fn probe<R: BufRead + Seek>(reader: R, limits: &Limits) -> Result<Header> {
     codec::inspect(reader, limits).map(|facts| facts.header)
 }
 
-/// The most memory that [`process`] takes for a source of this length and header, in bytes.
-///
-/// `bytes + decoding × pixels of the source + making × pixels of the largest picture made + 400 × (width + height) + 8 MiB`,
-/// and for AVIF and JPEG XL 16 MiB; and what a watermark takes beside the picture. The bytes a pixel are by format, and no picture measured here
-/// exceeds them; most stay far below. Animated outputs add what their writers keep, and their files; a resize in linear
-/// light its copies of 16 bits.
-pub fn estimate(bytes: u64, header: &Header, operations: &[Operation], limits: &Limits) -> u64 {
-    let source = u64::from(header.width) * u64::from(header.height);
-    // Whether it lies on its side is not in the header: both ways are looked at.
-    let sizes = [(header.width, header.height), (header.height, header.width)];
-    let made = sizes.into_iter().filter_map(|size| pipeline::largest_step(size, operations, limits)).max().unwrap_or(0);
-    let (decoding, making) = codec::bytes_a_pixel(header);
-    let writing = |operation: &Operation| codec::encode::memory(&operation.save);
-    let (writing, searching) =
-        operations.iter().map(writing).fold((0, 0), |most, one| (most.0.max(one.0), most.1.max(one.1)));
-    let longest = u64::from(header.width.max(header.height)).max(2 * made.isqrt());
-    let marks = ops::watermark::memory(operations, made.max(source), longest);
-    let weights = (u64::from(header.width) + u64::from(header.height)) * WEIGHTS;
-    let stills = source * decoding + made * making.max(writing) + searching + weights + codec::overhead(header.format);
-    let is_linear = |action: &Action| matches!(action, Action::Resize(resize) if resize.linear);
-    let light = if operations.iter().flat_map(Operation::actions).any(is_linear) {
-        made.max(source) * codec::light_bytes_a_pixel(header)
-    } else {
-        0
-    };
-    let animated = sizes.into_iter().map(|size| pipeline::animated_memory(header, size, operations, limits)).max();
-    bytes + stills + marks + light + animated.unwrap_or(0) + OVERHEAD
-}
-
 /// Decodes `source` once and applies each operation to a copy of it, upright.
 ///
 /// `emit(i, made)` receives what comes of operation `i` as soon as it is made, in any order.
@@ -186,26 +156,11 @@ fn make(
     if facts.header.format == Format::Tiff {
         facts.exif = codec::encode::exif_of_tiff(source);
     }
-    let mut plan = pipeline::Plan::new(&facts, operations, options.limits)?;
-    let animated = plan.take_animated(&facts, options.limits)?;
-    let mut run = pipeline::Run { options, warnings: Vec::new(), emit };
-    if !animated.outputs.is_empty() {
-        animation::run(source, &facts, animated, &mut run)?;
+    let plan = Plan::new(&facts, operations, options.limits)?;
+    let mut run = routes::Run { options, warnings: Vec::new(), emit };
+    for pass in plan.passes {
+        routes::run(source, pass, &mut run)?;
         run.warnings.clear();
     }
-    if plan.outputs.is_empty() {
-        return Ok(());
-    }
-    let (srgb, own) = plan.by_colors(&facts);
-    outputs(source, &facts, &srgb, &mut run)?;
-    run.warnings.clear();
-    outputs(source, &facts.in_own_colors(), &own, &mut run)
-}
-
-/// One decode's outputs.
-fn outputs(source: &[u8], facts: &codec::Facts, plan: &pipeline::Plan<'_>, run: &mut pipeline::Run<'_>) -> Result<()> {
-    if plan.outputs.is_empty() || planar::run(source, facts, plan, run)? {
-        return Ok(());
-    }
-    pipeline::run(source, facts, plan, run)
+    Ok(())
 }

@@ -25,6 +25,14 @@ impl Channels {
     }
 }
 
+/// What becomes of alpha in the file that a picture is drawn for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Alpha {
+    Soft,
+    /// All or nothing: a half counts as all.
+    Hard,
+}
+
 /// One channel of one pixel: `u8`, or `u16` where the source has more than eight bits and an output can hold them.
 ///
 /// What is done to pictures is written once, for both.

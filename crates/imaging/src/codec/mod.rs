@@ -38,6 +38,7 @@ const SPARE_PIXELS: u64 = 1 << 20;
 const EXIF_PREFIX: &[u8] = b"Exif\0\0";
 
 /// What a header says, beyond the public [`Header`].
+#[derive(Clone)]
 pub(crate) struct Facts {
     pub(crate) header: Header,
     /// EXIF's, 1 to 8.

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::color;
+pub(super) use crate::error::{clipped, shown};
 use crate::{Code, Error, Limits, Result};
 
 /// The fields of one entry, taken out one by one so that what is left is unknown.
@@ -135,15 +136,6 @@ pub(super) fn whole(value: &Value, path: &str, min: u64, max: u64, limit: &str) 
         },
         other => Err(invalid(format!("{path}: {} is not a number", shown(other)))),
     }
-}
-
-/// A value for a message: short, whatever the client sent.
-pub(super) fn shown(value: &Value) -> String {
-    clipped(&value.to_string())
-}
-
-pub(super) fn clipped(text: &str) -> String {
-    if text.chars().count() <= 60 { text.to_owned() } else { text.chars().take(57).chain("...".chars()).collect() }
 }
 
 pub(super) fn invalid(detail: String) -> Error {

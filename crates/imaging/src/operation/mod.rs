@@ -6,6 +6,7 @@
 
 mod adjust;
 mod color;
+mod entry;
 mod fields;
 mod frame;
 mod info;
@@ -21,15 +22,18 @@ mod watermark;
 use serde::{Deserialize, Serialize};
 
 pub use adjust::{Amount, Blur, Gamma, Pixelate, Sharpen};
+pub(crate) use entry::Entry;
 pub use frame::{Aspect, Crop, CropArea, Flatten, Pad, PadArea, Radius, Rotate, Round, Trim};
 pub use info::Inquiry;
 pub use parse::{KNOWN, parse};
 pub use place::{Anchor, Gravity};
 pub use resize::{Filter, Fit, Resize, Thumbnail};
-pub(crate) use save::DEFAULT_EFFORT;
-pub use save::{Chroma, Keep, Quality, Save};
 pub use schema::schema;
-pub use watermark::{Align, Content, Length, Outline, Position, Shadow, Text, Tile, Watermark, Weight};
+pub use watermark::{Content, Position, Tile, Watermark};
+
+pub use crate::length::Length;
+pub use crate::save::{Chroma, Keep, Quality, Save};
+pub use crate::text::{Align, Outline, Shadow, Text, Weight};
 
 /// One entry of a submission's `operations`; it yields one output.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

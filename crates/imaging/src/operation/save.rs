@@ -1,108 +1,17 @@
-//! How an output is written: the format and its coding, the same fields for every operation.
+//! The fields of every operation that say how its output is written, made into a [`Save`].
 //!
 //! A field that the named `format` cannot follow is refused by name; while `format` is left out, the fields are advice,
 //! and the format that the source leads to follows those it can. `keep` is always advice: metadata stays where the
 //! format has a place for it.
 
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use super::fields::{Fields, clipped, invalid, shown};
+use crate::save::{Keep, Quality, Save};
 use crate::{Format, Result};
 
 const MAX_NAME_CHARS: usize = 64;
-/// Where `effort` is left out.
-pub(crate) const DEFAULT_EFFORT: u8 = 3;
 const MAX_EFFORT: u64 = 10;
-
-/// How an output is written.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Save {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub format: Option<Format>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub quality: Option<Quality>,
-    /// The most bytes that the output may have; quality gives way first.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_bytes: Option<u64>,
-    /// Every pixel as it is. With a `quality` below 100, WebP's near-lossless coding.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lossless: Option<bool>,
-    /// A JPEG that appears whole at once, and sharpens.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub progressive: Option<bool>,
-    /// 1 (quick) to 10 (small).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub effort: Option<u8>,
-    /// A JPEG's chroma; unset: 4:2:0, from quality 95 on 4:4:4.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub subsampling: Option<Chroma>,
-    /// What of the source's metadata stays.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub keep: Vec<Keep>,
-    /// Only the first frame of an animation.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub still: Option<bool>,
-    /// A safe file stem for the output: `[A-Za-z0-9._-]`, at most 64 characters.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-}
-
-/// How much an output may lose.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Quality {
-    /// 1 to 100.
-    Of(u8),
-    /// As little as looks the same to the eye.
-    Auto,
-}
-
-/// How many luma samples share one of chroma.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Chroma {
-    #[serde(rename = "4:4:4")]
-    Full,
-    #[serde(rename = "4:2:2")]
-    Half,
-    #[serde(rename = "4:2:0")]
-    Quarter,
-}
-
-/// A kind of metadata.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Keep {
-    /// The colour profile; the pixels then stay in its colours.
-    Icc,
-    /// All of EXIF, places too, but orientation, thumbnails and maker notes.
-    Exif,
-    /// Of EXIF and XMP, only who made the picture and whose it is.
-    Copyright,
-}
-
-impl Serialize for Quality {
-    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        match self {
-            Self::Of(quality) => serializer.serialize_u8(*quality),
-            Self::Auto => serializer.serialize_str("auto"),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Quality {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        match Value::deserialize(deserializer)? {
-            Value::String(word) if word == "auto" => Ok(Self::Auto),
-            Value::Number(number) => number
-                .as_u64()
-                .filter(|number| (1..=100).contains(number))
-                .map(|number| Self::Of(number as u8))
-                .ok_or_else(|| D::Error::custom("a quality is 1 to 100")),
-            _ => Err(D::Error::custom("a quality is 1 to 100 or \"auto\"")),
-        }
-    }
-}
 
 impl Save {
     /// The fields that every output has.
@@ -183,10 +92,6 @@ impl Save {
             }
         }
         Ok(())
-    }
-
-    pub(crate) fn keeps(&self, what: Keep) -> bool {
-        self.keep.contains(&what)
     }
 }
 

@@ -5,6 +5,8 @@ use serde_json::Value;
 
 use super::fields::{Fields, invalid, shown};
 use super::place::{ANCHORS, Anchor};
+use crate::length::Length;
+use crate::text::{Outline, Shadow, Text};
 use crate::{Error, Limits, Result, overlay, text};
 
 const MAX_TEXT_CHARS: usize = 500;
@@ -48,70 +50,6 @@ pub enum Content {
     },
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Text {
-    pub text: String,
-    /// A font file's name without its ending, or a family's; unset: the bundled fonts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub font: Option<String>,
-    #[serde(default)]
-    pub weight: Weight,
-    /// RGBA.
-    #[serde(default = "default_color")]
-    pub color: [u8; 4],
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub outline: Option<Outline>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub shadow: Option<Shadow>,
-    /// Between baselines, in ems; unset: the font's own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub line_height: Option<f32>,
-    /// Unset: towards the edge at which the mark stands.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub align: Option<Align>,
-    /// Lines that would become wider are broken.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_width: Option<Length>,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Weight {
-    #[default]
-    Regular,
-    Bold,
-}
-
-/// Where short lines stand beside long ones.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Align {
-    Left,
-    Center,
-    Right,
-}
-
-/// A line around the letters.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Outline {
-    /// RGBA.
-    pub color: [u8; 4],
-    /// Pixels that it reaches out of the letters.
-    pub width: f32,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Shadow {
-    /// RGBA.
-    pub color: [u8; 4],
-    /// Pixels to the right.
-    pub x: f32,
-    /// Pixels downwards.
-    pub y: f32,
-    /// The width of its soft edge in pixels, as in CSS.
-    pub blur: f32,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Position {
@@ -124,15 +62,6 @@ pub enum Position {
 #[serde(rename_all = "lowercase")]
 pub enum Tile {
     Tile,
-}
-
-/// Pixels, or a share of the picture's width, written `"5%"`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(into = "Value", try_from = "Value")]
-pub enum Length {
-    Pixels(u32),
-    /// In percent.
-    Share(f32),
 }
 
 impl Watermark {
@@ -205,20 +134,6 @@ impl Watermark {
 }
 
 impl Text {
-    pub fn new(text: impl Into<String>) -> Self {
-        Self {
-            text: text.into(),
-            font: None,
-            weight: Weight::Regular,
-            color: default_color(),
-            outline: None,
-            shadow: None,
-            line_height: None,
-            align: None,
-            max_width: None,
-        }
-    }
-
     fn parse(text: &str, fields: &mut Fields, limits: &Limits) -> Result<Self> {
         let path = format!("{}.text", fields.path);
         let text = plain_lines(text);
@@ -267,55 +182,9 @@ impl Text {
     }
 }
 
-impl Align {
-    /// How much of the room beside a line is on its left.
-    pub(crate) fn fraction(self) -> f32 {
-        match self {
-            Self::Left => 0.0,
-            Self::Center => 0.5,
-            Self::Right => 1.0,
-        }
-    }
-}
-
 impl Default for Position {
     fn default() -> Self {
         Self::At(Anchor::BottomRight)
-    }
-}
-
-impl Length {
-    /// On a picture of this width.
-    pub(crate) fn pixels(self, width: u32) -> f32 {
-        match self {
-            Self::Pixels(pixels) => pixels as f32,
-            Self::Share(percent) => percent / 100.0 * width as f32,
-        }
-    }
-
-    /// Of `"5%"`.
-    fn share(text: &str) -> Option<Self> {
-        let percent: f32 = text.strip_suffix('%')?.trim().parse().ok()?;
-        (percent > 0.0 && percent <= 100.0).then_some(Self::Share(percent))
-    }
-}
-
-impl From<Length> for Value {
-    fn from(length: Length) -> Self {
-        match length {
-            Length::Pixels(pixels) => pixels.into(),
-            Length::Share(percent) => format!("{percent}%").into(),
-        }
-    }
-}
-
-impl TryFrom<Value> for Length {
-    type Error = String;
-
-    fn try_from(value: Value) -> std::result::Result<Self, String> {
-        let pixels = value.as_u64().and_then(|pixels| u32::try_from(pixels).ok()).map(Self::Pixels);
-        let length = pixels.or_else(|| value.as_str().and_then(Self::share));
-        length.ok_or_else(|| format!("{} is neither pixels nor a share like \"5%\"", shown(&value)))
     }
 }
 
@@ -355,10 +224,6 @@ fn plain_lines(text: &str) -> String {
 
 fn default_margin() -> Length {
     Length::Pixels(10)
-}
-
-fn default_color() -> [u8; 4] {
-    [255, 255, 255, 128]
 }
 
 fn opaque() -> f32 {

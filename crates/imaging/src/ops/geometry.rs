@@ -4,8 +4,7 @@
 //! holds them against the limits before any memory is taken.
 
 use super::frame;
-use crate::operation::{Action, Aspect, Crop, CropArea, Filter, Fit, Gravity, Pad, PadArea, Resize, Thumbnail};
-use crate::pipeline::Entry;
+use crate::operation::{Action, Aspect, Crop, CropArea, Entry, Filter, Fit, Gravity, Pad, PadArea, Resize, Thumbnail};
 use crate::{Code, Error, Limits, Result};
 
 /// A resize with every size known.

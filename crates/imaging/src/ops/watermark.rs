@@ -10,7 +10,7 @@ use fast_image_resize::Resizer;
 use super::geometry;
 use super::resize::resize;
 use crate::operation::{Action, Align, Anchor, Content, Length, Operation, Position, Resize, Text, Watermark};
-use crate::raster::{Channels, Raster, Sample};
+use crate::raster::{Alpha, Channels, Raster, Sample};
 use crate::text::{self, Drawn, Ink, Mask, Scale, sin_cos};
 use crate::{Result, overlay};
 
@@ -20,14 +20,6 @@ const DEFAULT_SIZE: Length = Length::Pixels(36);
 const HALF: u8 = 128;
 /// Pixels from one mark of a tile to the next, at the least.
 const MIN_STEP: f64 = 4.0;
-
-/// What becomes of alpha in the file that a picture is drawn for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Alpha {
-    Soft,
-    /// All or nothing: a half counts as all.
-    Hard,
-}
 
 /// What is drawn over a picture, and where.
 pub(crate) struct Mark {

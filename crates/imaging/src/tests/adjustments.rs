@@ -1,8 +1,9 @@
 //! What operations make of pixels: values by hand, on every kind of picture.
 
 use super::*;
-use crate::ops::{self, watermark::Alpha};
-use crate::raster::{Channels, Sample};
+use crate::operation::Entry;
+use crate::ops;
+use crate::raster::{Alpha, Channels, Sample};
 use fast_image_resize::Resizer;
 
 /// A single operation on a raster, as the pipeline takes it.
@@ -10,9 +11,9 @@ fn on<S: Sample>(picture: &Raster<S>, json: &str) -> Raster<S> {
     let limits = Limits::default();
     let operations = parse(&format!("[{json}]"), &limits).unwrap();
     let mut resizer = Resizer::new();
-    let step = ops::settle(&operations[0].action, picture, pipeline::Entry::default(), &limits, &mut resizer).unwrap();
+    let step = ops::settle(&operations[0].action, picture, Entry::default(), &limits, &mut resizer).unwrap();
     let borrowed = std::borrow::Cow::Borrowed(picture);
-    let made = pipeline::perform(borrowed, &step, Alpha::Soft, &mut resizer, &|| Ok(())).unwrap().into_owned();
+    let made = ops::perform(borrowed, &step, Alpha::Soft, &mut resizer, &|| Ok(())).unwrap().into_owned();
     assert_eq!(made.size(), step.size(picture.size()), "{json}: planned otherwise");
     assert_eq!(made.data.len(), made.stride() * made.height as usize, "{json}");
     made

@@ -20,8 +20,9 @@ use std::io::Cursor;
 use std::path::Path;
 
 use super::operation::{Action, Operation, Resize, Save, Thumbnail, parse};
+use super::plan::{Plan, Route};
 use super::raster::Raster;
-use super::{Error, Format, Info, Limits, Made, Options, Output, codec, pipeline, planar, probe, process};
+use super::{Error, Format, Info, Limits, Made, Options, Output, codec, probe, process};
 
 fn fixture(name: &str) -> Vec<u8> {
     std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(name)).unwrap()
@@ -84,33 +85,35 @@ fn fill(width: u32, height: u32) -> Action {
     Action::Resize(Resize::fill(width, height))
 }
 
-/// The outputs by one of the ways: a short one, or pixels.
-fn one_way(source: &[u8], operations: &[Operation], route: Option<planar::Route>) -> Vec<Output> {
+/// The outputs by one of the routes: a short one, or pixels.
+fn one_way(source: &[u8], operations: &[Operation], route: Option<Route>) -> Vec<Output> {
     tried(source, operations, route).expect("it does not qualify")
 }
 
-/// As [`one_way`]; `None` where a short way turns out not to be possible.
-fn tried(source: &[u8], operations: &[Operation], route: Option<planar::Route>) -> Option<Vec<Output>> {
+/// As [`one_way`]; `None` where a short route turns out not to be possible.
+fn tried(source: &[u8], operations: &[Operation], route: Option<Route>) -> Option<Vec<Output>> {
     let limits = Limits::default();
     let facts = codec::inspect(Cursor::new(source), &limits).unwrap();
-    let plan = pipeline::Plan::new(&facts, operations, &limits).unwrap();
+    let plan = Plan::new(&facts, operations, &limits).unwrap();
     let mut outputs: Vec<Option<Output>> = operations.iter().map(|_| None).collect();
     let mut emit = |i: usize, made| {
         outputs[i] = Some(picture(made));
         Ok(())
     };
     let options = Options::new(&limits);
-    let mut run = pipeline::Run { options: &options, warnings: Vec::new(), emit: &mut emit };
-    let taken = match route {
-        Some(route) => planar::take(route, source, &facts, &plan, &mut run).unwrap(),
-        None => pipeline::run(source, &facts, &plan, &mut run).map(|()| true).unwrap(),
-    };
-    taken.then(|| outputs.into_iter().flatten().collect())
+    let mut run = crate::routes::Run { options: &options, warnings: Vec::new(), emit: &mut emit };
+    for pass in plan.passes {
+        if !crate::routes::take(source, &pass.by(route)?, &mut run).unwrap() {
+            return None;
+        }
+    }
+    Some(outputs.into_iter().flatten().collect())
 }
 
-/// The shortest way of a source.
-fn route(source: &[u8], operations: &[Operation]) -> Option<planar::Route> {
+/// The short route of a source whose outputs are made in one pass; `None` if that is pixels.
+fn route(source: &[u8], operations: &[Operation]) -> Option<Route> {
     let limits = Limits::default();
     let facts = codec::inspect(Cursor::new(source), &limits).unwrap();
-    planar::Route::of(&facts, &pipeline::Plan::new(&facts, operations, &limits).unwrap())
+    let route = Plan::new(&facts, operations, &limits).unwrap().passes[0].route;
+    (!matches!(route, Route::Pixels { .. } | Route::Frames)).then_some(route)
 }

@@ -5,7 +5,6 @@ use image::ImageFormat;
 use super::samples::{self, QUARTERS};
 use super::*;
 use crate::operation::{Quality, Watermark, defaults};
-use crate::planar::Route;
 use crate::raster::Channels;
 
 /// Holds the four quarters' centres against the expected colours.

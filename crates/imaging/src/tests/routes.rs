@@ -7,7 +7,6 @@ use libjpeg_turbo_rs::Decoder;
 
 use super::*;
 use crate::codec::jpeg::{self, coefficients};
-use crate::planar::Route;
 
 /// All files below a folder that begin as JPEGs do.
 fn jpegs(folder: &Path, found: &mut Vec<(PathBuf, Vec<u8>)>) {
@@ -78,8 +77,10 @@ fn short_ways_of_the_corpus_look_as_pixels_do() {
         let Some(facts) = inspected(&source) else { continue };
         for json in jobs {
             let operations = parse(json, &Limits::default()).unwrap();
-            let Ok(plan) = pipeline::Plan::new(&facts, &operations, &Limits::default()) else { continue };
-            let Some(route) = Route::of(&facts, &plan) else { continue };
+            if Plan::new(&facts, &operations, &Limits::default()).is_err() {
+                continue;
+            }
+            let Some(route) = route(&source, &operations) else { continue };
             let Some(short) = tried(&source, &operations, Some(route)) else { continue };
             let pixels = one_way(&source, &operations, None);
             let mut exact: Vec<Operation> = operations.iter().map(|operation| png(operation.action.clone())).collect();

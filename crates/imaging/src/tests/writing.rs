@@ -259,7 +259,7 @@ fn sides_are_held_against_the_format_before_the_work() {
         let json = format!(r#"[{{"type":"resize","width":{side},"height":1,"format":"{format}"}}]"#);
         let operations = parse(&json, &limits).unwrap();
         let facts = codec::inspect(Cursor::new(&source), &limits).unwrap();
-        let error = pipeline::Plan::new(&facts, &operations, &limits).err().expect("it is refused while planning");
+        let error = Plan::new(&facts, &operations, &limits).err().expect("it is refused while planning");
         assert_eq!(error.code, crate::Code::OutputTooLarge);
         assert!(error.detail.starts_with("operations[0]: ") && error.detail.contains(said), "{error}");
     }

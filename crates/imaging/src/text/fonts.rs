@@ -13,8 +13,8 @@ use harfrust::font::name::NameId;
 use harfrust::{Font, GlyphId, Tag};
 
 use super::Memory;
+use super::Weight;
 use super::shaping::is_blank;
-use crate::operation::Weight;
 use crate::{Code, Error, Result};
 
 /// In order of preference. Their origins and licences stand beside the files.

@@ -9,7 +9,7 @@ use harfrust::{GlyphId, Script};
 
 use super::fonts::{Cut, Library};
 use super::shaping::{Glyph, Shaper};
-use crate::operation::{Align, Text};
+use super::{Align, Text};
 use crate::{Code, Error, Result};
 
 /// Between baselines, where the font does not say.

@@ -11,6 +11,7 @@ mod mask;
 mod shaping;
 #[cfg(test)]
 mod tests;
+mod wanted;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,9 +20,9 @@ use harfrust::font::glyph::outline::PathElement;
 pub(crate) use fonts::{Library, library, provide};
 pub(crate) use mask::Mask;
 pub(crate) use shaping::is_blank;
+pub use wanted::{Align, Outline, Shadow, Text, Weight};
 
 use super::Result;
-use super::operation::{Align, Shadow, Text, Weight};
 use super::raster::{Channels, Raster};
 use layout::{Layout, mapped};
 

@@ -4,7 +4,6 @@ use super::fonts::Cut;
 use super::shaping::{Glyph, Shaper};
 use super::*;
 use crate::Code;
-use crate::operation::{Outline, Weight};
 
 const ROOM: (u32, u32) = (2000, 2000);
 

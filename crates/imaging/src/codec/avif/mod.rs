@@ -234,8 +234,8 @@ mod tests {
     use super::*;
     use crate::Limits;
     use crate::codec::{decode_eight, encode, inspect as inspect_any};
-    use crate::operation::{Quality, Save};
     use crate::raster::View;
+    use crate::save::{Quality, Save};
 
     const SIDE: u32 = 64;
 

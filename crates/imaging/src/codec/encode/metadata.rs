@@ -8,7 +8,7 @@ mod exif;
 use super::super::Facts;
 use super::super::animation::png_chunk;
 use crate::Format;
-use crate::operation::{Keep, Save};
+use crate::save::{Keep, Save};
 
 pub(super) use exif::{Entry, Exif, swapped};
 

@@ -21,9 +21,8 @@ use std::io::{self, Seek, SeekFrom, Write};
 use super::animation::Style;
 use super::quantize::MAX_COLORS;
 use super::{Facts, icc, jpeg};
-use crate::operation::{Chroma, DEFAULT_EFFORT, Keep, Quality, Save};
-use crate::ops::watermark::Alpha;
-use crate::raster::{Channels, Raster, View};
+use crate::raster::{Alpha, Channels, Raster, View};
+use crate::save::{Chroma, DEFAULT_EFFORT, Keep, Quality, Save};
 use crate::{Code, Error, Format, Output, Result};
 use metadata::Metadata;
 

@@ -8,8 +8,8 @@ use std::io::Cursor;
 
 use super::super::{decode_eight, inspect};
 use super::{Coding, Metadata, Target, go_on, score, usual_quality, written};
-use crate::operation::{Chroma, Quality};
 use crate::raster::{Channels, Raster, View};
+use crate::save::{Chroma, Quality};
 use crate::{Code, Error, Format, Limits, Result};
 
 /// Outputs of this score and higher look like their originals at arm's length; see docs/operations.md.

@@ -20,8 +20,8 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 use super::encode::Coding;
 use super::reader::{self, corrupt, truncated, unsupported};
 use super::{Decoded, Facts, Picture, Reading, icc};
-use crate::operation::Chroma;
 use crate::raster::{Channels, Raster};
+use crate::save::Chroma;
 use crate::{Code, Error, Format, Limits, Result};
 
 #[cfg(test)]

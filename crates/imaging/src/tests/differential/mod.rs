@@ -11,7 +11,6 @@ use std::process::{Command, Stdio};
 
 use super::*;
 use crate::Code;
-use crate::planar::Route;
 use generated::{Layout, Part, Structure};
 
 /// Runs one of libjpeg-turbo's programs; what it says, where it complains.
@@ -197,8 +196,7 @@ fn compared(file: &[u8]) -> Result<bool, String> {
     // The short ways read such files by themselves.
     for json in [r#"[{"type":"convert","format":"jpeg","quality":100}]"#, r#"[{"type":"watermark","text":"."}]"#] {
         let operations = parse(json, &limits).unwrap();
-        let plan = pipeline::Plan::new(&facts, &operations, &limits).unwrap();
-        let Some(route) = Route::of(&facts, &plan) else { continue };
+        let Some(route) = route(file, &operations) else { continue };
         let Some(short) = tried(file, &operations, Some(route)) else { continue };
         let (short, pixels) = (decoded(&short[0]), decoded(&one_way(file, &operations, None)[0]));
         let mean = |a: &Raster, b: &Raster| {

@@ -7,41 +7,11 @@ use crate::codec::jpeg::coefficients::{self, Coding, Coefficients, Patch};
 use crate::codec::jpeg::{self, Tables};
 use crate::operation::Watermark;
 use crate::ops::watermark::{self, Mark};
-use crate::{Result, codec};
-
-use super::Format;
-use super::picture::Planes;
+use crate::routes::planes::{Planes, Region};
+use crate::{Format, Result, codec};
 
 /// Pixels of a region that is always small enough.
 const LARGEST: u64 = 1 << 20;
-
-/// A rectangle of whole MCUs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Region {
-    left: u32,
-    top: u32,
-    across: u32,
-    down: u32,
-}
-
-impl Region {
-    /// The MCUs that the marks touch in a picture of this size and of MCUs of `unit` pixels; `None` where none does.
-    fn of(marks: &[Mark], size: (u32, u32), unit: (u32, u32)) -> Option<Self> {
-        let boxes = marks.iter().map(|mark| mark.bounds(size));
-        let boxes: Vec<[u32; 4]> = boxes.filter(|[left, top, right, bottom]| left < right && top < bottom).collect();
-        let left = boxes.iter().map(|b| b[0]).min()? / unit.0;
-        let top = boxes.iter().map(|b| b[1]).min()? / unit.1;
-        let right = boxes.iter().map(|b| b[2]).max()?.div_ceil(unit.0);
-        let bottom = boxes.iter().map(|b| b[3]).max()?.div_ceil(unit.1);
-        Some(Self { left, top, across: right - left, down: bottom - top })
-    }
-
-    /// The first block, and how many there are, along x and y, of a component with so many blocks in an MCU.
-    pub(super) fn blocks(&self, h: usize, v: usize) -> ((usize, usize), (usize, usize)) {
-        let first = (self.left as usize * h, self.top as usize * v);
-        (first, (self.across as usize * h, self.down as usize * v))
-    }
-}
 
 /// The picture with its marks; `None` where it cannot be written in this way.
 pub(super) fn encoded(

@@ -1,18 +1,19 @@
 //! Animated sources: every frame is decoded once, goes through the steps of each animated output and on into its file.
 //!
 //! What a step makes of a picture's content (where to trim, what to look at) is decided on the first frame and held for
-//! the others. Outputs that hold one picture are no business of this module.
+//! the others.
 
 use std::borrow::Cow;
 
 use fast_image_resize::Resizer;
 
-use super::codec::animation::{Frames, Writer};
-use super::codec::{Facts, Target};
-use super::ops::watermark::Alpha;
-use super::pipeline::{Plan, Planned, Run, Step, perform};
-use super::raster::Raster;
-use super::{Animation, Code, Error, Made, Output, Result, ops};
+use super::Run;
+use crate::codec::Target;
+use crate::codec::animation::{Frames, Writer};
+use crate::ops::{Step, perform, settle};
+use crate::plan::{Pass, Routed};
+use crate::raster::{Alpha, Raster};
+use crate::{Animation, Code, Error, Made, Output, Result};
 
 /// An output in the making.
 struct Strip<'a> {
@@ -24,27 +25,32 @@ struct Strip<'a> {
     warnings: Vec<String>,
     /// What is said if the frames turn out to have alpha.
     undrawn_background: Option<String>,
-    /// From the first frame on, which tells the size.
+    /// Made at the first frame, whose size it takes.
     writer: Option<Writer>,
     size: (u32, u32),
 }
 
-/// Makes the plan's outputs, all of them animated.
-pub(super) fn run(source: &[u8], facts: &Facts, plan: Plan<'_>, run: &mut Run<'_>) -> Result<()> {
+/// Makes a pass's outputs, all of them animated.
+pub(super) fn take(source: &[u8], pass: &Pass<'_>, run: &mut Run<'_>) -> Result<()> {
     run.go_on()?;
+    let facts = &*pass.facts;
     let mut frames = Frames::open(source, facts, run.options)?;
     let plays = frames.plays();
-    let mut strips: Vec<Strip<'_>> = plan
-        .outputs
-        .into_iter()
-        .map(|planned| {
-            let target = planned.target(facts, true);
-            let warnings = target.unheeded(planned.save, facts);
-            let undrawn_background = planned.undrawn_background();
-            let Planned { index, steps, alpha, .. } = planned;
-            Strip { index, target, alpha, warnings, undrawn_background, steps, writer: None, size: (0, 0) }
-        })
-        .collect();
+    let strips = pass.outputs.iter().map(|Routed { planned, .. }| {
+        let target = planned.target(facts, true);
+        let warnings = target.unheeded(planned.save, facts);
+        Strip {
+            index: planned.index,
+            target,
+            alpha: planned.alpha,
+            warnings,
+            undrawn_background: planned.undrawn_background(),
+            steps: planned.steps.clone(),
+            writer: None,
+            size: (0, 0),
+        }
+    });
+    let mut strips: Vec<Strip<'_>> = strips.collect();
     let mut resizer = Resizer::new();
     while let Some(frame) = frames.next()? {
         for strip in &mut strips {
@@ -91,7 +97,7 @@ impl Strip<'_> {
         for step in &mut self.steps {
             run.go_on()?;
             if let Step::Later(action, entry) = step {
-                *step = ops::settle(action, &picture, *entry, run.options.limits, resizer)?;
+                *step = settle(action, &picture, *entry, run.options.limits, resizer)?;
             }
             picture = perform(picture, step, self.alpha, resizer, &|| run.go_on())?;
         }

@@ -17,11 +17,11 @@ use crate::ops::watermark::{Layer, Mark, Strip, mix, scaled};
 use crate::raster::{Channels, Raster};
 use crate::{Code, Error, Result};
 
-use super::marked::Region;
+use super::region::Region;
 
 /// A picture as a JPEG stores it: luma, and two chroma planes of fewer samples.
 #[derive(Debug, Clone)]
-pub(super) struct Planes {
+pub(in crate::routes) struct Planes {
     width: u32,
     height: u32,
     /// How many pixels a side share one luma sample: 1, or more in a picture decoded at a reduced scale.
@@ -45,7 +45,7 @@ struct Plane {
 
 impl Planes {
     /// `None` where the decoder's planes are not what `sampling` says.
-    pub(super) fn new(raw: RawImage, sampling: (u8, u8)) -> Option<Self> {
+    pub(in crate::routes) fn new(raw: RawImage, sampling: (u8, u8)) -> Option<Self> {
         let (width, height) = (u32::try_from(raw.width).ok()?, u32::try_from(raw.height).ok()?);
         let mut planes = Vec::with_capacity(3);
         for (i, data) in raw.planes.into_iter().enumerate() {
@@ -69,7 +69,7 @@ impl Planes {
     }
 
     /// At 1/`shrink` (1, 2, 4 or 8) of the size. `None` unless there are luma and two chroma components.
-    pub(super) fn of(coefficients: &Coefficients, shrink: u8) -> Option<Self> {
+    pub(in crate::routes) fn of(coefficients: &Coefficients, shrink: u8) -> Option<Self> {
         let Coefficients { width, height, .. } = *coefficients;
         let [luma, cb, cr] = coefficients.components.as_slice() else { return None };
         let sampling = (luma.h as u8, luma.v as u8);
@@ -88,7 +88,7 @@ impl Planes {
     }
 
     /// The samples of some of its MCUs; their pixels beyond the picture's `size` are not its.
-    pub(super) fn part(coefficients: &Coefficients, mcus: &Region, size: (u32, u32)) -> Option<Self> {
+    pub(in crate::routes) fn part(coefficients: &Coefficients, mcus: &Region, size: (u32, u32)) -> Option<Self> {
         let [luma, ..] = coefficients.components.as_slice() else { return None };
         let sampling = (luma.h as u8, luma.v as u8);
         let planes = coefficients.components.iter().map(|component| {
@@ -100,25 +100,25 @@ impl Planes {
         Some(Self { width: size.0, height: size.1, shrink: 1, sampling, channels })
     }
 
-    pub(super) fn size(&self) -> (u32, u32) {
+    pub(in crate::routes) fn size(&self) -> (u32, u32) {
         (self.width, self.height)
     }
 
-    pub(super) fn is_packed(&self) -> bool {
+    pub(in crate::routes) fn is_packed(&self) -> bool {
         self.channels.iter().all(Plane::is_packed)
     }
 
     /// Without padding between rows.
-    pub(super) fn packed(self) -> Self {
+    pub(in crate::routes) fn packed(self) -> Self {
         Self { channels: self.channels.map(Plane::packed), ..self }
     }
 
-    pub(super) fn samples(&self) -> [&[u8]; 3] {
+    pub(in crate::routes) fn samples(&self) -> [&[u8]; 3] {
         self.channels.each_ref().map(|plane| &plane.data[..])
     }
 
     /// A block's samples, of the plane of this channel.
-    pub(super) fn block(&self, channel: usize, x: usize, y: usize) -> [u8; 64] {
+    pub(in crate::routes) fn block(&self, channel: usize, x: usize, y: usize) -> [u8; 64] {
         let plane = &self.channels[channel];
         let mut samples = [0; 64];
         for (i, row) in samples.chunks_exact_mut(8).enumerate() {
@@ -129,7 +129,7 @@ impl Planes {
     }
 
     /// With what stands beyond the picture's edges like what is inside, so that it costs nothing and shows nowhere.
-    pub(super) fn extended(mut self) -> Self {
+    pub(in crate::routes) fn extended(mut self) -> Self {
         for (i, plane) in self.channels.iter_mut().enumerate() {
             let (h, v) = if i == 0 { (1, 1) } else { self.sampling };
             let (width, height) = (self.width.div_ceil(h.into()) as usize, self.height.div_ceil(v.into()) as usize);
@@ -146,12 +146,12 @@ impl Planes {
     }
 
     /// Whether it is 4:2:0.
-    pub(super) fn is_halved(&self) -> bool {
+    pub(in crate::routes) fn is_halved(&self) -> bool {
         self.sampling == (2, 2)
     }
 
     /// At 4:2:0, by averaging, as encoders do.
-    pub(super) fn halved(self) -> Self {
+    pub(in crate::routes) fn halved(self) -> Self {
         if self.is_halved() {
             return self;
         }
@@ -162,14 +162,14 @@ impl Planes {
     }
 
     /// Resampled to 4:2:0 at the placement's size.
-    pub(super) fn resized(&self, placement: &Placement, resizer: &mut Resizer) -> Result<Self> {
+    pub(in crate::routes) fn resized(&self, placement: &Placement, resizer: &mut Resizer) -> Result<Self> {
         let (width, height) = placement.scaled;
         let channels = self.resampled(placement, (2, 2), resizer)?;
         Ok(Self { width, height, shrink: 1, sampling: (2, 2), channels })
     }
 
     /// Resampled, and converted to RGB.
-    pub(super) fn to_rgb(&self, placement: &Placement, resizer: &mut Resizer) -> Result<Raster> {
+    pub(in crate::routes) fn to_rgb(&self, placement: &Placement, resizer: &mut Resizer) -> Result<Raster> {
         let (width, height) = placement.scaled;
         let [luma, cb, cr] = self.resampled(placement, (1, 1), resizer)?;
         let chroma = cb.data.iter().zip(&cr.data);
@@ -205,7 +205,7 @@ impl Planes {
     }
 
     /// The upright picture.
-    pub(super) fn oriented(self, orientation: u8) -> Self {
+    pub(in crate::routes) fn oriented(self, orientation: u8) -> Self {
         let turned = orientation >= 5;
         let unit = |factor: u8| f64::from(factor) * f64::from(self.shrink);
         let (h, v) = self.sampling;
@@ -223,7 +223,7 @@ impl Planes {
     ///
     /// # Errors
     /// What `go_on` says; it is asked at each place.
-    pub(super) fn draw(&mut self, mark: &Mark, go_on: &dyn Fn() -> Result<()>) -> Result<()> {
+    pub(in crate::routes) fn draw(&mut self, mark: &Mark, go_on: &dyn Fn() -> Result<()>) -> Result<()> {
         let size = self.size();
         let mut sums = vec![[0; 3]; self.channels[1].width as usize];
         match mark.layer() {
