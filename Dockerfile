@@ -14,8 +14,11 @@ COPY . .
 # The caches keep a rebuild to what changed; what they hold is gone from the layer, hence the install.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    cargo build --profile dist --locked --features asm --bin pixmill \
-    && install -D target/dist/pixmill /out/pixmill
+    scripts/dist --features asm && install -D -t /out target/dist/pixmill target/dist/pixmill.debug
+
+# docker build --target debug -o . .     the debug information of the program in the image, for a debugger
+FROM scratch AS debug
+COPY --from=build /out/pixmill.debug /
 
 FROM debian:trixie-slim
 # The certificates are for rediss:// and HTTPS. Debian keeps no old versions to pin.
