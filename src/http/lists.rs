@@ -20,7 +20,8 @@ use super::base::path;
 use super::groups::{Document, Links, STATUSES, fresh, image_of};
 use super::query::Parameters;
 use super::{Problem, Services};
-use crate::job::{Failure, Payload};
+use crate::job::Failure;
+use crate::kinds::Payload;
 use crate::submission::Meta;
 
 /// Entries of a page, unless the request says otherwise, and at the most.

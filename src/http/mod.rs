@@ -59,8 +59,8 @@ use tracing::{debug, field, info, info_span};
 
 use crate::config;
 use crate::metrics::{Metrics, RequestLabels, RouteLabels};
+use crate::sources::Places;
 use crate::storage::Storage;
-use crate::submission::Places;
 
 pub use access::Access;
 pub use events::Feed;

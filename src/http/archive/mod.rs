@@ -31,7 +31,7 @@ use super::groups::{self, Asked, Entry, Flag, Picture, query};
 use super::links::Signer;
 use super::{Problem, Services, UrlPath};
 use crate::erasure;
-use crate::job::Output;
+use crate::kinds::Output;
 use crate::storage::{self, Storage, output_key};
 use crate::submission::Meta;
 use crate::submission::outbox::{self, Owed};

@@ -21,7 +21,7 @@ use tracing::warn;
 use super::access::Caller;
 use super::{Problem, Services, UrlPath, problem, request_id};
 use crate::erasure;
-use crate::job;
+use crate::kinds;
 use crate::storage::Part;
 use crate::submission::outbox::{self, Manifest, Owed};
 use crate::submission::{self, Meta, Submitted};
@@ -432,7 +432,7 @@ async fn of_job(services: &Services, job: &Job) -> Result<Document, Problem> {
     let picture = job.state.is_terminal().then(|| Picture::of_job(job));
     let signer = services.links.signer(&services.access);
     document.result = Some(picture.into_iter().map(|picture| Entry::of(job.group, picture, &signer)).collect());
-    document.request_id = job::request_id(&job.payload);
+    document.request_id = kinds::request_id(&job.payload);
     document.tell_of_files(erasure::stands(&services.storage, job.group).await?);
     Ok(document)
 }
