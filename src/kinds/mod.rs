@@ -13,6 +13,8 @@ mod source_fetch;
 mod source_scan;
 mod storage_sweep;
 #[cfg(test)]
+mod test_echo;
+#[cfg(test)]
 mod tests;
 
 use bytes::Bytes;
@@ -33,6 +35,8 @@ pub use payload::{Unread, image_name, request_id};
 pub use source_fetch::{Origin, SourceFetch};
 pub use source_scan::SourceScan;
 pub use storage_sweep::StorageSweep;
+#[cfg(test)]
+pub use test_echo::TestEcho;
 
 /// Makes the enum of all kinds, which asks the kind that it holds.
 macro_rules! kinds {
@@ -106,6 +110,8 @@ kinds! {
     GroupFollow = "group.follow",
     StorageSweep = "storage.sweep",
     OutboxSweep = "outbox.sweep",
+    #[cfg(test)]
+    TestEcho = "test.echo",
 }
 
 /// What all kinds have. What a kind leaves out is as it is for most.
