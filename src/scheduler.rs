@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::config::{Config, Retention};
 use crate::kinds::{OutboxSweep, Payload, StorageSweep};
-use crate::submission::outbox::{Entry, Manifest};
+use crate::submission::manifest::{Entry, Manifest};
 use crate::submission::{Meta, routing};
 
 /// Names the ids of scheduled work, so that they are nobody else's.

@@ -16,7 +16,8 @@ use crate::job::{Failure, Keep};
 use crate::kinds::{self, Context, Done, ImageResult, OutboxSweep, StorageSweep};
 use crate::storage::{self, Groups, Part, Storage, damaged_key, keep_key, manifest_key, withdrawn_key};
 use crate::submission;
-use crate::submission::outbox::{self, Manifest, Owed};
+use crate::submission::manifest::Manifest;
+use crate::submission::outbox::{self, Owed};
 
 /// Originals that no record and no manifest knows are removed after this long: an upload was broken off.
 const ORPHAN_AGE: Duration = Duration::from_hours(24);

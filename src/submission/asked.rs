@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::outbox::{Entry, Then};
+use super::manifest::{Entry, Then};
 use super::{Next, routing};
 use crate::config::{self, Presets};
 use crate::duration::show;

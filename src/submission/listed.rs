@@ -7,34 +7,19 @@
 //! that was never sealed is owed. Each picture is looked at by its own job's first stage, a `source.fetch`.
 
 use queue::{Broker, GroupId, JobId, NewGroup, NewJob};
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::outbox::{self, Entry, Manifest, Owed};
+use super::manifest::{Entry, Listed, Manifest};
 use super::{Accepted, Seen, routing};
 use crate::config;
-use crate::job::{Failure, Terms};
-use crate::kinds::{Context, Done, Kind, Origin, Payload, Run, Source, SourceScan};
+use crate::job::Terms;
+use crate::kinds::{Kind, Origin, Payload, Source, SourceScan};
 
 /// Names the ids of listed jobs and their scans, so that they are nobody else's.
 const NAMESPACE: Uuid = Uuid::from_u128(0x8b1d_4f52_7e90_5c36_a2c8_15de_94b7_0fe3);
 
 /// Beginning anew after the broker has lost the group in mid-way.
 const ROUNDS: usize = 3;
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Listed {
-    /// Below `sources.folder`, in the order of their indexes.
-    pub keys: Vec<String>,
-    pub terms: Terms,
-    /// Pictures handed to the broker in one step.
-    pub chunk: usize,
-    /// Where the scan goes.
-    pub queue: String,
-    /// How often the broker has lost the group and got it again.
-    #[serde(default)]
-    pub lost: u32,
-}
 
 impl Listed {
     pub(super) fn new(keys: Vec<String>, terms: Terms, chunk: usize, settings: &config::Queue) -> Self {
@@ -117,16 +102,4 @@ impl Listed {
 /// The id of a job that is the same whenever it is made.
 pub(super) fn id(group: GroupId, index: usize) -> JobId {
     JobId::from(Uuid::new_v5(&NAMESPACE, format!("{group}/{index}").as_bytes()))
-}
-
-impl Run for SourceScan {
-    /// Hands the rest of a listed group to the broker. If the store or the broker fails, the rest is still owed.
-    async fn run(&self, context: &Context) -> Result<Done, Failure> {
-        match outbox::read(&context.storage, self.group).await? {
-            Some(Owed::Work(manifest)) => manifest.complete(&context.broker).await?,
-            // The group has ended or was withdrawn, or its manifest is damaged, which the sweep of the outbox reports.
-            Some(Owed::Withdrawn(_) | Owed::Damaged(_)) | None => {}
-        }
-        Ok(Done::plain())
-    }
 }

@@ -10,9 +10,11 @@ mod cancel;
 mod follow;
 mod hold;
 mod listed;
+pub mod manifest;
 pub mod outbox;
 mod retry;
 pub mod routing;
+mod scan;
 mod wanted;
 
 use bytes::Bytes;
@@ -31,11 +33,10 @@ use crate::probe;
 use crate::storage::{self, Storage, upload_key};
 
 use hold::Hold;
-use outbox::{Entry, Key, Manifest};
+use manifest::{Entry, Key, Listed, Manifest, Then};
 
 pub use asked::{After, Asked, MOST_PER_CHUNK, Options, Refusal, Rules};
 pub use cancel::list_cancelled;
-pub use listed::Listed;
 pub use retry::{retry_group, retry_jobs};
 pub use wanted::Wanted;
 
@@ -409,7 +410,7 @@ struct Circumstances {
     eta: Option<Timestamp>,
     keep: Keep,
     listed: Option<Listed>,
-    then: Option<outbox::Then>,
+    then: Option<Then>,
 }
 
 impl Accepted {

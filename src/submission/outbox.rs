@@ -9,71 +9,15 @@
 //! next try. Only where an idempotency key leads that next try to the group, it is owed again. One that cannot be read is
 //! set aside as `outbox/<group>.damaged` for people to look at, and its group ends as failed where the broker needed it.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use futures::TryFutureExt;
-use jiff::Timestamp;
-use queue::{Broker, GroupId, JobId, NewGroup, NewJob, On};
-use serde::{Deserialize, Serialize};
+use queue::{Broker, GroupId, NewGroup, NewJob};
 use tracing::warn;
 
-use super::{Error, Hold, Listed, Meta, Rejected};
-use crate::job::{Failure, Keep, seal};
-use crate::kinds::Payload;
+use super::manifest::Manifest;
+use super::{Error, Hold, Meta, Rejected};
+use crate::job::{Failure, seal};
 use crate::storage::{self, Storage, damaged_key, keep_key, manifest_key, owner_key, withdrawn_key};
-
-/// A submission, whole.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Manifest {
-    pub group: GroupId,
-    pub meta: Meta,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key: Option<Key>,
-    pub created_at: Timestamp,
-    /// Not to be started before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub eta: Option<Timestamp>,
-    /// In the order of their indexes.
-    pub jobs: Vec<Entry>,
-    /// Instead of `jobs`: a list too long for that.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub listed: Option<Listed>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub then: Option<Then>,
-    #[serde(default, skip_serializing_if = "Keep::is_empty")]
-    pub keep: Keep,
-}
-
-/// What the broker enqueues when the group has finished.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Then {
-    pub on: On,
-    /// The group of the one job.
-    pub group: GroupId,
-    pub job: Entry,
-}
-
-/// An idempotency key, and what was submitted under it as a hash in hexadecimal digits.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Key {
-    pub name: String,
-    pub fingerprint: String,
-}
-
-/// A job of a submission.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Entry {
-    pub id: JobId,
-    pub queue: String,
-    pub priority: u8,
-    pub max_attempts: u32,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub after: Option<JobId>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retry_of: Option<JobId>,
-    pub payload: Payload,
-}
 
 /// What stands in the outbox for a group.
 #[derive(Debug, Clone, PartialEq)]
@@ -94,17 +38,6 @@ pub struct Damage {
 }
 
 impl Manifest {
-    /// Of a submission made now, with nothing unusual about it.
-    pub fn new(group: GroupId, meta: Meta, jobs: Vec<Entry>) -> Self {
-        let (key, eta, listed, then) = (None, None, None, None);
-        Self { group, meta, key, created_at: Timestamp::now(), eta, jobs, listed, then, keep: Keep::default() }
-    }
-
-    /// Its pictures.
-    pub fn total(&self) -> usize {
-        self.jobs.len() + self.listed.as_ref().map_or(0, |listed| listed.keys.len())
-    }
-
     /// Has the broker enqueue again what it has lost.
     ///
     /// # Errors
@@ -150,45 +83,6 @@ impl Manifest {
         match &self.listed {
             Some(listed) => listed.begin(broker, &self.new_group(), self).await,
             None => self.enqueue(broker).await,
-        }
-    }
-
-    fn new_group(&self) -> NewGroup {
-        let meta = serde_json::to_vec(&self.meta).expect("strings and numbers always serialise");
-        let job = |entry: &Entry| entry.at(0, None, self.request());
-        let then = self.then.as_ref().map(|then| queue::Then { on: then.on, group: then.group, job: job(&then.job) });
-        NewGroup { id: self.group, meta: meta.into(), then, key: self.key.as_ref().map(Key::to_queue) }
-    }
-
-    /// The request that it came with.
-    pub(super) fn request(&self) -> Option<&str> {
-        self.meta.request_id.as_deref()
-    }
-
-    /// How long its jobs are not to be started.
-    pub(super) fn delay(&self) -> Option<Duration> {
-        self.eta.and_then(|eta| Duration::try_from(eta.duration_since(Timestamp::now())).ok())
-    }
-}
-
-impl Key {
-    fn to_queue(&self) -> queue::Key {
-        queue::Key { name: self.name.clone(), fingerprint: self.fingerprint.clone().into() }
-    }
-}
-
-impl Entry {
-    pub(super) fn at(&self, index: u32, delay: Option<Duration>, request: Option<&str>) -> NewJob {
-        let bytes = self.payload.to_bytes(request);
-        NewJob {
-            id: self.id,
-            index,
-            priority: self.priority,
-            delay,
-            max_attempts: self.max_attempts,
-            after: self.after,
-            retry_of: self.retry_of,
-            ..NewJob::new(self.payload.kind(), &self.queue, self.payload.class(), bytes)
         }
     }
 }
@@ -333,9 +227,16 @@ pub(super) async fn discard(storage: &Storage, group: GroupId) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::kinds::{ImageProcess, Source};
+    use std::time::Duration;
+
     use imaging::operation;
+    use jiff::Timestamp;
+    use queue::{JobId, On};
+
+    use super::*;
+    use crate::job::Keep;
+    use crate::kinds::{ImageProcess, Payload, Source};
+    use crate::submission::manifest::{Entry, Key, Then};
 
     #[tokio::test]
     async fn manifest_reads_back_as_it_was_written() {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use queue::{Broker, GroupId, Job, JobId, State};
 
-use super::outbox::{Entry, Manifest};
+use super::manifest::{Entry, Manifest};
 use super::{Error, Meta, Submitted, outbox};
 use crate::kinds::{Payload, Source};
 use crate::storage::{Part, Storage, upload_key};

@@ -10,7 +10,8 @@ use serde::Serialize;
 use serde_json::Value;
 use url::Url;
 
-use super::outbox::{self, Manifest, Owed};
+use super::manifest::Manifest;
+use super::outbox::{self, Owed};
 use super::{Accepted, Asked, Error, Meta, Rejected, Seen, Submission, Submitted, shown_name};
 use crate::job::Failure;
 use crate::kinds::{ImageProcess, Origin, Payload, Source};

@@ -13,7 +13,7 @@ use tokio::net::unix::pipe;
 use tokio::sync::mpsc;
 use tracing::warn;
 
-use super::shift::Event;
+use super::event::Event;
 use super::wire::{self, Answer};
 
 /// glibc's malloc hands large blocks back to the kernel at once and takes them anew, page by page, for the next picture.

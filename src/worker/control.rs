@@ -1,4 +1,4 @@
-//! A worker's desk: what it does at present and how many slots it has, for those who ask and those who order.
+//! A worker's controls: what the worker does at present, how many slots it has, and the commands that change this.
 //!
 //! Reports and commands are letters to the broker, which does not read them: a worker's mailbox is its session.
 
@@ -95,9 +95,9 @@ pub struct Totals {
     pub lost: u64,
 }
 
-/// Shared by the parts of one worker. Cheap to clone.
+/// What a worker does at present, and what commands change. Shared by the parts of one worker; cheap to clone.
 #[derive(Clone)]
-pub(super) struct Desk(Arc<Shared>);
+pub(super) struct Controls(Arc<Shared>);
 
 struct Shared {
     session: String,
@@ -120,7 +120,7 @@ struct Jobs {
     held: bool,
 }
 
-impl Desk {
+impl Controls {
     /// `shutdown` is what a letter may order, too.
     pub(super) fn new(session: String, queues: Vec<String>, (cpu, io): (usize, usize), shutdown: Shutdown) -> Self {
         Self(Arc::new(Shared {

@@ -13,7 +13,7 @@ use tracing::{debug, warn};
 
 use super::Settings;
 use super::child::Child;
-use super::shift::Event;
+use super::event::Event;
 
 /// After a child that could not be started, or died at its start.
 const PAUSE: Duration = Duration::from_millis(500);

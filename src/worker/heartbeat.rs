@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::attempt::Stop;
-use super::control::{Desk, Letter};
-use super::shift::Event;
+use super::control::{Controls, Letter};
+use super::event::Event;
 use super::watchdog;
 use crate::metrics::Metrics;
 
@@ -70,7 +70,7 @@ impl Heartbeat {
         broker: &Broker,
         leases: Arc<Leases>,
         every: Duration,
-        desk: Desk,
+        controls: Controls,
         metrics: Metrics,
         events: mpsc::UnboundedSender<Event>,
     ) -> Result<Self> {
@@ -85,14 +85,14 @@ impl Heartbeat {
                     tokio::select! {
                         () = stopped.cancelled() => {}
                         () = beat(&broker, &leases, every, &hurry, &events) => {}
-                        () = report(&broker, &desk, every) => {}
-                        () = watchdog::watch(&watched, &broker, &desk, &metrics) => {}
+                        () = report(&broker, &controls, every) => {}
+                        () = watchdog::watch(&watched, &broker, &controls, &metrics) => {}
                     }
                 };
                 let all = async {
                     // The letter that ordered the end is still answered.
-                    tokio::join!(rest, read_mail(&broker, &desk, &hurry, &stopped));
-                    broker.sign_off(desk.session()).await
+                    tokio::join!(rest, read_mail(&broker, &controls, &hurry, &stopped));
+                    broker.sign_off(controls.session()).await
                 };
                 let too_late = async {
                     stopped.cancelled().await;
@@ -157,9 +157,9 @@ async fn beat(
 }
 
 /// Says that the worker lives and what it does.
-async fn report(broker: &Broker, desk: &Desk, every: Duration) {
+async fn report(broker: &Broker, controls: &Controls, every: Duration) {
     loop {
-        if let Err(error) = broker.report(desk.session(), &desk.report().to_bytes()).await {
+        if let Err(error) = broker.report(controls.session(), &controls.report().to_bytes()).await {
             debug!("cannot report: {error}");
         }
         sleep(every).await;
@@ -167,11 +167,11 @@ async fn report(broker: &Broker, desk: &Desk, every: Duration) {
 }
 
 /// Does what letters order and answers each with a report. An empty one asks for a heartbeat and wants no answer.
-async fn read_mail(broker: &Broker, desk: &Desk, hurry: &Notify, stopped: &CancellationToken) {
+async fn read_mail(broker: &Broker, controls: &Controls, hurry: &Notify, stopped: &CancellationToken) {
     loop {
         let letters = tokio::select! {
             () = stopped.cancelled() => return,
-            letters = broker.collect(desk.session(), MAIL_WAIT) => letters,
+            letters = broker.collect(controls.session(), MAIL_WAIT) => letters,
         };
         let letters = match letters {
             Ok(letters) => letters,
@@ -194,8 +194,8 @@ async fn read_mail(broker: &Broker, desk: &Desk, hurry: &Notify, stopped: &Cance
                 }
             };
             info!("obeys {:?}", letter.command);
-            desk.obey(&letter.command);
-            if let Err(error) = broker.post(&letter.reply, &desk.report().to_bytes()).await {
+            controls.obey(&letter.command);
+            if let Err(error) = broker.post(&letter.reply, &controls.report().to_bytes()).await {
                 warn!("cannot answer {}: {error}", letter.reply);
             }
         }

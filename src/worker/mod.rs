@@ -11,6 +11,7 @@ mod child;
 mod compute;
 pub mod control;
 mod crew;
+mod event;
 mod execute;
 mod heartbeat;
 mod intake;
@@ -38,7 +39,7 @@ use crate::storage::Storage;
 
 pub use compute::compute;
 
-use control::Desk;
+use control::Controls;
 use heartbeat::{Heartbeat, Leases};
 use shift::Shift;
 
@@ -104,14 +105,15 @@ pub async fn run(
 ) -> Result<()> {
     let session = uuid::Uuid::now_v7().simple().to_string();
     let leases = Arc::new(Leases::default());
-    let desk = Desk::new(session.clone(), settings.queues.clone(), (settings.cpu, settings.io), shutdown.clone());
+    let controls =
+        Controls::new(session.clone(), settings.queues.clone(), (settings.cpu, settings.io), shutdown.clone());
     let (reports, events) = mpsc::unbounded_channel();
     let (place, beat) = (broker.to_string(), settings.policy.beat);
-    let heartbeat = Heartbeat::start(&broker, leases.clone(), beat, desk.clone(), metrics.clone(), reports.clone())
+    let heartbeat = Heartbeat::start(&broker, leases.clone(), beat, controls.clone(), metrics.clone(), reports.clone())
         .await
         .context("the heartbeat has no connection to the broker")?;
     let (cpu, io, program) = (settings.cpu, settings.io, settings.program.display().to_string());
-    let shift = Shift::new((broker, storage, settings, metrics), &session, desk, leases, (reports, events))
+    let shift = Shift::new((broker, storage, settings, metrics), &session, controls, leases, (reports, events))
         .with_context(|| format!("cannot start {program} to compute pictures"))?;
     info!(%session, cpu, io, "worker {session} takes jobs from {place}");
     shift.run(&shutdown).await;

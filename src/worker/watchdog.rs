@@ -4,21 +4,24 @@ use queue::Broker;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use super::control::Desk;
+use super::control::Controls;
 use super::intake::POLL;
 use crate::metrics::Metrics;
 
 /// Looks every few seconds, through a connection that is not the watched one. A worker that claimed nothing between
 /// two looks that both saw work connects anew, and counts as deaf until it has claimed again.
-pub(super) async fn watch(watched: &Broker, broker: &Broker, desk: &Desk, metrics: &Metrics) {
+pub(super) async fn watch(watched: &Broker, broker: &Broker, controls: &Controls, metrics: &Metrics) {
     let mut before = Look::default();
     let mut deaf = false;
     loop {
         sleep(POLL).await;
         let Ok(depths) = broker.depths().await else { continue };
-        let waiting = depths.iter().filter(|depth| !depth.paused && desk.takes_from(&depth.queue));
-        let now =
-            Look { claims: desk.claims(), idle: desk.is_idle(), waiting: waiting.map(|depth| depth.waiting).sum() };
+        let waiting = depths.iter().filter(|depth| !depth.paused && controls.takes_from(&depth.queue));
+        let now = Look {
+            claims: controls.claims(),
+            idle: controls.is_idle(),
+            waiting: waiting.map(|depth| depth.waiting).sum(),
+        };
         match (deaf, now.is_deaf_since(&before)) {
             (false, true) => {
                 warn!("{} jobs wait, and claims bring none: connecting anew", now.waiting);

@@ -11,7 +11,7 @@ use pixmill::job::{Keep, seal};
 use pixmill::kinds::{ImageProcess, ImageResult, OutboxSweep, Payload, Source, StorageSweep};
 use pixmill::storage::{Part, Storage, damaged_key, keep_key, manifest_key, owner_key, upload_key, withdrawn_key};
 use pixmill::submission::Meta;
-use pixmill::submission::outbox::{self, Entry, Manifest};
+use pixmill::submission::manifest::{self, Entry, Manifest, Then};
 use pixmill::upkeep::{self, Delivered, Swept};
 use queue::{ClaimedJob, GroupId, JobId, Key, NewGroup, On, Reservation, Run, Settlement, State, Verdict};
 use tempfile::TempDir;
@@ -232,7 +232,7 @@ async fn withdrawn_group_is_cancelled_and_then_erased() {
 #[tokio::test]
 async fn withdrawn_group_that_its_key_leads_to_is_done() {
     for house in House::both().await {
-        let key = outbox::Key { name: "local:order-1".into(), fingerprint: "ab".into() };
+        let key = manifest::Key { name: "local:order-1".into(), fingerprint: "ab".into() };
         let manifest = Manifest { key: Some(key), ..house.upload(1).await };
         house.write(&manifest).await;
         manifest.enqueue(&house.world.broker).await.unwrap();
@@ -247,7 +247,7 @@ async fn withdrawn_group_that_its_key_leads_to_is_done() {
 #[tokio::test]
 async fn withdrawn_group_that_the_broker_never_got_frees_its_key() {
     for house in House::both().await {
-        let key = outbox::Key { name: "local:order-1".into(), fingerprint: "ab".into() };
+        let key = manifest::Key { name: "local:order-1".into(), fingerprint: "ab".into() };
         let manifest = Manifest { key: Some(key), ..house.upload(1).await };
         house.write(&manifest).await;
         house.withdraw(manifest.group).await;
@@ -264,7 +264,7 @@ async fn lost_group_is_enqueued_again_although_its_key_has_gone_to_another() {
         let key = Key { name: "local:order-1".into(), fingerprint: Bytes::from_static(b"ab") };
         let other = NewGroup { key: Some(key), ..NewGroup::new(GroupId::new(), Bytes::new()) };
         house.world.broker.enqueue(&other, &[]).await.unwrap();
-        let key = outbox::Key { name: "local:order-1".into(), fingerprint: "ab".into() };
+        let key = manifest::Key { name: "local:order-1".into(), fingerprint: "ab".into() };
         let manifest = Manifest { key: Some(key), ..house.upload(1).await };
         house.write(&manifest).await;
         assert_eq!(house.deliver().await.enqueued, 1);
@@ -437,7 +437,7 @@ async fn sweep_goes_on_where_another_was_broken_off() {
 async fn group_is_owed_until_what_follows_it_has_begun() {
     for house in House::both().await {
         let job = house.upload(1).await.jobs.remove(0);
-        let then = outbox::Then { on: On::Always, group: GroupId::new(), job: Entry { id: JobId::new(), ..job } };
+        let then = Then { on: On::Always, group: GroupId::new(), job: Entry { id: JobId::new(), ..job } };
         let manifest = Manifest { then: Some(then.clone()), ..house.upload(1).await };
         house.write(&manifest).await;
         house.deliver().await;
@@ -461,7 +461,7 @@ async fn group_is_owed_until_what_follows_it_has_begun() {
 async fn group_that_another_follows_is_kept_until_that_has_begun() {
     for house in House::both().await {
         let job = house.upload(1).await.jobs.remove(0);
-        let then = outbox::Then { on: On::Always, group: GroupId::new(), job: Entry { id: JobId::new(), ..job } };
+        let then = Then { on: On::Always, group: GroupId::new(), job: Entry { id: JobId::new(), ..job } };
         let manifest = Manifest { then: Some(then), ..house.upload(1).await };
         let keep = Keep { records: Some(AT_ONCE), originals: Some(AT_ONCE), outputs: Some(AT_ONCE) };
         let note = serde_json::to_vec(&keep).unwrap();

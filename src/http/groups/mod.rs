@@ -23,7 +23,8 @@ use super::{Problem, Services, UrlPath, problem, request_id};
 use crate::erasure;
 use crate::kinds;
 use crate::storage::Part;
-use crate::submission::outbox::{self, Manifest, Owed};
+use crate::submission::manifest::Manifest;
+use crate::submission::outbox::{self, Owed};
 use crate::submission::{self, Meta, Submitted};
 
 pub(super) use documents::{Document, Entry, Links, STATUSES};

@@ -83,7 +83,7 @@ impl Shift {
             (_, Verdict::Cancel) => ("cancelled", |totals| totals.cancelled += 1),
             (_, Verdict::Crash { .. }) => ("crashed", |totals| totals.crashed += 1),
         };
-        self.desk.count(count);
+        self.controls.count(count);
         self.count(outcome, &job.kind);
         let kind = KindLabels { kind: job.kind.clone() };
         self.metrics.attempt_seconds.get_or_create(&kind).observe(took.as_secs_f64());
@@ -138,7 +138,7 @@ impl Shift {
     pub(super) fn forget(&self, leases: &[Lease]) {
         for lease in leases {
             self.leases.forget(lease);
-            self.desk.done(lease);
+            self.controls.done(lease);
         }
     }
 }

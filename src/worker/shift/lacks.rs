@@ -47,7 +47,7 @@ impl Shift {
         let [cpu, io] = [Class::Cpu, Class::Io].map(|class| self.lacks.holds(class));
         self.cpu.hold(cpu);
         self.io.hold(io);
-        self.desk.hold(cpu || io);
+        self.controls.hold(cpu || io);
     }
 
     fn look_at_the_disk(&mut self) {

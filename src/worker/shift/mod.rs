@@ -19,16 +19,15 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
-use super::attempt::{Attempt, Ended, Stop, Yield};
+use super::attempt::{Attempt, Ended};
 use super::budget::Budget;
-use super::control::Desk;
+use super::control::Controls;
 use super::crew::Crew;
-use super::execute::Outcome;
+use super::event::Event;
 use super::heartbeat::Leases;
 use super::intake::Intake;
 use super::lanes::Lanes;
 use super::{Settings, Shutdown};
-use crate::job::Failure;
 use crate::metrics::Metrics;
 use crate::storage::Storage;
 
@@ -37,31 +36,6 @@ use lacks::Lacks;
 /// An attempt that was asked to stop ends by itself within this time, or its process is killed: most steps look whether
 /// they shall go on, but an AVIF's encoder, for example, does not.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
-
-/// What happens outside the loop.
-pub(super) enum Event {
-    /// A child has begun with a picture.
-    Started {
-        run: u64,
-    },
-    Computed {
-        run: u64,
-        outcome: Outcome,
-    },
-    Died {
-        child: u64,
-        how: String,
-    },
-    /// A picture's outputs are durable, or could not be made so.
-    Published(Box<Attempt>, Result<Yield, Failure>),
-    /// An io job has ended.
-    CarriedOut {
-        run: u64,
-        outcome: Result<Yield, Failure>,
-    },
-    /// The heartbeat has learnt that an attempt is to end.
-    Stop(Lease, Stop),
-}
 
 /// An attempt that is being computed or carried out.
 struct Run {
@@ -113,7 +87,7 @@ pub(super) struct Shift {
     storage: Storage,
     settings: Settings,
     metrics: Metrics,
-    desk: Desk,
+    controls: Controls,
     leases: Arc<Leases>,
     events: mpsc::UnboundedReceiver<Event>,
     /// Kept for those who report what happens.
@@ -150,13 +124,13 @@ impl Shift {
     pub(super) fn new(
         (broker, storage, settings, metrics): (Broker, Storage, Settings, Metrics),
         session: &str,
-        desk: Desk,
+        controls: Controls,
         leases: Arc<Leases>,
         (reports, events): (mpsc::UnboundedSender<Event>, mpsc::UnboundedReceiver<Event>),
     ) -> std::io::Result<Self> {
         let mut crew = Crew::new(&settings, reports.clone());
         crew.stand_ready(settings.cpu)?;
-        let intake = |class, ahead| Intake::new(class, settings.queues.clone(), desk.slots(class), ahead);
+        let intake = |class, ahead| Intake::new(class, settings.queues.clone(), controls.slots(class), ahead);
         Ok(Self {
             crew,
             budget: Budget::new(settings.memory),
@@ -178,7 +152,7 @@ impl Shift {
             storage,
             settings,
             metrics,
-            desk,
+            controls,
             leases,
             events,
             reports,

@@ -8,9 +8,10 @@ use tokio::time::{Instant, timeout};
 use tracing::{debug, error, warn};
 
 use super::super::attempt::{Attempt, Ended, Picture, Stop, Whereabouts, Yield};
+use super::super::event::Event;
 use super::super::execute::{Outcome, Spec};
 use super::super::wire::{self, Order};
-use super::{Event, Phase, Place, Run, Shift};
+use super::{Phase, Place, Run, Shift};
 use crate::job::Failure;
 use crate::kinds::{self, Context, ImageProcess, Missing, Payload, Source, Unread};
 use crate::metrics::KindLabels;
@@ -27,7 +28,7 @@ impl Shift {
             // It is lost, or the broker would not have given a new one.
             self.stop(&older, Stop::LeaseLost);
         }
-        self.desk.claimed(&job);
+        self.controls.claimed(&job);
         if let Some(waited) = job.waited {
             let kind = KindLabels { kind: job.kind.clone() };
             self.metrics.wait_seconds.get_or_create(&kind).observe(waited.as_secs_f64());
@@ -107,7 +108,7 @@ impl Shift {
             };
             let _ = reports.send(Event::CarriedOut { run, outcome });
         });
-        self.desk.started(&attempt.job, Class::Io);
+        self.controls.started(&attempt.job, Class::Io);
         self.runs.insert(run, Run { attempt, place: Place::Task(abort) });
     }
 
@@ -169,7 +170,7 @@ impl Shift {
             debug!(job.id = %job, request.id = request, %run, child.pid = pid, "started job {job} in process {pid}");
         }
         attempt.since = Instant::now();
-        self.desk.started(&attempt.job, Class::Cpu);
+        self.controls.started(&attempt.job, Class::Cpu);
     }
 
     pub(super) fn computed(&mut self, run: u64, outcome: Outcome) {

@@ -1,0 +1,130 @@
+//! A manifest: a submission whole, as the outbox keeps it and as the broker gets it.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use queue::{GroupId, JobId, NewGroup, NewJob, On};
+use serde::{Deserialize, Serialize};
+
+use super::Meta;
+use crate::job::{Keep, Terms};
+use crate::kinds::Payload;
+
+/// A submission, whole.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    pub group: GroupId,
+    pub meta: Meta,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Key>,
+    pub created_at: Timestamp,
+    /// Not to be started before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eta: Option<Timestamp>,
+    /// In the order of their indexes.
+    pub jobs: Vec<Entry>,
+    /// Instead of `jobs`: a list too long for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listed: Option<Listed>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub then: Option<Then>,
+    #[serde(default, skip_serializing_if = "Keep::is_empty")]
+    pub keep: Keep,
+}
+
+/// What the broker enqueues when the group has finished.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Then {
+    pub on: On,
+    /// The group of the one job.
+    pub group: GroupId,
+    pub job: Entry,
+}
+
+/// An idempotency key, and what was submitted under it as a hash in hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Key {
+    pub name: String,
+    pub fingerprint: String,
+}
+
+/// A job of a submission.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    pub id: JobId,
+    pub queue: String,
+    pub priority: u8,
+    pub max_attempts: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<JobId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_of: Option<JobId>,
+    pub payload: Payload,
+}
+
+/// The pictures of a prefix that has more of them than are looked at while a client waits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Listed {
+    /// Below `sources.folder`, in the order of their indexes.
+    pub keys: Vec<String>,
+    pub terms: Terms,
+    /// Pictures handed to the broker in one step.
+    pub chunk: usize,
+    /// The queue of the `source.scan` job.
+    pub queue: String,
+    /// How often the broker has lost the group and got it again.
+    #[serde(default)]
+    pub lost: u32,
+}
+
+impl Manifest {
+    /// Of a submission made now, with nothing unusual about it.
+    pub fn new(group: GroupId, meta: Meta, jobs: Vec<Entry>) -> Self {
+        let (key, eta, listed, then) = (None, None, None, None);
+        Self { group, meta, key, created_at: Timestamp::now(), eta, jobs, listed, then, keep: Keep::default() }
+    }
+
+    /// Its pictures.
+    pub fn total(&self) -> usize {
+        self.jobs.len() + self.listed.as_ref().map_or(0, |listed| listed.keys.len())
+    }
+
+    pub(super) fn new_group(&self) -> NewGroup {
+        let meta = serde_json::to_vec(&self.meta).expect("strings and numbers always serialise");
+        let job = |entry: &Entry| entry.at(0, None, self.request());
+        let then = self.then.as_ref().map(|then| queue::Then { on: then.on, group: then.group, job: job(&then.job) });
+        NewGroup { id: self.group, meta: meta.into(), then, key: self.key.as_ref().map(Key::to_queue) }
+    }
+
+    /// The request that it came with.
+    pub(super) fn request(&self) -> Option<&str> {
+        self.meta.request_id.as_deref()
+    }
+
+    /// How long its jobs are not to be started.
+    pub(super) fn delay(&self) -> Option<Duration> {
+        self.eta.and_then(|eta| Duration::try_from(eta.duration_since(Timestamp::now())).ok())
+    }
+}
+
+impl Key {
+    fn to_queue(&self) -> queue::Key {
+        queue::Key { name: self.name.clone(), fingerprint: self.fingerprint.clone().into() }
+    }
+}
+
+impl Entry {
+    pub(super) fn at(&self, index: u32, delay: Option<Duration>, request: Option<&str>) -> NewJob {
+        let bytes = self.payload.to_bytes(request);
+        NewJob {
+            id: self.id,
+            index,
+            priority: self.priority,
+            delay,
+            max_attempts: self.max_attempts,
+            after: self.after,
+            retry_of: self.retry_of,
+            ..NewJob::new(self.payload.kind(), &self.queue, self.payload.class(), bytes)
+        }
+    }
+}
