@@ -10,16 +10,19 @@ pub mod http;
 pub mod scheduler;
 pub mod worker;
 
-pub mod erasure;
-pub mod upkeep;
+pub mod maintenance;
 
 pub mod submission;
 
 pub mod keys;
-pub mod kinds;
 
+pub mod config;
+
+pub mod kinds;
 pub mod probe;
 pub mod sources;
+
+pub mod net;
 
 pub mod job;
 
@@ -30,7 +33,6 @@ pub mod codes;
 pub mod descriptors;
 pub mod lack;
 
-pub mod config;
 pub mod metrics;
 pub mod process;
 

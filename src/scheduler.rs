@@ -11,7 +11,7 @@ use queue::{Broker, GroupId, JobId};
 use tracing::warn;
 use uuid::Uuid;
 
-use crate::config::{Config, Retention};
+use crate::config::{Queue, Retention};
 use crate::kinds::{OutboxSweep, Payload, StorageSweep};
 use crate::submission::manifest::{Entry, Manifest};
 use crate::submission::{Meta, routing};
@@ -21,12 +21,27 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x2d0e_7c1a_95b4_5f3e_8c6d_41a8_e0b7_93f
 
 const PRIORITY: u8 = 5;
 
-/// Something that is done once in every period.
-struct Schedule {
+/// A job that is enqueued once in each period.
+pub struct Schedule {
     payload: Payload,
     every: Duration,
     queue: String,
     max_attempts: u32,
+}
+
+impl Schedule {
+    /// The schedules of the service itself: its sweeps.
+    pub fn all(retention: &Retention, queue: &Queue) -> Vec<Self> {
+        let Retention { records, originals, outputs, sweep_every, outbox_age } = *retention;
+        let storage = Payload::StorageSweep(StorageSweep { records, originals, outputs });
+        let outbox = Payload::OutboxSweep(OutboxSweep { age: outbox_age });
+        [(storage, sweep_every), (outbox, outbox_age)].map(|(payload, every)| Self::new(payload, every, queue)).into()
+    }
+
+    fn new(payload: Payload, every: Duration, settings: &Queue) -> Self {
+        let queue = routing::queue(&settings.routes, payload.kind(), payload.default_queue(), PRIORITY).into();
+        Self { payload, every, queue, max_attempts: settings.max_attempts }
+    }
 }
 
 /// The slot that an instant lies in.
@@ -38,15 +53,8 @@ struct Due {
     next: Duration,
 }
 
-/// Keeps the schedule, for ever.
-pub async fn run(broker: Broker, config: Config) {
-    let Retention { records, originals, outputs, sweep_every, outbox_age } = config.retention;
-    let storage = Payload::StorageSweep(StorageSweep { records, originals, outputs });
-    let outbox = Payload::OutboxSweep(OutboxSweep { age: outbox_age });
-    let schedules = [(storage, sweep_every), (outbox, outbox_age)].map(|(payload, every)| {
-        let queue = routing::queue(&config.queue.routes, payload.kind(), payload.default_queue(), PRIORITY).into();
-        Schedule { payload, every, queue, max_attempts: config.queue.max_attempts }
-    });
+/// Enqueues the jobs of these schedules whenever one is due, until the future is dropped.
+pub async fn run(broker: Broker, schedules: Vec<Schedule>) {
     join_all(schedules.iter().map(|schedule| keep(&broker, schedule))).await;
 }
 

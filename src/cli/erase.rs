@@ -5,7 +5,7 @@ use queue::Broker;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::erasure;
+use crate::maintenance::erasure;
 use crate::storage::Storage;
 use crate::submission;
 
@@ -16,7 +16,7 @@ pub(super) async fn erase(storage: &Storage, broker: &Broker, id: Uuid) -> Resul
     if erasure::cancel(broker, group).await?.is_none() && !storage.keeps(group)? {
         return Ok(None);
     }
-    // Ordered first: where the rest of this fails, the upkeep does it.
+    // Ordered first: where the rest of this fails, `outbox.sweep` does it.
     erasure::order(storage, group).await?;
     submission::list_cancelled(storage, broker, group).await?;
     let done = erasure::carry_out(storage, broker, group).await?;

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use ipnet::IpNet;
 use queue::Policy;
 use serde::{Deserialize, Serialize};
@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use super::address;
 use crate::assets::Folders;
 use crate::duration;
-use crate::sources::address::Networks;
-use crate::sources::{self, Fetcher, Folder};
+use crate::net::Allowed;
+use crate::net::address::Networks;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -311,39 +311,16 @@ impl Worker {
 }
 
 impl Sources {
-    pub(super) fn allowed(&self) -> Result<sources::Allowed, String> {
-        sources::Allowed::parse(&self.urls)
-    }
-
-    pub(super) fn networks(&self) -> Result<Networks, String> {
-        networks("sources.allow_private", &self.allow_private).map(Networks::new)
-    }
-
-    /// The folder of pictures that are there already, where one is set.
-    pub fn folder(&self) -> Option<Folder> {
-        (!self.folder.as_os_str().is_empty()).then(|| Folder::new(self.folder.clone()))
-    }
-
-    /// What fetches URLs, where any may be fetched.
-    ///
     /// # Errors
-    /// When it cannot be set up on this machine.
-    pub fn fetcher(&self, limits: &Limits) -> Result<Option<Fetcher>> {
-        let fault = |fault: String| anyhow::anyhow!(fault);
-        let allowed = self.allowed().map_err(fault)?;
-        if allowed.is_empty() {
-            return Ok(None);
-        }
-        let settings = sources::Settings {
-            allowed,
-            networks: self.networks().map_err(fault)?,
-            connect_timeout: self.connect_timeout,
-            timeout: self.timeout,
-            max_redirects: self.max_redirects,
-            max_retry_after: self.max_retry_after,
-            max_bytes: limits.max_file_bytes,
-        };
-        Fetcher::new(settings).map(Some).context("cannot fetch URLs (sources.urls) on this machine")
+    /// A sentence that names the pattern.
+    pub fn allowed(&self) -> Result<Allowed, String> {
+        Allowed::parse(&self.urls)
+    }
+
+    /// # Errors
+    /// A sentence that names the network.
+    pub fn networks(&self) -> Result<Networks, String> {
+        networks("sources.allow_private", &self.allow_private).map(Networks::new)
     }
 }
 

@@ -16,7 +16,7 @@ use super::conditional::{self, Known};
 use super::groups::{Asked, Flag, query};
 use super::manners::CROSS_ORIGIN;
 use super::{Problem, Services, UrlPath};
-use crate::erasure;
+use crate::maintenance::erasure;
 use crate::storage::output_key;
 use crate::submission::{Meta, outbox};
 

@@ -78,7 +78,7 @@ pub(super) async fn groups(
     let submitted = period(&asked)?;
     let (limit, below) = page(&asked)?;
     let shown = |document: &Document, meta: &Meta| {
-        // The service's own upkeep is of interest where it fails.
+        // Maintenance of the service itself is of interest where it fails.
         let hidden = meta.is_of_service() && document.failed == 0;
         status.is_none_or(|status| document.status == status) && caller.sees(meta) && !hidden
     };
@@ -127,10 +127,10 @@ async fn newest(
     Ok((groups, below))
 }
 
-/// The service's own upkeep is shown if it failed, or if the request asks for its kind, its queue or its group.
+/// Maintenance of the service itself is shown if it failed, or if the request asks for its kind, its queue or its group.
 fn is_shown(job: &Job, filter: &JobFilter) -> bool {
     let asked_for = filter.kind.is_some() || filter.queue.is_some() || filter.group.is_some();
-    asked_for || job.state == JobState::Failed || !Payload::is_upkeep(&job.kind)
+    asked_for || job.state == JobState::Failed || !Payload::is_maintenance(&job.kind)
 }
 
 /// Finds out which of the jobs' groups the caller may see.

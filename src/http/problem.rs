@@ -13,8 +13,9 @@ use tracing::error;
 
 use super::base::path;
 use crate::job::Failure;
+use crate::maintenance::erasure;
 use crate::submission::{self, Rejected};
-use crate::{codes, erasure, storage};
+use crate::{codes, storage};
 
 /// An error answer, whose code is one of [`codes::ALL`]. `type` is `/problems/<code>`, where its page is, under the prefix
 /// that the client knows.

@@ -1,7 +1,7 @@
 //! The kinds of jobs: a file per kind, and one list of them all.
 //!
 //! A kind's file has its payload, its class, the queue that it goes to unless asked otherwise, its results, and its work,
-//! [`Run`]. Where the work is another module's (`submission`, `upkeep`), the `impl Run` is in that module, which imports
+//! [`Run`]. Where the work is another module's (`submission`, `maintenance`), the `impl Run` is in that module, which imports
 //! this one. The worker knows no kind by name: it asks the [`Payload`].
 
 mod group_follow;
@@ -59,9 +59,9 @@ macro_rules! kinds {
                 match self { $($(#[$attribute])* Self::$kind(_) => $name,)+ }
             }
 
-            /// Whether jobs of a kind are the service's own upkeep, which people see only when it fails or when they ask for it.
-            pub fn is_upkeep(kind: &str) -> bool {
-                match kind { $($(#[$attribute])* $name => <$kind as Kind>::IS_UPKEEP,)+ _ => false }
+            /// Whether jobs of a kind are maintenance of the service itself, which people see only when it fails or when they ask for it.
+            pub fn is_maintenance(kind: &str) -> bool {
+                match kind { $($(#[$attribute])* $name => <$kind as Kind>::IS_MAINTENANCE,)+ _ => false }
             }
 
             pub fn class(&self) -> Class {
@@ -120,8 +120,8 @@ pub trait Kind {
     const QUEUE: &str;
     /// `Cpu` is for pictures, which are computed in a child process; all others run in the worker's own.
     const CLASS: Class = Class::Io;
-    /// Upkeep of the service itself: shown only when it fails, or to those who ask for it.
-    const IS_UPKEEP: bool = false;
+    /// Maintenance of the service itself: shown only when it fails, or to those who ask for it.
+    const IS_MAINTENANCE: bool = false;
 
     /// The picture that the job is about.
     fn picture(&self) -> Option<&ImageProcess> {

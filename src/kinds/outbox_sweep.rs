@@ -15,5 +15,5 @@ pub struct OutboxSweep {
 
 impl Kind for OutboxSweep {
     const QUEUE: &str = "scheduled";
-    const IS_UPKEEP: bool = true;
+    const IS_MAINTENANCE: bool = true;
 }

@@ -18,8 +18,9 @@ use super::{Context, Done, Ended, ImageProcess, Kind, Missing, Payload, Run, Sou
 use crate::job::Failure;
 use crate::lack::Lack;
 use crate::metrics::FetchLabels;
+use crate::net::Fetcher;
 use crate::probe::{self, Probed};
-use crate::sources::{Fetcher, Places};
+use crate::sources::Places;
 
 /// The first stage of a picture that is not in the store or has not been looked at: it is fetched where it must be, and
 /// probed; the job then goes on as its `image.process`.

@@ -17,5 +17,5 @@ pub struct StorageSweep {
 
 impl Kind for StorageSweep {
     const QUEUE: &str = "scheduled";
-    const IS_UPKEEP: bool = true;
+    const IS_MAINTENANCE: bool = true;
 }

@@ -43,14 +43,14 @@ fn kinds_are_stored_under_their_names_and_read_back() {
         ("storage.sweep", Class::Io, "scheduled", true),
         ("outbox.sweep", Class::Io, "scheduled", true),
     ];
-    for (payload, (kind, class, queue, is_upkeep)) in all().into_iter().zip(known) {
+    for (payload, (kind, class, queue, is_maintenance)) in all().into_iter().zip(known) {
         let stored: serde_json::Value = serde_json::to_value(&payload).unwrap();
         assert_eq!(stored["kind"], kind);
         assert_eq!((payload.kind(), payload.class(), payload.default_queue()), (kind, class, queue));
-        assert_eq!(Payload::is_upkeep(kind), is_upkeep, "{kind}");
+        assert_eq!(Payload::is_maintenance(kind), is_maintenance, "{kind}");
         assert_eq!(Payload::from_bytes(&payload.to_bytes(Some("r"))).unwrap(), payload);
     }
-    assert!(!Payload::is_upkeep("video.process"));
+    assert!(!Payload::is_maintenance("video.process"));
 }
 
 #[test]

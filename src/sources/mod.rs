@@ -1,19 +1,15 @@
 //! Where pictures come from that nobody uploads: URLs, and a folder that is there already.
 //!
-//! What may be fetched is said by the settings (`sources.*`): [`Allowed`] knows the URLs, [`address`] the networks that no
-//! URL may lead into, and [`Fetcher`] holds both against every connection that it makes. [`Folder`] opens nothing that
-//! lies outside of it. Storing, probing and enqueueing are `submission`'s and the worker's.
+//! [`Folder`] opens nothing that is outside of it; URLs are fetched by `net`. Storing, probing and enqueueing are the work of
+//! `submission` and of `source.fetch`.
 
-pub mod address;
-mod allowed;
-mod fetch;
 mod folder;
 mod name;
 
-pub use allowed::Allowed;
-pub use fetch::{Fetched, Fetcher, Lookup, Settings, retry_after, unasked_encoding};
 pub use folder::{Fault, Folder};
 pub use name::decoded;
+
+use crate::net::Fetcher;
 
 /// Where pictures may come from, as the settings say.
 #[derive(Debug, Clone, Default)]

@@ -15,7 +15,7 @@ use crate::storage::Storage;
 /// that is whole, or not cancelled.
 ///
 /// # Errors
-/// When the store or the broker fails; the upkeep does it then.
+/// When the store or the broker fails; `outbox.sweep` does it then.
 pub async fn list_cancelled(storage: &Storage, broker: &Broker, id: GroupId) -> Result<(), Error> {
     match broker.group(id).await? {
         Some(group) if group.cancelling && !group.sealed => {}

@@ -352,7 +352,7 @@ impl Submission {
     /// Enqueues a job for each accepted picture, in the order received. Durable when it returns.
     ///
     /// # Errors
-    /// When the broker refuses, and nothing is left behind; or when it is away, and the upkeep tidies up. `KeyReused`.
+    /// When the broker refuses, and nothing is left behind; or when it is away, and `outbox.sweep` tidies up. `KeyReused`.
     pub async fn enqueue(
         mut self,
         broker: &Broker,

@@ -2,7 +2,7 @@
 //!
 //! A manifest `outbox/<group>.json`, sealed by a checksum, holds a submission whole. It is durable before the enqueue and
 //! stays until its group has ended, so that a broker that lost the group (a flush, a failover that
-//! drops the last second) or never got it (a kill in between) gets it again from the upkeep, with
+//! drops the last second) or never got it (a kill in between) gets it again from `outbox.sweep`, with
 //! the same ids. One whose enqueue ended in an unknown way, and whose client was told so, is
 //! withdrawn by a rename to `outbox/<group>.withdrawn`: should the broker have the group all the
 //! same, it is cancelled, or the work of nobody's asking would be done beside that of the client's

@@ -8,6 +8,6 @@ mod cli;
 mod docs_sources;
 mod faults;
 mod http;
+mod maintenance;
 mod sources;
 mod support;
-mod upkeep;

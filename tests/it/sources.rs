@@ -6,17 +6,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use pixmill::job::Failure;
-use pixmill::sources::address::{FORBIDDEN, Networks};
-use pixmill::sources::{Allowed, Fetcher, Lookup, Settings};
+use pixmill::net::address::{FORBIDDEN, Networks};
+use pixmill::net::{Allowed, Fetcher, Guard, Lookup, Settings};
 use url::Url;
 
 use crate::support::origin::{Origin, Reply};
 
 fn settings(allow_private: &[&str]) -> Settings {
     Settings {
-        allowed: Allowed::parse(&["*".into()]).unwrap(),
-        networks: Networks::new(allow_private.iter().map(|network| network.parse().unwrap()).collect()),
+        guard: Some(guard(&["*".into()], allow_private)),
         connect_timeout: Duration::from_secs(5),
+        read_timeout: None,
         timeout: Duration::from_secs(30),
         max_redirects: 3,
         max_retry_after: Duration::from_mins(10),
@@ -24,9 +24,14 @@ fn settings(allow_private: &[&str]) -> Settings {
     }
 }
 
+fn guard(urls: &[String], allow_private: &[&str]) -> Guard {
+    let networks = allow_private.iter().map(|network| network.parse().unwrap()).collect();
+    Guard { allowed: Allowed::parse(urls).unwrap(), networks: Networks::new(networks) }
+}
+
 fn allowing(port: u16, allow_private: &[&str]) -> Settings {
-    let allowed = Allowed::parse(&["*".into(), format!("*:{port}")]).unwrap();
-    Settings { allowed, ..settings(allow_private) }
+    let guard = guard(&["*".into(), format!("*:{port}")], allow_private);
+    Settings { guard: Some(guard), ..settings(allow_private) }
 }
 
 /// Names lead to these addresses, one after the other; counts how often it was asked.
@@ -185,8 +190,8 @@ async fn answers_that_have_no_picture_have_their_codes() {
     let mut whole = fetcher.get(&Url::parse(&origin.url("/as-it-is")).unwrap()).await.unwrap();
     assert_eq!(whole.chunk().await.unwrap().unwrap(), "bytes");
     let below = ["/out", "/below/"].map(|path| format!("http://127.0.0.1:{}{path}", origin.port()));
-    let allowed = Allowed::parse(&below).unwrap();
-    let narrow = Fetcher::new(Settings { allowed, ..settings(&["127.0.0.1/32"]) }).unwrap();
+    let guard = Some(guard(&below, &["127.0.0.1/32"]));
+    let narrow = Fetcher::new(Settings { guard, ..settings(&[]) }).unwrap();
     let led_out = refusal(&narrow, &origin.url("/out")).await;
     assert_eq!(led_out.code, "url-forbidden", "{led_out:?}");
     assert!(led_out.detail.contains("`%2f`"), "{led_out:?}");

@@ -24,7 +24,7 @@ use url::Url;
 
 use crate::cli::operations::Presets;
 use crate::job::Failure;
-use crate::sources::retry_after;
+use crate::net::retry_after;
 
 /// How long one request is tried again.
 const PATIENCE: Duration = Duration::from_mins(5);

@@ -68,7 +68,7 @@ impl Follower {
         if let Some(last) = fresh.last() {
             self.at = Some(last.id.clone());
         }
-        // The service's own upkeep is of interest where it fails.
+        // Maintenance of the service itself is of interest where it fails.
         let shown = fresh.iter().filter(|event| event.kind == EventKind::Failed || !event.group.is_scheduled());
         shown.map(|happened| event(happened.kind.as_str(), &told(happened)).id(&happened.id)).collect()
     }

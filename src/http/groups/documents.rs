@@ -8,12 +8,12 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::pictures::Picture;
-use crate::erasure;
 use crate::http::base::path;
 use crate::http::links::Signer;
 use crate::http::problem;
 use crate::job::Failure;
 use crate::kinds::{Answer, Output};
+use crate::maintenance::erasure;
 use crate::submission::Meta;
 
 /// What a `status` may be.

@@ -20,8 +20,8 @@ use tracing::warn;
 
 use super::access::Caller;
 use super::{Problem, Services, UrlPath, problem, request_id};
-use crate::erasure;
 use crate::kinds;
+use crate::maintenance::erasure;
 use crate::storage::Part;
 use crate::submission::manifest::Manifest;
 use crate::submission::outbox::{self, Owed};

@@ -90,7 +90,7 @@ impl Shift {
         let (id, run, attempt, duration_ms) = (job.lease.job, job.lease.run(), job.attempt, took.as_millis() as u64);
         let request = request_id.as_deref();
         match failure {
-            None if Payload::is_upkeep(&job.kind) => {
+            None if Payload::is_maintenance(&job.kind) => {
                 debug!(job.id = %id, %run, attempt, duration_ms, outcome, "{outcome}: job {id} ({}) in {duration_ms} ms", job.kind);
             }
             None => {

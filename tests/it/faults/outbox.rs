@@ -12,7 +12,7 @@ use crate::support::redis::RedisServer;
 use crate::support::service::Home;
 use crate::support::until;
 
-/// With an upkeep that comes by within a test.
+/// With sweeps that come within a test.
 fn swept(home: Home) -> Home {
     impatient(home).set("retention.outbox_age", "1s")
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use pixmill::kinds::{OutboxSweep, StorageSweep};
+use pixmill::maintenance;
 use pixmill::storage::Storage;
-use pixmill::upkeep;
 use queue::GroupId;
 use serde_json::{Value, json};
 
@@ -119,7 +119,7 @@ async fn group_that_the_broker_lost_does_not_come_back() {
     assert_eq!((&answer["files"], &answer["status"]), (&json!("erasing"), &json!("cancelled")));
     assert_eq!(leftovers(&home, id(&accepted)), [""; 0]);
     let now = OutboxSweep { age: Duration::ZERO };
-    let delivered = upkeep::sweep_outbox(&storage, &broker, &now).await.unwrap();
+    let delivered = maintenance::sweep_outbox(&storage, &broker, &now).await.unwrap();
     assert_eq!((delivered.enqueued, delivered.erased), (0, 1));
     assert!(broker.group(group).await.unwrap().is_none());
     assert_eq!(service.send("DELETE", &format!("/api/groups/{group}?files=true")).await.status, 404);
@@ -137,7 +137,7 @@ async fn mark_of_an_erased_group_goes_with_its_record() {
         let at_once =
             StorageSweep { records: Duration::from_nanos(1), originals: Duration::ZERO, outputs: Duration::ZERO };
         until("its record is old enough", async || {
-            let swept = upkeep::sweep_storage(&storage, &broker, &at_once).await.unwrap();
+            let swept = maintenance::sweep_storage(&storage, &broker, &at_once).await.unwrap();
             (swept.records == 1).then_some(())
         })
         .await;
@@ -194,7 +194,7 @@ async fn outputs_that_outlive_their_record_are_erased_by_their_owner() {
             StorageSweep { records: Duration::from_nanos(1), originals: Duration::ZERO, outputs: Duration::ZERO };
         for (group, _) in &groups {
             until("its record is gone", async || {
-                upkeep::sweep_storage(&storage, &broker, &at_once).await.unwrap();
+                maintenance::sweep_storage(&storage, &broker, &at_once).await.unwrap();
                 broker.group(group.parse().unwrap()).await.unwrap().is_none().then_some(())
             })
             .await;

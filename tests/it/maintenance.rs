@@ -1,4 +1,4 @@
-//! The upkeep's sweeps over a real store and both brokers.
+//! The sweeps of maintenance over a real store and both brokers.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -6,13 +6,13 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use imaging::operation;
-use pixmill::erasure;
 use pixmill::job::{Keep, seal};
 use pixmill::kinds::{ImageProcess, ImageResult, OutboxSweep, Payload, Source, StorageSweep};
+use pixmill::maintenance::erasure;
+use pixmill::maintenance::{self, Delivered, Swept};
 use pixmill::storage::{Part, Storage, damaged_key, keep_key, manifest_key, owner_key, upload_key, withdrawn_key};
 use pixmill::submission::Meta;
 use pixmill::submission::manifest::{self, Entry, Manifest, Then};
-use pixmill::upkeep::{self, Delivered, Swept};
 use queue::{ClaimedJob, GroupId, JobId, Key, NewGroup, On, Reservation, Run, Settlement, State, Verdict};
 use tempfile::TempDir;
 
@@ -99,11 +99,11 @@ impl House {
     }
 
     async fn deliver(&self) -> Delivered {
-        upkeep::sweep_outbox(&self.storage, &self.world.broker, &NOW).await.unwrap()
+        maintenance::sweep_outbox(&self.storage, &self.world.broker, &NOW).await.unwrap()
     }
 
     async fn sweep(&self, sweep: StorageSweep) -> Swept {
-        upkeep::sweep_storage(&self.storage, &self.world.broker, &sweep).await.unwrap()
+        maintenance::sweep_storage(&self.storage, &self.world.broker, &sweep).await.unwrap()
     }
 
     fn has(&self, part: &str, group: GroupId) -> bool {
@@ -140,7 +140,7 @@ async fn what_broken_off_runs_have_left_goes_while_the_disk_is_short() {
         house.deliver().await;
         assert!(left(active).exists() && left(waits).exists(), "the disk has room");
         let short = house.storage.clone().on_disk(1.0, 0);
-        upkeep::sweep_outbox(&short, &house.world.broker, &NOW).await.unwrap();
+        maintenance::sweep_outbox(&short, &house.world.broker, &NOW).await.unwrap();
         assert!(left(active).exists() && !left(waits).exists());
     }
 }
@@ -154,14 +154,14 @@ async fn owed_and_ordered_things_do_not_wait_for_a_clock_that_was_set_back() {
         let written = house.folder.path().join(manifest_key(manifest.group));
         File::options().write(true).open(written).unwrap().set_modified(ahead).unwrap();
         let sweep = OutboxSweep { age: HOUR };
-        let delivered = upkeep::sweep_outbox(&house.storage, &house.world.broker, &sweep).await.unwrap();
+        let delivered = maintenance::sweep_outbox(&house.storage, &house.world.broker, &sweep).await.unwrap();
         assert_eq!(delivered.enqueued, 1);
 
         let done = house.done(1).await;
         erasure::order(&house.storage, done.group).await.unwrap();
         let mark = house.folder.path().join("erasures").join(done.group.to_string());
         File::options().write(true).open(mark).unwrap().set_modified(ahead).unwrap();
-        let delivered = upkeep::sweep_outbox(&house.storage, &house.world.broker, &sweep).await.unwrap();
+        let delivered = maintenance::sweep_outbox(&house.storage, &house.world.broker, &sweep).await.unwrap();
         assert_eq!((delivered.erased, house.has("outputs", done.group)), (1, false));
     }
 }
@@ -189,7 +189,7 @@ async fn young_manifest_is_left_alone() {
         let manifest = house.upload(1).await;
         house.write(&manifest).await;
         let sweep = OutboxSweep { age: HOUR };
-        let delivered = upkeep::sweep_outbox(&house.storage, &house.world.broker, &sweep).await.unwrap();
+        let delivered = maintenance::sweep_outbox(&house.storage, &house.world.broker, &sweep).await.unwrap();
         assert_eq!(delivered, Delivered::default());
         assert!(house.world.broker.group(manifest.group).await.unwrap().is_none());
     }
@@ -388,7 +388,7 @@ async fn record_stays_until_its_files_are_gone() {
         fs::remove_dir_all(&uploads).unwrap();
         fs::write(&uploads, "in the way").unwrap();
         let sweep = StorageSweep { records: HOUR, ..FOR_EVER };
-        assert!(upkeep::sweep_storage(&house.storage, &house.world.broker, &sweep).await.is_err());
+        assert!(maintenance::sweep_storage(&house.storage, &house.world.broker, &sweep).await.is_err());
         assert_eq!(house.world.group(manifest.group).await.succeeded, 1);
         fs::remove_file(&uploads).unwrap();
         assert_eq!(house.sweep(sweep).await.records, 1);

@@ -1,10 +1,12 @@
-//! Fetches a picture by its URL, and nothing but what may be fetched.
+//! Fetches a file by its URL.
 //!
-//! Redirects are followed here, one by one, so that each is held against the allow-list and the networks like the first
-//! URL. Names are resolved by this module, addresses that may not be reached are taken out of the answer, and the
-//! connection is made to what is left of that very answer: there is no second look-up for a name to change in between. A
-//! host that is an address never comes to a resolver and is checked with its URL. Proxies of the environment are not used,
-//! no cookie and no referrer is sent, and what the server says of the content's type is not believed.
+//! With a [`Guard`], only what may be fetched. Redirects are followed here, one by one, so that each is checked against the
+//! allow-list and the networks like the first URL. Names are resolved by this module, addresses that may not be reached are
+//! taken out of the answer, and the connection is made to one of those left: there is no second look-up for a name to change
+//! in between. A host that is an address never comes to a resolver and is checked with its URL. Proxies of the environment
+//! are not used then.
+//!
+//! No cookie and no referrer is sent, and the server's `Content-Type` is not trusted.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -29,15 +31,24 @@ use crate::lack::Lack;
 /// Looks a host's name up. Another one than the system's is for tests.
 pub type Lookup = Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> + Send + Sync>;
 
+/// What may be fetched.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct Guard {
     pub allowed: Allowed,
     pub networks: Networks,
+}
+
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `None` where the URLs are the operator's own: any may be fetched.
+    pub guard: Option<Guard>,
     pub connect_timeout: Duration,
+    /// The longest wait for the next bytes; `None` where `timeout` alone counts.
+    pub read_timeout: Option<Duration>,
     /// From the first connection to the last byte, redirects included.
     pub timeout: Duration,
     pub max_redirects: usize,
-    /// The most that a server's `Retry-After` is believed.
+    /// The longest `Retry-After` of a server that is waited for.
     pub max_retry_after: Duration,
     pub max_bytes: u64,
 }
@@ -76,16 +87,18 @@ impl Fetcher {
     pub fn with_lookup(settings: Settings, lookup: Lookup) -> Result<Self, reqwest::Error> {
         // It fails only where one is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let guard = Guard { lookup, networks: settings.networks.clone() };
-        let http = Client::builder()
+        let mut http = Client::builder()
             .user_agent(concat!("pixmill/", env!("CARGO_PKG_VERSION")))
             .redirect(Policy::none())
             .referer(false)
-            .no_proxy()
-            .connect_timeout(settings.connect_timeout)
-            .dns_resolver(guard)
-            .build()?;
-        Ok(Self { settings: Arc::new(settings), http })
+            .connect_timeout(settings.connect_timeout);
+        if let Some(limit) = settings.read_timeout {
+            http = http.read_timeout(limit);
+        }
+        if let Some(Guard { networks, .. }) = &settings.guard {
+            http = http.no_proxy().dns_resolver(Resolver { lookup, networks: networks.clone() });
+        }
+        Ok(Self { settings: Arc::new(settings), http: http.build()? })
     }
 
     /// Time for one fetch, body included; the caller keeps to it.
@@ -98,13 +111,14 @@ impl Fetcher {
     /// # Errors
     /// `url-forbidden`.
     pub fn check(&self, url: &Url) -> Result<(), Failure> {
-        self.settings.allowed.check(url).map_err(|why| forbidden(url, &why))?;
+        let Some(Guard { allowed, networks }) = &self.settings.guard else { return Ok(()) };
+        allowed.check(url).map_err(|why| forbidden(url, &why))?;
         let address = match url.host() {
             Some(Host::Ipv4(address)) => IpAddr::V4(address),
             Some(Host::Ipv6(address)) => IpAddr::V6(address),
             _ => return Ok(()),
         };
-        match self.settings.networks.refusal(address) {
+        match networks.refusal(address) {
             Some(class) => Err(forbidden(url, &Refused { address, class }.to_string())),
             None => Ok(()),
         }
@@ -143,7 +157,7 @@ impl Fetcher {
         let limit = self.settings.max_redirects;
         Err(Failure::permanent(
             "fetch-refused",
-            format!("{}: more redirects than sources.max_redirects ({limit})", shown(url)),
+            format!("{}: more than {limit} redirects (sources.max_redirects)", shown(url)),
         ))
     }
 }
@@ -190,7 +204,7 @@ fn ascii(location: &[u8]) -> String {
 }
 
 /// What is wrong with an answer that is packed although nobody asked for that; `None` where it is not.
-pub fn unasked_encoding(headers: &HeaderMap) -> Option<String> {
+fn unasked_encoding(headers: &HeaderMap) -> Option<String> {
     let encoding = headers.get(header::CONTENT_ENCODING)?;
     let encoding = String::from_utf8_lossy(encoding.as_bytes()).trim().to_lowercase();
     (!matches!(encoding.as_str(), "" | "identity")).then(|| {
@@ -256,12 +270,12 @@ fn causes(error: &reqwest::Error) -> String {
 }
 
 /// Resolves names to addresses that may be reached.
-struct Guard {
+struct Resolver {
     lookup: Lookup,
     networks: Networks,
 }
 
-impl Resolve for Guard {
+impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
         let (found, networks) = ((self.lookup)(name.as_str().to_owned()), self.networks.clone());
         Box::pin(async move {

@@ -7,9 +7,13 @@
 
 use bytes::Bytes;
 use queue::{Broker, GroupId};
+use tracing::warn;
+
+use super::next_page;
 
 use crate::job::Failure;
-use crate::storage::{self, Part, Storage, manifest_key, withdrawn_key};
+use crate::storage::{self, Part, Storage};
+use crate::submission;
 
 /// How far the erasing of a group's files is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +63,7 @@ pub async fn stands(storage: &Storage, group: GroupId) -> storage::Result<Option
 pub async fn carry_out(storage: &Storage, broker: &Broker, id: GroupId) -> Result<bool, Error> {
     if cancel(broker, id).await?.is_none() {
         // Somebody may be about to deliver what was owed until now: the next time tells.
-        let owed = storage.has(&manifest_key(id)).await? || storage.has(&withdrawn_key(id)).await?;
+        let owed = super::is_owed(storage, id).await?;
         remove(storage, id, !owed).await?;
         return Ok(!owed);
     }
@@ -68,6 +72,32 @@ pub async fn carry_out(storage: &Storage, broker: &Broker, id: GroupId) -> Resul
         remove(storage, id, true).await?;
     }
     Ok(ended)
+}
+
+/// Carries out what was ordered for groups that have ended; returns how many groups were erased.
+///
+/// # Errors
+/// When the store or the broker fails; what is left stays ordered.
+pub(super) async fn carry_out_all(storage: &Storage, broker: &Broker) -> Result<u64, Error> {
+    let mut erased = 0;
+    // However old the mark says that it is: the clock may have been set back since.
+    let mut ordered = storage.groups_of(Part::Erasures)?;
+    loop {
+        let page;
+        (page, ordered) = next_page(ordered).await?;
+        if page.is_empty() {
+            return Ok(erased);
+        }
+        for (id, _) in page {
+            match submission::list_cancelled(storage, broker, id).await {
+                Err(submission::Error::Queue(away @ queue::Error::Unavailable(_))) => return Err(away.into()),
+                // What can be erased is, and the others are still owed.
+                Err(error) => warn!("the rest of group {id} is not counted as cancelled: {error}"),
+                Ok(()) => {}
+            }
+            erased += u64::from(carry_out(storage, broker, id).await?);
+        }
+    }
 }
 
 /// Cancels a group as [`Broker::cancel_group`] does, without writing to the queue where it has ended: its disk may be full.

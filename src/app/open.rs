@@ -1,0 +1,174 @@
+//! Opens what the settings name: the store, the queue, and what pictures may be fetched from.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use queue::Broker;
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use crate::config::{self, Config};
+use crate::net::{self, Fetcher, Guard};
+use crate::sources::{Folder, Places};
+use crate::storage::{self, Storage};
+
+/// How long a start waits for Redis.
+const START_PATIENCE: Duration = Duration::from_secs(10);
+/// The SQLite queue's name in the data folder.
+const QUEUE_FILE: &str = "queue.db";
+/// How long a start looks at the SQLite queue for damage.
+const VERIFYING: Duration = Duration::from_secs(5);
+
+/// Where pictures may come from, besides uploads.
+pub(super) fn places(config: &Config) -> Result<Places> {
+    let settings = &config.sources;
+    let folder = (!settings.folder.as_os_str().is_empty()).then(|| Folder::new(settings.folder.clone()));
+    if let Some(folder) = &folder {
+        folder.try_out()?;
+    }
+    Ok(Places { fetcher: fetcher(config)?, folder, max_listed: settings.max_listed })
+}
+
+/// What fetches URLs, where any may be fetched.
+fn fetcher(config: &Config) -> Result<Option<Fetcher>> {
+    let settings = &config.sources;
+    let allowed = settings.allowed().map_err(anyhow::Error::msg)?;
+    if allowed.is_empty() {
+        return Ok(None);
+    }
+    let networks = settings.networks().map_err(anyhow::Error::msg)?;
+    let fetcher = Fetcher::new(net::Settings {
+        guard: Some(Guard { allowed, networks }),
+        connect_timeout: settings.connect_timeout,
+        read_timeout: None,
+        timeout: settings.timeout,
+        max_redirects: settings.max_redirects,
+        max_retry_after: settings.max_retry_after,
+        max_bytes: config.limits.max_file_bytes,
+    });
+    fetcher.map(Some).context("cannot fetch URLs (sources.urls) on this machine")
+}
+
+/// Opens the store, which is created where missing.
+///
+/// # Errors
+/// When the folder cannot be used.
+pub fn open_storage(folder: &Path) -> Result<Storage> {
+    Storage::local(folder).with_context(|| format!("cannot store anything in {} (data_dir)", folder.display()))
+}
+
+/// Makes sure that the queue's jobs belong to this store; to whichever it is, where the queue does not know yet.
+///
+/// # Errors
+/// When they belong to another one: here their originals are missing, and nobody would find their outputs.
+pub async fn require_store(config: &Config, storage: &Storage, broker: &Broker) -> Result<()> {
+    let folder = config.data_dir.display();
+    let mine = match storage.identity() {
+        // A disk without room for the id has no room for anything else; the store gets its id later.
+        Err(storage::Error::Full(why)) => {
+            warn!("which store {folder} (data_dir) is cannot be written down: {why}");
+            return Ok(());
+        }
+        identity => identity.with_context(|| format!("cannot tell which store {folder} is (data_dir)"))?,
+    };
+    let theirs = broker.store_or(mine).await?;
+    let place = if config.broker.redis.is_empty() { "" } else { " --redis URL" };
+    anyhow::ensure!(
+        mine == theirs,
+        "{broker} has the jobs of the store {theirs}, but {folder} (data_dir) is the store {mine}: give this process the \
+         data_dir of the others on this queue, and see whether its disk is mounted. Only if that store is gone, or the \
+         queue is to go on with this one, run `pixmill control adopt-store --data-dir {folder}{place}`"
+    );
+    Ok(())
+}
+
+/// The store of a process that takes new work or does it.
+pub(super) fn working_storage(config: &Config) -> Result<Storage> {
+    let limits = &config.limits;
+    Ok(open_storage(&config.data_dir)?.on_disk(limits.min_free_disk, limits.ballast))
+}
+
+pub(super) async fn open_broker(config: &Config, storage: &Storage) -> Result<Broker> {
+    let broker = if config.broker.redis.is_empty() {
+        open_sqlite(&config.data_dir.join(QUEUE_FILE), config.queue.policy(), storage.clone())?
+    } else {
+        connect(&config.broker, config.queue.policy()).await?
+    };
+    if !broker.verify(VERIFYING).await.context("cannot use the queue (data_dir)")? {
+        info!("the queue's file is too long to be looked at for damage within {VERIFYING:?}, and is used as it is");
+    }
+    for warning in broker.warnings().await? {
+        warn!("{warning}");
+    }
+    Ok(broker)
+}
+
+fn open_sqlite(file: &Path, policy: queue::Policy, storage: Storage) -> Result<Broker> {
+    let relief = Arc::new(move || storage.release_ballast());
+    Broker::open_sqlite_with(file, policy, relief)
+        .with_context(|| format!("cannot open the queue {} (data_dir)", file.display()))
+}
+
+/// Opens the queue of a service that is there already, for those who look at it or order it about: nothing is created,
+/// and nobody is waited for.
+///
+/// # Errors
+/// When there is no queue at the place that the settings name, or it cannot be reached.
+pub async fn visit_broker(config: &Config) -> Result<Broker> {
+    let (settings, policy) = (&config.broker, config.queue.policy());
+    if !settings.redis.is_empty() {
+        return Broker::connect_redis(&settings.redis, &settings.prefix, policy)
+            .await
+            .with_context(|| format!("cannot use Redis at {} (broker.redis)", shown(&settings.redis)));
+    }
+    let file = config.data_dir.join(QUEUE_FILE);
+    anyhow::ensure!(
+        file.exists(),
+        "no queue at {} (data_dir): name the service's own --data-dir, or its --redis",
+        file.display()
+    );
+    open_sqlite(&file, policy, open_storage(&config.data_dir)?)
+}
+
+/// Opens the store of a service that is there already.
+///
+/// # Errors
+/// When there is no such folder, or it cannot be used.
+pub fn visit_storage(config: &Config) -> Result<Storage> {
+    let folder = &config.data_dir;
+    anyhow::ensure!(folder.is_dir(), "no folder {} (data_dir): name the service's own --data-dir", folder.display());
+    open_storage(folder)
+}
+
+/// Tries for ten seconds, so that Redis and the service may start together.
+async fn connect(settings: &config::Broker, policy: queue::Policy) -> Result<Broker> {
+    let started = Instant::now();
+    loop {
+        let error = match Broker::connect_redis(&settings.redis, &settings.prefix, policy.clone()).await {
+            Ok(broker) => return Ok(broker),
+            Err(error) => error,
+        };
+        let passing = matches!(error, queue::Error::Unavailable(_));
+        if !passing || started.elapsed() > START_PATIENCE {
+            let place = shown(&settings.redis);
+            return Err(error).with_context(|| format!("cannot use Redis at {place} (broker.redis)"));
+        }
+        info!("Redis is not there yet: {error}; trying again");
+        sleep(Duration::from_millis(500)).await;
+    }
+}
+
+/// The URL without its password.
+fn shown(url: &str) -> String {
+    match url::Url::parse(url) {
+        Ok(mut url) => {
+            if url.password().is_some() {
+                let _ = url.set_password(Some("***"));
+            }
+            url.into()
+        }
+        Err(_) => "(not a URL)".into(),
+    }
+}
