@@ -55,10 +55,12 @@ pub(super) fn outcome(ended: Result<()>, file: Option<&Path>) -> Result<ExitCode
 /// Whether the log is to be JSON, read without the rest of the settings, which may be wrong. The environment overrides the
 /// file.
 fn is_json(file: Option<&Path>) -> bool {
-    let format = std::env::var("PIXMILL__LOG__FORMAT").ok().or_else(|| {
+    let variable = std::env::var("PIXMILL__LOG__FORMAT").ok();
+    let variable = variable.or_else(|| std::fs::read_to_string(std::env::var_os("PIXMILL__LOG__FORMAT_FILE")?).ok());
+    let format = variable.or_else(|| {
         let text = std::fs::read_to_string(file?).ok()?;
         let settings: toml::Table = text.parse().ok()?;
         Some(settings.get("log")?.get("format")?.as_str()?.to_owned())
     });
-    format.is_some_and(|format| format.trim_matches('"') == "json")
+    format.is_some_and(|format| format.trim().trim_matches('"') == "json")
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use super::layers::nearest;
+use super::nearest::nearest;
 
 const PREFIX: &str = "PIXMILL__";
 /// Variables that are not settings: flags of the command line, the project's own tools, docker-compose.yml. Tests and

@@ -9,10 +9,8 @@ use anyhow::{Context, Result, bail};
 use serde_path_to_error::Segment;
 use toml::{Table, Value};
 
+use super::nearest::nearest;
 use super::{Config, DEFAULTS, Override, environment};
-
-/// Similarity from which a name is suggested: 0 is nothing in common, 1 the same.
-const CLOSE: f64 = 0.85;
 
 /// Reads all layers.
 ///
@@ -46,14 +44,6 @@ pub(super) fn read(
         }
     }
     layers.finish()
-}
-
-/// Of `names` the one that is most like `name`, where one is like it at all. Case and doubled underscores do not count.
-pub(super) fn nearest(name: &str, names: impl Iterator<Item = String>) -> Option<String> {
-    let plain = |name: &str| name.to_lowercase().replace("__", "_");
-    let rated = names.map(|other| (strsim::jaro_winkler(&plain(name), &plain(&other)), other));
-    let close = rated.filter(|(likeness, _)| *likeness >= CLOSE);
-    close.max_by(|one, other| one.0.total_cmp(&other.0)).map(|(_, name)| name)
 }
 
 /// The dotted names of all settings. `presets` is a single one, because the user chooses the names in it.

@@ -4,6 +4,7 @@
 mod address;
 mod environment;
 mod layers;
+mod nearest;
 mod rules;
 mod sections;
 #[cfg(test)]

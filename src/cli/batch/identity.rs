@@ -12,7 +12,7 @@ use imaging::Operation;
 use uuid::Uuid;
 
 use super::names::{Names, SEVERAL};
-use super::sources::{Origin, Picture};
+use super::picture::{Origin, Picture};
 
 /// Names the ids of batch jobs, so that they are nobody else's.
 pub(super) const NAMESPACE: Uuid = Uuid::from_u128(0x6f1c_5b0e_8a3d_5d4b_9d0a_3f7b_21c6_e8d4);

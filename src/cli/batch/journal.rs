@@ -16,8 +16,8 @@ use url::Url;
 use uuid::Uuid;
 
 use super::names::Names;
+use super::picture::{Origin, Own, Picture};
 use super::report::Ending;
-use super::sources::{Origin, Own, Picture};
 
 const VERSION: i64 = 2;
 const SCHEMA: &str = "

@@ -19,7 +19,8 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::sources::{Origin, Picture, fold};
+use super::picture::{Origin, Picture};
+use super::sources::fold;
 use super::{LEDGER, QUEUE, UPLOADS, journal};
 use crate::job::Failure;
 

@@ -14,6 +14,7 @@ mod journal;
 mod ledger;
 mod local;
 mod names;
+mod picture;
 mod remote;
 mod report;
 mod sources;
@@ -40,8 +41,9 @@ use crate::job::Failure;
 use identity::Asked;
 use ledger::Ledger;
 use names::Names;
+use picture::Picture;
 use report::{Made, Report, Voice};
-use sources::{Found, Picture, Progress, Sources};
+use sources::{Found, Progress, Sources};
 
 pub(crate) use args::Args;
 

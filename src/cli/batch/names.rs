@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use imaging::{Operation, operation::Action};
 
-use super::sources::Picture;
+use super::picture::Picture;
 use crate::cli::ending;
 
 /// The patterns for one operation and for several, unless `--name` gives another.
@@ -177,7 +177,7 @@ mod tests {
     use std::os::unix::ffi::OsStringExt;
 
     use super::*;
-    use crate::cli::batch::sources::Own;
+    use crate::cli::batch::picture::Own;
     use imaging::{Limits, operation};
 
     fn picture(target: &str, own: Option<(&str, &str)>) -> Picture {

@@ -14,7 +14,8 @@ use indicatif::{DecimalBytes, HumanCount, HumanDuration, ProgressBar, ProgressDr
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::sources::{Picture, Progress};
+use super::picture::Picture;
+use super::sources::Progress;
 use crate::job::Failure;
 
 /// Most failures that are listed again at the end. Every failure is reported when it happens.

@@ -17,9 +17,9 @@ use super::client::{Entry, Rejected, Uploaded};
 use super::journal::{Sent, Upload};
 use super::ledger::{self, Together};
 use super::names::Names;
+use super::picture::Origin;
 use super::remote::{Ended, Remote};
 use super::report::{Ending, Made};
-use super::sources::Origin;
 use super::{Told, give_name, made_by, result_part, unwritable};
 use crate::job::Failure;
 

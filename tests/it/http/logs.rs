@@ -68,8 +68,12 @@ async fn json_log_is_json_from_its_first_line() {
     assert!(
         lines(&service.process).iter().any(|line| line["fields"]["message"].as_str().unwrap().contains("listening"))
     );
+    let folder = tempfile::tempdir().unwrap();
+    let format = folder.path().join("format");
+    std::fs::write(&format, "json\n").unwrap();
     let wrong = [
         Home::sqlite().set("limits.min_free_disk", "7").set("log.format", "json"),
+        Home::sqlite().set("limits.min_free_disk", "7").set("log.format_file", format.to_str().unwrap()),
         Home::sqlite().set("worker.listen", "nowhere").set("log.format", "json"),
         Home::sqlite().set("log.level", "info,=x=").set("worker.cpu", "1").set("log.format", "json"),
         Home::on("redis://127.0.0.1:1/").set("broker.prefix", "{").set("log.format", "json"),
@@ -85,7 +89,6 @@ async fn json_log_is_json_from_its_first_line() {
             assert!(!log.is_empty());
         }
     }
-    let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("pixmill.toml");
     std::fs::write(&file, "[log]\nformat = \"json\"\n[limits]\nmax_sidee = 1\n").unwrap();
     let (status, _, log) = Process::plain(&["worker", "--config", file.to_str().unwrap()]).ends().await;

@@ -12,7 +12,6 @@ mod listing;
 mod name;
 mod walk;
 
-use std::ffi::OsString;
 use std::ops::ControlFlow;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -23,6 +22,7 @@ use url::Url;
 
 use super::super::{exit::Usage, near};
 use super::names::Names;
+use super::picture::Picture;
 use crate::job::Failure;
 
 pub(super) use filter::{Filters, Why};
@@ -37,31 +37,6 @@ const STACK: usize = 32 << 20;
 
 /// How many files were passed over, by reason.
 type Passed = [AtomicU64; Why::ALL.len()];
-
-/// One picture to be processed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Picture {
-    pub(super) origin: Origin,
-    /// Below the output folder: the results' folder and the beginning of their names.
-    pub(super) target: PathBuf,
-    /// What a result in the source's own format is called, where the source has a name of its own.
-    pub(super) own: Option<Own>,
-}
-
-/// The name of a picture: `cat` and `JPG`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Own {
-    pub(super) stem: OsString,
-    /// As it is written.
-    pub(super) ending: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Origin {
-    /// Absolute.
-    File(PathBuf),
-    Url(Url),
-}
 
 pub(super) enum Found {
     Picture(Picture),
@@ -241,37 +216,6 @@ impl Progress {
         let counted = Why::ALL.into_iter().map(|why| (why, self.passed[why as usize].load(Ordering::Relaxed)));
         counted.filter(|(_, count)| *count > 0).collect()
     }
-}
-
-impl Picture {
-    /// A picture without an origin, to try patterns of names on.
-    pub(super) fn named(name: &str) -> Self {
-        Self { origin: Origin::File(PathBuf::new()), target: name.into(), own: None }
-    }
-
-    /// For people: relative to `here` where it lies below.
-    pub(super) fn name(&self, here: &Path) -> String {
-        self.origin.name(here)
-    }
-}
-
-impl Origin {
-    fn name(&self, here: &Path) -> String {
-        match self {
-            Self::File(file) => shown(file, here),
-            Self::Url(url) => {
-                let mut url = url.clone();
-                if url.password().is_some() {
-                    let _ = url.set_password(Some("***"));
-                }
-                url.into()
-            }
-        }
-    }
-}
-
-fn shown(path: &Path, here: &Path) -> String {
-    path.strip_prefix(here).unwrap_or(path).display().to_string()
 }
 
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) {

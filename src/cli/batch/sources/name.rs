@@ -16,7 +16,7 @@ use imaging::Format;
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use super::Own;
+use super::super::picture::Own;
 use crate::fold::folded;
 use crate::sources::decoded;
 
@@ -210,7 +210,7 @@ mod tests {
 
     use super::*;
     use crate::cli::batch::names::Names;
-    use crate::cli::batch::sources::Picture;
+    use crate::cli::batch::picture::Picture;
     use crate::cli::ending;
 
     fn targets(names: &[&str]) -> Vec<String> {

@@ -13,10 +13,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::super::picture::{Origin, Picture, shown};
 use super::list::{Entry, Given, List};
 use super::listing::{Kind, Listing};
 use super::name::{self, Beside, Target};
-use super::{Found, Origin, Passed, Picture, Root, Sources, Why, fold};
+use super::{Found, Passed, Root, Sources, Why, fold};
 use crate::job::Failure;
 
 /// Break: nobody wants more.
@@ -316,7 +317,7 @@ impl<'a> Walk<'a> {
     }
 
     fn unusable(&mut self, path: &Path, code: &'static str, said: impl Into<String>) -> Flow {
-        let name = super::shown(path, &self.sources.here);
+        let name = shown(path, &self.sources.here);
         (self.hand_out)(Found::Unusable(name, Failure::permanent(code, said)))
     }
 
