@@ -9,7 +9,7 @@ use redis::Value;
 
 use super::reads::{self, damaged, parsed, parsed_id};
 use super::{RedisBroker, id_of, ids_of, script};
-use crate::listing::{FEW, LOOKS};
+use crate::{FEW, LOOKS};
 use crate::{Group, Job, JobFilter, Page, Period, Place, Result};
 use crate::{GroupId, JobId, State};
 

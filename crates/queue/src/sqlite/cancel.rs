@@ -2,7 +2,8 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::ledger::{Ledger, Standing, Tally, bytes};
+use super::columns::bytes;
+use super::ledger::{Ledger, Standing, Tally};
 use crate::CHUNK;
 use crate::{GroupId, JobId, State};
 

@@ -8,7 +8,8 @@ use rusqlite::{OptionalExtension, Row, params};
 use uuid::Uuid;
 
 use super::class_code;
-use super::ledger::{Ledger, Standing, Tally, bytes, code};
+use super::columns::{bytes, code};
+use super::ledger::{Ledger, Standing, Tally};
 use super::writer::Outcome;
 use crate::clock::millis;
 use crate::{Class, State};

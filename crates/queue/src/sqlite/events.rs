@@ -5,41 +5,13 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
+use super::columns::instant;
 use super::ledger::Ledger;
-use super::reads::instant;
+use super::packed::{KINDS, PACKED};
 use crate::{Error, Event, EventKind, Result};
 
 /// Events in one row.
 const ROW: usize = 1_000;
-/// Kind, group, job.
-const PACKED: usize = 1 + 16 + 16;
-
-const KINDS: [EventKind; 10] = [
-    EventKind::Enqueued,
-    EventKind::Started,
-    EventKind::Retried,
-    EventKind::Stalled,
-    EventKind::Released,
-    EventKind::Succeeded,
-    EventKind::Failed,
-    EventKind::Cancelled,
-    EventKind::Finished,
-    EventKind::Fired,
-];
-
-/// What has happened in a transaction so far, packed.
-#[derive(Default)]
-pub(super) struct Gathered(Vec<u8>);
-
-impl Gathered {
-    pub(super) fn push(&mut self, kind: EventKind, group: [u8; 16], job: [u8; 16]) {
-        let kind = KINDS.iter().position(|&listed| listed == kind).expect("every kind is listed");
-        self.0.push(kind as u8);
-        self.0.extend(group);
-        self.0.extend(job);
-    }
-}
-
 impl Ledger<'_> {
     /// Keeps what has happened, as the last statements of a transaction.
     pub(super) fn write_events(&self) -> rusqlite::Result<()> {

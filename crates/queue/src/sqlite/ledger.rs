@@ -5,10 +5,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use uuid::Uuid;
 
-use super::events::Gathered;
-use super::reads;
+use super::columns::{self, code};
+use super::packed::Gathered;
 use crate::State;
 use crate::{EventKind, Policy};
 
@@ -52,7 +51,7 @@ impl Standing {
             id: row.get(1)?,
             queue: row.get(2)?,
             group: row.get(3)?,
-            state: reads::state(row, 4)?,
+            state: columns::state(row, 4)?,
             settled: false,
         })
     }
@@ -85,23 +84,6 @@ impl Tally {
     pub(super) fn cancelled(&self) -> u64 {
         self.groups.values().map(|[_, _, cancelled]| *cancelled as u64).sum()
     }
-}
-
-/// How a state is written in the tables.
-pub(super) fn code(state: State) -> i64 {
-    match state {
-        State::Waiting => 0,
-        State::Delayed => 1,
-        State::Active => 2,
-        State::Succeeded => 3,
-        State::Failed => 4,
-        State::Cancelled => 5,
-    }
-}
-
-/// An id as it is written in the tables.
-pub(super) fn bytes(id: impl Into<Uuid>) -> [u8; 16] {
-    id.into().into_bytes()
 }
 
 impl<'db> Ledger<'db> {

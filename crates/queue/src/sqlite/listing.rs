@@ -3,9 +3,9 @@
 use rusqlite::{Connection, params};
 use uuid::Uuid;
 
-use super::ledger::{bytes, code};
-use super::reads::{self, instant, most};
-use crate::listing::{FEW, LOOKS};
+use super::columns::{self, bytes, code, instant, most};
+use super::reads;
+use crate::{FEW, LOOKS};
 use crate::{Group, Job, JobFilter, Page, Period, Place};
 use crate::{JobId, State};
 
@@ -178,7 +178,7 @@ impl Search<'_> {
             }
             self.looks -= 1;
             self.place = Place { index: row.get(1)?, ..below };
-            let stands = reads::state(row, 2)?;
+            let stands = columns::state(row, 2)?;
             let is = |wanted: &Option<String>, column| match wanted {
                 None => Ok(true),
                 Some(wanted) => row.get_ref(column)?.as_str().map(|is| is == wanted).map_err(rusqlite::Error::from),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-use super::writer::unavailable;
+use super::failure::unavailable;
 use super::{reads, schema};
 use crate::JobId;
 use crate::{Error, Job, Result};

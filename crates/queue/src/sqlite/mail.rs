@@ -2,8 +2,8 @@
 
 use rusqlite::{Connection, params};
 
+use super::columns::instant;
 use super::ledger::Ledger;
-use super::reads::instant;
 use crate::clock::millis;
 use crate::{MAIL_MEMORY, WorkerEntry};
 

@@ -4,21 +4,24 @@
 //! (`synchronous=FULL`, but for renewals of leases); status is read beside it from the WAL. The tables are in `schema.sql`; the transitions are made
 //! of the moves in `ledger`. The file may not lie on a network disk.
 
+mod admin;
 mod cancel;
 mod claim;
 mod clock;
+mod columns;
 mod disk;
 mod enqueue;
 mod events;
-mod keys;
+mod failure;
+mod idempotency;
 mod ledger;
 mod listing;
 mod look;
 mod mail;
+mod packed;
 mod reads;
 mod schema;
 mod settle;
-mod upkeep;
 mod verify;
 mod wait;
 mod writer;
@@ -40,12 +43,12 @@ use super::{
     WorkerEntry,
 };
 use crate::{Class, GroupId, JobId, State};
+use admin::Removal;
 use enqueue::Part;
 use ledger::Ledger;
 pub use look::Look;
 use reads::Readers;
 pub(super) use schema::Synchronous;
-use upkeep::Removal;
 use writer::{Lane, Outcome, Writer};
 
 /// What a job takes in tables and indexes beside its payload, generously.
@@ -78,7 +81,7 @@ impl Shared {
     /// What an error of SQLite means to the caller. That the file is damaged is logged once, and no new work is taken from
     /// then on: what is damaged may be read, or written, by chance only.
     fn failure(&self, error: &rusqlite::Error) -> Error {
-        let failure = writer::unavailable(&self.file, error);
+        let failure = failure::unavailable(&self.file, error);
         if let Error::Incompatible(damage) = &failure
             && self.damage.set(damage.clone()).is_ok()
         {
@@ -198,7 +201,7 @@ impl SqliteBroker {
         let Some(mut walked) = self.drain(move |ledger| ledger.cancel_group(id, seal)).await? else { return Ok(None) };
         let mut ended = walked.ended;
         while walked.more {
-            walked = self.drain(move |ledger| ledger.walk(ledger::bytes(id))).await?;
+            walked = self.drain(move |ledger| ledger.walk(columns::bytes(id))).await?;
             ended += walked.ended;
         }
         Ok(Some(ended))
@@ -242,8 +245,10 @@ impl SqliteBroker {
 
     pub async fn finished_groups(&self, age: Duration, skip: usize, limit: usize) -> Result<Vec<GroupId>> {
         let until = self.shared.clock.now_ms() - millis(age);
-        reads::read(&self.shared, move |db| upkeep::finished_groups(db, until, (reads::most(skip), reads::most(limit))))
-            .await
+        reads::read(&self.shared, move |db| {
+            admin::finished_groups(db, until, (columns::most(skip), columns::most(limit)))
+        })
+        .await
     }
 
     pub async fn remove_group(&self, id: GroupId) -> Result<bool> {

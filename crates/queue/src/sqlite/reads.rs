@@ -3,14 +3,12 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
-use rusqlite::types::{FromSqlError, Type};
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 use uuid::Uuid;
 
-use super::ledger::bytes;
+use super::columns::{bytes, instant, instant_if_any, most, state, uuid_if_any};
 use super::{Shared, class_code, schema};
-use crate::{Class, GroupId, JobId, State};
+use crate::{Class, GroupId, JobId};
 use crate::{Error, Group, GroupResult, Index, Job, LINE_HEAD, Listed, QueueDepth, Result};
 
 /// Readers kept open between reads.
@@ -227,36 +225,6 @@ pub(super) fn oldest_waiting(db: &Connection, now: i64) -> rusqlite::Result<Vec<
         found.extend(oldest.map(|since| (name, Duration::from_millis((now - since).max(0) as u64))));
     }
     Ok(found)
-}
-
-/// How a number of rows is said in SQL.
-pub(super) fn most(rows: usize) -> i64 {
-    i64::try_from(rows).unwrap_or(i64::MAX)
-}
-
-pub(super) fn state(row: &Row<'_>, column: usize) -> rusqlite::Result<State> {
-    Ok(match row.get::<_, i64>(column)? {
-        0 => State::Waiting,
-        1 => State::Delayed,
-        2 => State::Active,
-        3 => State::Succeeded,
-        4 => State::Failed,
-        5 => State::Cancelled,
-        other => return Err(FromSqlError::OutOfRange(other).into()),
-    })
-}
-
-pub(super) fn instant(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
-    Timestamp::from_millisecond(row.get(column)?)
-        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Integer, error.into()))
-}
-
-fn instant_if_any(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
-    row.get::<_, Option<i64>>(column)?.map(|_| instant(row, column)).transpose()
-}
-
-fn uuid_if_any(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Uuid>> {
-    Ok(row.get::<_, Option<[u8; 16]>>(column)?.map(Uuid::from_bytes))
 }
 
 #[cfg(test)]

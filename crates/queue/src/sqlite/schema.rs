@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use url::Url;
 
 use super::disk;
-use super::writer::{damaged, unavailable};
+use super::failure::{damaged, unavailable};
 use crate::{Error, Result};
 
 /// What `PRAGMA user_version` says of the tables in `schema.sql`.

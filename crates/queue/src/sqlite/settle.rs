@@ -5,7 +5,8 @@ use std::time::Duration;
 use rusqlite::{OptionalExtension, params};
 
 use super::class_code;
-use super::ledger::{Ledger, Standing, Tally, bytes, code};
+use super::columns::{bytes, code};
+use super::ledger::{Ledger, Standing, Tally};
 use crate::State;
 use crate::clock::millis;
 use crate::{Beat, EventKind, Lease, Settled, Settlement, Stage, Verdict, policy};

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row};
 
+use super::failure::{damaged, unavailable};
 use super::schema;
-use super::writer::{damaged, unavailable};
 use crate::{Error, Result};
 
 /// Each yields a row where something is wrong, and its first column says what. A group that has finished may be on its

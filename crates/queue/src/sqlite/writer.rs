@@ -9,12 +9,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, ErrorCode, TransactionBehavior, ffi};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::Shared;
-use super::disk;
+use super::failure::says_full;
 use super::ledger::Ledger;
 use super::schema::{self, Synchronous};
 use crate::{Error, Result};
@@ -29,9 +29,6 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How long a caller waits for its answer, whatever the disk does. The command may still be carried out then, as one whose
 /// reply was lost.
 const DEADLINE: Duration = Duration::from_secs(30);
-
-/// What SQLite says of tables and columns that a statement names and that are not there.
-const LOST: [&str; 3] = ["no such table", "no such column", "has no column named"];
 
 /// The outside is an error of SQLite, which undoes the transaction; the inside is the command's answer.
 pub(super) type Outcome<T> = rusqlite::Result<Result<T>>;
@@ -269,15 +266,6 @@ fn is_full(committed: &rusqlite::Result<()>, shared: &Shared) -> bool {
     matches!(committed, Err(error) if says_full(&shared.file, error))
 }
 
-fn says_full(file: &Path, error: &rusqlite::Error) -> bool {
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => true,
-        // A `-wal` that cannot be made, a `-shm` that cannot grow.
-        Some(ErrorCode::CannotOpen | ErrorCode::SystemIoFailure) => disk::is_full(file),
-        _ => false,
-    }
-}
-
 /// Which file has the name at present.
 fn identity(file: &Path) -> Option<(u64, u64)> {
     std::fs::metadata(file).ok().map(|about| (about.dev(), about.ino()))
@@ -345,50 +333,6 @@ fn commit(
         shared.events.notify_waiters();
     }
     Ok(())
-}
-
-/// A file that does not hold any more what was written; what is wrong with it, and what to do.
-pub(super) fn damaged(file: &Path, what: &str) -> Error {
-    let name = file.display();
-    Error::Incompatible(format!(
-        "{name} is damaged ({what}): end what uses it, move {name}, {name}-wal and {name}-shm away, and start again. What is \
-         owed comes back from the outbox; records of what had ended are in the moved file alone"
-    ))
-}
-
-/// Whether an error says that the file holds what nobody has written: a page, a table, a row or a value. Statements and types
-/// are the same at all times.
-fn is_damage(error: &rusqlite::Error) -> bool {
-    let lost = |said: &str| LOST.iter().any(|words| said.contains(*words));
-    match error {
-        rusqlite::Error::SqliteFailure(failure, said) => match failure.code {
-            ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => true,
-            ErrorCode::ConstraintViolation => failure.extended_code == ffi::SQLITE_CONSTRAINT_DATATYPE,
-            _ => said.as_deref().is_some_and(lost),
-        },
-        rusqlite::Error::SqlInputError { msg, .. } => lost(msg),
-        rusqlite::Error::FromSqlConversionFailure(..)
-        | rusqlite::Error::IntegralValueOutOfRange(..)
-        | rusqlite::Error::InvalidColumnType(..)
-        | rusqlite::Error::Utf8Error(..)
-        | rusqlite::Error::QueryReturnedNoRows => true,
-        _ => false,
-    }
-}
-
-/// What an error of SQLite means to the caller.
-pub(super) fn unavailable(path: &Path, error: &rusqlite::Error) -> Error {
-    let file = path.display();
-    if says_full(path, error) {
-        return Error::StorageFull(format!("no space left on the disk of {file}; free some"));
-    }
-    match error.sqlite_error_code() {
-        _ if is_damage(error) => damaged(path, &error.to_string()),
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            Error::Unavailable(format!("another process has held {file} for too long"))
-        }
-        _ => Error::Unavailable(format!("{file}: {error}")),
-    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 use rusqlite::{Connection, params};
 use uuid::Uuid;
 
-use super::ledger::{Ledger, bytes};
+use super::columns::bytes;
+use super::ledger::Ledger;
 use super::reads;
 use crate::CHUNK;
 use crate::GroupId;

@@ -12,9 +12,9 @@ use uuid::Uuid;
 use crate::{GroupId, State};
 
 /// Groups and jobs that one call tells of, and that it looks at to find those that are wanted: a backend may serve nobody else meanwhile.
-pub(super) const LOOKS: usize = 1_000;
+pub(crate) const LOOKS: usize = 1_000;
 /// Active or delayed jobs that are gone through whole and sorted, rather than looked for among all others.
-pub(super) const FEW: usize = 5_000;
+pub(crate) const FEW: usize = 5_000;
 
 /// Which jobs a list is of; those of which nothing is said are of all kinds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -56,14 +56,14 @@ pub struct Page<T> {
 
 impl Period {
     /// The place that a list begins below.
-    pub(super) fn top(self, below: Option<Place>) -> Place {
+    pub(crate) fn top(self, below: Option<Place>) -> Place {
         let created_at = self.until.map_or(Timestamp::MAX, whole_ms);
         let top = Place { created_at, group: Uuid::nil().into(), index: 0 };
         below.map_or(top, |below| below.min(top))
     }
 
     /// The first instant, in milliseconds since 1970.
-    pub(super) fn floor_ms(self) -> i64 {
+    pub(crate) fn floor_ms(self) -> i64 {
         self.since.map_or(i64::MIN >> 11, |since| whole_ms(since).as_millisecond())
     }
 }

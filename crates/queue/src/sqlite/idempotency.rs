@@ -3,7 +3,8 @@
 use rusqlite::{OptionalExtension, params};
 use uuid::Uuid;
 
-use super::ledger::{Ledger, bytes};
+use super::columns::bytes;
+use super::ledger::Ledger;
 use crate::GroupId;
 use crate::clock::millis;
 use crate::{Key, NewGroup, Reservation};
