@@ -5,7 +5,7 @@
 //! it was.
 //!
 //! Modules import those before them in this order, and each other never in a circle: `error`, `format`, `limits`, `raster`,
-//! `wide`, `length`, `save`, `codec`, `overlay`, `text`, `operation`, `ops`, `info`, `plan`, `routes`, `explain`.
+//! `wide`, `length`, `save`, `metadata`, `codec`, `overlay`, `text`, `operation`, `ops`, `info`, `plan`, `routes`, `explain`.
 
 mod codec;
 mod error;
@@ -14,6 +14,7 @@ mod format;
 mod info;
 mod length;
 mod limits;
+mod metadata;
 pub mod operation;
 mod ops;
 mod overlay;

@@ -18,9 +18,9 @@ use jxl::api::{
 use self::narrow::{Narrow, Places};
 use super::reader::{self, HeaderReader, MAX_BOXES, corrupt, truncated, unsupported};
 use super::watched::OVER;
-use super::{Decoded, Facts, Picture, Reading, exif, icc};
+use super::{Decoded, Facts, Picture, Reading, icc};
 use crate::raster::{Channels, Raster, Sample};
-use crate::{Code, Error, Format, Header, Limits, Result};
+use crate::{Code, Error, Format, Header, Limits, Result, metadata};
 
 const CODESTREAM: [u8; 2] = [0xff, 0x0a];
 /// Bytes that are handed over at a time.
@@ -70,7 +70,7 @@ fn read_advice<R: BufRead + Seek>(reader: &mut HeaderReader<R>, facts: &mut Fact
         match &kind {
             b"Exif" if length <= MAX_METADATA_BYTES => {
                 let block = reader.vec(length as usize)?;
-                facts.exif = exif::behind_offset(&block).map(<[u8]>::to_vec);
+                facts.exif = metadata::behind_offset(&block).map(<[u8]>::to_vec);
             }
             b"xml " if length <= MAX_METADATA_BYTES => facts.xmp = Some(reader.vec(length as usize)?),
             _ => {}

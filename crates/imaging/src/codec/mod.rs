@@ -8,7 +8,6 @@ pub(crate) mod animation;
 mod avif;
 mod bmp;
 pub(crate) mod encode;
-mod exif;
 mod gif;
 pub(crate) mod icc;
 mod ico;
@@ -27,6 +26,7 @@ use std::any::Any;
 use std::io::{BufRead, ErrorKind, Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::metadata;
 use super::raster::Raster;
 use super::{Code, Error, Format, Header, Limits, Result};
 pub(crate) use encode::{Target, check_size, encode};
@@ -34,8 +34,6 @@ use jpeg::JpegHeader;
 
 /// A part that a file stores, a GIF's frame or a TIFF's tile, may be larger than the whole picture up to so many pixels.
 const SPARE_PIXELS: u64 = 1 << 20;
-/// What JPEG puts before its EXIF block.
-const EXIF_PREFIX: &[u8] = b"Exif\0\0";
 
 /// What a header says, beyond the public [`Header`].
 #[derive(Clone)]
@@ -201,10 +199,8 @@ pub(crate) fn inspect<R: BufRead + Seek>(mut reader: R, limits: &Limits) -> Resu
         return Err(reader::corrupt(facts.header.format, "a side of 0 pixels"));
     }
     limits.check(&facts.header)?;
-    // Some writers of PNG and WebP keep it.
-    if let Some(block) = facts.exif.take_if(|block| block.starts_with(EXIF_PREFIX)) {
-        facts.exif = Some(block[EXIF_PREFIX.len()..].to_vec());
-    }
+    // Some writers of PNG and WebP keep JPEG's prefix.
+    facts.exif = facts.exif.map(|block| metadata::without_prefix(&block).to_vec());
     Ok(facts)
 }
 

@@ -9,9 +9,9 @@ use png::{BitDepth, ColorType, DecodingError, Transformations};
 
 use super::reader::{self, HeaderReader, corrupt, truncated};
 use super::watched::Watched;
-use super::{Decoded, Facts, Picture, Reading, exif, icc};
+use super::{Decoded, Facts, Picture, Reading, icc};
 use crate::raster::{Channels, Raster, Sample};
-use crate::{Code, Error, Format, Result};
+use crate::{Code, Error, Format, Result, metadata};
 
 /// Memory for what is not pixels: an inflated profile, chunk buffers, a few rows.
 pub(super) const SIDE_BYTES: usize = 4 << 20;
@@ -68,7 +68,7 @@ fn read_advice<R: BufRead + Seek>(reader: &mut HeaderReader<R>, facts: &mut Fact
             }
             b"eXIf" if length <= MAX_METADATA_BYTES => {
                 let block = reader.vec(length as usize)?;
-                facts.orientation = exif::orientation(&block);
+                facts.orientation = metadata::orientation(&block);
                 facts.exif = Some(block);
             }
             b"iTXt" if length <= MAX_METADATA_BYTES && facts.xmp.is_none() => {

@@ -3,7 +3,7 @@
 //! Whatever reads past the end is a `truncated-image`; only a source that itself fails to read is
 //! our side's fault (`storage`).
 
-use std::io::{BufRead, ErrorKind, Seek, SeekFrom};
+use std::io::{BufRead, ErrorKind, Read, Seek, SeekFrom};
 
 use crate::{Code, Error, Format, Result};
 
@@ -35,6 +35,13 @@ impl<R: BufRead + Seek> HeaderReader<R> {
     pub(super) fn vec(&mut self, len: usize) -> Result<Vec<u8>> {
         let mut bytes = vec![0; len];
         self.inner.read_exact(&mut bytes).map_err(|error| self.failed(&error))?;
+        Ok(bytes)
+    }
+
+    /// `len` bytes, or fewer where the source ends before.
+    pub(super) fn at_most(&mut self, len: u64) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.inner.by_ref().take(len).read_to_end(&mut bytes).map_err(|error| self.failed(&error))?;
         Ok(bytes)
     }
 
@@ -76,9 +83,14 @@ impl<R: BufRead + Seek> HeaderReader<R> {
         corrupt(self.format, what)
     }
 
+    /// The error of a header that the source does not hold to its end.
+    pub(super) fn cut_short(&self) -> Error {
+        truncated(self.format, "the file ends inside its header")
+    }
+
     fn failed(&self, error: &std::io::Error) -> Error {
         match error.kind() {
-            ErrorKind::UnexpectedEof => truncated(self.format, "the file ends inside its header"),
+            ErrorKind::UnexpectedEof => self.cut_short(),
             // What a file system says of an offset that no file can have.
             ErrorKind::InvalidInput => self.corrupt("an offset is out of range"),
             _ => Error::new(Code::Storage, format!("reading the source: {error}")),

@@ -17,6 +17,7 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use super::reader::{self, HeaderReader, corrupt, truncated, unsupported};
 use super::watched::Watched;
 use super::{Decoded, Facts, Picture, Reading, SPARE_PIXELS, icc};
+use crate::metadata::{Directory, Form};
 use crate::raster::{Channels, Raster, Sample};
 use crate::{Code, Error, Format, Result};
 
@@ -84,41 +85,45 @@ pub(super) fn inspect<R: BufRead + Seek>(reader: R) -> Result<Facts> {
     let mut reader = Ifd::open(reader)?;
     let offset = reader.start()?;
     reader.inner.seek(offset)?;
-    let entries = if reader.big { reader.word(8)? } else { reader.word(2)? };
+    let Form { big_tiff, .. } = reader.form;
+    let before_entries = if big_tiff { 8 } else { 2 };
+    let count = reader.word(before_entries)?;
     let mut facts = Facts::new(Format::Tiff, 0, 0, 1);
     let mut tags = Tags::default();
     let (mut bits_at, mut profile_at, mut xmp_at, mut palette_at, mut photometric_at) = (None, None, None, None, None);
-    let (first, entry, before_value) = if reader.big { (offset + 8, 20, 12) } else { (offset + 2, 12, 8) };
-    if entries > MAX_TAGS {
-        return Err(corrupt(Format::Tiff, format_args!("it has {entries} tags")));
+    if count > MAX_TAGS {
+        return Err(corrupt(Format::Tiff, format_args!("it has {count} tags")));
     }
+    let (slot, entry_size) = (reader.form.slot(), reader.form.entry() as u64);
+    let directory = reader.inner.at_most(count * entry_size)?;
+    let mut entries = Directory::new(&directory, reader.form).entries();
     let mut values = 0_u64;
-    for i in 0..entries {
-        let (tag, kind) = (reader.word(2)? as u16, reader.word(2)?);
-        let slot = if reader.big { 8 } else { 4 };
-        let count = reader.word(slot)?;
+    for i in 0..count {
+        let entry = entries.next().ok_or_else(|| reader.inner.cut_short())?;
+        let (Some(kind), Some(count)) = (entry.kind(), entry.count()) else { return Err(reader.inner.cut_short()) };
         let size = match kind {
             1 | 7 => 1,
             3 => 2,
             4 => 4,
             _ => slot,
         };
-        // What does not fit the slot lies elsewhere.
+        // Values that do not fit the slot are elsewhere: the slot holds their offset.
         let inline = count.saturating_mul(size as u64) <= slot as u64;
-        let size = if inline { size } else { slot };
-        let value = reader.word(size)?;
-        reader.inner.skip((slot - size) as u64)?;
-        if DECODED.contains(&tag) {
+        let value = entry.number(if inline { size } else { slot }).ok_or_else(|| reader.inner.cut_short())?;
+        if DECODED.contains(&entry.tag) {
             values = values.saturating_add(count);
         }
         let clamped = u32::try_from(value).unwrap_or(u32::MAX);
-        match tag {
+        match entry.tag {
             WIDTH => facts.header.width = clamped,
             HEIGHT => facts.header.height = clamped,
             BITS if inline => facts.header.deep = value > 8,
             BITS => bits_at = Some(value),
             ORIENTATION if (1..=8).contains(&value) => facts.orientation = value as u8,
-            PHOTOMETRIC => photometric_at = (value == 3).then_some(first + i * entry + before_value),
+            PHOTOMETRIC => {
+                let value_at = offset + before_entries as u64 + (i + 1) * entry_size - slot as u64;
+                photometric_at = (value == 3).then_some(value_at);
+            }
             PALETTE if !inline && kind == 3 && count <= 3 * 256 => palette_at = Some((value, count as usize / 3)),
             EXTRA_SAMPLES if inline => {
                 tags.alpha = match value {
@@ -164,20 +169,19 @@ pub(super) fn inspect<R: BufRead + Seek>(reader: R) -> Result<Facts> {
 
 struct Ifd<R> {
     inner: HeaderReader<R>,
-    little: bool,
-    big: bool,
+    form: Form,
 }
 
 impl<R: BufRead + Seek> Ifd<R> {
     fn open(reader: R) -> Result<Self> {
         let mut inner = HeaderReader::new(reader, Format::Tiff);
         let magic = inner.bytes::<4>()?;
-        Ok(Self { inner, little: magic[0] == b'I', big: magic.contains(&43) })
+        Ok(Self { inner, form: Form { little_endian: magic[0] == b'I', big_tiff: magic.contains(&43) } })
     }
 
-    /// Where the first directory stands.
+    /// The offset of the first directory.
     fn start(&mut self) -> Result<u64> {
-        if self.big {
+        if self.form.big_tiff {
             self.inner.skip(4)?;
             self.word(8)
         } else {
@@ -186,12 +190,7 @@ impl<R: BufRead + Seek> Ifd<R> {
     }
 
     fn word(&mut self, size: usize) -> Result<u64> {
-        let mut bytes = self.inner.vec(size)?;
-        if !self.little {
-            bytes.reverse();
-        }
-        bytes.resize(8, 0);
-        Ok(bytes.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte)))
+        Ok(self.form.number(&self.inner.vec(size)?))
     }
 }
 

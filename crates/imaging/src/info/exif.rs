@@ -1,12 +1,14 @@
-//! What a camera wrote into a picture's EXIF block, read with suspicion: every offset may lie.
+//! What a camera wrote into a picture's EXIF block.
 
 use serde::{Deserialize, Serialize};
+
+use crate::metadata::{Block, Directory};
 
 /// More entries than any camera writes into a directory.
 const MAX_ENTRIES: u16 = 512;
 const MAX_TEXT: usize = 200;
 
-/// The camera's words about a picture; what it does not say is absent.
+/// The camera's data about a picture; fields that it did not write are absent.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Exif {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -17,7 +19,7 @@ pub struct Exif {
     pub lens: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub software: Option<String>,
-    /// When it was taken, in the camera's own time: `2024-05-31T18:20:05`.
+    /// When the picture was taken, in the camera's own time: `2024-05-31T18:20:05`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub taken_at: Option<String>,
     /// Seconds.
@@ -34,7 +36,7 @@ pub struct Exif {
     pub artist: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copyright: Option<String>,
-    /// Only where it was asked for.
+    /// Only if the operation asks for it (`gps: true`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gps: Option<Place>,
 }
@@ -46,11 +48,14 @@ pub struct Place {
     pub longitude: f64,
 }
 
-/// Reads a TIFF-shaped EXIF block, without the words `Exif\0\0` before it.
+/// Reads an EXIF block, without JPEG's prefix. `None` if it has none of the fields.
 pub(super) fn read(block: &[u8], gps: bool) -> Option<Exif> {
     let block = Block::new(block)?;
-    let main = block.directory(block.long(4)?)?;
-    let sub = |tag| main.number(tag).and_then(|at| block.directory(at));
+    let main = Values { block, directory: block.main(MAX_ENTRIES)? };
+    let sub = |tag| {
+        let offset = main.number(tag)?;
+        Some(Values { block, directory: block.directory(offset.into(), MAX_ENTRIES)? })
+    };
     let photo = sub(0x8769);
     let photo = photo.as_ref();
     let exif = Exif {
@@ -70,14 +75,14 @@ pub(super) fn read(block: &[u8], gps: bool) -> Option<Exif> {
     (exif != Exif::default()).then_some(exif)
 }
 
-/// `2024:05:31 18:20:05` as ISO 8601; nothing for what is no moment, such as a row of zeros.
+/// `2024:05:31 18:20:05` as ISO 8601; `None` for other text and for dates that do not exist, such as a row of zeros.
 fn moment(text: &str) -> Option<String> {
     let (date, time) = text.trim().split_once(' ')?;
     let parsed: jiff::civil::DateTime = format!("{}T{time}", date.replace(':', "-")).parse().ok()?;
     Some(parsed.strftime("%Y-%m-%dT%H:%M:%S").to_string())
 }
 
-fn place(gps: &Directory<'_>) -> Option<Place> {
+fn place(gps: &Values<'_>) -> Option<Place> {
     let degrees = |tag: u16, reference: u16, negative: char, most: f64| {
         let part = |i| gps.ratio(tag, i).unwrap_or(0.0);
         let value = gps.ratio(tag, 0)? + part(1) / 60.0 + part(2) / 3600.0;
@@ -87,84 +92,45 @@ fn place(gps: &Directory<'_>) -> Option<Place> {
     Some(Place { latitude: degrees(2, 1, 'S', 90.0)?, longitude: degrees(4, 3, 'W', 180.0)? })
 }
 
-#[derive(Clone, Copy)]
-struct Block<'a> {
-    bytes: &'a [u8],
-    big: bool,
-}
-
-impl<'a> Block<'a> {
-    fn new(bytes: &'a [u8]) -> Option<Self> {
-        match bytes.get(..4)? {
-            b"MM\0*" => Some(Self { bytes, big: true }),
-            b"II*\0" => Some(Self { bytes, big: false }),
-            _ => None,
-        }
-    }
-
-    fn short(&self, at: usize) -> Option<u16> {
-        let bytes = self.bytes.get(at..at.checked_add(2)?)?.try_into().ok()?;
-        Some(if self.big { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) })
-    }
-
-    fn long(&self, at: usize) -> Option<u32> {
-        let bytes = self.bytes.get(at..at.checked_add(4)?)?.try_into().ok()?;
-        Some(if self.big { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) })
-    }
-
-    fn directory(self, at: u32) -> Option<Directory<'a>> {
-        let at = at as usize;
-        let entries = self.short(at)?.min(MAX_ENTRIES);
-        Some(Directory { block: self, first: at + 2, entries: entries.into() })
-    }
-}
-
-struct Directory<'a> {
+/// The values of a directory, by tag. `None` where the tag is missing, or of another type than asked for.
+struct Values<'a> {
     block: Block<'a>,
-    first: usize,
-    entries: usize,
+    directory: Directory<'a>,
 }
 
-impl Directory<'_> {
-    /// The type, the count, and where the values stand.
-    fn entry(&self, tag: u16) -> Option<(u16, usize, usize)> {
-        let at = (0..self.entries).map(|i| self.first + 12 * i).find(|&at| self.block.short(at) == Some(tag))?;
-        let (kind, count) = (self.block.short(at + 2)?, self.block.long(at + 4)? as usize);
-        let size = match kind {
-            1 | 2 | 7 => 1,
-            3 => 2,
-            4 | 9 => 4,
-            5 | 10 => 8,
-            _ => return None,
-        };
-        let inside = count.checked_mul(size)? <= 4;
-        Some((kind, count, if inside { at + 8 } else { self.block.long(at + 8)? as usize }))
+impl<'a> Values<'a> {
+    /// The type, the count, and the bytes from the first value on.
+    fn find(&self, tag: u16) -> Option<(u16, usize, &'a [u8])> {
+        let entry = self.directory.find(tag)?;
+        let count = usize::try_from(entry.count()?).ok()?;
+        Some((entry.kind()?, count, self.block.values(&entry)?))
     }
 
     fn text(&self, tag: u16) -> Option<String> {
-        let (2, count, at) = self.entry(tag)? else { return None };
-        let bytes = self.block.bytes.get(at..at.checked_add(count.min(MAX_TEXT))?)?;
+        let (2, count, bytes) = self.find(tag)? else { return None };
+        let bytes = bytes.get(..count.min(MAX_TEXT))?;
         let bytes = bytes.split(|&b| b == 0).next()?;
         let text: String = String::from_utf8_lossy(bytes).chars().filter(|c| !c.is_control()).collect();
         (!text.trim().is_empty()).then(|| text.trim().to_owned())
     }
 
     fn number(&self, tag: u16) -> Option<u32> {
-        match self.entry(tag)? {
-            (3, 1.., at) => self.block.short(at).map(u32::from),
-            (4, 1.., at) => self.block.long(at),
-            _ => None,
-        }
+        let (size, bytes) = match self.find(tag)? {
+            (3, 1.., bytes) => (2, bytes),
+            (4, 1.., bytes) => (4, bytes),
+            _ => return None,
+        };
+        bytes.get(..size).map(|bytes| self.block.form.number(bytes) as u32)
     }
 
     fn ratio(&self, tag: u16, index: usize) -> Option<f64> {
-        let (5, count, at) = self.entry(tag)? else { return None };
+        let (5, count, bytes) = self.find(tag)? else { return None };
         if index >= count {
             return None;
         }
-        let at = at.checked_add(8 * index)?;
-        let (above, below) = (self.block.long(at)?, self.block.long(at.checked_add(4)?)?);
-        (below != 0).then(|| f64::from(above) / f64::from(below))
+        let long = |at: usize| bytes.get(at..at + 4).map(|bytes| self.block.form.number(bytes) as f64);
+        let (above, below) = (long(8 * index)?, long(8 * index + 4)?);
+        (below != 0.0).then(|| above / below)
     }
 }
 
@@ -234,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cameras_words_are_read() {
+    fn a_cameras_fields_are_read() {
         let exif = read(&block(), true).unwrap();
         assert_eq!((exif.make.as_deref(), exif.model.as_deref()), (Some("Canon"), Some("R5")));
         assert_eq!(exif.taken_at.as_deref(), Some("2024-05-31T18:20:05"));
@@ -243,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn the_place_is_told_only_on_request() {
+    fn the_place_is_given_only_on_request() {
         assert_eq!(read(&block(), false).unwrap().gps, None);
     }
 

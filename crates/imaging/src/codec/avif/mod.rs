@@ -14,7 +14,7 @@ use std::io::{BufRead, Seek};
 use super::reader::{HeaderReader, MAX_BOXES, corrupt, truncated};
 use super::{Decoded, Facts, Picture, Reading, icc, reader};
 use crate::raster::{Channels, Raster, Sample};
-use crate::{Code, Error, Format, Result};
+use crate::{Code, Error, Format, Result, metadata};
 use boxes::{Container, Grid, Item, Nclx};
 
 /// `meta` and `moov` boxes beyond this have no place in a picture.
@@ -35,7 +35,7 @@ pub(super) fn inspect<R: BufRead + Seek>(reader: R, length: u64) -> Result<Facts
     // Advice: what is broken is not there.
     let [exif, xmp] = container.advice(primary);
     let exif = exif.and_then(|item| container.read(item, &mut reader, MAX_METADATA_BYTES).ok());
-    facts.exif = exif.and_then(|block| super::exif::behind_offset(&block).map(<[u8]>::to_vec));
+    facts.exif = exif.and_then(|block| metadata::behind_offset(&block).map(<[u8]>::to_vec));
     facts.xmp = xmp.and_then(|item| container.read(item, &mut reader, MAX_METADATA_BYTES).ok());
     Ok(facts)
 }

@@ -3,14 +3,11 @@
 //! EXIF is never copied as a block: it is read, cleaned and written anew, so that nothing rides along in gaps. The
 //! orientation becomes 1, because the pixels stand upright; thumbnails, maker notes and pixel sizes are left behind.
 
-mod exif;
-
 use super::super::Facts;
 use super::super::animation::png_chunk;
 use crate::Format;
+use crate::metadata::{Carried, EXIF_PREFIX};
 use crate::save::{Keep, Save};
-
-pub(super) use exif::{Entry, Exif, swapped};
 
 /// A JPEG segment holds 65,533 bytes, the name before the block included.
 const MAX_SEGMENT: usize = 65_533;
@@ -19,7 +16,7 @@ const MAX_SEGMENT: usize = 65_533;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Metadata {
     pub(super) icc: Option<Vec<u8>>,
-    pub(super) exif: Option<Exif>,
+    pub(super) exif: Option<Carried>,
 }
 
 impl Metadata {
@@ -29,9 +26,9 @@ impl Metadata {
         let exif = if !format.holds_exif() {
             None
         } else if save.keeps(Keep::Exif) {
-            Exif::of(facts.exif.as_deref(), facts.xmp.as_deref())
+            Carried::of(facts.exif.as_deref(), facts.xmp.as_deref())
         } else if save.keeps(Keep::Copyright) {
-            Exif::of(facts.exif.as_deref(), facts.xmp.as_deref()).and_then(Exif::only_rights)
+            Carried::of(facts.exif.as_deref(), facts.xmp.as_deref()).and_then(Carried::only_rights)
         } else {
             None
         };
@@ -40,7 +37,7 @@ impl Metadata {
 
     /// The EXIF block, headed by its byte order.
     pub(super) fn exif_block(&self) -> Option<Vec<u8>> {
-        self.exif.as_ref().map(Exif::block)
+        self.exif.as_ref().map(Carried::block)
     }
 
     /// The file with APP1 and APP2 segments where readers look for them: behind JFIF's.
@@ -54,8 +51,8 @@ impl Metadata {
                 segments.extend(part);
             }
         };
-        if let Some(block) = self.exif_block().filter(|block| block.len() + 6 <= MAX_SEGMENT) {
-            segment(0xe1, [b"Exif\0\0", &block]);
+        if let Some(block) = self.exif_block().filter(|block| block.len() + EXIF_PREFIX.len() <= MAX_SEGMENT) {
+            segment(0xe1, [EXIF_PREFIX, &block]);
         }
         if let Some(icc) = &self.icc {
             let parts = icc.chunks(MAX_SEGMENT - 14);

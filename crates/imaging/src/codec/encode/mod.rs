@@ -21,6 +21,7 @@ use std::io::{self, Seek, SeekFrom, Write};
 use super::animation::Style;
 use super::quantize::MAX_COLORS;
 use super::{Facts, icc, jpeg};
+use crate::metadata::Carried;
 use crate::raster::{Alpha, Channels, Raster, View};
 use crate::save::{Chroma, DEFAULT_EFFORT, Keep, Quality, Save};
 use crate::{Code, Error, Format, Output, Result};
@@ -42,9 +43,9 @@ pub(crate) struct Target {
     path: String,
 }
 
-/// The EXIF block in a TIFF file, cleaned: of a TIFF, the first directory is one.
+/// The EXIF of a TIFF file as a cleaned block: the file's first directory holds its fields.
 pub(crate) fn exif_of_tiff(source: &[u8]) -> Option<Vec<u8>> {
-    metadata::Exif::of(Some(source), None).map(|exif| exif.block())
+    Carried::of(Some(source), None).map(|carried| carried.block())
 }
 
 /// What a writer is told beside the pixels.

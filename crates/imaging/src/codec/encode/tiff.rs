@@ -7,8 +7,9 @@ use ::tiff::encoder::{Compression, DeflateLevel, DirectoryEncoder, Predictor, Ti
 use ::tiff::tags::{Tag, Type};
 use ::tiff::{Directory, TiffResult};
 
-use super::metadata::{Entry, Exif, Metadata, swapped};
+use super::metadata::Metadata;
 use super::{Coding, Sink, failed};
+use crate::metadata::{Carried, Field, swapped};
 use crate::raster::{Channels, Raster, View};
 use crate::{Format, Result};
 
@@ -51,11 +52,11 @@ where
     let mut file =
         TiffEncoder::new(sink)?.with_compression(Compression::Deflate(level)).with_predictor(Predictor::Horizontal);
     let mut places = Vec::new();
-    if let Some(Exif { camera, gps, .. }) = &metadata.exif {
-        for (tag, entries) in [(Tag::ExifDirectory, camera), (Tag::GpsDirectory, gps)] {
-            if !entries.is_empty() {
+    if let Some(Carried { camera, gps, .. }) = &metadata.exif {
+        for (tag, fields) in [(Tag::ExifDirectory, camera), (Tag::GpsDirectory, gps)] {
+            if !fields.is_empty() {
                 let mut directory = file.extra_directory()?;
-                carry(&mut directory, entries)?;
+                carry(&mut directory, fields)?;
                 places.push((tag, directory.finish_with_offsets()?.offset));
             }
         }
@@ -77,12 +78,9 @@ where
     image.write_data(&raster.data)
 }
 
-/// Writes entries as they are but for the byte order, which is this machine's.
-fn carry<W: Write + Seek, K: TiffKind>(
-    directory: &mut DirectoryEncoder<'_, W, K>,
-    entries: &[Entry],
-) -> TiffResult<()> {
-    for Entry { tag, kind, data } in entries {
+/// Writes fields with the values in this machine's byte order.
+fn carry<W: Write + Seek, K: TiffKind>(directory: &mut DirectoryEncoder<'_, W, K>, fields: &[Field]) -> TiffResult<()> {
+    for Field { tag, kind, data } in fields {
         let mut data = data.clone();
         if cfg!(target_endian = "big") {
             data.chunks_exact_mut(swapped(*kind)).for_each(<[u8]>::reverse);

@@ -6,9 +6,9 @@
 
 use std::io::{BufRead, Seek};
 
+use super::super::Facts;
 use super::super::reader::{HeaderReader, unsupported};
-use super::super::{Facts, exif};
-use crate::{Format, Result};
+use crate::{Format, Result, metadata};
 
 /// Profiles beyond this are not collected.
 const MAX_ICC_BYTES: usize = 4 << 20;
@@ -143,14 +143,14 @@ pub(crate) fn inspect<R: BufRead + Seek>(reader: R) -> Result<Facts> {
             0xe0 => header.jfif |= reader.vec(length.into())?.starts_with(b"JFIF\0"),
             0xe1 if exif_segments < MAX_EXIF_SEGMENTS => {
                 let body = reader.vec(length.into())?;
-                if let Some(block) = body.strip_prefix(b"Exif\0\0") {
+                if let Some(block) = body.strip_prefix(metadata::EXIF_PREFIX) {
                     exif_segments += 1;
                     if facts.exif.is_none() {
                         facts.exif = Some(block.to_vec());
                     }
                     // The first block that knows it decides.
                     if facts.orientation == 1 {
-                        facts.orientation = exif::orientation(block);
+                        facts.orientation = metadata::orientation(block);
                     }
                 } else if let Some(packet) = body.strip_prefix(b"http://ns.adobe.com/xap/1.0/\0") {
                     exif_segments += 1;

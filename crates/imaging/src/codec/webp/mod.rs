@@ -7,8 +7,8 @@ pub(super) mod memory;
 use std::io::{BufRead, Seek};
 
 use super::reader::HeaderReader;
-use super::{Decoded, Facts, Picture, Reading, animation, exif};
-use crate::{Code, Format, Limits, Result};
+use super::{Decoded, Facts, Picture, Reading, animation};
+use crate::{Code, Format, Limits, Result, metadata};
 
 /// Profiles beyond this are not read.
 const MAX_PROFILE_BYTES: u32 = 4 << 20;
@@ -86,7 +86,7 @@ fn walk<R: BufRead + Seek>(
                 let bytes = reader.vec(length as usize)?;
                 match &kind {
                     b"EXIF" => {
-                        facts.orientation = exif::orientation(&bytes);
+                        facts.orientation = metadata::orientation(&bytes);
                         facts.exif = Some(bytes);
                     }
                     b"XMP " => facts.xmp = Some(bytes),
