@@ -109,6 +109,7 @@ impl App {
             metrics: metrics.clone(),
             feed: Feed::new(broker.clone(), shutdown.warm.clone()),
             readiness: Readiness::of(Role::Service),
+            openapi: http::openapi(&config.limits, &config.queue),
             started_at: Timestamp::now(),
         };
         let scheduler = tokio::spawn(scheduler::run(broker.clone(), config.clone()));
@@ -228,6 +229,7 @@ impl WorkerDoor {
             metrics: metrics.clone(),
             feed: Feed::new(broker.clone(), closing.clone()),
             readiness: Readiness::of(Role::Worker { ending: shutdown.warm.clone() }),
+            openapi: http::openapi(&config.limits, &config.queue),
             started_at: Timestamp::now(),
         };
         info!("health and metrics are at http://{address}");

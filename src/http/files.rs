@@ -10,12 +10,14 @@ use axum::response::{IntoResponse, Response};
 use imaging::Format;
 use queue::{GroupId, JobId};
 use serde::Deserialize;
+use serde_json::{Map, json};
 
 use super::access::Caller;
 use super::conditional::{self, Known};
 use super::groups::{Asked, Flag, query};
 use super::manners::CROSS_ORIGIN;
-use super::{Problem, Services, UrlPath};
+use super::operation::{Operation, flag, in_path, parameter};
+use super::{Problem, Services, UrlPath, links};
 use crate::erasure;
 use crate::storage::output_key;
 use crate::submission::{Meta, outbox};
@@ -101,6 +103,36 @@ pub(super) async fn file(
         headers.insert(header::CONTENT_DISPOSITION, disposition);
     }
     Ok(response)
+}
+
+pub(super) fn file_docs() -> Operation {
+    let answer = json!({
+        "description": "The picture.",
+        "headers": {
+            "ETag": {"schema": {"type": "string"}},
+            "Last-Modified": {"schema": {"type": "string"}},
+            "Accept-Ranges": {"schema": {"const": "bytes"}},
+            "Content-Disposition": {"schema": {"type": "string"}},
+            "Cache-Control": {"schema": {"type": "string"}},
+        },
+        "content": Format::ALL.iter().filter(|format| format.is_writable()).map(|format| {
+            (format.media_type().to_owned(), json!({}))
+        }).collect::<Map<_, _>>(),
+    });
+    Operation::new("file", "pictures", "An output, by the path that the status tells.", ("200", answer))
+        .details(
+            "What lies at a path never changes. Preconditions, and a single range, are honoured as RFC 9110 \
+            says.",
+        )
+        .parameters([
+            parameter("group"),
+            parameter("job"),
+            in_path("run", "The run of the job that wrote it.", json!({"type": "string"})),
+            in_path("file", "Its name.", json!({"type": "string"})),
+            flag("download", "Have browsers save it rather than show it."),
+        ])
+        .parameters(links::parameters())
+        .problems(&["206", "304", "400", "404", "410", "412", "416", "503"])
 }
 
 /// Whether the caller may have a group's files. They say themselves whose they are, for they may outlive the record.

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use queue::{Broker, Index};
 use serde_json::{Value, json};
 
+use super::operation::{Operation, ok_as};
 use super::{Problem, Services};
 use crate::metrics::{DepthLabels, Format, QueueLabels};
 
@@ -19,6 +20,11 @@ pub(super) const DEAD_COUNTED: usize = 1_000;
 /// The process runs; nothing else is asked.
 pub(super) async fn alive() -> Json<Value> {
     Json(json!({"status": "ok"}))
+}
+
+pub(super) fn alive_docs() -> Operation {
+    let about = "Whether the process runs.";
+    Operation::new("alive", "operations", about, ok_as(about, &["application/json"]))
 }
 
 /// At most [`DEAD_COUNTED`].
@@ -57,6 +63,12 @@ pub(super) async fn metrics(State(services): State<Arc<Services>>, headers: Head
     let text = tokio::task::spawn_blocking(move || counted.encode(format)).await.expect("encoding does not panic");
     let headers = [(header::CONTENT_TYPE, format.media_type()), (header::VARY, "accept")];
     Ok((headers, text).into_response())
+}
+
+pub(super) fn metrics_docs() -> Operation {
+    let about = "Metrics, in OpenMetrics' text format or in Prometheus' own as `Accept` prefers.";
+    let answer = ok_as(about, &["application/openmetrics-text", "text/plain"]);
+    Operation::new("metrics", "operations", about, answer).problems(&["503"])
 }
 
 /// The format that `Accept` prefers; `OpenMetrics` where it takes both alike, or does not say.

@@ -12,9 +12,11 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
+use serde_json::{Value, json};
 use sha2::Sha256;
 
 use super::base::Base;
+use super::operation::in_query;
 use super::{Access, Problem};
 
 /// Of a lifetime, how many times a link is renewed.
@@ -100,6 +102,12 @@ impl Signer<'_> {
         };
         if self.base.as_str().is_empty() { link } else { self.base.path(&link) }
     }
+}
+
+/// The OpenAPI parameters that a signed link has.
+pub(super) fn parameters() -> [Value; 2] {
+    let about = "Of a signed link, as the status has it where API keys are configured.";
+    ["expires", "signature"].map(|name| in_query(name, about, json!({"type": "string"})))
 }
 
 /// What a link may lead to: nothing that changes anything.

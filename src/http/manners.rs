@@ -2,7 +2,7 @@
 //! Requests' own bodies are taken uncompressed only.
 
 use axum::body::HttpBody;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -34,13 +34,16 @@ pub(super) fn dress<B>(mut response: Response<B>) -> Response<B> {
     response
 }
 
-/// Refuses a body with a `Content-Encoding` by that name, before anything tries to read it (RFC 9110, 15.5.16); and one that
-/// no handler would read.
-pub(super) async fn plain_bodies(request: Request, next: Next) -> Response {
+/// Refuses a body that has a `Content-Encoding`, before the handler tries to read it (RFC 9110, 15.5.16), and any body if
+/// the handler reads none.
+pub(super) async fn plain_bodies(State(reads_body): State<bool>, request: Request, next: Next) -> Response {
     if request.body().is_end_stream() {
         return next.run(request).await;
     }
     let Some(encoding) = encoding(request.headers()) else {
+        if reads_body {
+            return next.run(request).await;
+        }
         return match bodies::refuse_unread(request).await {
             Ok(request) => next.run(request).await,
             Err(problem) => problem.into_response(),

@@ -11,7 +11,6 @@ mod conditional;
 mod disposition;
 mod docs;
 mod events;
-mod examples;
 mod files;
 mod form;
 mod groups;
@@ -23,8 +22,8 @@ mod links;
 mod listen;
 mod lists;
 mod manners;
-mod nulls;
 mod openapi;
+mod operation;
 mod pace;
 mod page;
 mod problem;
@@ -32,6 +31,7 @@ mod query;
 mod queues;
 mod readiness;
 mod request_id;
+mod router;
 mod sources;
 mod stats;
 mod uploads;
@@ -41,15 +41,14 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::{self, StatusCode, Version, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
 use jiff::Timestamp;
-use queue::{Broker, GroupId, JobId};
+use queue::Broker;
+use serde_json::Value;
 use tower::util::{MapRequestLayer, MapResponseLayer};
 use tower::{BoxError, Layer, Service};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -67,9 +66,10 @@ pub use events::Feed;
 use held::Held;
 pub use links::Links;
 pub use listen::{Bounds, serve};
-pub use openapi::document as openapi;
 use problem::{Problem, UrlPath};
 pub use readiness::{Readiness, Role};
+use router::Route;
+pub use router::document as openapi;
 
 /// What the handlers work with.
 pub struct Services {
@@ -86,6 +86,8 @@ pub struct Services {
     pub metrics: Metrics,
     pub feed: Feed,
     pub readiness: Readiness,
+    /// The OpenAPI document, without the address of this service.
+    pub openapi: Value,
     pub started_at: Timestamp,
 }
 
@@ -111,6 +113,7 @@ impl Services {
             links: Links::new(&[7; 32], config.server.link_lifetime),
             metrics: Metrics::default(),
             readiness: Readiness::of(Role::Service),
+            openapi: Value::Null,
             started_at: Timestamp::now(),
         }
     }
@@ -134,65 +137,22 @@ impl<S> App for S where
 
 /// What a worker answers on `worker.listen`: whether it is well, and its numbers.
 pub fn worker_app(services: Services) -> impl App {
-    let services = Arc::new(services);
-    let guarded = Router::new()
-        .route("/metrics", get(health::metrics))
-        .route_layer(middleware::from_fn_with_state(services.clone(), access::guard));
-    let open = Router::new().route("/healthz", get(health::alive)).route("/readyz", get(readiness::ready));
-    around(guarded.merge(open), services)
+    around(router::of_worker(), services)
 }
 
 /// What the service answers.
 pub fn app(services: Services) -> impl App {
-    let services = Arc::new(services);
-    let guarded = Router::new()
-        .route("/api/upload", post(uploads::upload))
-        .route("/api/task_status/{id}", get(groups::task_status))
-        .route("/api/groups", get(lists::groups).post(sources::create))
-        .route("/api/presets", get(sources::presets))
-        .route("/api/groups/{id}", get(groups::status::<GroupId>).delete(groups::cancel::<GroupId>))
-        .route("/api/groups/{id}/archive", get(archive::archive))
-        .route("/api/groups/{id}/retry", post(groups::retry::<GroupId>))
-        .route("/api/jobs/{id}", get(groups::status::<JobId>).delete(groups::cancel::<JobId>))
-        .route("/api/jobs/{id}/retry", post(groups::retry::<JobId>))
-        .route("/api/groups/{id}/events", get(events::of_group))
-        .route("/api/jobs", get(lists::jobs))
-        .route("/api/queues", get(queues::queues))
-        .route("/api/queues/{queue}/pause", post(queues::pause))
-        .route("/api/queues/{queue}/resume", post(queues::resume))
-        .route("/api/queues/{queue}/jobs", delete(queues::purge))
-        .route("/api/workers", get(workers::workers))
-        .route("/api/workers/{session}/shutdown", post(workers::shutdown))
-        .route("/api/workers/{session}/grow", post(workers::grow))
-        .route("/api/workers/{session}/shrink", post(workers::shrink))
-        .route("/api/events", get(events::of_everything))
-        .route("/api/stats", get(stats::stats))
-        .route("/files/{group}/{job}/{run}/{file}", get(files::file))
-        .route("/groups/{id}", get(home::group))
-        .route("/upload", post(home::upload))
-        .route("/metrics", get(health::metrics))
-        .route_layer(middleware::from_fn(manners::plain_bodies))
-        .route_layer(middleware::from_fn_with_state(services.clone(), access::guard));
-    let open = Router::new()
-        .route("/", get(home::start))
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(readiness::ready))
-        .route("/openapi.json", get(openapi::openapi))
-        .route("/docs", get(docs::reference))
-        .route("/problems", get(docs::problems))
-        .route("/problems/{code}", get(docs::problem))
-        .route("/login", get(access::page))
-        .route("/api/login", post(access::login))
-        .route("/api/logout", post(access::logout))
-        .route_layer(middleware::from_fn(manners::plain_bodies));
-    around(guarded.merge(open), services)
+    around(router::of_service(&services.limits), services)
 }
 
 /// The routes with what every request passes through.
-fn around(routes: Router<Arc<Services>>, services: Arc<Services>) -> impl App {
+fn around(routes: Vec<Route>, services: Services) -> impl App {
+    let services = Arc::new(services);
     let cors = access::cors(&services.cors_origins);
-    let routes =
-        routes.fallback(problem::no_such_route).method_not_allowed_fallback(problem::method_not_allowed).layer((
+    let routes = router::build(routes, &services)
+        .fallback(problem::no_such_route)
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer((
             manners::compression(),
             CatchPanicLayer::custom(problem::panicked),
             // Uploads are bounded by limits.max_request_bytes as they stream.

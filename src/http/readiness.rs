@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::operation::{Operation, ok_as};
 use super::{Problem, Services};
 use crate::storage::Storage;
 use crate::submission::routing;
@@ -155,6 +156,11 @@ pub(super) async fn ready(State(services): State<Arc<Services>>) -> Result<Json<
     let problem = Problem::unavailable(first.code, first.detail.clone(), first.retry_after_s);
     let told = |fault: &Fault| json!({"part": fault.part, "code": fault.code, "detail": fault.detail});
     Err(problem.with("faults", faults.iter().map(told).collect()))
+}
+
+pub(super) fn ready_docs() -> Operation {
+    let about = "Whether uploads would be taken and worked on; if not, all that is wrong.";
+    Operation::new("ready", "operations", about, ok_as(about, &["application/json"])).problems(&["503"])
 }
 
 async fn broker(broker: &Broker) -> Option<Fault> {

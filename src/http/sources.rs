@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use super::access::Caller;
 use super::bodies::whole;
 use super::groups::{Asked as Query, NoQuery, accepted, query};
+use super::operation::{Operation, accepted as taken, ok, parameter, reference};
 use super::readiness::takes_work;
 use super::uploads::{asked, idempotency_key, sender};
 use super::{Problem, Services};
@@ -47,6 +48,19 @@ pub(super) async fn create(
             Err(problem)
         }
     }
+}
+
+pub(super) fn create_docs() -> Operation {
+    let answer = taken("Taken; ask for the status at `links.self`.", "The status's path.");
+    let summary = "Have pictures processed that are somewhere already: by URL, key, prefix or earlier group.";
+    Operation::new("createGroup", "pictures", summary, answer)
+        .details(
+            "Answered as an upload is. A source that cannot be taken is told in `rejected` and fails no other; a URL \
+            that cannot be fetched fails as its picture does.",
+        )
+        .parameters([parameter("idempotency_key")])
+        .body(json!({"required": true, "content": {"application/json": {"schema": reference("Group")}}}))
+        .problems(&["400", "409", "413", "415", "422", "503"])
 }
 
 enum Taken {
@@ -96,6 +110,12 @@ pub(super) async fn presets(
     query(nothing)?;
     let told = services.presets.iter().map(|(name, operations)| json!({"name": name, "operations": operations}));
     Ok(Json(json!({"presets": told.collect::<Vec<_>>()})))
+}
+
+pub(super) fn presets_docs() -> Operation {
+    let answer = ok("All of them, by name.", "Presets");
+    Operation::new("presets", "pictures", "The lists of operations that requests may name.", answer)
+        .problems(&["400", "503"])
 }
 
 /// The request's JSON object, with no other fields than are known.

@@ -10,12 +10,18 @@ use serde_json::{Value, json};
 
 use super::groups::fresh;
 use super::health::dead_letters;
+use super::operation::{Operation, ok};
 use super::query::Parameters;
 use super::{Problem, Services, queues};
 
 pub(super) async fn stats(State(services): State<Arc<Services>>, uri: Uri) -> Result<Response, Problem> {
     Parameters::of(&uri, &[])?;
     Ok(fresh(document(&services).await?))
+}
+
+pub(super) fn stats_docs() -> Operation {
+    Operation::new("stats", "watching", "The service in few numbers.", ok("The numbers.", "Stats"))
+        .problems(&["400", "503"])
 }
 
 pub(super) async fn document(services: &Services) -> Result<Value, Problem> {

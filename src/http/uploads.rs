@@ -12,8 +12,10 @@ use serde_json::{Value, json};
 use super::access::Caller;
 use super::form::{Field, Form, unreadable};
 use super::groups::accepted;
+use super::operation::{Operation, accepted as taken, operations_or_preset, parameter, reference};
 use super::readiness::takes_work;
 use super::{Problem, Services, request_id};
+use crate::config;
 use crate::submission::{Asked, Rules, Sender, Submission, Submitted};
 
 /// With the caller's name before it, a key stays within what the broker takes.
@@ -34,6 +36,52 @@ pub(super) async fn upload(
     request: Request,
 ) -> Result<Response, Problem> {
     Ok(accepted(&take(&services, &caller, request, Repeated::Refused).await?))
+}
+
+pub(super) fn upload_docs(limits: &config::Limits) -> Operation {
+    let answer = taken("Taken; ask for the status at `links.self`.", "The status's path.");
+    Operation::new("upload", "pictures", "Upload pictures and have them processed.", answer)
+        .details(
+            "All pictures of a request become one group. A picture that cannot be taken is told in `rejected` \
+            and fails no other. 202 means that everything is on disk: no acknowledged picture is lost.",
+        )
+        .parameters([parameter("idempotency_key")])
+        .body(form_docs(limits))
+        .problems(&["400", "408", "409", "413", "415", "422", "503"])
+}
+
+/// The body of an upload.
+pub(super) fn form_docs(limits: &config::Limits) -> Value {
+    json!({
+        "required": true,
+        "content": {"multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["images"],
+                "additionalProperties": false,
+                "properties": {
+                    "images": {
+                        "type": "array",
+                        "minItems": 1,
+                        "maxItems": limits.max_files,
+                        "items": {"type": "string", "contentMediaType": "application/octet-stream"},
+                        "description": format!(
+                            "The pictures, at most {} bytes each, {} in all.",
+                            limits.max_file_bytes, limits.max_request_bytes
+                        ),
+                    },
+                    "operations": operations_or_preset(),
+                    "options": reference("Options"),
+                    "preset": {"type": "string", "description": "A preset's name, as in `options`; for forms without a script. \
+                        A blank field counts as left out, as do blank `operations` and `options`."},
+                },
+            },
+            "encoding": {
+                "operations": {"contentType": "application/json"},
+                "options": {"contentType": "application/json"},
+            },
+        }},
+    })
 }
 
 /// Receives a form's pictures and enqueues them as a group.

@@ -21,6 +21,7 @@ use super::peer::Peer;
 use super::{Access, Problem, Services, refused, session};
 use crate::config::Scope;
 use crate::http::base::{Base, path};
+use crate::http::operation::{Operation, content, ok_as, problem_or_page, reference};
 use crate::http::pace::broken_off;
 use crate::http::page::{Page, escaped};
 use crate::keys::Key;
@@ -69,6 +70,23 @@ pub(in crate::http) async fn login(State(services): State<Arc<Services>>, reques
     }
     let body = Json(json!({"name": key.name, "scopes": key.scopes, "expires_at": end}));
     (cookie, [(header::CACHE_CONTROL, "no-store")], body).into_response()
+}
+
+pub(in crate::http) fn login_docs() -> Operation {
+    let cookie = json!({"Set-Cookie": {"schema": {"type": "string"}, "description": "The login."}});
+    let answer = json!({"description": "Logged in.", "headers": cookie, "content": content("Session")});
+    let login = || json!({"schema": reference("Login")});
+    let operation =
+        Operation::new("login", "pages", "Log in with an API key: the answer sets a cookie.", ("200", answer))
+            .details("For pages: a form is answered with a page, and led on to its `next`, a path of this server.")
+            .body(json!({
+                "required": true,
+                "content": {"application/json": login(), "application/x-www-form-urlencoded": login()},
+            }))
+            .problems(&["303", "400", "415", "503", "401", "403", "429"]);
+    let problem = problem_or_page("A problem; to a form, the form again, which tells of it.");
+    let refused = ["400", "401", "403", "415", "429", "503"];
+    refused.iter().fold(operation, |operation, status| operation.answer(status, problem.clone()))
 }
 
 /// A person gets the page again, and a program a document; both get the status.
@@ -142,6 +160,12 @@ pub(in crate::http) async fn logout(State(services): State<Arc<Services>>, reque
     }
 }
 
+pub(in crate::http) fn logout_docs() -> Operation {
+    let answer = json!({"description": "Logged out."});
+    Operation::new("logout", "pages", "Log out: the answer takes the cookie away.", ("204", answer))
+        .problems(&["303", "500", "403"])
+}
+
 /// The page to log in on; who is logged in already is led on.
 pub(in crate::http) async fn page(State(services): State<Arc<Services>>, request: Request) -> Response {
     let (access, request) = (&services.access, request.into_parts().0);
@@ -160,6 +184,14 @@ pub(in crate::http) async fn page(State(services): State<Arc<Services>>, request
             document(&Shown::Form { problem, next: next.as_deref() }).into_response()
         }
     }
+}
+
+pub(in crate::http) fn page_docs() -> Operation {
+    let next = json!({"name": "next", "in": "query", "schema": {"type": "string"},
+        "description": "Where it leads on to: a path of this server."});
+    Operation::new("loginPage", "pages", "The page to log in on.", ok_as("The page.", &["text/html"]))
+        .parameters([next])
+        .problems(&["303"])
 }
 
 fn next_of(uri: &Uri) -> Option<String> {

@@ -21,6 +21,7 @@ use futures::{Stream, StreamExt, TryStreamExt, stream};
 use queue::{Broker, Group, GroupId, State as JobState};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::json;
 use tokio::sync::mpsc;
 use tracing::warn;
 
@@ -28,7 +29,8 @@ use super::access::Caller;
 use super::base::Base;
 use super::files::erased;
 use super::groups::{self, Asked, Entry, Flag, Picture, query};
-use super::links::Signer;
+use super::links::{self, Signer};
+use super::operation::{Operation, flag};
 use super::{Problem, Services, UrlPath};
 use crate::erasure;
 use crate::job::Output;
@@ -121,6 +123,25 @@ pub(super) async fn archive(
     ];
     let name = [(header::CONTENT_DISPOSITION, format!("attachment; filename=\"pixmill-{group}.zip\""))];
     Ok((about, name, Body::from_stream(body(first, pieces))).into_response())
+}
+
+pub(super) fn archive_docs() -> Operation {
+    let answer = json!({
+        "description": "The archive.",
+        "headers": {"Content-Disposition": {"schema": {"type": "string"}}},
+        "content": {"application/zip": {}},
+    });
+    let summary = "All outputs of a group as one zip, streamed while it is made.";
+    Operation::new("archive", "pictures", summary, ("200", answer))
+        .details(
+            "Files are called `<image stem>-<index>-<type>.<ext>`; `results.json`, the last one, has what the \
+            status says of each picture, and as `file` of each output its name in the archive. Should a file be \
+            missing midway, the answer breaks off.",
+        )
+        .subject("group")
+        .parameters([flag("partial", "What there is so far, of a group that has not ended.")])
+        .parameters(links::parameters())
+        .problems(&["400", "404", "409", "410", "503"])
 }
 
 /// What its writer sends, up to the end that it tells.

@@ -14,14 +14,20 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::base::path;
+use super::operation::{self, Operation, in_path, ok_as};
 use super::page::{self, Page, escaped, inline};
-use super::{Problem, Shared, UrlPath, openapi};
+use super::{Problem, Shared, UrlPath};
 use crate::codes::{self, Code};
 
 /// `GET /docs`.
 pub(super) async fn reference(State(services): Shared, request: Request) -> Response {
     let address = services.access.address(&request.into_parts().0);
-    reference::page(&openapi::document(&services.limits, &services.queue), &address).into_response()
+    reference::page(&services.openapi, &address).into_response()
+}
+
+pub(super) fn reference_docs() -> Operation {
+    let about = "This document, for people.";
+    Operation::new("docs", "documentation", about, ok_as(about, &["text/html"]))
 }
 
 /// `GET /problems`: every code.
@@ -42,6 +48,11 @@ pub(super) async fn problems(headers: HeaderMap) -> Response {
         path("/docs"),
     );
     Page::alone("Error codes", &body).into_response()
+}
+
+pub(super) fn problems_docs() -> Operation {
+    let about = "Every error code; as a page where `Accept` prefers HTML.";
+    Operation::new("problems", "documentation", about, ok_as(about, &["application/json", "text/html"]))
 }
 
 /// `GET /problems/{code}`: what a problem's `type` leads to.
@@ -65,6 +76,18 @@ pub(super) async fn problem(UrlPath(code): UrlPath<String>, headers: HeaderMap) 
         retry = row("Again?", code.retry.shown()),
     );
     Ok(Page::alone(code.name, &body).into_response())
+}
+
+pub(super) fn problem_docs() -> Operation {
+    let answer = json!({
+        "description": "The code.",
+        "content": {"application/json": {"schema": operation::reference("Code")}, "text/html": {}},
+    });
+    let summary = "What an error code means, and what to do; as a page where `Accept` prefers HTML.";
+    Operation::new("problem", "documentation", summary, ("200", answer))
+        .details("A problem's `type` is this address.")
+        .parameters([in_path("code", "The code.", json!({"type": "string", "examples": ["too-large"]}))])
+        .problems(&["404"])
 }
 
 fn row(name: &str, value: &str) -> String {

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use tracing::warn;
 
 use super::access::Caller;
+use super::operation::{self, Answer, Operation, flag, ok, parameter};
 use super::{Problem, Services, UrlPath, problem, request_id};
 use crate::erasure;
 use crate::job;
@@ -333,6 +334,18 @@ pub(super) async fn task_status(
     }
 }
 
+pub(super) fn task_status_docs() -> Operation {
+    Operation::new("taskStatus", "pictures", "The status of a group or a job.", so_far())
+        .details("Poll until `status` is no longer `processing`.")
+        .subject("id")
+        .parameters([parameter("from")])
+        .problems(&["400", "404", "503"])
+}
+
+fn so_far() -> Answer {
+    ok("The status, with the results so far.", "Status")
+}
+
 pub(super) async fn status<S: Subject>(
     State(services): State<Arc<Services>>,
     Extension(caller): Extension<Caller>,
@@ -341,6 +354,18 @@ pub(super) async fn status<S: Subject>(
 ) -> Result<Response, Problem> {
     let asked = query(asked)?;
     parsed::<S>(&id)?.status(&services, &caller, asked).await?.ok_or_else(|| unknown::<S>(&id))
+}
+
+pub(super) fn group_docs() -> Operation {
+    Operation::new("group", "work", "The status of a group.", so_far())
+        .subject("group")
+        .parameters([parameter("from")])
+        .problems(&["400", "404", "503"])
+}
+
+pub(super) fn job_docs() -> Operation {
+    let summary = "The status of a job: the same document, of one picture.";
+    Operation::new("job", "work", summary, ok("The status.", "Status")).subject("job").problems(&["400", "404", "503"])
 }
 
 /// Cancels what has not ended, and erases a group's files where that is asked for. Answers with the status, in which
@@ -356,6 +381,25 @@ pub(super) async fn cancel<S: Subject>(
     subject.cancel(&services, &caller, asked).await?.ok_or_else(|| unknown::<S>(&id))
 }
 
+pub(super) fn cancel_group_docs() -> Operation {
+    let answer = ok("The status, in which pictures that were at work may still be open.", "Status");
+    Operation::new("cancelGroup", "work", "Cancel what has not ended.", answer)
+        .details(
+            "Pictures that are being made end as soon as they can; finished ones stay. With `files`, \
+            originals and outputs are erased too: at once where the group has ended, or as soon as it has; \
+            `files` in the answer says which. Nobody is given them from now on.",
+        )
+        .subject("group")
+        .parameters([flag("files", "Erase the group's files.")])
+        .problems(&["400", "404", "503"])
+}
+
+pub(super) fn cancel_job_docs() -> Operation {
+    Operation::new("cancelJob", "work", "Cancel a job that has not ended.", ok("The status.", "Status"))
+        .subject("job")
+        .problems(&["400", "404", "503"])
+}
+
 /// Tries what has failed or was cancelled again, as a group of its own.
 pub(super) async fn retry<S: Subject>(
     State(services): State<Arc<Services>>,
@@ -367,6 +411,21 @@ pub(super) async fn retry<S: Subject>(
     query(nothing)?;
     let subject = owned::<S>(&services, &caller, &id).await?;
     Ok(accepted(&subject.retry(&services, request_id::of(&headers).map(str::to_owned)).await?))
+}
+
+pub(super) fn retry_group_docs() -> Operation {
+    retry_docs("retryGroup").subject("group")
+}
+
+pub(super) fn retry_job_docs() -> Operation {
+    retry_docs("retryJob").subject("job")
+}
+
+fn retry_docs(id: &'static str) -> Operation {
+    let answer = operation::accepted("Taken.", "The new group's status.");
+    Operation::new(id, "work", "Try what has failed or was cancelled again.", answer)
+        .details("As a group of its own, whose status names the first in `retry_of`.")
+        .problems(&["400", "404", "409", "503"])
 }
 
 /// The answer to a submission.

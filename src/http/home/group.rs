@@ -15,6 +15,7 @@ use super::refusal;
 use crate::http::access::Caller;
 use crate::http::base::path;
 use crate::http::groups::{self, Asked, Page as Results, query};
+use crate::http::operation::{Operation, ok_as, parameter};
 use crate::http::page::{Page, escaped, inline};
 use crate::http::{Problem, Services, UrlPath};
 
@@ -39,6 +40,15 @@ pub(in crate::http) async fn group(
         }
         Err(problem) => refusal(problem, &uri, &headers),
     }
+}
+
+pub(in crate::http) fn group_docs() -> Operation {
+    let summary = "A group's page, which reloads itself until the group has ended.";
+    Operation::new("groupPage", "pages", summary, ok_as("The page.", &["text/html"]))
+        .details("A browser without a login is redirected to `/login`.")
+        .subject("group")
+        .parameters([parameter("from")])
+        .problems(&["303", "400", "404", "503"])
 }
 
 /// The status document, as the API sends it.

@@ -18,11 +18,12 @@ use url::form_urlencoded;
 
 use super::access::Caller;
 use super::base::path;
+use super::operation::{Operation, ok_as};
 use super::page::{self, Page, escaped, inline};
 use super::{Problem, Services, access, lists, readiness, uploads};
-use crate::config::{Presets, Scope};
+use crate::config::{self, Presets, Scope};
 
-pub(super) use group::group;
+pub(super) use group::{group, group_docs};
 use parts::{bar, mark, moment, state};
 
 /// Groups on the first page.
@@ -39,11 +40,6 @@ const CHOICES: [(&str, &str); 4] = [
     ("Facts, and no picture: size, EXIF, colours", r#"[{"type":"info"}]"#),
 ];
 
-/// Whether a refusal of this route is a page.
-pub(super) fn serves(path: &str) -> bool {
-    path == "/upload" || path.starts_with("/groups/")
-}
-
 /// `GET /`.
 pub(super) async fn start(State(services): State<Arc<Services>>, request: Request) -> Response {
     let request = request.into_parts().0;
@@ -58,6 +54,11 @@ pub(super) async fn start(State(services): State<Arc<Services>>, request: Reques
     headers.insert(header::VARY, HeaderValue::from_static("accept, cookie"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+pub(super) fn start_docs() -> Operation {
+    let about = "The first page, to upload pictures on; links where `Accept` does not prefer HTML.";
+    Operation::new("start", "documentation", about, ok_as(about, &["application/json", "text/html"]))
 }
 
 /// `POST /upload`: the first page's form. The answer leads to the group's page.
@@ -78,6 +79,18 @@ pub(super) async fn upload(
             (status, [(header::CACHE_CONTROL, "no-store")], page).into_response()
         }
     }
+}
+
+pub(super) fn upload_docs(limits: &config::Limits) -> Operation {
+    let answer = json!({
+        "description": "Taken; the group's page.",
+        "headers": {"Location": {"schema": {"type": "string"}}},
+    });
+    let summary = "An upload from the first page's form, which works without a script.";
+    Operation::new("uploadPage", "pages", summary, ("303", answer))
+        .details("The form of `/api/upload`. If a field is there twice, the last one that is not blank counts.")
+        .body(uploads::form_docs(limits))
+        .problems(&["400", "408", "409", "413", "415", "422", "503"])
 }
 
 /// The answer where a page is refused or unknown: a page for browsers, the problem document for programs.

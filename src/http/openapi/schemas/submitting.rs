@@ -1,44 +1,13 @@
-//! What the API's description says of submitting pictures that are somewhere already, and of options.
+//! The schemas of groups by reference, presets and options.
 
 use serde_json::{Value, json};
 
-use super::{Operation, content, parameter, reference};
+use super::{count, text};
 use crate::config;
+use crate::http::operation::{operations_or_preset, reference};
 use crate::submission::MOST_PER_CHUNK;
 
-pub(super) fn paths() -> Value {
-    json!({
-        "/api/groups": {"post": Operation {
-            id: "createGroup",
-            tag: "pictures",
-            about: "Have pictures processed that are somewhere already: by URL, key, prefix or earlier group.",
-            more: "Answered as an upload is. A source that cannot be taken is told in `rejected` and fails no other; a URL \
-                that cannot be fetched fails as its picture does.",
-            parameters: vec![parameter("idempotency_key")],
-            body: Some(json!({"required": true, "content": {"application/json": {"schema": reference("Group")}}})),
-            success: ("202", json!({
-                "description": "Taken; ask for the status at `links.self`.",
-                "headers": {"Location": {"schema": {"type": "string"}, "description": "The status's path."}},
-                "content": content("Submitted"),
-            })),
-            problems: &["400", "409", "413", "415", "422", "503"],
-        }.described()},
-        "/api/presets": {"get": Operation {
-            id: "presets",
-            tag: "pictures",
-            about: "The lists of operations that requests may name.",
-            more: "",
-            parameters: Vec::new(),
-            body: None,
-            success: ("200", json!({"description": "All of them, by name.", "content": content("Presets")})),
-            problems: &["400", "503"],
-        }.described()},
-    })
-}
-
 pub(super) fn schemas(limits: &config::Limits, queue: &config::Queue) -> Value {
-    let count = |about: &str| json!({"type": "integer", "minimum": 0, "description": about});
-    let text = |about: &str| json!({"type": "string", "description": about});
     json!({
         "Group": {
             "type": "object",
@@ -122,11 +91,6 @@ pub(super) fn schemas(limits: &config::Limits, queue: &config::Queue) -> Value {
             },
         },
     })
-}
-
-/// A list, or a preset's name.
-pub(super) fn operations_or_preset() -> Value {
-    json!({"oneOf": [reference("Operations"), {"type": "string", "description": "A preset's name."}]})
 }
 
 fn source(kind: &str, about: &str, format: &str) -> Value {

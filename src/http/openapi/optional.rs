@@ -1,25 +1,24 @@
-//! In what clients send, an optional field that is `null` counts as left out; here the OpenAPI document says so.
+//! Describes that optional fields of requests may be `null`, which is the same as leaving them out.
 
 use serde_json::{Value, json};
 
 /// Lets optional fields of the options and of each operation be `null`.
-pub(super) fn allow(schemas: &mut Value) {
-    nulls_are_left_out(&mut schemas["Options"]);
+pub(super) fn allow_null(schemas: &mut Value) {
+    allow_null_in(&mut schemas["Options"]);
     each_entry(&mut schemas["Operations"]);
 }
 
 /// The entries of a list of operations, and those of the lists in them.
 fn each_entry(operations: &mut Value) {
     for entry in operations["items"]["oneOf"].as_array_mut().into_iter().flatten() {
-        nulls_are_left_out(entry);
+        allow_null_in(entry);
         if entry["properties"]["operations"]["items"]["oneOf"].is_array() {
             each_entry(&mut entry["properties"]["operations"]);
         }
     }
 }
 
-/// Optional fields may be `null`, which is the same as leaving them out.
-fn nulls_are_left_out(object: &mut Value) {
+fn allow_null_in(object: &mut Value) {
     let required = object["required"].clone();
     let is_optional = |name: &str| !required.as_array().is_some_and(|names| names.iter().any(|one| one == name));
     let fields = object["properties"].as_object_mut().into_iter().flatten();

@@ -1,12 +1,21 @@
 //! The documents that the API answers with, and what an upload consists of.
 
+mod submitting;
+mod watching;
+
 use imaging::{Format, operation};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::{count, reference, text};
 use crate::config::{self, Scope};
+use crate::http::operation::reference;
 
-pub(super) fn schemas(limits: &config::Limits) -> Value {
+/// `components.schemas`.
+pub(super) fn all(limits: &config::Limits, queue: &config::Queue) -> Value {
+    let parts = [schemas(limits), submitting::schemas(limits, queue), watching::schemas()];
+    parts.into_iter().flat_map(|part| part.as_object().cloned().unwrap_or_default()).collect::<Map<_, _>>().into()
+}
+
+fn schemas(limits: &config::Limits) -> Value {
     let written: Vec<&str> = Format::ALL.iter().filter(|format| format.is_writable()).map(|one| one.name()).collect();
     let read: Vec<&str> = Format::ALL.iter().map(|format| format.name()).collect();
     let color = json!({"type": "string", "pattern": "^#[0-9a-f]{6}$"});
@@ -241,4 +250,12 @@ pub(super) fn schemas(limits: &config::Limits) -> Value {
             "additionalProperties": false,
         },
     })
+}
+
+fn count(about: &str) -> Value {
+    json!({"type": "integer", "minimum": 0, "description": about})
+}
+
+fn text(about: &str) -> Value {
+    json!({"type": "string", "description": about})
 }
