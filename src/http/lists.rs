@@ -15,12 +15,14 @@ use jiff::Timestamp;
 use queue::{GroupId, Job, JobFilter, Period, Place, State as JobState};
 use serde_json::{Value, json};
 
-use super::access::Caller;
-use super::base::path;
-use super::groups::{Document, Links, STATUSES, fresh, image_of};
-use super::operation::{Operation, in_query, ok, one_of};
-use super::query::Parameters;
-use super::{Problem, Services};
+use crate::http::Services;
+use crate::http::access::Caller;
+use crate::http::answers::fresh;
+use crate::http::base::path;
+use crate::http::groups::{Document, Links, STATUSES, image_of};
+use crate::http::operation::{Operation, in_query, ok, one_of};
+use crate::http::problem::Problem;
+use crate::http::request::Parameters;
 use crate::job::{Failure, Payload};
 use crate::submission::Meta;
 

@@ -8,10 +8,11 @@ use axum::response::Response;
 use queue::QueueDepth;
 use serde_json::json;
 
-use super::groups::fresh;
-use super::operation::{Answer, Operation, in_path, ok};
-use super::query::Parameters;
-use super::{Problem, Services, UrlPath};
+use crate::http::Services;
+use crate::http::answers::fresh;
+use crate::http::operation::{Answer, Operation, in_path, ok};
+use crate::http::problem::Problem;
+use crate::http::request::{Parameters, UrlPath};
 
 pub(super) async fn queues(State(services): State<Arc<Services>>, uri: Uri) -> Result<Response, Problem> {
     Parameters::of(&uri, &[])?;

@@ -11,12 +11,13 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use queue::{GroupId, JobId};
 use serde_json::Value;
 
-use super::access::{Guard, Refusal, guard, login, login_docs, logout, logout_docs, page, page_docs};
+use super::access::{Guard, Refusal, guard};
+use super::monitoring::{health, readiness, stats};
 use super::operation::Operation;
-use super::{
-    Services, archive, docs, events, files, groups, health, home, lists, manners, openapi, queues, readiness, sources,
-    stats, uploads, workers,
-};
+use super::pages::{docs, group, home, login, problems, refusal};
+use super::server::bodies;
+use super::submissions::{sources, uploads};
+use super::{Services, events, files, groups, lists, openapi, queues, workers};
 use crate::config::Scope::{Admin, Read, Submit};
 use crate::config::{self, Scope};
 
@@ -44,25 +45,25 @@ pub(super) fn of_service(limits: &config::Limits) -> Vec<Route> {
         get("/api/task_status/{id}", READ, groups::task_status, groups::task_status_docs()),
         get("/api/groups/{id}", READ, groups::status::<GroupId>, groups::group_docs()),
         delete("/api/groups/{id}", SUBMIT, groups::cancel::<GroupId>, groups::cancel_group_docs()),
-        get("/api/groups/{id}/archive", READ, archive::archive, archive::archive_docs()),
+        get("/api/groups/{id}/archive", READ, files::archive, files::archive_docs()),
         post("/api/groups/{id}/retry", SUBMIT, groups::retry::<GroupId>, groups::retry_group_docs()),
         get("/api/jobs/{id}", READ, groups::status::<JobId>, groups::job_docs()),
         delete("/api/jobs/{id}", SUBMIT, groups::cancel::<JobId>, groups::cancel_job_docs()),
         post("/api/jobs/{id}/retry", SUBMIT, groups::retry::<JobId>, groups::retry_job_docs()),
         get("/files/{group}/{job}/{run}/{file}", READ, files::file, files::file_docs()),
         get("/", OPEN, home::start, home::start_docs()),
-        get("/groups/{id}", READ, home::group, home::group_docs()).refused_as_page(),
+        get("/groups/{id}", READ, group::group, group::group_docs()).refused_as_page(),
         post("/upload", SUBMIT, home::upload, home::upload_docs(limits)).refused_as_page(),
     ];
     routes.extend(of_worker());
     routes.extend([
         get("/openapi.json", OPEN, openapi::openapi, openapi::openapi_docs()),
-        get("/login", OPEN, page, page_docs()),
-        post("/api/login", OPEN, login, login_docs()),
-        post("/api/logout", OPEN, logout, logout_docs()),
+        get("/login", OPEN, login::page, login::page_docs()),
+        post("/api/login", OPEN, login::login, login::login_docs()),
+        post("/api/logout", OPEN, login::logout, login::logout_docs()),
         get("/docs", OPEN, docs::reference, docs::reference_docs()),
-        get("/problems", OPEN, docs::problems, docs::problems_docs()),
-        get("/problems/{code}", OPEN, docs::problem, docs::problem_docs()),
+        get("/problems", OPEN, problems::list, problems::list_docs()),
+        get("/problems/{code}", OPEN, problems::one, problems::one_docs()),
         post("/api/groups", SUBMIT, sources::create, sources::create_docs()),
         get("/api/presets", READ, sources::presets, sources::presets_docs()),
         get("/api/groups", READ, lists::groups, lists::groups_docs()),
@@ -104,7 +105,7 @@ pub fn document(limits: &config::Limits, queue: &config::Queue) -> Value {
 pub(super) fn build(routes: Vec<Route>, services: &Arc<Services>) -> Router<Arc<Services>> {
     routes.into_iter().fold(Router::new(), |router, route| {
         let reads_body = route.operation.reads_body();
-        let mut methods = route.handler.route_layer(from_fn_with_state(reads_body, manners::plain_bodies));
+        let mut methods = route.handler.route_layer(from_fn_with_state(reads_body, bodies::check));
         if let Some(scope) = route.scope {
             let state = Guard { services: services.clone(), scope, refusal: route.refusal };
             methods = methods.route_layer(from_fn_with_state(state, guard));
@@ -182,7 +183,7 @@ fn route<T: 'static>(
 impl Route {
     /// Browsers that are refused see a page.
     fn refused_as_page(self) -> Self {
-        Self { operation: self.operation.page(), refusal: home::refusal, ..self }
+        Self { operation: self.operation.page(), refusal: refusal::page, ..self }
     }
 }
 

@@ -11,11 +11,11 @@ use jiff::Timestamp;
 use queue::Class;
 use serde_json::{Value, json};
 
-use super::bodies::order;
-use super::groups::fresh;
-use super::operation::{Operation, in_path, in_query, ok};
-use super::query::Parameters;
-use super::{Problem, Services, UrlPath};
+use crate::http::Services;
+use crate::http::answers::fresh;
+use crate::http::operation::{Operation, in_path, in_query, ok};
+use crate::http::problem::Problem;
+use crate::http::request::{Parameters, UrlPath, order};
 use crate::worker::control::Command;
 use crate::worker::roster::{self, Worker};
 

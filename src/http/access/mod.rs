@@ -5,11 +5,12 @@
 //! elsewhere made the browser call (403), whether the key calls too often (429), whether it may do that (403). Whose a
 //! group is, the handlers ask [`Caller::sees`], and [`Caller::owns`] before they change it; what is another's
 //! is answered as if it were not there. Once there have been keys, the last one's end opens nothing. A signed link
-//! ([`Links`](super::Links)) stands for a caller.
+//! ([`Links`]) stands for a caller.
 
 mod caller;
 mod cors;
 mod failures;
+pub(super) mod links;
 mod local;
 mod login;
 mod peer;
@@ -29,9 +30,10 @@ use jiff::Timestamp;
 use subtle::ConstantTimeEq;
 use tracing::Span;
 
-use super::base::{Base, path};
-use super::{Problem, Services};
 use crate::config::{self, Scope};
+use crate::http::Services;
+use crate::http::base::{Base, path};
+use crate::http::problem::Problem;
 use crate::keys::{self, Key, Keyring, Listing};
 use crate::metrics::RefusalLabels;
 use crate::storage::{self, Storage};
@@ -39,11 +41,11 @@ use crate::storage::{self, Storage};
 pub(super) use caller::Caller;
 pub(super) use cors::cors;
 use failures::Failures;
+pub use links::Links;
+pub(super) use login::{Login, removed_cookies};
 use peer::Peer;
 use rates::Rates;
 use session::Sessions;
-
-pub(super) use login::{go_on_to, login, login_docs, logout, logout_docs, page, page_docs};
 
 /// What decides over requests.
 pub struct Access {
@@ -95,11 +97,11 @@ impl Access {
         }
         let Some(cookie) = session::cookie(headers, peer.https, &Base::current()) else {
             let detail =
-                format!("An API key is needed: `Authorization: Bearer <key>`, or a login at {}.", path(login::PAGE));
+                format!("An API key is needed: `Authorization: Bearer <key>`, or a login at {}.", path("/login"));
             return Err(unauthorized(&detail));
         };
         let Some((key, end)) = self.of_session(cookie, &listing).await? else {
-            return Err(unauthorized(&format!("The login has ended; log in again at {}.", path(login::PAGE))));
+            return Err(unauthorized(&format!("The login has ended; log in again at {}.", path("/login"))));
         };
         // A cookie comes along whoever made the browser ask.
         if !request.method.is_safe() {
@@ -275,8 +277,8 @@ fn count(services: &Services, problem: &Problem) {
     services.metrics.refusals.get_or_create(&RefusalLabels { code: problem.code().into() }).inc();
 }
 
-/// The answer to a request that is not let in.
-fn refused(services: &Services, problem: Problem) -> Response {
+/// The answer to a request that is not let in, which is counted.
+pub(super) fn refused(services: &Services, problem: Problem) -> Response {
     count(services, &problem);
     problem.into_response()
 }

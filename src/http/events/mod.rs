@@ -26,12 +26,13 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tracing::warn;
 
-use super::access::Caller;
-use super::base::Base;
-use super::groups::{self, parsed, unknown};
-use super::operation::{Answer, Operation, in_query};
-use super::query::Parameters;
-use super::{Problem, Services, UrlPath};
+use crate::http::Services;
+use crate::http::access::Caller;
+use crate::http::base::Base;
+use crate::http::groups::{self, parsed, unknown};
+use crate::http::operation::{Answer, Operation, in_query};
+use crate::http::problem::Problem;
+use crate::http::request::{Parameters, UrlPath};
 
 pub use feed::Feed;
 

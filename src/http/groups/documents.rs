@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::pictures::Picture;
 use crate::erasure;
+use crate::http::access::links::Signer;
 use crate::http::base::path;
-use crate::http::links::Signer;
 use crate::http::problem;
 use crate::job::{Answer, Failure, Output};
 use crate::submission::Meta;

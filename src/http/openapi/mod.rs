@@ -10,9 +10,10 @@ use axum::Json;
 use axum::extract::{Request, State};
 use serde_json::{Value, json};
 
-use super::operation::{Operation, in_path, ok_as, reference};
-use super::{Shared, uploads};
 use crate::config;
+use crate::http::Shared;
+use crate::http::operation::{Operation, in_path, ok_as, reference};
+use crate::http::submissions::uploads;
 
 pub(super) async fn openapi(State(services): Shared, request: Request) -> Json<Value> {
     let address = services.access.address(&request.into_parts().0);

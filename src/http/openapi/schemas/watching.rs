@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::{count, text};
 use crate::http::groups::STATUSES;
-use crate::http::health::DEAD_COUNTED;
+use crate::http::monitoring::health::DEAD_COUNTED;
 use crate::http::operation::reference;
 
 pub(super) fn schemas() -> Value {
