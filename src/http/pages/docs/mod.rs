@@ -1,6 +1,8 @@
 //! `GET /docs`: the OpenAPI document for people. The page needs no other request and no internet. Its script, which can be done
 //! without, sends the requests that the page describes.
 
+mod curl;
+mod description;
 mod reference;
 mod schema;
 mod trying;

@@ -6,19 +6,12 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value};
 
+use super::curl::curl;
+use super::description::{Operation, operations, resolved, tags, text};
 use super::schema::{below, field, kind};
 use super::trying;
 use crate::http::base::path;
 use crate::http::pages::page::{Page, TRYING, escaped, inline};
-
-const METHODS: [&str; 8] = ["get", "head", "post", "put", "patch", "delete", "options", "trace"];
-
-/// One method of one path.
-pub(super) struct Operation<'a> {
-    pub(super) method: &'static str,
-    pub(super) path: &'a str,
-    pub(super) about: &'a Value,
-}
 
 /// With examples for a service at `address`.
 pub(super) fn page(document: &Value, address: &str) -> Page {
@@ -74,49 +67,6 @@ pub(super) fn page(document: &Value, address: &str) -> Page {
     }
     contents += "</ul></details>";
     Page::with_contents(&TRYING, title, &contents, &body)
-}
-
-fn operations(document: &Value) -> Vec<Operation<'_>> {
-    let mut found = Vec::new();
-    for (path, methods) in document["paths"].as_object().into_iter().flatten() {
-        let known = METHODS.into_iter().filter_map(|method| Some((method, methods.get(method)?)));
-        found.extend(known.map(|(method, about)| Operation { method, path, about }));
-    }
-    found
-}
-
-/// The declared tags, then those that are only used; each with its description.
-fn tags<'a>(document: &'a Value, operations: &[Operation<'a>]) -> Vec<(&'a str, &'a str)> {
-    let declared = document["tags"].as_array().into_iter().flatten();
-    let mut tags: Vec<_> = declared.map(|tag| (text(&tag["name"]), text(&tag["description"]))).collect();
-    for operation in operations {
-        if !tags.iter().any(|(name, _)| *name == operation.tag()) {
-            tags.push((operation.tag(), ""));
-        }
-    }
-    tags.retain(|(name, _)| operations.iter().any(|operation| operation.tag() == *name));
-    tags
-}
-
-impl<'a> Operation<'a> {
-    fn tag(&self) -> &'a str {
-        self.about["tags"][0].as_str().unwrap_or("other")
-    }
-
-    pub(super) fn id(&self) -> &'a str {
-        text(&self.about["operationId"])
-    }
-
-    pub(super) fn parameters<'d>(&'d self, document: &'d Value) -> impl Iterator<Item = &'d Value> {
-        let own = self.about["parameters"].as_array();
-        let shared = document["paths"][self.path]["parameters"].as_array();
-        own.into_iter().chain(shared).flatten().map(|parameter| resolved(document, parameter))
-    }
-
-    fn needs_key(&self, document: &Value) -> bool {
-        let security = self.about.get("security").unwrap_or(&document["security"]);
-        security.as_array().is_some_and(|schemes| !schemes.is_empty())
-    }
 }
 
 fn article(document: &Value, operation: &Operation, address: &str) -> String {
@@ -259,97 +209,8 @@ fn examples(of: &Value) -> String {
     shown.collect()
 }
 
-/// A body's first media type, with its first example.
-pub(super) fn content(body: &Value) -> Option<(&str, &Value, &Value)> {
-    let (media_type, content) = body["content"].as_object()?.iter().next()?;
-    let example = content.get("example").or_else(|| content["examples"].as_object()?.values().next()?.get("value"));
-    Some((media_type, content, example.unwrap_or(&Value::Null)))
-}
-
-/// A parameter's or a field's example.
-pub(super) fn example(parameter: &Value) -> &Value {
-    parameter.get("example").unwrap_or(&parameter["schema"]["examples"][0])
-}
-
-/// Whether a form's field is a file.
-pub(super) fn is_file(schema: &Value) -> bool {
-    !schema["contentMediaType"].is_null() || schema["format"] == "binary"
-}
-
-/// The request as a command line.
-fn curl(document: &Value, operation: &Operation, address: &str) -> String {
-    let mut path = operation.path.to_owned();
-    let mut lines = Vec::new();
-    let mut query = Vec::new();
-    for parameter in operation.parameters(document) {
-        let (name, must) = (text(&parameter["name"]), parameter["required"] == true);
-        let example = example(parameter);
-        let value = example.as_str().map_or_else(|| example.to_string(), str::to_owned);
-        match text(&parameter["in"]) {
-            "path" if !example.is_null() => path = path.replace(&format!("{{{name}}}"), &value),
-            "query" if must => query.push(format!("{name}={value}")),
-            "header" if must => lines.push(format!("-H '{name}: {value}'")),
-            _ => {}
-        }
-    }
-    if operation.needs_key(document) {
-        lines.push("-H \"Authorization: Bearer $PIXMILL_API_KEY\"".into());
-    }
-    let body = resolved(document, &operation.about["requestBody"]);
-    if let Some((media_type, content, example)) = content(body) {
-        if media_type == "multipart/form-data" {
-            lines.extend(form(&content["schema"], example));
-        } else {
-            lines.push(format!("-H 'Content-Type: {media_type}'"));
-            lines.push(format!("-d {}", quoted(&example.to_string())));
-        }
-    }
-    if !query.is_empty() {
-        path = format!("{path}?{}", query.join("&"));
-    }
-    let method = match operation.method {
-        "get" => String::new(),
-        "head" => "--head ".into(),
-        "post" if !body.is_null() => String::new(),
-        other => format!("-X {} ", other.to_uppercase()),
-    };
-    lines.insert(0, format!("curl {method}{}", quoted(&format!("{address}{path}"))));
-    lines.join(" \\\n  ")
-}
-
-/// `-F` for what the example has; files by what stands for them in it.
-fn form(schema: &Value, example: &Value) -> Vec<String> {
-    let mut parts = Vec::new();
-    for (name, schema) in schema["properties"].as_object().into_iter().flatten() {
-        match &example[name] {
-            Value::Null => {}
-            Value::Array(files) if is_file(&schema["items"]) => {
-                parts.extend(files.iter().map(|file| format!("-F {name}=@{}", text(file))));
-            }
-            Value::String(file) if is_file(schema) => parts.push(format!("-F {name}=@{file}")),
-            Value::String(value) => parts.push(format!("-F {}", quoted(&format!("{name}={value}")))),
-            value => parts.push(format!("-F {}", quoted(&format!("{name}={value}")))),
-        }
-    }
-    parts
-}
-
-/// As a shell takes it literally.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "'\\''"))
-}
-
-pub(super) fn resolved<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
-    let target = value["$ref"].as_str().and_then(|at| document.pointer(at.strip_prefix('#')?));
-    target.unwrap_or(value)
-}
-
 fn paragraph(value: &Value) -> String {
     value.as_str().map(|about| format!("<p>{}</p>", inline(about))).unwrap_or_default()
-}
-
-pub(super) fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -392,14 +253,6 @@ mod tests {
         ] {
             assert!(page.contains(part), "{part} is not in {page}");
         }
-        let operations = operations(&document);
-        let [put, open] = operations.as_slice() else { panic!("two operations") };
-        assert_eq!(
-            curl(&document, put, "https://x.example/mill"),
-            "curl -X PUT 'https://x.example/mill/things/a7?deep=true' \\\n  -H \"Authorization: Bearer $PIXMILL_API_KEY\" \
-             \\\n  -H 'Content-Type: application/json' \\\n  -d '{\"it'\\''s\":1}'"
-        );
-        assert_eq!(curl(&document, open, "http://x"), "curl 'http://x/open'");
     }
 
     #[test]
@@ -411,20 +264,6 @@ mod tests {
             format!(
                 "{{\n  \"a\": [1,2],\n  \"b\": {{\n    \"c\": \"{long}\",\n    \"d\": [{{\"e\":\"{long}\"}}]\n  }}\n}}"
             )
-        );
-    }
-
-    #[test]
-    fn forms_are_sent_part_by_part() {
-        let schema = json!({"properties": {
-            "images": {"type": "array", "items": {"contentMediaType": "application/octet-stream"}},
-            "operations": {"type": "array"},
-            "options": {"type": "object"},
-        }});
-        let example = json!({"images": ["cat.jpg", "dog.png"], "operations": [{"type": "flip"}]});
-        assert_eq!(
-            form(&schema, &example),
-            ["-F images=@cat.jpg", "-F images=@dog.png", "-F 'operations=[{\"type\":\"flip\"}]'",]
         );
     }
 

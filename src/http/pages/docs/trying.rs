@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use super::reference::{Operation, content, example, is_file, resolved, text};
+use super::description::{Operation, content, example, is_file, resolved, text};
 use crate::http::base::path;
 use crate::http::pages::page::escaped;
 
