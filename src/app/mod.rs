@@ -64,6 +64,7 @@ impl Opened {
             metrics: metrics.clone(),
             feed: Feed::new(broker.clone(), closing),
             readiness,
+            openapi: http::openapi(&config.limits, &config.queue),
             started_at: Timestamp::now(),
         })
     }

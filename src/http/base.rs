@@ -15,8 +15,8 @@ use axum::response::Response;
 use tokio::task::futures::TaskLocalFuture;
 use tower::Service;
 
-use super::Services;
 use crate::config;
+use crate::http::Services;
 
 /// Longest prefix that is taken from a proxy, in bytes.
 const LONGEST: usize = 256;

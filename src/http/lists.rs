@@ -15,11 +15,14 @@ use jiff::Timestamp;
 use queue::{GroupId, Job, JobFilter, Period, Place, State as JobState};
 use serde_json::{Value, json};
 
-use super::access::Caller;
-use super::base::path;
-use super::groups::{Document, Links, STATUSES, fresh, image_of};
-use super::query::Parameters;
-use super::{Problem, Services};
+use crate::http::Services;
+use crate::http::access::Caller;
+use crate::http::answers::fresh;
+use crate::http::base::path;
+use crate::http::groups::{Document, Links, STATUSES, image_of};
+use crate::http::operation::{Operation, in_query, ok, one_of};
+use crate::http::problem::Problem;
+use crate::http::request::Parameters;
 use crate::job::Failure;
 use crate::kinds::Payload;
 use crate::submission::Meta;
@@ -78,12 +81,51 @@ pub(super) async fn groups(
     let submitted = period(&asked)?;
     let (limit, below) = page(&asked)?;
     let shown = |document: &Document, meta: &Meta| {
-        // Maintenance of the service itself is of interest where it fails.
+        // The service's own upkeep is of interest where it fails.
         let hidden = meta.is_of_service() && document.failed == 0;
         status.is_none_or(|status| document.status == status) && caller.sees(meta) && !hidden
     };
     let (groups, next) = newest(&services, submitted, below, limit, shown).await?;
     Ok(fresh(json!({"groups": groups, "links": links(&uri, &asked, next)})))
+}
+
+pub(super) fn groups_docs() -> Operation {
+    Operation::new("groups", "watching", "Groups, the newest first.", ok("A page.", "Groups"))
+        .details(PAGES)
+        .parameters([one_of("status", "As the group's status says.", &STATUSES)])
+        .parameters(list_parameters())
+        .problems(&["400", "503"])
+}
+
+pub(super) fn jobs_docs() -> Operation {
+    Operation::new("jobs", "watching", "Jobs, those of the newest group first.", ok("A page.", "Jobs"))
+        .details(PAGES)
+        .parameters([
+            one_of("state", "Where the job stands.", &JobState::ALL.map(JobState::as_str)),
+            in_query("queue", "The queue that it was enqueued to.", json!({"type": "string", "minLength": 1})),
+            in_query("group", "Its group.", json!({"type": "string", "format": "uuid"})),
+            in_query("kind", "Such as `image.process`.", json!({"type": "string", "minLength": 1})),
+        ])
+        .parameters(list_parameters())
+        .problems(&["400", "503"])
+}
+
+const PAGES: &str = "A page may be short, or empty, and have a `links.next` all the same; the list ends where there is none. \
+    Pages that follow one another show nothing twice, whatever comes in meanwhile.";
+
+/// The parameters that both lists have, [`OF_LISTS`].
+fn list_parameters() -> [Value; 4] {
+    let instant = || json!({"type": "string", "format": "date-time"});
+    [
+        in_query("since", "Of groups that were enqueued then or later.", instant()),
+        in_query("until", "Of groups that were enqueued before.", instant()),
+        in_query(
+            "limit",
+            "Entries of a page at the most.",
+            json!({"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE, "default": PAGE}),
+        ),
+        in_query("cursor", "Where the list goes on: `links.next` has it.", json!({"type": "string", "minLength": 1})),
+    ]
 }
 
 /// The caller's newest groups, without those of the service itself.
@@ -127,7 +169,7 @@ async fn newest(
     Ok((groups, below))
 }
 
-/// Maintenance of the service itself is shown if it failed, or if the request asks for its kind, its queue or its group.
+/// The service's own upkeep is shown if it failed, or if the request asks for its kind, its queue or its group.
 fn is_shown(job: &Job, filter: &JobFilter) -> bool {
     let asked_for = filter.kind.is_some() || filter.queue.is_some() || filter.group.is_some();
     asked_for || job.state == JobState::Failed || !Payload::is_maintenance(&job.kind)

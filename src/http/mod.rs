@@ -1,75 +1,43 @@
-//! The HTTP server: a table of contents, and what every request passes through.
+//! The HTTP server. [`router`] is the table of its routes.
 //!
-//! Handlers are extract → one call → response. Every error, the framework's own included, is an
-//! `application/problem+json` document.
+//! Handlers are extract → one call → response. Every error, also of the framework, is an `application/problem+json` document.
 
 mod access;
-mod archive;
+mod answers;
 mod base;
-mod bodies;
-mod conditional;
-mod disposition;
-mod docs;
 mod events;
-mod examples;
 mod files;
-mod form;
 mod groups;
-mod health;
-mod held;
-mod home;
-mod linger;
-mod links;
-mod listen;
 mod lists;
-mod manners;
-mod nulls;
+mod monitoring;
 mod openapi;
-mod pace;
-mod page;
+mod operation;
+mod pages;
 mod problem;
-mod query;
 mod queues;
-mod readiness;
-mod request_id;
-mod sources;
-mod stats;
-mod uploads;
+mod request;
+mod router;
+mod server;
+mod submissions;
 mod workers;
 
-use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use axum::Router;
-use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
-use axum::http::{self, StatusCode, Version, header};
-use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
+use axum::extract::State;
 use jiff::Timestamp;
-use queue::{Broker, GroupId, JobId};
-use tower::util::{MapRequestLayer, MapResponseLayer};
-use tower::{BoxError, Layer, Service};
-use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::request_id::{PropagateRequestIdLayer, SetRequestIdLayer};
-use tower_http::trace::TraceLayer;
-use tracing::{debug, field, info, info_span};
+use queue::Broker;
+use serde_json::Value;
 
 use crate::config;
-use crate::metrics::{Metrics, RequestLabels, RouteLabels};
+use crate::metrics::Metrics;
 use crate::sources::Places;
 use crate::storage::Storage;
 
-pub use access::Access;
+pub use access::{Access, Links};
 pub use events::Feed;
-use held::Held;
-pub use links::Links;
-pub use listen::{Bounds, serve};
-pub use openapi::document as openapi;
-use problem::{Problem, UrlPath};
-pub use readiness::{Readiness, Role};
+pub use monitoring::{Readiness, Role};
+pub use router::document as openapi;
+pub use server::{App, Bounds, serve};
 
 /// What the handlers work with.
 pub struct Services {
@@ -86,6 +54,8 @@ pub struct Services {
     pub metrics: Metrics,
     pub feed: Feed,
     pub readiness: Readiness,
+    /// The OpenAPI document, without the address of this service.
+    pub openapi: Value,
     pub started_at: Timestamp,
 }
 
@@ -111,6 +81,7 @@ impl Services {
             links: Links::new(&[7; 32], config.server.link_lifetime),
             metrics: Metrics::default(),
             readiness: Readiness::of(Role::Service),
+            openapi: Value::Null,
             started_at: Timestamp::now(),
         }
     }
@@ -118,166 +89,14 @@ impl Services {
 
 type Shared = State<Arc<Services>>;
 
-/// The route of paths where nothing is.
-const UNMATCHED: &str = "unmatched";
-
-/// What answers requests, whole.
-pub trait App:
-    Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
-{
-}
-
-impl<S> App for S where
-    S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
-{
-}
-
-/// What a worker answers on `worker.listen`: whether it is well, and its numbers.
+/// What a worker answers on `worker.listen`: health, readiness and metrics.
 pub fn worker_app(services: Services) -> impl App {
     let services = Arc::new(services);
-    let guarded = Router::new()
-        .route("/metrics", get(health::metrics))
-        .route_layer(middleware::from_fn_with_state(services.clone(), access::guard));
-    let open = Router::new().route("/healthz", get(health::alive)).route("/readyz", get(readiness::ready));
-    around(guarded.merge(open), services)
+    server::around(router::build(router::of_worker(), &services), services)
 }
 
 /// What the service answers.
 pub fn app(services: Services) -> impl App {
     let services = Arc::new(services);
-    let guarded = Router::new()
-        .route("/api/upload", post(uploads::upload))
-        .route("/api/task_status/{id}", get(groups::task_status))
-        .route("/api/groups", get(lists::groups).post(sources::create))
-        .route("/api/presets", get(sources::presets))
-        .route("/api/groups/{id}", get(groups::status::<GroupId>).delete(groups::cancel::<GroupId>))
-        .route("/api/groups/{id}/archive", get(archive::archive))
-        .route("/api/groups/{id}/retry", post(groups::retry::<GroupId>))
-        .route("/api/jobs/{id}", get(groups::status::<JobId>).delete(groups::cancel::<JobId>))
-        .route("/api/jobs/{id}/retry", post(groups::retry::<JobId>))
-        .route("/api/groups/{id}/events", get(events::of_group))
-        .route("/api/jobs", get(lists::jobs))
-        .route("/api/queues", get(queues::queues))
-        .route("/api/queues/{queue}/pause", post(queues::pause))
-        .route("/api/queues/{queue}/resume", post(queues::resume))
-        .route("/api/queues/{queue}/jobs", delete(queues::purge))
-        .route("/api/workers", get(workers::workers))
-        .route("/api/workers/{session}/shutdown", post(workers::shutdown))
-        .route("/api/workers/{session}/grow", post(workers::grow))
-        .route("/api/workers/{session}/shrink", post(workers::shrink))
-        .route("/api/events", get(events::of_everything))
-        .route("/api/stats", get(stats::stats))
-        .route("/files/{group}/{job}/{run}/{file}", get(files::file))
-        .route("/groups/{id}", get(home::group))
-        .route("/upload", post(home::upload))
-        .route("/metrics", get(health::metrics))
-        .route_layer(middleware::from_fn(manners::plain_bodies))
-        .route_layer(middleware::from_fn_with_state(services.clone(), access::guard));
-    let open = Router::new()
-        .route("/", get(home::start))
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(readiness::ready))
-        .route("/openapi.json", get(openapi::openapi))
-        .route("/docs", get(docs::reference))
-        .route("/problems", get(docs::problems))
-        .route("/problems/{code}", get(docs::problem))
-        .route("/login", get(access::page))
-        .route("/api/login", post(access::login))
-        .route("/api/logout", post(access::logout))
-        .route_layer(middleware::from_fn(manners::plain_bodies));
-    around(guarded.merge(open), services)
-}
-
-/// The routes with what every request passes through.
-fn around(routes: Router<Arc<Services>>, services: Arc<Services>) -> impl App {
-    let cors = access::cors(&services.cors_origins);
-    let routes =
-        routes.fallback(problem::no_such_route).method_not_allowed_fallback(problem::method_not_allowed).layer((
-            manners::compression(),
-            CatchPanicLayer::custom(problem::panicked),
-            // Uploads are bounded by limits.max_request_bytes as they stream.
-            DefaultBodyLimit::disable(),
-            middleware::from_fn_with_state(services.clone(), attend),
-        ));
-    // Around all of it: a page elsewhere may read its errors, too.
-    let routes = match cors {
-        Some(cors) => routes.layer(cors),
-        None => routes,
-    };
-    let trace = TraceLayer::new_for_http().make_span_with(|request: &Request| {
-        let id = request_id::of(request.headers()).unwrap_or_default();
-        info_span!("request", id, method = %request.method(), path = request.uri().path(), key = field::Empty)
-    });
-    // Wraps the router instead of using `Router::layer`, because axum copies layers for each request. The first is the
-    // outermost.
-    let around = (
-        MapResponseLayer::new(response_of),
-        MapRequestLayer::new(request_id::vet),
-        SetRequestIdLayer::x_request_id(request_id::Fresh),
-        trace,
-        PropagateRequestIdLayer::x_request_id(),
-        MapResponseLayer::new(manners::dress),
-    );
-    base::Under::new(services.clone(), around.layer(routes.with_state(services)))
-}
-
-/// Of one type, whatever has wrapped the body.
-fn response_of<B>(response: http::Response<B>) -> Response
-where
-    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
-{
-    response.map(Body::new)
-}
-
-/// Counts a request and the time that its answer took, and takes what is left of it after a refusal.
-async fn attend(State(services): Shared, request: Request, next: Next) -> Response {
-    linger::linger(request, |request| measure(&services.metrics, request, next)).await
-}
-
-/// Refuses requests without exactly one `Host` (RFC 9112, 3.2), and heads that the budget has no room for.
-fn admitted(request: &Request) -> Result<(), Problem> {
-    let hosts = request.headers().get_all(header::HOST).iter().count();
-    if hosts > 1 {
-        return Err(Problem::bad_request("malformed-request", format!("The request has {hosts} `Host` lines.")));
-    }
-    if hosts == 0 && request.version() == Version::HTTP_11 && request.uri().authority().is_none() {
-        return Err(Problem::bad_request("malformed-request", "The request has no `Host` line, which HTTP/1.1 wants."));
-    }
-    // HTTP/1 heads are counted as they come.
-    if request.version() == Version::HTTP_2
-        && let Some(held) = request.extensions().get::<Arc<Held>>()
-    {
-        let lines = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>();
-        held.add(lines as u64).map_err(pace::no_room)?;
-    }
-    Ok(())
-}
-
-/// Logs a line for each request; the span around it has the key's name. Probes are frequent, and logged at debug.
-fn tell_of(route: &str, status: StatusCode, took: Duration) {
-    let (status, ms) = (status.as_u16(), took.as_millis() as u64);
-    if matches!(route, "/healthz" | "/readyz" | "/metrics") {
-        debug!(status, ms, "answered {status} in {ms} ms");
-    } else {
-        info!(status, ms, "answered {status} in {ms} ms");
-    }
-}
-
-async fn measure(metrics: &Metrics, request: Request, next: Next) -> Response {
-    // Unknown paths share one label, or anyone could fill the registry.
-    let route = request.extensions().get::<MatchedPath>().map_or(UNMATCHED, MatchedPath::as_str).to_owned();
-    let method = request.method().as_str().to_owned();
-    let started = Instant::now();
-    let refused = admitted(&request).err();
-    let response = match refused {
-        None => next.run(request).await,
-        Some(problem) => problem.into_response(),
-    };
-    let (took, status) = (started.elapsed(), response.status());
-    tell_of(&route, status, took);
-    let seconds = took.as_secs_f64();
-    metrics.request_seconds.get_or_create(&RouteLabels { route: route.clone() }).observe(seconds);
-    let method = if route == UNMATCHED { "any".into() } else { method };
-    metrics.requests.get_or_create(&RequestLabels { method, route, status: response.status().as_u16() }).inc();
-    response
+    server::around(router::build(router::of_service(&services.limits), &services), services)
 }

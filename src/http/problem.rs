@@ -3,15 +3,12 @@
 
 use std::any::Any;
 
-use axum::extract::{FromRequestParts, Path};
-use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tracing::error;
 
-use super::base::path;
+use crate::http::base::path;
 use crate::job::Failure;
 use crate::maintenance::erasure;
 use crate::submission::{self, Rejected};
@@ -222,20 +219,6 @@ impl From<submission::Error> for Problem {
     }
 }
 
-/// The parts of a request's path. One that does not decode names nothing here.
-pub(super) struct UrlPath<T>(pub(super) T);
-
-impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for UrlPath<T> {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        match Path::from_request_parts(parts, state).await {
-            Ok(Path(path)) => Ok(Self(path)),
-            Err(_) => Err(nothing_at(&parts.uri)),
-        }
-    }
-}
-
 pub(super) async fn no_such_route(method: Method, uri: Uri) -> Response {
     // Asks the server, of no place in particular.
     if method == Method::OPTIONS && uri.path() == "*" {
@@ -244,7 +227,8 @@ pub(super) async fn no_such_route(method: Method, uri: Uri) -> Response {
     nothing_at(&uri).into_response()
 }
 
-fn nothing_at(uri: &Uri) -> Problem {
+/// 404 for a path that no route has.
+pub(super) fn nothing_at(uri: &Uri) -> Problem {
     Problem::not_found(format!("There is nothing at {}.", path(uri.path())))
 }
 

@@ -8,13 +8,20 @@ use axum::response::Response;
 use queue::QueueDepth;
 use serde_json::json;
 
-use super::groups::fresh;
-use super::query::Parameters;
-use super::{Problem, Services, UrlPath};
+use crate::http::Services;
+use crate::http::answers::fresh;
+use crate::http::operation::{Answer, Operation, in_path, ok};
+use crate::http::problem::Problem;
+use crate::http::request::{Parameters, UrlPath};
 
 pub(super) async fn queues(State(services): State<Arc<Services>>, uri: Uri) -> Result<Response, Problem> {
     Parameters::of(&uri, &[])?;
     Ok(fresh(json!({"queues": all(&services).await?})))
+}
+
+pub(super) fn queues_docs() -> Operation {
+    let answer = ok("Every queue of the settings, and those that have held a job.", "Queues");
+    Operation::new("queues", "watching", "What each queue holds.", answer).problems(&["400", "503"])
 }
 
 pub(super) async fn pause(
@@ -25,12 +32,21 @@ pub(super) async fn pause(
     ordered(&services, &queue, &uri, services.broker.pause(&queue)).await
 }
 
+pub(super) fn pause_docs() -> Operation {
+    order_docs("pauseQueue", "Let no worker take from a queue.", ok("The queue.", "Queue"))
+        .details("Jobs are still taken in, and running ones end.")
+}
+
 pub(super) async fn resume(
     State(services): State<Arc<Services>>,
     UrlPath(queue): UrlPath<String>,
     uri: Uri,
 ) -> Result<Response, Problem> {
     ordered(&services, &queue, &uri, services.broker.resume(&queue)).await
+}
+
+pub(super) fn resume_docs() -> Operation {
+    order_docs("resumeQueue", "Let workers take from a queue again.", ok("The queue.", "Queue"))
 }
 
 /// Has an order carried out that a queue takes, and answers with what it holds then.
@@ -56,6 +72,17 @@ pub(super) async fn purge(
     known(&services, &queue).await?;
     let cancelled = services.broker.purge(&queue).await?;
     Ok(fresh(json!({"queue": queue, "cancelled": cancelled})))
+}
+
+pub(super) fn purge_docs() -> Operation {
+    let answer = ok("How many jobs were cancelled.", "Purged");
+    order_docs("purgeQueue", "Cancel all that waits or is delayed in a queue.", answer).details("What runs goes on.")
+}
+
+fn order_docs(id: &'static str, summary: &'static str, answer: Answer) -> Operation {
+    Operation::new(id, "steering", summary, answer)
+        .parameters([in_path("queue", "Its name.", json!({"type": "string"}))])
+        .problems(&["400", "404", "503"])
 }
 
 /// Those of the settings, and those that have held a job, by name.

@@ -11,23 +11,29 @@ use jiff::Timestamp;
 use queue::Class;
 use serde_json::{Value, json};
 
-use super::bodies::order;
-use super::groups::fresh;
-use super::query::Parameters;
-use super::{Problem, Services, UrlPath};
+use crate::http::Services;
+use crate::http::answers::fresh;
+use crate::http::operation::{Operation, in_path, in_query, ok};
+use crate::http::problem::Problem;
+use crate::http::request::{Parameters, UrlPath, order};
 use crate::worker::control::Command;
 use crate::worker::roster::{self, Worker};
 
 /// How long an order waits for its answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The most slots that a worker has.
-pub(super) const MOST_SLOTS: usize = 1_024;
+const MOST_SLOTS: usize = 1_024;
 
 /// Each as it last reported itself.
 pub(super) async fn workers(State(services): State<Arc<Services>>, uri: Uri) -> Result<Response, Problem> {
     Parameters::of(&uri, &[])?;
     let workers = roster::workers(&services.broker).await?.workers;
     Ok(fresh(json!({"workers": workers.iter().map(Worker::document).collect::<Value>()})))
+}
+
+pub(super) fn workers_docs() -> Operation {
+    let answer = ok("Each as it last reported itself.", "Workers");
+    Operation::new("workers", "watching", "The workers that live.", answer).problems(&["400", "503"])
 }
 
 pub(super) async fn shutdown(
@@ -41,6 +47,12 @@ pub(super) async fn shutdown(
     tell(&services, &session, &Command::Shutdown { cold }).await
 }
 
+pub(super) fn shutdown_docs() -> Operation {
+    let cold = in_query("cold", "Give back what runs, too.", json!({"type": "boolean", "default": false}));
+    order_docs("shutdownWorker", "End a worker.", [cold])
+        .details("It finishes what runs and gives back what has not begun. The one in a service ends with the service.")
+}
+
 pub(super) async fn grow(
     State(services): State<Arc<Services>>,
     UrlPath(session): UrlPath<String>,
@@ -51,6 +63,10 @@ pub(super) async fn grow(
     tell(&services, &session, &Command::Grow { class, by }).await
 }
 
+pub(super) fn grow_docs() -> Operation {
+    order_docs("growWorker", "Give a worker more slots.", slots_parameters())
+}
+
 pub(super) async fn shrink(
     State(services): State<Arc<Services>>,
     UrlPath(session): UrlPath<String>,
@@ -59,6 +75,31 @@ pub(super) async fn shrink(
 ) -> Result<Response, Problem> {
     let (class, by) = slots(&order(&uri, body, &SLOTS).await?)?;
     tell(&services, &session, &Command::Shrink { class, by }).await
+}
+
+pub(super) fn shrink_docs() -> Operation {
+    order_docs("shrinkWorker", "Take slots from a worker.", slots_parameters())
+        .details("What runs in them ends first; one at least is left.")
+}
+
+fn order_docs(id: &'static str, summary: &'static str, parameters: impl IntoIterator<Item = Value>) -> Operation {
+    Operation::new(id, "steering", summary, ok("What it says of itself from then on.", "Worker"))
+        .parameters([in_path("session", "The worker's, as /api/workers tells it.", json!({"type": "string"}))])
+        .parameters(parameters)
+        .parameters_as_body()
+        .problems(&["400", "404", "503"])
+}
+
+fn slots_parameters() -> [Value; 2] {
+    let by = json!({"type": "integer", "minimum": 1, "maximum": MOST_SLOTS, "default": 1});
+    [
+        in_query(
+            "class",
+            "Slots for pictures, or for what waits for networks and disks.",
+            json!({"enum": ["cpu", "io"], "default": "cpu"}),
+        ),
+        in_query("by", "How many.", by),
+    ]
 }
 
 /// What an order for slots may say.

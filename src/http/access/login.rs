@@ -1,282 +1,56 @@
-//! Logging in: `POST /api/login` takes a key and sets a cookie, `/login` is the page for it.
-//!
-//! Programs send JSON and get JSON. The page posts a form, works without scripts and loads nothing; it goes on to where
-//! `next` says, which is a path of this service, or to the first page.
+//! Logins: a key is exchanged for a cookie.
 
 use std::sync::Arc;
 
-use axum::Json;
-use axum::body::Body;
-use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
-use axum::response::{AppendHeaders, IntoResponse, Response};
 use jiff::Timestamp;
-use serde::Deserialize;
-use serde_json::json;
 use tracing::info;
-use url::form_urlencoded;
 
-use super::peer::Peer;
-use super::{Access, Problem, Services, refused, session};
-use crate::config::Scope;
-use crate::http::base::{Base, path};
-use crate::http::pace::broken_off;
-use crate::http::page::{Page, escaped};
+use super::{Access, session};
+use crate::http::base::Base;
+use crate::http::problem::Problem;
 use crate::keys::Key;
 
-/// A key and a path are far shorter.
-const MOST_BYTES: usize = 4096;
-pub(super) const PAGE: &str = "/login";
-/// Where a login leads that has no `next`.
-const FIRST: &str = "/";
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Form {
-    #[serde(default)]
-    key: String,
-    next: Option<String>,
+pub(in crate::http) struct Login {
+    pub(in crate::http) key: Arc<Key>,
+    pub(in crate::http) end: Timestamp,
+    /// The value of `Set-Cookie`.
+    pub(in crate::http) cookie: String,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Json,
-    Form,
-}
-
-/// Sets a cookie for whoever shows a key.
-pub(in crate::http) async fn login(State(services): State<Arc<Services>>, request: Request) -> Response {
-    let access = &services.access;
-    let (request, body) = request.into_parts();
-    let (peer, kind) = (access.peer(&request), kind(&request.headers));
-    let (next, begun) = match read(access, kind, &request, body).await {
-        Ok(Form { key, next }) => {
-            let next = next.as_deref().and_then(own_path);
-            (next, begin(access, key.trim(), &peer).await)
-        }
-        Err(problem) => (None, Err(problem)),
-    };
-    let (key, session, end) = match begun {
-        Ok(begun) => begun,
-        Err(problem) => return not_let_in(&services, kind, problem, next.as_deref()),
-    };
-    info!(key = key.name, "`{}` has logged in from {}", key.name, peer.address);
-    let seconds = end.duration_since(Timestamp::now()).as_secs();
-    let cookie = [(header::SET_COOKIE, session::set_cookie(&session, seconds, peer.https, &Base::current()))];
-    if kind == Some(Kind::Form) {
-        return (cookie, go_on_to(&path(next.as_deref().unwrap_or(FIRST)))).into_response();
+impl Access {
+    /// Begins a login with this key.
+    pub(in crate::http) async fn log_in(&self, shown: &str, request: &Parts) -> Result<Login, Problem> {
+        let (listing, peer) = (self.created.listing().await, self.peer(request));
+        let key = self.verify(shown, &peer, &listing)?;
+        let (session, end) = self.sessions.begin(&key, Timestamp::now()).await?;
+        info!(key = key.name, "`{}` has logged in from {}", key.name, peer.address);
+        let seconds = end.duration_since(Timestamp::now()).as_secs();
+        let cookie = session::set_cookie(&session, seconds, peer.https, &Base::current());
+        Ok(Login { key, end, cookie })
     }
-    let body = Json(json!({"name": key.name, "scopes": key.scopes, "expires_at": end}));
-    (cookie, [(header::CACHE_CONTROL, "no-store")], body).into_response()
-}
 
-/// A person gets the page again, and a program a document; both get the status.
-fn not_let_in(services: &Services, kind: Option<Kind>, problem: Problem, next: Option<&str>) -> Response {
-    let detail = problem.detail().to_owned();
-    let mut response = refused(services, problem);
-    if kind == Some(Kind::Form) {
-        let (status, retry_after) = (response.status(), response.headers_mut().remove(header::RETRY_AFTER));
-        response = (status, document(&Shown::Form { problem: Some(&detail), next })).into_response();
-        response.headers_mut().extend(retry_after.map(|after| (header::RETRY_AFTER, after)));
+    /// The key of the request's login, and when the login ends; `None` without a valid login.
+    pub(in crate::http) async fn login(&self, request: &Parts) -> Option<(Arc<Key>, Timestamp)> {
+        let cookie = session::cookie(&request.headers, self.peer(request).https, &Base::current())?;
+        let listing = self.created.listing().await;
+        self.of_session(cookie, &listing).await.unwrap_or_default()
     }
-    response
-}
 
-async fn begin(access: &Access, shown: &str, peer: &Peer) -> Result<(Arc<Key>, String, Timestamp), Problem> {
-    let listing = access.created.listing().await;
-    let key = access.verify(shown, peer, &listing)?;
-    let (session, end) = access.sessions.begin(&key, Timestamp::now()).await?;
-    Ok((key, session, end))
-}
+    /// Whether a person needs a login.
+    pub(in crate::http) async fn needs_login(&self) -> bool {
+        let listing = self.created.listing().await;
+        !self.is_open(&listing)
+    }
 
-async fn read(access: &Access, kind: Option<Kind>, request: &Parts, body: Body) -> Result<Form, Problem> {
-    // Or a page elsewhere could log its visitors in as somebody else.
-    session::same_origin(request, &access.server)?;
-    let invalid = |detail: String| Problem::bad_request("invalid-login", detail);
-    let body = axum::body::to_bytes(body, MOST_BYTES).await.map_err(|error| {
-        let cut_off = || invalid(format!("The login was cut off, or has more than {MOST_BYTES} bytes."));
-        broken_off(&error).unwrap_or_else(cut_off)
-    })?;
-    match kind {
-        Some(Kind::Json) => {
-            serde_json::from_slice(&body).map_err(|error| invalid(format!("The login is not {{\"key\": …}}: {error}.")))
-        }
-        Some(Kind::Form) => {
-            Ok(form_urlencoded::parse(&body).fold(Form::default(), |form, (name, value)| match &*name {
-                "key" => Form { key: value.into_owned(), ..form },
-                "next" => Form { next: Some(value.into_owned()), ..form },
-                _ => form,
-            }))
-        }
-        None => Err(Problem::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "invalid-login",
-            "Send the key as application/json, {\"key\": …}, or as a form's field `key`.",
-        )),
+    /// Refuses a request that a page of another site made a browser send.
+    pub(in crate::http) fn same_origin(&self, request: &Parts) -> Result<(), Problem> {
+        session::same_origin(request, &self.server)
     }
 }
 
-fn kind(headers: &HeaderMap) -> Option<Kind> {
-    let media_type = headers.get(header::CONTENT_TYPE)?.to_str().ok()?.split(';').next()?.trim();
-    match media_type {
-        json if json.eq_ignore_ascii_case("application/json") => Some(Kind::Json),
-        form if form.eq_ignore_ascii_case("application/x-www-form-urlencoded") => Some(Kind::Form),
-        _ => None,
-    }
-}
-
-/// Takes the cookie away, under both its names.
-pub(in crate::http) async fn logout(State(services): State<Arc<Services>>, request: Request) -> Response {
-    let request = request.into_parts().0;
-    if let Err(problem) = session::same_origin(&request, &services.access.server) {
-        return refused(&services, problem);
-    }
+/// Values of `Set-Cookie` that end a login. There is one for each name, because the browser may have logged in over http, too.
+pub(in crate::http) fn removed_cookies() -> [String; 2] {
     let base = Base::current();
-    // The browser may have been here over http, too.
-    let cookies =
-        AppendHeaders([false, true].map(|https| (header::SET_COOKIE, session::set_cookie("", 0, https, &base))));
-    match kind(&request.headers) {
-        Some(Kind::Form) => (cookies, go_on_to(&path(PAGE))).into_response(),
-        _ => (cookies, StatusCode::NO_CONTENT).into_response(),
-    }
-}
-
-/// The page to log in on; who is logged in already is led on.
-pub(in crate::http) async fn page(State(services): State<Arc<Services>>, request: Request) -> Response {
-    let (access, request) = (&services.access, request.into_parts().0);
-    let next = next_of(&request.uri).as_deref().and_then(own_path);
-    let listing = access.created.listing().await;
-    let held = match session::cookie(&request.headers, access.peer(&request).https, &Base::current()) {
-        Some(cookie) => access.of_session(cookie, &listing).await.unwrap_or_default(),
-        None => None,
-    };
-    match (&next, held) {
-        (Some(next), Some(_)) => go_on_to(&path(next)).into_response(),
-        (Some(next), None) if access.is_open(&listing) => go_on_to(&path(next)).into_response(),
-        (None, Some((key, end))) => document(&Shown::Held { key: &key, end }).into_response(),
-        (next, None) => {
-            let problem = access.is_open(&listing).then_some("There are no API keys yet, and so no login is needed.");
-            document(&Shown::Form { problem, next: next.as_deref() }).into_response()
-        }
-    }
-}
-
-fn next_of(uri: &Uri) -> Option<String> {
-    let mut fields = form_urlencoded::parse(uri.query()?.as_bytes());
-    fields.find(|(name, _)| name == "next").map(|(_, value)| value.into_owned())
-}
-
-/// One of the service's own paths, if `next` leads to one. A page may name it as it knows it, under the prefix of a proxy.
-fn own_path(next: &str) -> Option<String> {
-    let base = Base::current();
-    let rest = next.strip_prefix(base.as_str()).filter(|rest| rest.is_empty() || rest.starts_with(['/', '?']));
-    let own = match rest {
-        Some(rest) if !rest.starts_with('/') => format!("/{rest}"),
-        rest => rest.unwrap_or(next).to_owned(),
-    };
-    is_local_path(&own).then_some(own)
-}
-
-/// Whether it leads to a path of this server, whatever a browser makes of it: `//host` and `/\host` lead elsewhere, and
-/// browsers overlook tabs and line ends.
-fn is_local_path(next: &str) -> bool {
-    next.starts_with('/')
-        && !next.starts_with("//")
-        && next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\')
-}
-
-/// Leads a browser on to a place on this server, which it asks for with GET.
-pub(in crate::http) fn go_on_to(place: &str) -> (StatusCode, [(header::HeaderName, HeaderValue); 2]) {
-    let place = HeaderValue::from_str(place).unwrap_or(HeaderValue::from_static(PAGE));
-    let headers = [(header::LOCATION, place), (header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
-    (StatusCode::SEE_OTHER, headers)
-}
-
-enum Shown<'a> {
-    Form { problem: Option<&'a str>, next: Option<&'a str> },
-    Held { key: &'a Key, end: Timestamp },
-}
-
-fn document(shown: &Shown) -> impl IntoResponse + use<> {
-    let body = match shown {
-        Shown::Form { problem, next } => {
-            let problem = problem.map_or(String::new(), |text| {
-                format!("<div class=\"note x\"><p role=\"alert\">{}</p></div>", escaped(text))
-            });
-            let next = next.map_or(String::new(), |next| {
-                format!("<input type=\"hidden\" name=\"next\" value=\"{}\">", escaped(next))
-            });
-            format!(
-                "<h1>Log in to pixmill</h1>{problem}<form class=\"panel\" method=\"post\" action=\"{}\">\
-                 <div class=\"pad\"><div class=\"field\"><label for=\"key\">API key</label><input id=\"key\" name=\"key\" \
-                 type=\"password\" required autofocus autocomplete=\"current-password\"></div>{next}\
-                 <p><button class=\"btn main\">Log in</button></p><p class=\"q\">The operator of this service makes keys: \
-                 <code>pixmill keys create</code>.</p></div></form>",
-                path("/api/login"),
-            )
-        }
-        Shown::Held { key, end } => {
-            let scopes: Vec<&str> = key.scopes.iter().copied().map(Scope::as_str).collect();
-            let (name, scopes) = (escaped(&key.name), scopes.join(", "));
-            format!(
-                "<h1>Logged in as {name}</h1><p>Scopes: {scopes}. Until {end:.0}.</p><p class=\"row\">\
-                 <a class=\"btn main\" href=\"{}\">Upload pictures</a><a href=\"{}\">Documentation</a></p>\
-                 <form method=\"post\" action=\"{}\"><button class=\"btn\">Log out</button></form>",
-                path(FIRST),
-                path("/docs"),
-                path("/api/logout"),
-            )
-        }
-    };
-    let bar = format!("<a class=\"brand\" href=\"{}\">pixmill</a>", path(FIRST));
-    (
-        [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))],
-        Page::to_work_with("Log in", "", &bar, "slim", &body),
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_paths_of_this_server_are_gone_on_to() {
-        for path in ["/", "/docs", "/files/a/b?x=1&y=%20", "/a//b", "/@host"] {
-            assert!(is_local_path(path), "{path}");
-        }
-        for path in [
-            "",
-            "docs",
-            "//evil.example",
-            "/\\evil.example",
-            "/\t/evil.example",
-            "/\n",
-            "https://evil.example",
-            "/ä",
-            "/a b",
-        ] {
-            assert!(!is_local_path(path), "{path:?}");
-        }
-    }
-
-    #[tokio::test]
-    async fn next_is_a_path_with_or_without_the_prefix() {
-        let base = Base::configured("/mill");
-        base.scope(async {
-            for (next, own) in [
-                ("/docs?x=1", Some("/docs?x=1")),
-                ("/mill/docs", Some("/docs")),
-                ("/mill", Some("/")),
-                ("/mill?x", Some("/?x")),
-                ("/mills", Some("/mills")),
-                ("/mill//evil.example", None),
-                ("//evil.example", None),
-                ("https://evil.example", None),
-            ] {
-                assert_eq!(own_path(next).as_deref(), own, "{next}");
-            }
-        })
-        .await;
-    }
+    [false, true].map(|https| session::set_cookie("", 0, https, &base))
 }

@@ -1,20 +1,20 @@
 //! Who may call, what, and how often: with API keys, whoever bears one or has logged in with one; without, only this
 //! machine's own programs.
 //!
-//! [`guard`] stands before every route but the open ones and answers, in this order: who calls (401), whether a page
+//! [`guard`] stands before every route that needs a key and answers, in this order: who calls (401), whether a page
 //! elsewhere made the browser call (403), whether the key calls too often (429), whether it may do that (403). Whose a
 //! group is, the handlers ask [`Caller::sees`], and [`Caller::owns`] before they change it; what is another's
 //! is answered as if it were not there. Once there have been keys, the last one's end opens nothing. A signed link
-//! ([`Links`](super::Links)) stands for a caller.
+//! ([`Links`]) stands for a caller.
 
 mod caller;
 mod cors;
 mod failures;
+pub(super) mod links;
 mod local;
 mod login;
 mod peer;
 mod rates;
-mod scopes;
 mod session;
 
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use std::time::Instant;
 
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use ipnet::IpNet;
@@ -30,9 +30,10 @@ use jiff::Timestamp;
 use subtle::ConstantTimeEq;
 use tracing::Span;
 
-use super::base::{Base, path};
-use super::{Problem, Services, home};
-use crate::config;
+use crate::config::{self, Scope};
+use crate::http::Services;
+use crate::http::base::{Base, path};
+use crate::http::problem::Problem;
 use crate::keys::{self, Key, Keyring, Listing};
 use crate::metrics::RefusalLabels;
 use crate::storage::{self, Storage};
@@ -40,11 +41,11 @@ use crate::storage::{self, Storage};
 pub(super) use caller::Caller;
 pub(super) use cors::cors;
 use failures::Failures;
+pub use links::Links;
+pub(super) use login::{Login, removed_cookies};
 use peer::Peer;
 use rates::Rates;
 use session::Sessions;
-
-pub(super) use login::{go_on_to, login, logout, page};
 
 /// What decides over requests.
 pub struct Access {
@@ -96,11 +97,11 @@ impl Access {
         }
         let Some(cookie) = session::cookie(headers, peer.https, &Base::current()) else {
             let detail =
-                format!("An API key is needed: `Authorization: Bearer <key>`, or a login at {}.", path(login::PAGE));
+                format!("An API key is needed: `Authorization: Bearer <key>`, or a login at {}.", path("/login"));
             return Err(unauthorized(&detail));
         };
         let Some((key, end)) = self.of_session(cookie, &listing).await? else {
-            return Err(unauthorized(&format!("The login has ended; log in again at {}.", path(login::PAGE))));
+            return Err(unauthorized(&format!("The login has ended; log in again at {}.", path("/login"))));
         };
         // A cookie comes along whoever made the browser ask.
         if !request.method.is_safe() {
@@ -211,24 +212,38 @@ impl Access {
     }
 }
 
-pub(super) async fn guard(State(services): State<Arc<Services>>, request: Request, next: Next) -> Response {
+/// The answer to a request that is not let in.
+pub(super) type Refusal = fn(Problem, &Uri, &HeaderMap) -> Response;
+
+/// What [`guard`] knows of the route that it guards.
+#[derive(Clone)]
+pub(super) struct Guard {
+    pub(super) services: Arc<Services>,
+    /// The scope that a caller's key needs.
+    pub(super) scope: Scope,
+    pub(super) refusal: Refusal,
+}
+
+/// Lets in requests that may be sent. The handler finds the [`Caller`] in the request's extensions, unless the request was
+/// let in by a signed link.
+pub(super) async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+    let services = &guard.services;
     let (mut request, body) = request.into_parts();
     let link = if services.access.wants_keys() { services.links.admits(&request.uri) } else { None };
     if let Some(Ok(())) = link {
-        // Whoever has a link needs no name.
         return next.run(Request::from_parts(request, body)).await;
     }
     let caller = match (services.access.identify(&request).await, link) {
         (Ok(caller), _) => caller,
-        (Err(_), Some(Err(problem))) | (Err(problem), _) => return not_let_in(&services, &request, problem),
+        (Err(_), Some(Err(problem))) | (Err(problem), _) => return guard.refuse(problem, &request),
     };
     if let Some(name) = caller.owner() {
         Span::current().record("key", name);
     }
-    let quota = services.access.rates.take(&caller, scopes::is_upload(&request.method, request.uri.path()));
-    let stopped = quota.exceeded.or_else(|| out_of_scope(&caller, &request));
+    let quota = services.access.rates.take(&caller, guard.is_upload(&request.method));
+    let stopped = quota.exceeded.or_else(|| out_of_scope(&caller, guard.scope));
     let mut response = if let Some(problem) = stopped {
-        not_let_in(&services, &request, problem)
+        guard.refuse(problem, &request)
     } else {
         request.extensions.insert(caller);
         next.run(Request::from_parts(request, body)).await
@@ -237,10 +252,20 @@ pub(super) async fn guard(State(services): State<Arc<Services>>, request: Reques
     response
 }
 
-fn out_of_scope(caller: &Caller, request: &Parts) -> Option<Problem> {
-    let needed = scopes::needed(&request.method, request.uri.path());
-    // OPTIONS tells which methods there are, and no more.
-    if caller.allows(needed) || request.method == Method::OPTIONS {
+impl Guard {
+    /// Whether a request makes jobs: uploads, groups by reference, retries.
+    fn is_upload(&self, method: &Method) -> bool {
+        *method == Method::POST && self.scope == Scope::Submit
+    }
+
+    fn refuse(&self, problem: Problem, request: &Parts) -> Response {
+        count(&self.services, &problem);
+        (self.refusal)(problem, &request.uri, &request.headers)
+    }
+}
+
+fn out_of_scope(caller: &Caller, needed: Scope) -> Option<Problem> {
+    if caller.allows(needed) {
         return None;
     }
     let (name, needed) = (caller.owner().unwrap_or_default(), needed.as_str());
@@ -248,21 +273,12 @@ fn out_of_scope(caller: &Caller, request: &Parts) -> Option<Problem> {
     Some(Problem::new(StatusCode::FORBIDDEN, "forbidden-scope", detail))
 }
 
-/// The answer to a request that is not let in: a page where somebody wanted one.
-fn not_let_in(services: &Services, request: &Parts, problem: Problem) -> Response {
-    count(services, &problem);
-    if home::serves(request.uri.path()) {
-        return home::refusal(problem, &request.uri, &request.headers);
-    }
-    problem.into_response()
-}
-
 fn count(services: &Services, problem: &Problem) {
     services.metrics.refusals.get_or_create(&RefusalLabels { code: problem.code().into() }).inc();
 }
 
-/// The answer to a request that is not let in.
-fn refused(services: &Services, problem: Problem) -> Response {
+/// The answer to a request that is not let in, which is counted.
+pub(super) fn refused(services: &Services, problem: Problem) -> Response {
     count(services, &problem);
     problem.into_response()
 }

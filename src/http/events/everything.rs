@@ -10,7 +10,9 @@ use tokio::time::Instant;
 
 use super::feed::{Heard, Subscription};
 use super::{Follow, event, is_kept, sign_of_life, with_id};
-use crate::http::{Problem, Services, stats};
+use crate::http::Services;
+use crate::http::monitoring::stats;
+use crate::http::problem::Problem;
 
 /// Missed events that are told at a time.
 const PAGE: usize = 1_000;

@@ -15,7 +15,8 @@ use tokio::time::Instant;
 
 use super::feed::{Heard, Subscription};
 use super::{Follow, event, everything, is_kept, sign_of_life, with_id};
-use crate::http::{Problem, Services, groups};
+use crate::http::problem::Problem;
+use crate::http::{Services, groups};
 
 /// Events read at a time, of what was missed.
 const PAGE: usize = 1_000;

@@ -23,13 +23,16 @@ use futures::stream::{self, StreamExt};
 use prometheus_client::metrics::gauge::Gauge;
 use queue::{Broker, GroupId};
 use serde::Serialize;
+use serde_json::{Value, json};
 use tracing::warn;
 
-use super::access::Caller;
-use super::base::Base;
-use super::groups::{self, parsed, unknown};
-use super::query::Parameters;
-use super::{Problem, Services, UrlPath};
+use crate::http::Services;
+use crate::http::access::Caller;
+use crate::http::base::Base;
+use crate::http::groups::{self, parsed, unknown};
+use crate::http::operation::{Answer, Operation, in_query};
+use crate::http::problem::Problem;
+use crate::http::request::{Parameters, UrlPath};
 
 pub use feed::Feed;
 
@@ -61,6 +64,19 @@ pub(super) async fn of_group(
     }
 }
 
+pub(super) fn of_group_docs() -> Operation {
+    let answer = stream_docs("The events, each with an `id` to go on after.");
+    Operation::new("groupEvents", "watching", "Follow a group to its end, as server-sent events.", answer)
+        .details(
+            "`status` (counts) comes first, `progress` (counts, and in `changes` what has happened since) at each change, \
+            `finished` with the whole status at last; then the stream ends. Comments come as signs of life.",
+        )
+        .subject("group")
+        .parameters(last_event_parameters())
+        .problems(&["400", "404", "503"])
+        .answer("204", json!({"description": "The `Last-Event-ID` is the end's: nothing follows it."}))
+}
+
 /// Everybody's: `status`, and what happens to each job and group.
 pub(super) async fn of_everything(
     State(services): State<Arc<Services>>,
@@ -71,6 +87,41 @@ pub(super) async fn of_everything(
     let last = last_event_id(&uri, &headers)?;
     let follower = everything::Follower::start(Arc::clone(&services), last, HEARTBEAT).await?;
     Ok(stream(services, caller, follower))
+}
+
+pub(super) fn of_everything_docs() -> Operation {
+    let answer = stream_docs("The events.");
+    Operation::new("events", "watching", "Follow all that happens, as server-sent events.", answer)
+        .details(
+            "`status` (as /api/stats) comes first, then what happens to jobs and groups, each named as in its `event`. \
+            The stream ends with the service; whoever asks again with the last `id` misses nothing that is still kept.",
+        )
+        .parameters(last_event_parameters())
+        .problems(&["400", "503"])
+}
+
+fn stream_docs(about: &str) -> Answer {
+    let schema = json!({
+        "type": "object",
+        "description": "One event.",
+        "required": ["data"],
+        "properties": {
+            "event": {"type": "string", "description": "Its kind."},
+            "id": {"type": "string", "description": "For `Last-Event-ID`."},
+            "data": {"type": "string", "contentMediaType": "application/json"},
+        },
+    });
+    ("200", json!({"description": about, "content": {"text/event-stream": {"schema": schema}}}))
+}
+
+/// What [`last_event_id`] reads.
+fn last_event_parameters() -> [Value; 2] {
+    let header = json!({
+        "name": "Last-Event-ID", "in": "header", "schema": {"type": "string"},
+        "description": "The `id` of the event that was received last: what has happened since is told.",
+    });
+    let about = "The same, for clients that cannot set the header.";
+    [header, in_query("last_event_id", about, json!({"type": "string"}))]
 }
 
 /// The event that the client had last, from the header, or from the query of those who cannot set one.

@@ -8,8 +8,8 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::pictures::Picture;
+use crate::http::access::links::Signer;
 use crate::http::base::path;
-use crate::http::links::Signer;
 use crate::http::problem;
 use crate::job::Failure;
 use crate::kinds::{Answer, Output};

@@ -1,29 +1,34 @@
 //! `GET /openapi.json`: this API in OpenAPI 3.1, with the limits that are in force.
 //!
-//! A path, a parameter or a field that answers have and this has not is found by `tests/it/http/openapi.rs`, which
-//! holds a real service's answers and methods against it.
+//! `tests/it/http/openapi.rs` compares it with a real service: it finds paths, parameters and fields that are not described.
 
-mod paths;
+mod examples;
+mod optional;
 mod schemas;
-mod sources;
-mod watching;
 
 use axum::Json;
 use axum::extract::{Request, State};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::{Shared, examples, nulls};
 use crate::config;
+use crate::http::Shared;
+use crate::http::operation::{Operation, in_path, ok_as, reference};
+use crate::http::submissions::uploads;
 
 pub(super) async fn openapi(State(services): Shared, request: Request) -> Json<Value> {
     let address = services.access.address(&request.into_parts().0);
-    let mut document = document(&services.limits, &services.queue);
+    let mut document = services.openapi.clone();
     document["servers"] = json!([{"url": if address.is_empty() { "/" } else { &address }}]);
     Json(document)
 }
 
-/// The whole document.
-pub fn document(limits: &config::Limits, queue: &config::Queue) -> Value {
+pub(super) fn openapi_docs() -> Operation {
+    let about = "This document.";
+    Operation::new("openapi", "documentation", about, ok_as(about, &["application/json"]))
+}
+
+/// The whole document. `paths` is its object of this name.
+pub(super) fn document(paths: &Value, limits: &config::Limits, queue: &config::Queue) -> Value {
     let mut document = json!({
         "openapi": "3.1.0",
         "info": {
@@ -34,12 +39,9 @@ pub fn document(limits: &config::Limits, queue: &config::Queue) -> Value {
                 `application/problem+json` document whose `code` stays the same; unknown fields are errors, and so are \
                 unknown parameters but those of `/files`.",
         },
-        "paths": joined(joined(paths::paths(limits), sources::paths()), watching::paths()),
+        "paths": paths,
         "components": {
-            "schemas": joined(
-                joined(schemas::schemas(limits), sources::schemas(limits, queue)),
-                watching::schemas(),
-            ),
+            "schemas": schemas::all(limits, queue),
             "responses": responses(),
             "parameters": parameters(),
             "securitySchemes": {
@@ -68,59 +70,9 @@ pub fn document(limits: &config::Limits, queue: &config::Queue) -> Value {
             {"name": "documentation", "description": "What people and their tools read."},
         ],
     });
-    nulls::allow(&mut document["components"]["schemas"]);
+    optional::allow_null(&mut document["components"]["schemas"]);
     examples::add(&mut document);
     document
-}
-
-fn joined(mut all: Value, more: Value) -> Value {
-    let Value::Object(more) = more else { return all };
-    for (name, described) in more {
-        match (&mut all[name.as_str()], described) {
-            // A path that both know, with methods of each.
-            (Value::Object(known), Value::Object(further)) => known.extend(further),
-            (unknown, described) => *unknown = described,
-        }
-    }
-    all
-}
-
-/// One method of a path.
-struct Operation {
-    id: &'static str,
-    tag: &'static str,
-    about: &'static str,
-    more: &'static str,
-    parameters: Vec<Value>,
-    body: Option<Value>,
-    success: (&'static str, Value),
-    /// The statuses of `components.responses` beside 401, 403 and 429, which all guarded ones have, and 500.
-    problems: &'static [&'static str],
-}
-
-impl Operation {
-    fn described(self) -> Value {
-        let mut responses = Map::from_iter([(self.success.0.to_owned(), self.success.1)]);
-        for status in self.problems.iter().chain(&["401", "403", "429", "500"]) {
-            responses.insert((*status).into(), json!({"$ref": format!("#/components/responses/{status}")}));
-        }
-        let mut described = json!({
-            "operationId": self.id,
-            "tags": [self.tag],
-            "summary": self.about,
-            "responses": responses,
-        });
-        if !self.more.is_empty() {
-            described["description"] = self.more.into();
-        }
-        if !self.parameters.is_empty() {
-            described["parameters"] = self.parameters.into();
-        }
-        if let Some(body) = self.body {
-            described["requestBody"] = body;
-        }
-        described
-    }
 }
 
 fn parameters() -> Value {
@@ -141,7 +93,7 @@ fn parameters() -> Value {
             "in": "header",
             "description": "Under the same key and with the same content the answer is the first one's, and nothing \
                 is done twice.",
-            "schema": {"type": "string", "minLength": 1, "maxLength": super::uploads::MOST_KEY_CHARS,
+            "schema": {"type": "string", "minLength": 1, "maxLength": uploads::MOST_KEY_CHARS,
                 "pattern": "^[\\x21-\\x7e]+$"},
         },
     })
@@ -185,29 +137,4 @@ fn responses() -> Value {
         "500": problem("Our fault; the log says what."),
         "503": later("Not at present: the queue is away or full, or the disk is, or the API keys cannot be read."),
     })
-}
-
-fn count(about: &str) -> Value {
-    json!({"type": "integer", "minimum": 0, "description": about})
-}
-
-fn text(about: &str) -> Value {
-    json!({"type": "string", "description": about})
-}
-
-fn content(schema: &str) -> Value {
-    json!({"application/json": {"schema": reference(schema)}})
-}
-
-fn reference(schema: &str) -> Value {
-    json!({"$ref": format!("#/components/schemas/{schema}")})
-}
-
-fn parameter(name: &str) -> Value {
-    json!({"$ref": format!("#/components/parameters/{name}")})
-}
-
-#[allow(clippy::needless_pass_by_value, reason = "as json! makes it")]
-fn in_path(name: &str, about: &str, schema: Value) -> Value {
-    json!({"name": name, "in": "path", "required": true, "description": about, "schema": schema})
 }

@@ -1,0 +1,107 @@
+//! The status documents of groups and jobs, made of what the broker or the outbox has.
+
+use axum::http::StatusCode;
+use queue::{Group, GroupId, GroupResult, Job, State as JobState};
+
+use super::documents::{Document, Entry, task};
+use super::pictures::{Picture, pictures};
+use crate::http::Services;
+use crate::http::problem::Problem;
+use crate::kinds;
+use crate::maintenance::erasure;
+use crate::submission::Meta;
+use crate::submission::manifest::Manifest;
+use crate::submission::outbox::{self, Owed};
+
+/// Results in one document; `links.next` leads to more.
+const PAGE: usize = 1000;
+
+/// A group's status with its results from an index on; none where it is unknown, or not to be seen.
+pub(in crate::http) async fn document(
+    services: &Services,
+    id: GroupId,
+    from: u32,
+    sees: impl Fn(&Meta) -> bool,
+) -> Result<Option<Document>, Problem> {
+    // One more, to know whether there is another page.
+    if let Some((group, results)) = services.broker.group_with_results(id, from, PAGE + 1).await? {
+        let meta = Meta::of(&group);
+        if !sees(&meta) {
+            return Ok(None);
+        }
+        return of_group(services, &group, meta, results).await.map(Some);
+    }
+    // What the broker has lost is on its way back to it: its client has no cause for alarm.
+    match outbox::read(&services.storage, id).await? {
+        Some(Owed::Work(manifest)) if sees(&manifest.meta) => Ok(Some(of_manifest(manifest, JobState::Waiting))),
+        Some(Owed::Damaged(damage)) => {
+            let owner = outbox::owner(&services.storage, id).await?;
+            if !sees(&Meta { owner, ..Meta::default() }) {
+                return Ok(None);
+            }
+            let detail = format!(
+                "The manifest of group {id} cannot be read: {}. The group is about to be ended as failed.",
+                damage.why
+            );
+            Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "manifest-damaged", detail))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Where a group stands by its counters alone, and what its record keeps; none where it is unknown.
+pub(in crate::http) async fn standing(services: &Services, id: GroupId) -> Result<Option<(Document, Meta)>, Problem> {
+    if let Some(group) = services.broker.group(id).await? {
+        let meta = Meta::of(&group);
+        return Ok(Some((Document::of_group(&group, &meta), meta)));
+    }
+    match outbox::read(&services.storage, id).await? {
+        Some(Owed::Work(manifest)) => Ok(Some((alike(&manifest, JobState::Waiting), manifest.meta))),
+        _ => Ok(None),
+    }
+}
+
+/// The document of a group that the broker does not have, all of whose jobs are in one state.
+fn alike(manifest: &Manifest, state: JobState) -> Document {
+    Document::of_alike(manifest.group, manifest.created_at, manifest.total() as u32, state)
+}
+
+pub(super) fn of_manifest(manifest: Manifest, state: JobState) -> Document {
+    let mut document = alike(&manifest, state);
+    document.result = Some(Vec::new());
+    document.tell(manifest.meta);
+    document
+}
+
+/// The document of a group with a page of its results. One result more means that there is another page.
+async fn of_group(
+    services: &Services,
+    group: &Group,
+    meta: Meta,
+    mut results: Vec<GroupResult>,
+) -> Result<Document, Problem> {
+    let signer = services.links.signer(&services.access);
+    let mut document = Document::of_group(group, &meta);
+    if results.len() > PAGE {
+        results.truncate(PAGE);
+        let next = results.last().map(|last| last.index + 1);
+        document.links.next = next.map(|next| format!("{}?from={next}", task(group.id)));
+    }
+    let pictures = pictures(&services.broker, &results).await?;
+    document.result = Some(pictures.into_iter().map(|picture| Entry::of(group.id, picture, &signer)).collect());
+    document.links.archive = Some(signer.link(format!("/api/groups/{}/archive", group.id)));
+    document.tell_of_files(erasure::stands(&services.storage, group.id).await?);
+    document.tell(meta);
+    Ok(document)
+}
+
+/// The document of one job.
+pub(super) async fn of_job(services: &Services, job: &Job) -> Result<Document, Problem> {
+    let mut document = Document::of_job(job);
+    let picture = job.state.is_terminal().then(|| Picture::of_job(job));
+    let signer = services.links.signer(&services.access);
+    document.result = Some(picture.into_iter().map(|picture| Entry::of(job.group, picture, &signer)).collect());
+    document.request_id = kinds::request_id(&job.payload);
+    document.tell_of_files(erasure::stands(&services.storage, job.group).await?);
+    Ok(document)
+}

@@ -1,0 +1,4 @@
+//! New work: uploads, and groups of pictures that are somewhere already.
+
+pub(super) mod sources;
+pub(super) mod uploads;
