@@ -1,3 +1,11 @@
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use queue::{GroupId, JobId, Run};
+
+use super::objects::PART;
 use super::*;
 
 #[tokio::test]

@@ -1,0 +1,181 @@
+//! Objects by their key: receive, read, list what is known of one, copy, rename and remove it.
+
+use std::io::{self, Seek, SeekFrom};
+use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
+use object_store::path::Path as Key;
+use object_store::{GetOptions, GetResultPayload, MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload};
+use tokio::io::AsyncReadExt;
+use tokio_util::io::ReaderStream;
+
+use super::error::{at, failed};
+use super::{Error, Result, Storage};
+
+/// Bytes gathered before they are written, and read at a time: enough that a syscall costs little beside it, little
+/// enough for thousands of slow clients.
+pub(super) const PART: usize = 64 << 10;
+
+/// A file on its way in. Dropped before [`Incoming::finish`], it leaves nothing.
+#[derive(Debug)]
+pub struct Incoming {
+    upload: Box<dyn MultipartUpload>,
+    parts: Vec<Bytes>,
+    gathered: usize,
+}
+
+/// What is known of a stored file without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct About {
+    pub size: u64,
+    pub modified: SystemTime,
+}
+
+/// A stored file, opened for reading.
+pub struct Stored {
+    /// Bytes that `body` yields.
+    pub size: u64,
+    pub body: BoxStream<'static, io::Result<Bytes>>,
+}
+
+impl Storage {
+    /// Starts to receive a file.
+    pub async fn receive(&self, key: &str) -> Result<Incoming> {
+        let upload = self.store.put_multipart(&parse(key)?).await.map_err(failed)?;
+        Ok(Incoming { upload, parts: Vec::new(), gathered: 0 })
+    }
+
+    /// Opens a stored file, or `None` where there is none.
+    pub async fn open(&self, key: &str) -> Result<Option<Stored>> {
+        self.open_part(key, None).await
+    }
+
+    /// As [`open`](Self::open), for some of its bytes, which it must have.
+    pub async fn open_part(&self, key: &str, bytes: Option<Range<u64>>) -> Result<Option<Stored>> {
+        let options = GetOptions::new().with_range(bytes);
+        match self.store.get_opts(&parse(key)?, options).await {
+            Ok(found) => {
+                let size = found.range.end - found.range.start;
+                let body = match found.payload {
+                    // The store's own stream reads 8 KiB at a time, each on another thread.
+                    GetResultPayload::File(mut file, path) => {
+                        file.seek(SeekFrom::Start(found.range.start)).map_err(|error| at(&path, &error))?;
+                        let bytes = tokio::fs::File::from_std(file).take(size);
+                        ReaderStream::with_capacity(bytes, PART.min(size as usize + 1)).boxed()
+                    }
+                    GetResultPayload::Stream(body) => body.map_err(io::Error::other).boxed(),
+                };
+                Ok(Some(Stored { size, body }))
+            }
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// What is known of a stored file, or `None` where there is none.
+    pub async fn about(&self, key: &str) -> Result<Option<About>> {
+        match self.store.head(&parse(key)?).await {
+            Ok(meta) => Ok(Some(About { size: meta.size, modified: meta.last_modified.into() })),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// Stores a small file whole.
+    pub async fn put(&self, key: &str, bytes: Bytes) -> Result<()> {
+        self.store.put(&parse(key)?, bytes.into()).await.map(drop).map_err(failed)
+    }
+
+    /// As [`put`](Self::put), for what makes room: on a full disk the ballast is released for it.
+    pub async fn put_pressing(&self, key: &str, bytes: Bytes) -> Result<()> {
+        match self.put(key, bytes.clone()).await {
+            Err(Error::Full(_)) if self.release_ballast() => self.put(key, bytes).await,
+            put => put,
+        }
+    }
+
+    /// A small file whole, or `None` where there is none.
+    pub async fn read(&self, key: &str) -> Result<Option<Bytes>> {
+        match self.store.get(&parse(key)?).await {
+            Ok(found) => found.bytes().await.map(Some).map_err(failed),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// Whether there is a file under this key, as its folder's entries say, which are in memory: for what is asked all the
+    /// time, as this takes a fraction of what another thread takes to wake up.
+    pub fn has_at_once(&self, key: &str) -> Result<bool> {
+        let path = self.path(key);
+        path.try_exists().map_err(|error| at(&path, &error))
+    }
+
+    /// Whether there is a file under this key.
+    pub async fn has(&self, key: &str) -> Result<bool> {
+        Ok(self.about(key).await?.is_some())
+    }
+
+    /// Stores a file under a second key; answers whether it was there. On one disk it takes no further room.
+    pub async fn copy(&self, from: &str, to: &str) -> Result<bool> {
+        // To rename one name of a file to another does nothing, and would leave the name that it came from.
+        if self.is_same(from, to).await {
+            return Ok(true);
+        }
+        found(self.store.copy(&parse(from)?, &parse(to)?).await)
+    }
+
+    /// Whether two keys are names of one file.
+    async fn is_same(&self, one: &str, other: &str) -> bool {
+        let file = async |key| tokio::fs::metadata(self.path(key)).await.map(|meta| (meta.dev(), meta.ino()));
+        matches!((file(one).await, file(other).await), (Ok(one), Ok(other)) if one == other)
+    }
+
+    /// Moves a file to another key in one step; answers whether it was there.
+    pub async fn rename(&self, from: &str, to: &str) -> Result<bool> {
+        found(self.store.rename(&parse(from)?, &parse(to)?).await)
+    }
+
+    /// Removes a stored file; one that is not there is as good as removed.
+    pub async fn remove(&self, key: &str) -> Result<()> {
+        match self.store.delete(&parse(key)?).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(failed(error)),
+        }
+    }
+}
+
+impl Incoming {
+    pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
+        self.gathered += bytes.len();
+        self.parts.push(bytes);
+        if self.gathered >= PART { self.flush().await } else { Ok(()) }
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        self.gathered = 0;
+        let payload = self.parts.drain(..).collect::<PutPayload>();
+        self.upload.put_part(payload).await.map_err(failed)
+    }
+
+    /// Makes the file durable under its key.
+    pub async fn finish(mut self) -> Result<()> {
+        self.flush().await?;
+        self.upload.complete().await.map(drop).map_err(failed)
+    }
+}
+
+fn found(done: object_store::Result<()>) -> Result<bool> {
+    match done {
+        Ok(()) => Ok(true),
+        Err(object_store::Error::NotFound { .. }) => Ok(false),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+fn parse(key: &str) -> Result<Key> {
+    Key::parse(key).map_err(|error| Error::Failed(format!("`{key}` is not a key: {error}")))
+}

@@ -1,0 +1,65 @@
+//! The outputs of a job's runs: the folder of each, its publication and its removal.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use queue::{GroupId, JobId, Run};
+
+use super::error::at;
+use super::local::{entries, remove_folder, sync};
+use super::{Result, Storage};
+
+impl Storage {
+    /// The folder that one run of a job writes its outputs into. No two claims share one, also where the broker has gone
+    /// back in time between them, so that a late loser never touches the winner's files.
+    pub fn run_folder(&self, group: GroupId, job: JobId, run: Run) -> PathBuf {
+        self.root.join(format!("outputs/{group}/{job}/{run}"))
+    }
+
+    /// Makes a run's outputs durable: every file, then the folders that name them.
+    ///
+    /// Blocks on the disk; not for an async thread.
+    pub fn publish(&self, folder: &Path) -> Result<()> {
+        for entry in std::fs::read_dir(folder).map_err(|error| at(folder, &error))? {
+            sync(&entry.map_err(|error| at(folder, &error))?.path())?;
+        }
+        // The run's, the job's and the group's folder may all be new, and each is named by the one above it.
+        folder.ancestors().take(4).try_for_each(sync)
+    }
+
+    /// The folders of a group's runs, by their job: of all that have begun to write outputs and were not removed. Blocks on
+    /// the disk.
+    pub fn runs(&self, group: GroupId) -> Result<Vec<(JobId, Vec<PathBuf>)>> {
+        let mut runs = Vec::new();
+        for folder in entries(&self.root.join(format!("outputs/{group}")))? {
+            let folder = folder?;
+            let job = folder.file_name().and_then(|name| name.to_str()?.parse::<JobId>().ok());
+            if let Some(job) = job {
+                runs.push((job, entries(&folder)?.collect::<Result<Vec<PathBuf>>>()?));
+            }
+        }
+        Ok(runs)
+    }
+
+    /// Removes the outputs of all runs of a job but one; with `None`, of all. Blocks on the disk.
+    pub fn keep_run(&self, group: GroupId, job: JobId, run: Option<Run>) -> Result<()> {
+        let folder = self.root.join(format!("outputs/{group}/{job}"));
+        let Some(run) = run else { return remove_folder(&folder) };
+        let entries = match std::fs::read_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries.map_err(|error| at(&folder, &error))?,
+        };
+        for entry in entries {
+            let entry = entry.map_err(|error| at(&folder, &error))?;
+            if entry.file_name() != *run.to_string() {
+                remove_folder(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the outputs of a run that failed or lost. Blocks on the disk.
+    pub fn remove_run(&self, folder: &Path) -> Result<()> {
+        remove_folder(folder)
+    }
+}
