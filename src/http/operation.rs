@@ -41,7 +41,7 @@ impl Operation {
         }
     }
 
-    /// What the summary has no room for.
+    /// A longer description.
     pub(super) fn details(self, details: &'static str) -> Self {
         Self { details, ..self }
     }
@@ -72,7 +72,8 @@ impl Operation {
             "content": {"application/json": {"schema": schema}}}))
     }
 
-    /// Statuses of `components.responses` that it may answer with, beside 500 and, where a key is needed, 401, 403 and 429.
+    /// Statuses of `components.responses` that it may answer with. 500 is added to them, and 401, 403 and 429 if a key
+    /// is needed.
     pub(super) fn problems(self, problems: &'static [&'static str]) -> Self {
         Self { problems, ..self }
     }
@@ -83,12 +84,12 @@ impl Operation {
         self
     }
 
-    /// Whoever asks is let in, without a key.
+    /// Marks that no key is needed.
     pub(super) fn without_key(self) -> Self {
         Self { needs_key: false, ..self }
     }
 
-    /// For browsers, its refusals are pages.
+    /// Marks that browsers get its refusals as pages.
     pub(super) fn page(self) -> Self {
         Self { is_page: true, ..self }
     }
@@ -203,7 +204,7 @@ pub(super) fn one_of(name: &str, about: &str, values: &[&str]) -> Value {
     in_query(name, about, json!({"enum": values}))
 }
 
-/// A parameter of the query that is read as [`Flag`](super::groups::Flag).
+/// A parameter of the query that is read as [`Flag`](super::request::Flag).
 pub(super) fn flag(name: &str, about: &str) -> Value {
     one_of(name, about, &["true", "1", "false", "0"])
 }

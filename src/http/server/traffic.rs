@@ -31,7 +31,7 @@ struct State {
     /// Requests that have begun and whose answers are not sent yet.
     open: usize,
     served: bool,
-    /// It speaks HTTP/2, whose frames come between requests too.
+    /// The client speaks HTTP/2, whose frames come between requests, too.
     framed: bool,
     /// When the last request ended, or the connection began.
     free_since: Instant,
@@ -40,9 +40,10 @@ struct State {
     /// Answers whose last part the client has not taken yet, and 1 more while the socket takes nothing.
     untaken: usize,
     blocked: bool,
-    /// Bytes that were read and not handed on as a part of a body: heads, buffers, frames. Not more than are kept.
+    /// Bytes that were read and not handed on as part of a body: heads, buffers, frames. At most as many as hyper
+    /// keeps.
     unread: u64,
-    /// The connection ends without this answer having been sent by hyper.
+    /// An answer that hyper has not sent, and that is sent when the connection has ended.
     owed: Option<Owed>,
     written: u64,
     /// When the current wait for the client began, and how many bytes were written until then.
@@ -52,7 +53,7 @@ struct State {
 /// An answer to bytes that are not a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Owed {
-    /// hyper would have sent this status without a body.
+    /// hyper's own answer has this status and no body.
     Malformed(StatusCode),
     NoRoom(NoRoom),
 }
@@ -179,8 +180,8 @@ impl Traffic {
         let _ = self.held.set(state.unread);
     }
 
-    /// Where hyper's own answer to bytes that are not a request begins in what it writes; `None` if it writes another answer.
-    /// The answer is owed then.
+    /// Where hyper's own answer to bytes that are not a request begins in `written`; `None` if hyper writes another
+    /// answer. From then on our answer is owed.
     pub(super) fn takes_over(&self, written: &[u8]) -> Option<usize> {
         let mut state = self.state();
         if state.open > 0 || state.framed {
@@ -239,11 +240,11 @@ impl Drop for Open {
     }
 }
 
-/// Where hyper's own answer to bytes that it cannot read begins, and its status. It is the last of what is written, and has
-/// only the three headers below and no body, unlike every answer of this service.
+/// Where hyper's own answer to bytes that it cannot read begins, and its status. That answer is at the end of
+/// `written`. Unlike every answer of this service, it has only the three headers below and no body.
 fn automatic(written: &[u8]) -> Option<(usize, StatusCode)> {
     const BEGIN: &[u8] = b"HTTP/1.";
-    /// As long as it is at the most.
+    /// Its greatest length.
     const LENGTH: usize = 160;
     let from = written.len().saturating_sub(LENGTH);
     let at = from + written[from..].windows(BEGIN.len()).rposition(|bytes| bytes == BEGIN)?;
