@@ -72,8 +72,8 @@ impl Operation {
             "content": {"application/json": {"schema": schema}}}))
     }
 
-    /// Statuses of `components.responses` that it may answer with. 500 is added to them, and 401, 403 and 429 if a key
-    /// is needed.
+    /// Statuses of `components.responses` that it may answer with. Added to them are 400, 415 and 500, and 401, 403 and
+    /// 429 if a key is needed.
     pub(super) fn problems(self, problems: &'static [&'static str]) -> Self {
         Self { problems, ..self }
     }
@@ -131,7 +131,9 @@ impl Operation {
         let (status, success) = &self.success;
         let mut responses = Map::from_iter([((*status).to_owned(), success.clone())]);
         let of_keys: &[&str] = if self.needs_key { &["401", "403", "429"] } else { &[] };
-        for status in [self.problems, of_keys, &["500"]].concat() {
+        // `server::bodies` refuses bodies that are encoded or not read.
+        let of_bodies = ["400", "415"].into_iter().filter(|status| !self.problems.contains(status));
+        for status in self.problems.iter().chain(of_keys).copied().chain(["500"]).chain(of_bodies) {
             let shared = if self.is_page && status.starts_with(['4', '5']) {
                 problem_or_page("A problem document; for browsers, a page with it.")
             } else {
