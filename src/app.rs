@@ -21,6 +21,7 @@ use crate::http::{self, Access, Feed, Links, Readiness, Role, Services};
 use crate::keys;
 use crate::metrics::Metrics;
 use crate::scheduler;
+use crate::sources::Places;
 use crate::storage::{self, Storage};
 use crate::worker::{self, Shutdown};
 
@@ -219,7 +220,7 @@ impl WorkerDoor {
             queue: config.queue.clone(),
             retention: config.retention.clone(),
             presets: config::Presets::default(),
-            sources: worker::Sources::default(),
+            sources: Places::default(),
             access,
             cors_origins: Vec::new(),
             links: Links::new(
@@ -260,16 +261,16 @@ async fn keep_ballast(storage: Storage) {
 }
 
 /// Where pictures may come from, besides uploads.
-fn sources(config: &Config) -> Result<worker::Sources> {
+fn sources(config: &Config) -> Result<Places> {
     let fetcher = config.sources.fetcher(&config.limits)?;
     let folder = config.sources.folder();
     if let Some(folder) = &folder {
         folder.try_out()?;
     }
-    Ok(worker::Sources { fetcher, folder, max_listed: config.sources.max_listed })
+    Ok(Places { fetcher, folder, max_listed: config.sources.max_listed })
 }
 
-fn settings(config: &Config, sources: worker::Sources) -> Result<worker::Settings> {
+fn settings(config: &Config, sources: Places) -> Result<worker::Settings> {
     Ok(worker::Settings {
         program: worker::own_program().context("cannot find the program that computes pictures")?,
         arguments: child_arguments(config),

@@ -8,6 +8,7 @@
 use bytes::Bytes;
 use queue::{Broker, GroupId};
 
+use crate::job::Failure;
 use crate::storage::{self, Part, Storage, manifest_key, withdrawn_key};
 
 /// How far the erasing of a group's files is.
@@ -24,6 +25,15 @@ pub enum Error {
     Storage(#[from] storage::Error),
     #[error(transparent)]
     Queue(#[from] queue::Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Storage(cause) => cause.into(),
+            Error::Queue(cause) => cause.into(),
+        }
+    }
 }
 
 /// Orders it. Durable when it returns.

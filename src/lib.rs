@@ -16,11 +16,14 @@ pub mod upkeep;
 pub mod submission;
 
 pub mod keys;
+pub mod kinds;
+
+pub mod probe;
 pub mod sources;
 
-pub mod storage;
-
 pub mod job;
+
+pub mod storage;
 
 pub mod codes;
 

@@ -12,7 +12,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use crate::config::{Config, Retention};
-use crate::job::{OutboxSweep, Payload, StorageSweep};
+use crate::kinds::{OutboxSweep, Payload, StorageSweep};
 use crate::submission::outbox::{Entry, Manifest};
 use crate::submission::{Meta, routing};
 

@@ -12,7 +12,8 @@ use queue::{Broker, Group, GroupId, GroupResult, Reservation, Run, State};
 use tracing::{error, info, warn};
 
 use crate::erasure;
-use crate::job::{ImageResult, Keep, OutboxSweep, StorageSweep};
+use crate::job::{Failure, Keep};
+use crate::kinds::{self, Context, Done, ImageResult, OutboxSweep, StorageSweep};
 use crate::storage::{self, Groups, Part, Storage, damaged_key, keep_key, manifest_key, withdrawn_key};
 use crate::submission;
 use crate::submission::outbox::{self, Manifest, Owed};
@@ -53,6 +54,20 @@ pub struct Swept {
     pub orphans: u64,
     /// Files of writes that were broken off.
     pub drafts: u64,
+}
+
+impl kinds::Run for OutboxSweep {
+    async fn run(&self, context: &Context) -> std::result::Result<Done, Failure> {
+        let delivered = sweep_outbox(&context.storage, &context.broker, self).await?;
+        context.metrics.manifests_damaged.inc_by(delivered.damaged);
+        Ok(Done::with(&delivered))
+    }
+}
+
+impl kinds::Run for StorageSweep {
+    async fn run(&self, context: &Context) -> std::result::Result<Done, Failure> {
+        Ok(Done::with(&sweep_storage(&context.storage, &context.broker, self).await?))
+    }
 }
 
 /// Sees to whatever is in the outbox for longer than its age: enqueues again what the broker does not have, forgets

@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     /// What gives a failure or a problem its code, as the sources write it.
-    const GIVERS: [&str; 10] = [
+    const GIVERS: [&str; 12] = [
         "Problem::new(",
         "Problem::bad_request(",
         "Problem::unprocessable(",
@@ -147,6 +147,8 @@ mod tests {
         "Self::bad_request(",
         "Self::unprocessable(",
         "Self::unavailable(",
+        "Self::permanent(",
+        "Self::transient(",
         "Failure::permanent(",
         "Failure::transient(",
     ];
@@ -219,12 +221,13 @@ mod tests {
         named.collect()
     }
 
-    /// Every source file but the table's own folder.
+    /// Every source file of the three crates but the table's own folder.
     fn sources() -> Vec<(std::path::PathBuf, String)> {
-        let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-        let files = walkdir::WalkDir::new(&src).into_iter().map(|entry| entry.unwrap().into_path());
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let folders = ["src", "crates/imaging/src", "crates/queue/src"].map(|folder| root.join(folder));
+        let files = folders.iter().flat_map(walkdir::WalkDir::new).map(|entry| entry.unwrap().into_path());
         files
-            .filter(|path| path.extension().is_some_and(|end| end == "rs") && !path.starts_with(src.join("codes")))
+            .filter(|path| path.extension().is_some_and(|end| end == "rs") && !path.starts_with(root.join("src/codes")))
             .map(|path| (path.clone(), std::fs::read_to_string(path).unwrap()))
             .collect()
     }

@@ -23,7 +23,8 @@ use crate::http::groups::{Document, Links, STATUSES, image_of};
 use crate::http::operation::{Operation, in_query, ok, one_of};
 use crate::http::problem::Problem;
 use crate::http::request::Parameters;
-use crate::job::{Failure, Payload};
+use crate::job::Failure;
+use crate::kinds::Payload;
 use crate::submission::Meta;
 
 /// Entries of a page: the default, and the largest number.

@@ -30,8 +30,8 @@ use serde_json::Value;
 
 use crate::config;
 use crate::metrics::Metrics;
+use crate::sources::Places;
 use crate::storage::Storage;
-use crate::submission::Places;
 
 pub use access::{Access, Links};
 pub use events::Feed;

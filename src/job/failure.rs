@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::codes;
 use crate::lack::Lack;
+use crate::storage;
 
 /// Why an attempt failed: a kebab-case code of [`codes::ALL`], shared with HTTP problems, a sentence for people, and
 /// whether another attempt may end better.
@@ -82,6 +83,22 @@ impl Failure {
         let mut told: serde_json::Value = serde_json::from_slice(settled).ok()?;
         let failure = told.get_mut("error").map(serde_json::Value::take).unwrap_or(told);
         serde_json::from_value(failure).ok()
+    }
+}
+
+impl From<storage::Error> for Failure {
+    fn from(error: storage::Error) -> Self {
+        Self::of_store(error.lack(), error.to_string())
+    }
+}
+
+impl From<queue::Error> for Failure {
+    fn from(error: queue::Error) -> Self {
+        match &error {
+            queue::Error::StorageFull(_) => Self::of_store(Some(Lack::Room), error.to_string()),
+            queue::Error::Full(_) => Self::transient("queue-full", error.to_string()),
+            _ => Self::transient("broker-unavailable", error.to_string()),
+        }
     }
 }
 

@@ -1,17 +1,9 @@
-//! Jobs and groups: their ids, states and legal transitions, payloads and failures.
-//!
-//! The words are those of the queue's contract; who moves a job from state to state is `queue`'s
-//! business, what a payload means is `worker`'s.
+//! What a job's records are made of, whatever its kind: failures, the terms of a submission, checksums, paths.
 
 mod failure;
 pub(crate) mod path;
-mod payload;
-mod result;
 pub mod seal;
+mod terms;
 
 pub use failure::{Failure, Lacking};
-pub use payload::{
-    GroupFollow, ImageProcess, Keep, Origin, OutboxSweep, Payload, Source, SourceFetch, SourceScan, StorageSweep,
-    Terms, Unread, image_name, request_id,
-};
-pub use result::{Answer, ImageResult, Output, OutputFile};
+pub use terms::{Keep, Terms};

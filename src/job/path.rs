@@ -30,7 +30,7 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::Source;
+    use crate::kinds::Source;
 
     #[test]
     fn every_path_comes_back_as_it_was() {

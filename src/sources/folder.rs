@@ -14,6 +14,7 @@ use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat2};
 use rustix::io::Errno;
 use walkdir::WalkDir;
 
+use crate::job::Failure;
 use crate::lack::Lack;
 
 /// Characters of a key.
@@ -206,6 +207,15 @@ fn check(key: &str) -> Result<(), Fault> {
 
 fn is_hidden(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b".")
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Failed(_) | Fault::Lacking(..) => Self::of_store(fault.lack(), fault.to_string()),
+            _ => Self::permanent(fault.code(), fault.to_string()),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -14,3 +14,12 @@ pub use allowed::Allowed;
 pub use fetch::{Fetched, Fetcher, Lookup, Settings, retry_after, unasked_encoding};
 pub use folder::{Fault, Folder};
 pub use name::decoded;
+
+/// Where pictures may come from, as the settings say.
+#[derive(Debug, Clone, Default)]
+pub struct Places {
+    pub fetcher: Option<Fetcher>,
+    pub folder: Option<Folder>,
+    /// Files that one prefix may hold.
+    pub max_listed: usize,
+}

@@ -14,7 +14,8 @@ use super::outbox::{Entry, Then};
 use super::{Next, routing};
 use crate::config::{self, Presets};
 use crate::duration::show;
-use crate::job::{GroupFollow, Keep, Payload, Terms};
+use crate::job::{Keep, Terms};
+use crate::kinds::{GroupFollow, ImageProcess, Kind, Payload, SourceFetch};
 
 /// Pictures that are handed to the broker in one step at the most: as many as one of its transitions takes.
 pub const MOST_PER_CHUNK: usize = 1_000;
@@ -147,8 +148,8 @@ impl Options {
         Terms {
             operations,
             lenient: self.lenient,
-            queue: routed("image.process", "cpu_intensive"),
-            fetch_queue: routed("source.fetch", "io_intensive"),
+            queue: routed(ImageProcess::NAME, ImageProcess::QUEUE),
+            fetch_queue: routed(SourceFetch::NAME, SourceFetch::QUEUE),
             priority,
             max_attempts: self.retries.map_or(settings.max_attempts, |retries| retries + 1),
         }

@@ -4,24 +4,28 @@
 //! group under an id that the first one's status names from the beginning. Run twice, it makes the same group; the first
 //! one stays owed until this has happened, so that a broker that forgot it in between does it all again.
 
-use queue::Broker;
+use serde::Serialize;
 
-use super::wanted::{self, Places};
-use super::{Circumstances, Error, Meta, Submission, outbox};
-use crate::job::GroupFollow;
-use crate::storage::Storage;
+use super::{Circumstances, Error, Meta, Submission, outbox, wanted};
+use crate::job::Failure;
+use crate::kinds::{Context, Done, GroupFollow, Run};
 
-/// Makes the group that follows another one; answers how many pictures it has.
+impl Run for GroupFollow {
+    async fn run(&self, context: &Context) -> Result<Done, Failure> {
+        #[derive(Serialize)]
+        struct Followed {
+            pictures: usize,
+        }
+        Ok(Done::with(&Followed { pictures: follow(self, context).await? }))
+    }
+}
+
+/// Makes the group that follows another one; returns how many pictures it has.
 ///
 /// # Errors
 /// `NotRetryable` where no original of the first one is left; when the store or the broker fails.
-pub async fn follow(
-    storage: &Storage,
-    broker: &Broker,
-    places: &Places,
-    limits: &imaging::Limits,
-    job: &GroupFollow,
-) -> Result<usize, Error> {
+async fn follow(job: &GroupFollow, context: &Context) -> Result<usize, Error> {
+    let Context { broker, storage, sources, limits, .. } = context;
     if let Some(there) = broker.group(job.group).await? {
         return Ok(there.total as usize);
     }
@@ -30,7 +34,7 @@ pub async fn follow(
         return Ok(manifest.total());
     }
     let first = broker.group(job.of).await?.ok_or_else(|| Error::Unknown(format!("group {}", job.of)))?;
-    // Of the first one's it keeps what is not told here: whoever sees that one sees this one.
+    // All other fields are the first group's: whoever may see that group may see this one.
     let mut meta = Meta::of(&first);
     (meta.follows, meta.retry_of, meta.then, meta.listed) = (Some(job.of), None, None, None);
     meta.rejected.clear();
@@ -38,7 +42,7 @@ pub async fn follow(
     // A late attempt that is given up takes nothing from the one that made the group: what is left of neither is an orphan.
     submission.owed = true;
     for earlier in wanted::pictures_of(storage, broker, &first).await? {
-        submission.take_again(places, earlier).await?;
+        submission.take_again(sources, earlier).await?;
     }
     if submission.accepted.is_empty() {
         return Err(Error::NotRetryable(format!("no original of group {} is left (retention.originals)", job.of)));

@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::outbox::{self, Entry, Manifest, Owed};
-use super::{Accepted, Error, Seen, routing};
+use super::{Accepted, Seen, routing};
 use crate::config;
-use crate::job::{Origin, Payload, Source, SourceScan, Terms};
-use crate::storage::Storage;
+use crate::job::{Failure, Terms};
+use crate::kinds::{Context, Done, Kind, Origin, Payload, Run, Source, SourceScan};
 
 /// Names the ids of listed jobs and their scans, so that they are nobody else's.
 const NAMESPACE: Uuid = Uuid::from_u128(0x8b1d_4f52_7e90_5c36_a2c8_15de_94b7_0fe3);
@@ -38,8 +38,7 @@ pub struct Listed {
 
 impl Listed {
     pub(super) fn new(keys: Vec<String>, terms: Terms, chunk: usize, settings: &config::Queue) -> Self {
-        let (kind, own) = ("source.scan", "io_intensive");
-        let queue = routing::queue(&settings.routes, kind, own, terms.priority).into();
+        let queue = routing::queue(&settings.routes, SourceScan::NAME, SourceScan::QUEUE, terms.priority).into();
         Self { keys, terms, chunk, queue, lost: 0 }
     }
 
@@ -120,14 +119,14 @@ pub(super) fn id(group: GroupId, index: usize) -> JobId {
     JobId::from(Uuid::new_v5(&NAMESPACE, format!("{group}/{index}").as_bytes()))
 }
 
-/// Hands the rest of a listed group to the broker.
-///
-/// # Errors
-/// When the store or the broker fails or has no room; it is still owed then.
-pub async fn scan(storage: &Storage, broker: &Broker, group: GroupId) -> Result<(), Error> {
-    match outbox::read(storage, group).await? {
-        Some(Owed::Work(manifest)) => Ok(manifest.complete(broker).await?),
-        // It has ended, or was withdrawn; or the upkeep says what can be said of it.
-        Some(Owed::Withdrawn(_) | Owed::Damaged(_)) | None => Ok(()),
+impl Run for SourceScan {
+    /// Hands the rest of a listed group to the broker. If the store or the broker fails, the rest is still owed.
+    async fn run(&self, context: &Context) -> Result<Done, Failure> {
+        match outbox::read(&context.storage, self.group).await? {
+            Some(Owed::Work(manifest)) => manifest.complete(&context.broker).await?,
+            // The group has ended or was withdrawn, or its manifest is damaged, which the sweep of the outbox reports.
+            Some(Owed::Withdrawn(_) | Owed::Damaged(_)) | None => {}
+        }
+        Ok(Done::plain())
     }
 }

@@ -15,8 +15,6 @@ mod retry;
 pub mod routing;
 mod wanted;
 
-use std::io::BufReader;
-
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use imaging::{Code, Operation};
@@ -27,7 +25,9 @@ use sha2::{Digest, Sha256};
 use tracing::{info, warn};
 
 use crate::config;
-use crate::job::{Failure, ImageProcess, Keep, Origin, Payload, Source, SourceFetch, Terms};
+use crate::job::{Failure, Keep, Terms};
+use crate::kinds::{ImageProcess, Origin, Payload, Source, SourceFetch};
+use crate::probe;
 use crate::storage::{self, Storage, upload_key};
 
 use hold::Hold;
@@ -35,10 +35,9 @@ use outbox::{Entry, Key, Manifest};
 
 pub use asked::{After, Asked, MOST_PER_CHUNK, Options, Refusal, Rules};
 pub use cancel::list_cancelled;
-pub use follow::follow;
-pub use listed::{Listed, scan};
+pub use listed::Listed;
 pub use retry::{retry_group, retry_jobs};
-pub use wanted::{Places, Wanted};
+pub use wanted::Wanted;
 
 /// Characters of a client's file name that are kept.
 const NAME_CHARS: usize = 255;
@@ -135,6 +134,17 @@ pub enum Error {
     /// More pictures than one submission takes.
     #[error("{0}")]
     TooMany(String),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Queue(cause) => cause.into(),
+            Error::Storage(cause) => cause.into(),
+            Error::Unknown(_) | Error::NotRetryable(_) => Self::permanent("source-gone", error.to_string()),
+            _ => Self::transient("storage", error.to_string()),
+        }
+    }
 }
 
 /// A group on its way in.
@@ -294,7 +304,7 @@ impl Submission {
             Some(_) if bytes == 0 => Err(imaging::Error::new(Code::EmptyFile, "the file is empty")),
             Some(incoming) => {
                 incoming.finish().await?;
-                probe_stored(&self.storage, &key, &self.limits).await?.map(|(_, header)| header)
+                probe::stored(&self.storage, &key, &self.limits).await?.map(|(_, header)| header)
             }
         };
         match verdict {
@@ -417,40 +427,6 @@ impl Accepted {
         };
         Entry { id, queue, priority, max_attempts, after: None, retry_of: None, payload }
     }
-}
-
-/// A picture's size in bytes and its header, or what is wrong with it.
-pub type Probed = imaging::Result<(u64, imaging::Header)>;
-
-/// Looks at the header of a stored picture.
-///
-/// # Errors
-/// When it cannot be read.
-pub async fn probe_stored(storage: &Storage, key: &str, limits: &imaging::Limits) -> storage::Result<Probed> {
-    let path = storage.path(key);
-    let failed = move |error: std::io::Error| storage::Error::at(path.display(), &error);
-    let file = tokio::fs::File::open(storage.path(key)).await.map_err(&failed)?.into_std().await;
-    probe(file, limits.clone()).await.map_err(failed)
-}
-
-/// Looks at the header of a picture in an open file.
-///
-/// # Errors
-/// When it cannot be read.
-pub async fn probe(file: std::fs::File, limits: imaging::Limits) -> std::io::Result<Probed> {
-    let probed = tokio::task::spawn_blocking(move || {
-        let (bytes, limit) = (file.metadata()?.len(), limits.max_file_bytes);
-        if bytes == 0 {
-            return Ok(Err(imaging::Error::new(Code::EmptyFile, "the file is empty")));
-        }
-        if bytes > limit {
-            let detail = format!("{bytes} bytes exceed limits.max_file_bytes ({limit})");
-            return Ok(Err(imaging::Error::new(Code::TooLarge, detail)));
-        }
-        let header = imaging::probe(BufReader::with_capacity(16 << 10, file), &limits);
-        Ok(header.map(|header| (bytes, header)))
-    });
-    probed.await.expect("probing catches its panics")
 }
 
 impl Keyed {

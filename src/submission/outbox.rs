@@ -19,7 +19,8 @@ use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use super::{Error, Hold, Listed, Meta, Rejected};
-use crate::job::{Failure, Keep, Payload, seal};
+use crate::job::{Failure, Keep, seal};
+use crate::kinds::Payload;
 use crate::storage::{self, Storage, damaged_key, keep_key, manifest_key, owner_key, withdrawn_key};
 
 /// A submission, whole.
@@ -333,7 +334,7 @@ pub(super) async fn discard(storage: &Storage, group: GroupId) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::{ImageProcess, Source};
+    use crate::kinds::{ImageProcess, Source};
     use imaging::operation;
 
     #[tokio::test]

@@ -6,7 +6,7 @@ use queue::{Broker, GroupId, Job, JobId, State};
 
 use super::outbox::{Entry, Manifest};
 use super::{Error, Meta, Submitted, outbox};
-use crate::job::{Payload, Source};
+use crate::kinds::{Payload, Source};
 use crate::storage::{Part, Storage, upload_key};
 
 /// Results read at a time.

@@ -3,6 +3,7 @@
 use glob::Pattern;
 
 use crate::config::Route;
+use crate::kinds::{ImageProcess, Kind};
 
 /// The queue of the first rule that fits, else the one that was asked for.
 pub fn queue<'a>(routes: &'a [Route], kind: &str, asked: &'a str, priority: u8) -> &'a str {
@@ -18,7 +19,7 @@ pub fn queue<'a>(routes: &'a [Route], kind: &str, asked: &'a str, priority: u8) 
 
 /// Where pictures go whose submission asks for no queue and no priority.
 pub fn of_plain_uploads(routes: &[Route]) -> &str {
-    queue(routes, "image.process", "cpu_intensive", 5)
+    queue(routes, ImageProcess::NAME, ImageProcess::QUEUE, 5)
 }
 
 #[cfg(test)]

@@ -11,24 +11,17 @@ use serde_json::Value;
 use url::Url;
 
 use super::outbox::{self, Manifest, Owed};
-use super::{Accepted, Asked, Error, Meta, Rejected, Seen, Submission, Submitted, probe, probe_stored, shown_name};
-use crate::job::{Failure, ImageProcess, Origin, Payload, Source};
+use super::{Accepted, Asked, Error, Meta, Rejected, Seen, Submission, Submitted, shown_name};
+use crate::job::Failure;
+use crate::kinds::{ImageProcess, Origin, Payload, Source};
 use crate::lack::Lack;
-use crate::sources::{Fetcher, Folder, decoded};
+use crate::probe;
+use crate::sources::{Places, decoded};
 use crate::storage::{self, Part, Storage, upload_key};
 
 const KNOWN: &str = "url, key, prefix, group";
 /// Results read at a time.
 const PAGE: usize = 1_000;
-
-/// Where pictures may come from, as the settings say.
-#[derive(Debug, Clone, Default)]
-pub struct Places {
-    pub fetcher: Option<Fetcher>,
-    pub folder: Option<Folder>,
-    /// Files that one prefix may hold.
-    pub max_listed: usize,
-}
 
 /// A source as it was asked for.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -171,7 +164,7 @@ impl Submission {
         };
         let seen = match opened {
             Err(failure) => Err(failure),
-            Ok(file) => match probe(file, self.limits.clone()).await {
+            Ok(file) => match probe::file(file, self.limits.clone()).await {
                 Ok(probed) => probed.map_err(Failure::from),
                 Err(error) if Lack::of(&error).is_some() => return Err(storage::Error::at(key, &error).into()),
                 Err(error) => Err(Failure::transient("storage", format!("`{key}` cannot be read: {error}"))),
@@ -267,7 +260,7 @@ impl Submission {
             self.reject(image, Failure::permanent("source-gone", detail));
             return Ok(());
         }
-        match probe_stored(&self.storage, &key, &self.limits).await? {
+        match probe::stored(&self.storage, &key, &self.limits).await? {
             Ok((bytes, header)) => {
                 let seen = Seen::Probed { bytes, header };
                 self.accepted.push(Accepted { image, source: Source::Stored(key), check, seen });

@@ -3,23 +3,23 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bytes::Bytes;
-use queue::{ClaimedJob, Class, Lease, Policy, Run, Settlement, Stage, Verdict, policy};
+use queue::{ClaimedJob, Class, Lease, Policy, Run, Settlement, Verdict, policy};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::job::{Failure, ImageProcess, ImageResult, Output};
+use crate::job::Failure;
+use crate::kinds::{self, Done, ImageProcess, Output, Payload};
 
 /// A claimed job on its way to its verdict.
 #[derive(Debug)]
 pub(super) struct Attempt {
     pub(super) job: ClaimedJob,
     pub(super) class: Class,
-    /// The request that it comes from, for the log.
+    /// The id of the request that enqueued the job, for the log.
     pub(super) request_id: Option<String>,
-    /// The client's name for the picture that it is about.
-    pub(super) image: Option<String>,
-    /// What a picture needs beyond its job.
+    /// `None` where it is damaged.
+    pub(super) payload: Option<Payload>,
+    /// What computing a picture needs beyond the payload.
     pub(super) picture: Option<Picture>,
     /// When its work began; its claim, before that.
     pub(super) since: Instant,
@@ -28,7 +28,6 @@ pub(super) struct Attempt {
 
 #[derive(Debug)]
 pub(super) struct Picture {
-    pub(super) request: ImageProcess,
     pub(super) source: Whereabouts,
     /// Where its outputs go.
     pub(super) folder: PathBuf,
@@ -51,14 +50,13 @@ pub(super) enum Stop {
     LeaseLost,
 }
 
-/// What an attempt yields, or why it does not.
+/// How an attempt ended well.
 #[derive(Debug)]
 pub(super) enum Yield {
+    /// The outputs of a picture, published.
     Outputs(Vec<Output>),
-    /// An io job's own result.
-    Result(Bytes),
-    /// The next stage of a job.
-    Stage(Stage),
+    /// The work of a job of class io is done.
+    Done(Done),
 }
 
 /// An attempt that waits to be settled.
@@ -89,36 +87,43 @@ impl Attempt {
         self.job.lease.run()
     }
 
-    /// Reaches the verdict on what it yielded.
+    /// The client's name for the picture that the job is about, if it is about one.
+    pub(super) fn image(&self) -> Option<&str> {
+        Some(&self.payload.as_ref()?.picture()?.image)
+    }
+
+    /// The picture to be computed. Panics for an attempt of another kind.
+    pub(super) fn to_compute(&self) -> (&ImageProcess, &Picture) {
+        let request = self.payload.as_ref().and_then(Payload::picture);
+        request.zip(self.picture.as_ref()).expect("only pictures are computed")
+    }
+
+    /// Ends the attempt with the verdict on what it yielded, or on why it failed.
     pub(super) fn conclude(self, outcome: Result<Yield, Failure>, policy: &Policy) -> Ended {
-        let took = self.since.elapsed();
-        let mut result = ImageResult {
-            success: outcome.is_ok(),
-            image: self.image.clone(),
+        let ended = kinds::Ended {
             attempts: self.job.attempt,
-            run: if self.picture.is_some() { self.run() } else { Run::default() },
-            duration_ms: Some(took.as_millis() as u64),
-            outputs: Vec::new(),
-            error: None,
+            run: self.run(),
+            duration_ms: self.since.elapsed().as_millis() as u64,
         };
         let (verdict, failure) = match outcome {
-            // Whoever cancelled it was answered that it is; it may have ended before it looked.
+            // Whoever cancelled the job was told that it is cancelled, even if it was just done.
             _ if self.stopped == Some(Stop::Cancelled) => (Verdict::Cancel, None),
-            Ok(Yield::Result(result)) => (Verdict::Succeed { result }, None),
-            Ok(Yield::Stage(stage)) => (Verdict::Continue(stage), None),
+            Ok(Yield::Done(Done::Result(result))) => (Verdict::Succeed { result }, None),
+            Ok(Yield::Done(Done::Stage(stage))) => (Verdict::Continue(stage), None),
             Ok(Yield::Outputs(outputs)) => {
-                result.outputs = outputs;
-                (Verdict::Succeed { result: result.to_bytes() }, None)
+                (Verdict::Succeed { result: self.to_compute().0.succeeded(&ended, outputs) }, None)
             }
             Err(failure) => {
-                result.error = Some(failure.clone());
-                let reason = result.to_bytes();
+                let result = match &self.payload {
+                    Some(payload) => payload.failed(&ended, &failure),
+                    None => kinds::failed(&ended, &failure),
+                };
                 let verdict = if failure.retryable && self.job.attempt < self.job.max_attempts {
-                    // Behind what was asked for, or all that were turned away together would come back together.
+                    // Added to the wait that was asked for, or all jobs that were turned away together would come back together.
                     let backoff = policy::backoff(policy, self.job.attempt, fastrand::f64());
-                    Verdict::Retry { after: failure.retry_after.unwrap_or_default() + backoff, reason }
+                    Verdict::Retry { after: failure.retry_after.unwrap_or_default() + backoff, reason: result }
                 } else {
-                    Verdict::Fail { result: reason }
+                    Verdict::Fail { result }
                 };
                 (verdict, Some(failure))
             }
@@ -126,7 +131,7 @@ impl Attempt {
         self.end(verdict, failure)
     }
 
-    /// Ends with a verdict that nothing was yielded for.
+    /// Ends the attempt with this verdict and no result.
     pub(super) fn end(self, verdict: Verdict, failure: Option<Failure>) -> Ended {
         let Self { job, class, request_id, picture, since, .. } = self;
         let folder = picture.map(|picture| picture.folder);

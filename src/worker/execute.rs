@@ -11,8 +11,8 @@ use rustix::fs::statvfs;
 use serde::{Deserialize, Serialize};
 
 use super::attempt::Whereabouts;
-use super::fetch::failed;
-use crate::job::{Answer, Failure, Output, OutputFile};
+use crate::job::Failure;
+use crate::kinds::{Answer, Output, OutputFile};
 use crate::sources::Folder;
 
 /// What is to be computed.
@@ -127,7 +127,7 @@ fn read(source: &Whereabouts, limits: &Limits) -> Result<Vec<u8>, Failure> {
     };
     let mut file = match source {
         Whereabouts::File(path) => File::open(path).map_err(unreadable)?,
-        Whereabouts::Beneath(folder, key) => Folder::new(folder.clone()).open(key).map_err(failed)?,
+        Whereabouts::Beneath(folder, key) => Folder::new(folder.clone()).open(key)?,
     };
     let bytes = file.metadata().map_err(unreadable)?.len();
     let limit = limits.max_file_bytes;

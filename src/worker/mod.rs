@@ -12,10 +12,8 @@ mod compute;
 pub mod control;
 mod crew;
 mod execute;
-mod fetch;
 mod heartbeat;
 mod intake;
-mod io;
 mod lanes;
 pub mod roster;
 mod shift;
@@ -35,9 +33,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::metrics::Metrics;
+use crate::sources::Places;
 use crate::storage::Storage;
-
-pub use crate::submission::Places as Sources;
 
 pub use compute::compute;
 
@@ -72,7 +69,7 @@ pub struct Settings {
     /// After the shutdown signal: what has not ended by then is given back.
     pub shutdown_grace: Duration,
     pub limits: Limits,
-    pub sources: Sources,
+    pub sources: Places,
     pub policy: Policy,
 }
 

@@ -27,8 +27,10 @@ use super::report::{Ending, Made, Report};
 use super::sources::{Found, Origin, Picture};
 use super::{Batch, QUEUE, Told, give_name, unreadable, unwritable};
 use crate::config::Config;
-use crate::job::{Failure, ImageProcess, ImageResult, Output, OutputFile, Payload, Source};
+use crate::job::Failure;
+use crate::kinds::{ImageProcess, ImageResult, Output, OutputFile, Payload, Source};
 use crate::metrics::Metrics;
+use crate::sources::Places;
 use crate::storage::{self, Storage};
 use crate::worker::{self, Shutdown};
 
@@ -97,7 +99,7 @@ pub(super) async fn run(batch: &Batch, config: &Config, found: Receiver<Found>, 
         memory: config.worker.memory,
         shutdown_grace: config.server.shutdown_grace,
         limits: config.limits.imaging(),
-        sources: worker::Sources::default(),
+        sources: Places::default(),
         policy,
     };
     // Abandoned pictures go back to the journal: the next run begins with them, and needs not wait for their leases.

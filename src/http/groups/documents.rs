@@ -12,7 +12,8 @@ use crate::erasure;
 use crate::http::access::links::Signer;
 use crate::http::base::path;
 use crate::http::problem;
-use crate::job::{Answer, Failure, Output};
+use crate::job::Failure;
+use crate::kinds::{Answer, Output};
 use crate::submission::Meta;
 
 /// All values of `status`.

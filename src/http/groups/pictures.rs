@@ -2,7 +2,7 @@
 
 use queue::{Broker, GroupResult, Job, JobId, State};
 
-use crate::job::{ImageResult, image_name};
+use crate::kinds::{ImageResult, image_name};
 
 /// A picture that is done or was given up.
 pub(in crate::http) struct Picture {

@@ -8,7 +8,7 @@ use super::pictures::{Picture, pictures};
 use crate::erasure;
 use crate::http::Services;
 use crate::http::problem::Problem;
-use crate::job;
+use crate::kinds;
 use crate::submission::Meta;
 use crate::submission::outbox::{self, Manifest, Owed};
 
@@ -100,7 +100,7 @@ pub(super) async fn of_job(services: &Services, job: &Job) -> Result<Document, P
     let picture = job.state.is_terminal().then(|| Picture::of_job(job));
     let signer = services.links.signer(&services.access);
     document.result = Some(picture.into_iter().map(|picture| Entry::of(job.group, picture, &signer)).collect());
-    document.request_id = job::request_id(&job.payload);
+    document.request_id = kinds::request_id(&job.payload);
     document.tell_of_files(erasure::stands(&services.storage, job.group).await?);
     Ok(document)
 }

@@ -11,7 +11,8 @@ use super::super::control::Totals;
 use super::super::lanes::{Answered, Complaint, RETRY_PAUSE};
 use super::runs::remove_run;
 use super::{Phase, Shift};
-use crate::job::{Failure, Payload};
+use crate::job::Failure;
+use crate::kinds::Payload;
 use crate::metrics::{AttemptLabels, KindLabels};
 
 /// Settlements that go out together at the most, and how long the first waits for company.

@@ -19,7 +19,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
-use super::attempt::{Attempt, Ended, Picture, Stop, Yield};
+use super::attempt::{Attempt, Ended, Stop, Yield};
 use super::budget::Budget;
 use super::control::Desk;
 use super::crew::Crew;
@@ -278,8 +278,4 @@ impl Shift {
         self.next_run += 1;
         self.next_run
     }
-}
-
-fn picture(attempt: &Attempt) -> &Picture {
-    attempt.picture.as_ref().expect("only pictures are computed")
 }

@@ -9,10 +9,10 @@ use tracing::{debug, error, warn};
 
 use super::super::attempt::{Attempt, Ended, Picture, Stop, Whereabouts, Yield};
 use super::super::execute::{Outcome, Spec};
-use super::super::io;
 use super::super::wire::{self, Order};
-use super::{Event, Phase, Place, Run, Shift, picture};
-use crate::job::{self, Failure, Payload, Source, Unread};
+use super::{Event, Phase, Place, Run, Shift};
+use crate::job::Failure;
+use crate::kinds::{self, Context, ImageProcess, Missing, Payload, Source, Unread};
 use crate::metrics::KindLabels;
 use crate::storage::{Storage, manifest_key};
 
@@ -21,7 +21,7 @@ const UNKNOWN_PAUSE: Duration = Duration::from_secs(5);
 
 impl Shift {
     pub(super) fn accept(&mut self, job: ClaimedJob, class: Class) {
-        let request_id = job::request_id(&job.payload);
+        let request_id = kinds::request_id(&job.payload);
         debug!(job.id = %job.lease.job, request.id = request_id, attempt = job.attempt, "claimed job {}", job.lease.job);
         if let Some(older) = self.leases.hold(&job.lease) {
             // It is lost, or the broker would not have given a new one.
@@ -38,7 +38,7 @@ impl Shift {
                 let failure = Failure::permanent("payload-damaged", damaged.to_string());
                 self.intake(class).opened();
                 let since = Instant::now();
-                let attempt = Attempt { job, class, request_id, image: None, picture: None, since, stopped: None };
+                let attempt = Attempt { job, class, request_id, payload: None, picture: None, since, stopped: None };
                 return self.conclude(attempt, Err(failure));
             }
             Err(error @ Unread::Unknown(_)) => {
@@ -48,37 +48,45 @@ impl Shift {
             }
         };
         self.intake(class).opened();
-        let image = payload.picture().map(|picture| picture.image.clone());
-        let attempt = Attempt { job, class, request_id, image, picture: None, since: Instant::now(), stopped: None };
-        match (class, payload) {
-            (Class::Cpu, Payload::ImageProcess(request)) => {
-                let source = match &request.source {
-                    Source::Stored(key) => Whereabouts::File(self.storage.path(key)),
-                    Source::File(path) => Whereabouts::File(path.clone()),
-                    Source::Shared(key) => {
-                        // Without a folder here, the picture fails as one that is not there.
-                        let folder = self.settings.sources.folder.as_ref().map(|folder| folder.root().to_owned());
-                        Whereabouts::Beneath(folder.unwrap_or_default(), key.clone())
-                    }
-                };
-                if let Whereabouts::File(path) = &source {
-                    read_ahead(path.clone());
-                }
-                let folder = self.storage.run_folder(attempt.job.group, attempt.lease().job, attempt.run());
-                // Older versions did not say.
-                let peak = request.peak.unwrap_or(self.settings.limits.max_decoded_bytes);
-                let picture = Some(Picture { request, source, folder, peak });
-                // One whose process died has waited before; its turn is the next.
-                let before = |other: &Attempt| other.job.alone || !attempt.job.alone;
-                let place = self.waiting.iter().take_while(|other| before(other)).count();
-                self.waiting.insert(place, Attempt { picture, ..attempt });
-            }
-            (_, payload) => self.carry_out(attempt, payload),
+        let picture = match payload.picture() {
+            Some(request) if class == Class::Cpu && payload.class() == Class::Cpu => Some(self.picture(&job, request)),
+            _ => None,
+        };
+        let since = Instant::now();
+        let attempt = Attempt { job, class, request_id, payload: Some(payload), picture, since, stopped: None };
+        if attempt.picture.is_none() {
+            return self.carry_out(attempt);
         }
+        // A picture whose process died has waited before; it is the next.
+        let before = |other: &Attempt| other.job.alone || !attempt.job.alone;
+        let place = self.waiting.iter().take_while(|other| before(other)).count();
+        self.waiting.insert(place, attempt);
     }
 
-    fn carry_out(&mut self, attempt: Attempt, payload: Payload) {
-        let context = io::Context {
+    /// What computing this picture needs. The kernel begins to read the file.
+    fn picture(&self, job: &ClaimedJob, request: &ImageProcess) -> Picture {
+        let source = match &request.source {
+            Source::Stored(key) => Whereabouts::File(self.storage.path(key)),
+            Source::File(path) => Whereabouts::File(path.clone()),
+            Source::Shared(key) => {
+                // Without a folder here, the picture fails as one that is not there.
+                let folder = self.settings.sources.folder.as_ref().map(|folder| folder.root().to_owned());
+                Whereabouts::Beneath(folder.unwrap_or_default(), key.clone())
+            }
+        };
+        if let Whereabouts::File(path) = &source {
+            read_ahead(path.clone());
+        }
+        let folder = self.storage.run_folder(job.group, job.lease.job, job.lease.run());
+        // Payloads of older versions have no peak.
+        let peak = request.peak.unwrap_or(self.settings.limits.max_decoded_bytes);
+        Picture { source, folder, peak }
+    }
+
+    /// Does the work of a job of class io, in a task of this process.
+    fn carry_out(&mut self, attempt: Attempt) {
+        let Some(payload) = attempt.payload.clone() else { return };
+        let context = Context {
             broker: self.broker.clone(),
             storage: self.storage.clone(),
             sources: self.settings.sources.clone(),
@@ -87,12 +95,12 @@ impl Shift {
             request_id: attempt.request_id.clone(),
         };
         let limit = self.settings.soft_time_limit;
-        let work = tokio::spawn(async move { timeout(limit, io::carry_out(&payload, &context)).await });
+        let work = tokio::spawn(async move { timeout(limit, payload.run(&context)).await });
         let abort = work.abort_handle();
         let (run, reports) = (self.number(), self.reports.clone());
         tokio::spawn(async move {
             let outcome = match work.await {
-                Ok(Ok(outcome)) => outcome,
+                Ok(Ok(outcome)) => outcome.map(Yield::Done),
                 Ok(Err(_)) => Err(Failure::permanent("time-limit", format!("it took longer than {limit:?}"))),
                 Err(error) if error.is_cancelled() => Err(Failure::transient("stopped", "the attempt was stopped")),
                 Err(error) => Err(Failure::permanent("internal", format!("the attempt panicked: {error}"))),
@@ -111,7 +119,7 @@ impl Shift {
         }
         while self.may_begin()
             && self.computing + self.recovering < self.cpu.slots()
-            && let Some(peak) = self.waiting.front().map(|next| picture(next).peak)
+            && let Some(peak) = self.waiting.front().map(|next| next.to_compute().1.peak)
             && self.budget.take(peak)
         {
             let mut attempt = self.waiting.pop_front().expect("it was there");
@@ -123,7 +131,7 @@ impl Shift {
             attempt.since = Instant::now();
             self.computing += 1;
             let run = self.number();
-            let Picture { request, source, folder, .. } = picture(&attempt);
+            let (request, Picture { source, folder, .. }) = attempt.to_compute();
             let order = Order::Run {
                 run,
                 memory: self.budget.bound(),
@@ -176,7 +184,7 @@ impl Shift {
                 let (storage, reports) = (self.storage.clone(), self.reports.clone());
                 // The disk is waited for elsewhere; the slot is the next picture's.
                 tokio::task::spawn_blocking(move || {
-                    let folder = &picture(&attempt).folder;
+                    let folder = &attempt.to_compute().1.folder;
                     let outcome = storage.publish(folder).map(|()| Yield::Outputs(outputs)).map_err(|error| {
                         // Before anybody is told: it may be what fills the disk.
                         remove_run(&storage, folder);
@@ -198,7 +206,7 @@ impl Shift {
         let pause = self.settings.policy.backoff_cap;
         let (lease, group, request) = (attempt.lease().clone(), attempt.job.group, attempt.request_id.as_deref());
         let job = lease.job;
-        let lacks = match &attempt.image {
+        let lacks = match attempt.image() {
             Some(image) => format!("the original of job {job} (`{image}`) is"),
             None => format!("the originals that job {job} is to work on are"),
         };
@@ -215,17 +223,15 @@ impl Shift {
         if attempt.stopped.is_some() {
             return false;
         }
-        let Ok(payload) = Payload::from_bytes(&attempt.job.payload) else { return false };
-        let is_stored = || payload.picture().is_some_and(|picture| matches!(picture.source, Source::Stored(_)));
-        match &*failure.code {
-            // A store that cannot be asked, or that is not itself any more, says nothing of what is owed.
-            "source-missing" if is_stored() => {
+        match attempt.payload.as_ref().and_then(|payload| payload.misses(&failure.code)) {
+            // A store that cannot be asked, or whose `store.id` is missing or another's, does not tell whether the group is in
+            // the outbox.
+            Some(Missing::Original) => {
                 let owed = self.storage.has_at_once(&manifest_key(attempt.job.group)).unwrap_or(true);
                 owed || !self.storage.is_itself()
             }
-            // What follows a group may find none of its originals for other reasons, too.
-            "source-gone" if matches!(payload, Payload::GroupFollow(_)) => !self.storage.is_itself(),
-            _ => false,
+            Some(Missing::OthersOriginals) => !self.storage.is_itself(),
+            None => false,
         }
     }
 

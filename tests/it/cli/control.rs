@@ -1,7 +1,7 @@
 //! `pixmill control`.
 
 use bytes::Bytes;
-use pixmill::job::Source;
+use pixmill::kinds::Source;
 use pixmill::storage::upload_key;
 use pixmill::worker::control::Command;
 use queue::{Class, GroupId, Index, NewGroup, NewJob, State};

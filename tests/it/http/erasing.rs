@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pixmill::job::{OutboxSweep, StorageSweep};
+use pixmill::kinds::{OutboxSweep, StorageSweep};
 use pixmill::storage::Storage;
 use pixmill::upkeep;
 use queue::GroupId;

@@ -182,11 +182,12 @@ fn options(pixels: u64) -> JxlDecoderOptions {
     options
 }
 
-/// And the frames that are to be looked at more closely.
+/// The decoder takes up to 256 MiB for a profile before it has seen any of it. One header at a time may.
+static PROFILE: Mutex<()> = Mutex::new(());
+
+/// Reads the header, and says where the frames are that may come out wrong.
 fn header(source: impl Read, limits: &Limits, stored: (u32, u32)) -> Result<(Facts, Option<(Narrow, Places)>)> {
     let pixels = u64::from(stored.0) * u64::from(stored.1);
-    // The decoder takes up to 256 MiB for a profile before it has seen any of it. One at a time may.
-    static PROFILE: Mutex<()> = Mutex::new(());
     let mut feed = Feed::new(source, &|| false, pixels);
     let mut options = options(pixels);
     options.scan_frames_only = true;

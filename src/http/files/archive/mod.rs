@@ -35,7 +35,7 @@ use crate::http::groups::{self, Entry, Picture};
 use crate::http::operation::{Operation, flag};
 use crate::http::problem::Problem;
 use crate::http::request::{Flag, QueryOf, UrlPath, query};
-use crate::job::Output;
+use crate::kinds::Output;
 use crate::storage::{self, Storage, output_key};
 use crate::submission::Meta;
 use crate::submission::outbox::{self, Owed};

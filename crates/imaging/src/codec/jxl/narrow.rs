@@ -43,7 +43,7 @@ impl Narrow {
     /// Whether the decoder would read it wrongly.
     pub(super) fn is_misread(&self, source: &mut (impl Read + Seek), places: &Places) -> std::io::Result<bool> {
         let shown = self.frame(source, places.shown)?;
-        if !shown.uses_lf_frame {
+        if !shown.has_lf {
             return Ok(shown.is_modular && self.is_xyb && self.is_a_column(shown.upsampling));
         }
         let first = self.frame(source, places.first)?;
@@ -73,7 +73,7 @@ impl Narrow {
 #[derive(Debug, PartialEq, Eq)]
 struct Frame {
     is_modular: bool,
-    uses_lf_frame: bool,
+    has_lf: bool,
     upsampling: u32,
     /// Of an LF frame: how often its sides are an eighth.
     level: Option<u32>,
@@ -83,16 +83,16 @@ impl Frame {
     /// As far as it is asked for; what is missing at the end reads as zeros.
     fn parse(bytes: [u8; HEADER_BYTES], picture: &Narrow) -> Self {
         let mut bits = Bits { word: u128::from_le_bytes(bytes) };
-        let mut frame = Self { is_modular: false, uses_lf_frame: false, upsampling: 1, level: None };
+        let mut frame = Self { is_modular: false, has_lf: false, upsampling: 1, level: None };
         let is_default = bits.take(1) == 1;
         if is_default {
             return frame;
         }
         let is_lf_frame = bits.take(2) == 1;
         frame.is_modular = bits.take(1) == 1;
-        frame.uses_lf_frame = flags(&mut bits) & USES_LF_FRAME != 0;
+        frame.has_lf = flags(&mut bits) & USES_LF_FRAME != 0;
         let is_ycbcr = !picture.is_xyb && bits.take(1) == 1;
-        if !frame.uses_lf_frame {
+        if !frame.has_lf {
             if is_ycbcr {
                 bits.take(6);
             }
@@ -170,13 +170,13 @@ mod tests {
     #[test]
     fn frame_header_is_read_up_to_its_level() {
         let picture = |is_xyb, extra_channels| Narrow { width: 8, height: 80, is_xyb, extra_channels };
-        let plain = Frame { is_modular: false, uses_lf_frame: false, upsampling: 1, level: None };
+        let plain = Frame { is_modular: false, has_lf: false, upsampling: 1, level: None };
         assert_eq!(Frame::parse(header(&[(1, 1)]), &picture(true, 0)), plain);
         // Shown, in blocks, doubled, two extra channels.
         let doubled = [(0, 1), (0, 2), (0, 1), (0, 2), (1, 2), (3, 2), (3, 2)];
         assert_eq!(Frame::parse(header(&doubled), &picture(true, 2)), Frame { upsampling: 2, ..plain });
         // Shown, made of an LF frame; its flags take eight bits, or twelve and twenty more.
-        let of_lf = Frame { uses_lf_frame: true, ..plain };
+        let of_lf = Frame { has_lf: true, ..plain };
         assert_eq!(Frame::parse(header(&[(0, 4), (2, 2), (15, 8)]), &picture(true, 0)), of_lf);
         let long = [(0, 4), (3, 2), (32, 12), (1, 1), (0, 8), (1, 1), (0, 8), (0, 1)];
         assert_eq!(Frame::parse(header(&long), &picture(true, 0)), of_lf);

@@ -1,8 +1,10 @@
+//! The results of pictures.
+
 use imaging::{Format, Info};
 use queue::Run;
 use serde::{Deserialize, Serialize};
 
-use super::{Failure, seal};
+use crate::job::{Failure, seal};
 
 /// What a finished picture leaves behind: the body of its entry in a status document.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

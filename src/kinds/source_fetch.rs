@@ -1,4 +1,4 @@
-//! The first stage of a picture that is not in the store yet, or that nobody has looked at: `source.fetch`.
+//! `source.fetch`: the first stage of a picture that is not in the store yet, or whose header was not read yet.
 //!
 //! One picture is one job from beginning to end, so that its group counts and tells of it once. Fetching is this job's
 //! first stage, of class io, which many are in at a time and which costs no slot for computing; when the picture lies
@@ -10,21 +10,66 @@
 //! which the next one finds.
 
 use queue::{Class, Stage};
+use serde::{Deserialize, Serialize};
 use tracing::debug;
 use url::Url;
 
-use super::Sources;
-use super::io::Context;
-use crate::job::{Failure, ImageProcess, Origin, Payload, Source, SourceFetch};
+use super::{Context, Done, Ended, ImageProcess, Kind, Missing, Payload, Run, Source};
+use crate::job::Failure;
 use crate::lack::Lack;
 use crate::metrics::FetchLabels;
-use crate::sources;
-use crate::sources::Fetcher;
-use crate::storage;
-use crate::submission::{self, Probed};
+use crate::probe::{self, Probed};
+use crate::sources::{Fetcher, Places};
 
-/// Has the picture where it stays; answers the next stage of its job.
-pub(super) async fn fetch(job: &SourceFetch, context: &Context) -> Result<Stage, Failure> {
+/// The first stage of a picture that is not in the store or has not been looked at: it is fetched where it must be, and
+/// probed; the job then goes on as its `image.process`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SourceFetch {
+    pub from: Origin,
+    /// Its source is where the picture will lie.
+    pub picture: ImageProcess,
+    /// The next stage's.
+    pub queue: String,
+}
+
+/// Where a picture comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    Url(Url),
+    /// The picture's own source, as it lies there.
+    InPlace,
+}
+
+impl Kind for SourceFetch {
+    const QUEUE: &str = "io_intensive";
+
+    fn picture(&self) -> Option<&ImageProcess> {
+        Some(&self.picture)
+    }
+
+    fn picture_mut(&mut self) -> Option<&mut ImageProcess> {
+        Some(&mut self.picture)
+    }
+
+    fn misses(&self, code: &str) -> Option<Missing> {
+        self.picture.misses(code)
+    }
+
+    fn failed(&self, attempt: &Ended, error: &Failure) -> bytes::Bytes {
+        // Nothing was written, so no run is named.
+        self.picture.failed(&Ended { run: queue::Run::default(), ..*attempt }, error)
+    }
+}
+
+impl Run for SourceFetch {
+    async fn run(&self, context: &Context) -> Result<Done, Failure> {
+        fetch(self, context).await.map(Done::Stage)
+    }
+}
+
+/// Brings the picture to where it stays; returns the next stage of its job.
+async fn fetch(job: &SourceFetch, context: &Context) -> Result<Stage, Failure> {
     let mut check = job.picture.check;
     let (bytes, header) = match (&job.from, &job.picture.source) {
         (Origin::Url(url), Source::Stored(key)) => {
@@ -47,7 +92,7 @@ pub(super) async fn fetch(job: &SourceFetch, context: &Context) -> Result<Stage,
 
 async fn from_url(url: &Url, key: &str, context: &Context) -> Result<(Option<u32>, (u64, imaging::Header)), Failure> {
     let mut check = None;
-    if !context.storage.has(key).await.map_err(unstored)? {
+    if !context.storage.has(key).await? {
         let fetched = receive(url, key, context).await;
         let outcome = fetched.as_ref().err().map_or_else(|| "fetched".into(), |failure| failure.code.to_string());
         context.metrics.fetches.get_or_create(&FetchLabels { outcome }).inc();
@@ -57,7 +102,7 @@ async fn from_url(url: &Url, key: &str, context: &Context) -> Result<(Option<u32
 }
 
 async fn receive(url: &Url, key: &str, context: &Context) -> Result<Option<u32>, Failure> {
-    let Sources { fetcher: Some(fetcher), .. } = &context.sources else {
+    let Places { fetcher: Some(fetcher), .. } = &context.sources else {
         return Err(Failure::permanent("url-forbidden", "this worker fetches no URLs: sources.urls is empty"));
     };
     let limit = fetcher.timeout();
@@ -69,36 +114,36 @@ async fn receive(url: &Url, key: &str, context: &Context) -> Result<Option<u32>,
 
 /// Answers the CRC-32 of what it stored; `None` where another attempt has stored an answer of its own.
 async fn stream(url: &Url, key: &str, fetcher: &Fetcher, context: &Context) -> Result<Option<u32>, Failure> {
-    let space = context.storage.space().map_err(unstored)?;
+    let space = context.storage.space()?;
     if space.is_short() {
         return Err(Failure::of_store(Some(Lack::Room), space.to_string()));
     }
     let mut answer = fetcher.get(url).await?;
-    let mut incoming = context.storage.receive(key).await.map_err(unstored)?;
+    let mut incoming = context.storage.receive(key).await?;
     let (mut bytes, mut check) = (0, crc32fast::Hasher::new());
     while let Some(chunk) = answer.chunk().await? {
         bytes += chunk.len();
         check.update(&chunk);
         context.metrics.fetched_bytes.inc_by(chunk.len() as u64);
-        incoming.write(chunk).await.map_err(|error| unstored(error).of_bytes(bytes as u64))?;
+        incoming.write(chunk).await.map_err(|error| Failure::from(error).of_bytes(bytes as u64))?;
     }
     debug!(bytes, key, "fetched a picture");
     // A late attempt takes nothing from one that has been through meanwhile: the answers may differ.
-    if context.storage.has(key).await.map_err(unstored)? {
+    if context.storage.has(key).await? {
         return Ok(None);
     }
-    incoming.finish().await.map_err(|error| unstored(error).of_bytes(bytes as u64))?;
+    incoming.finish().await.map_err(|error| Failure::from(error).of_bytes(bytes as u64))?;
     Ok(Some(check.finalize()))
 }
 
 /// Probes a picture of the store. One that cannot be used does not stay.
 async fn look(key: &str, context: &Context) -> Result<(u64, imaging::Header), Failure> {
-    if !context.storage.has(key).await.map_err(unstored)? {
+    if !context.storage.has(key).await? {
         return Err(Failure::permanent("source-missing", "the original is no longer stored"));
     }
-    let probed = submission::probe_stored(&context.storage, key, &context.limits).await.map_err(unstored)?;
+    let probed = probe::stored(&context.storage, key, &context.limits).await?;
     if probed.is_err() {
-        context.storage.remove(key).await.map_err(unstored)?;
+        context.storage.remove(key).await?;
     }
     Ok(probed?)
 }
@@ -109,23 +154,9 @@ async fn in_folder(key: &str, context: &Context) -> Result<(u64, imaging::Header
     };
     let (name, wanted) = (key.to_owned(), key.to_owned());
     let opened = tokio::task::spawn_blocking(move || folder.open(&wanted)).await.expect("opening does not panic");
-    let file = opened.map_err(failed)?;
-    let probed: Probed = submission::probe(file, context.limits.clone())
+    let file = opened?;
+    let probed: Probed = probe::file(file, context.limits.clone())
         .await
         .map_err(|error| Failure::of_io(&error, format!("`{name}` cannot be read: {error}")))?;
     Ok(probed?)
-}
-
-/// Why a file of the folder cannot be had.
-#[allow(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
-pub(super) fn failed(fault: sources::Fault) -> Failure {
-    match fault {
-        sources::Fault::Failed(_) | sources::Fault::Lacking(..) => Failure::of_store(fault.lack(), fault.to_string()),
-        fault => Failure::permanent(fault.code(), fault.to_string()),
-    }
-}
-
-#[allow(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
-fn unstored(error: storage::Error) -> Failure {
-    Failure::of_store(error.lack(), error.to_string())
 }

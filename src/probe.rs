@@ -1,0 +1,42 @@
+//! Reads the header of a picture, and refuses what can never be used, before a job is made of it.
+
+use std::fs::File;
+use std::io::{self, BufReader};
+
+use imaging::{Code, Header, Limits};
+
+use crate::storage::{self, Storage};
+
+/// A picture's size in bytes and its header, or why it is refused.
+pub type Probed = imaging::Result<(u64, Header)>;
+
+/// Reads the header of a picture of the store.
+///
+/// # Errors
+/// When the file cannot be read.
+pub async fn stored(storage: &Storage, key: &str, limits: &Limits) -> storage::Result<Probed> {
+    let path = storage.path(key);
+    let failed = move |error: io::Error| storage::Error::at(path.display(), &error);
+    let opened = tokio::fs::File::open(storage.path(key)).await.map_err(&failed)?.into_std().await;
+    file(opened, limits.clone()).await.map_err(failed)
+}
+
+/// Reads the header of a picture in an open file.
+///
+/// # Errors
+/// When the file cannot be read.
+pub async fn file(file: File, limits: Limits) -> io::Result<Probed> {
+    let probed = tokio::task::spawn_blocking(move || {
+        let (bytes, limit) = (file.metadata()?.len(), limits.max_file_bytes);
+        if bytes == 0 {
+            return Ok(Err(imaging::Error::new(Code::EmptyFile, "the file is empty")));
+        }
+        if bytes > limit {
+            let detail = format!("{bytes} bytes exceed limits.max_file_bytes ({limit})");
+            return Ok(Err(imaging::Error::new(Code::TooLarge, detail)));
+        }
+        let header = imaging::probe(BufReader::with_capacity(16 << 10, file), &limits);
+        Ok(header.map(|header| (bytes, header)))
+    });
+    probed.await.expect("probing catches its panics")
+}
