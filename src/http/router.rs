@@ -102,7 +102,9 @@ pub fn document(limits: &config::Limits, queue: &config::Queue) -> Value {
 }
 
 /// The router of these routes.
-pub(super) fn build(routes: Vec<Route>, services: &Arc<Services>) -> Router<Arc<Services>> {
+pub(super) fn build(mut routes: Vec<Route>, services: &Arc<Services>) -> Router<Arc<Services>> {
+    // The header `Allow` lists a path's methods in the order in which they are added.
+    routes.sort_by_key(|route| route.method);
     routes.into_iter().fold(Router::new(), |router, route| {
         let reads_body = route.operation.reads_body();
         let mut methods = route.handler.route_layer(from_fn_with_state(reads_body, bodies::check));
@@ -114,7 +116,7 @@ pub(super) fn build(routes: Vec<Route>, services: &Arc<Services>) -> Router<Arc<
     })
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Method {
     Get,
     Post,
