@@ -7,9 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::fs::File;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -119,7 +117,7 @@ pub fn create(storage: &Storage, new: NewKey, now: Timestamp) -> storage::Result
         uploads_per_minute: new.uploads_per_minute,
     };
     let text = serde_json::to_vec_pretty(&key).expect("strings and times always serialise");
-    if storage.create_private(&format!("keys/{}.json", key.id), &text)? {
+    if storage.create_private(&format!("{FOLDER}/{}.json", key.id), &text)? {
         Ok((key, secret))
     } else {
         Err(storage::Error::Failed(format!("there is a key {} already; try again", key.id)))
@@ -141,7 +139,13 @@ fn random() -> Result<String, getrandom::Error> {
 
 /// Whether a service on this data folder has ever had a created key.
 pub fn any(data_dir: &Path) -> bool {
-    names(&data_dir.join("keys")).is_ok_and(|names| !names.is_empty())
+    Storage::visit(data_dir)
+        .is_ok_and(|store| store.is_some_and(|store| names(&store).is_ok_and(|names| !names.is_empty())))
+}
+
+/// The names of all keys' files, those of revoked ones among them.
+fn names(storage: &Storage) -> storage::Result<Vec<String>> {
+    Ok(storage.private_names(FOLDER)?.into_iter().filter(|name| is_ours(name)).collect())
 }
 
 /// All created keys. Blocks on the disk.
@@ -149,8 +153,7 @@ pub fn any(data_dir: &Path) -> bool {
 /// # Errors
 /// When the folder cannot be read.
 pub fn list(storage: &Storage) -> storage::Result<Listing> {
-    let folder = storage.path("keys");
-    look(&folder, &Listing::default()).map_err(|error| failed(&folder, &error))
+    look(storage, &Listing::default())
 }
 
 /// Revokes a key by its id; answers whether it was there. Blocks on the disk.
@@ -158,17 +161,11 @@ pub fn list(storage: &Storage) -> storage::Result<Listing> {
 /// # Errors
 /// When the store fails.
 pub fn revoke(storage: &Storage, id: &str) -> storage::Result<bool> {
-    let folder = storage.path("keys");
-    let file = |ending: &str| folder.join(format!("{id}.{ending}"));
-    match std::fs::rename(file("json"), file("revoked")) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(failed(&folder, &error)),
-    }
-    let synced = File::open(&folder).and_then(|folder| folder.sync_all());
-    synced.map(|()| true).map_err(|error| failed(&folder, &error))
+    storage.rename_private(&format!("{FOLDER}/{id}.json"), &format!("{FOLDER}/{id}{REVOKED}"))
 }
 
+/// The folder of keys in the store.
+const FOLDER: &str = "keys";
 /// How a revoked key's file ends.
 const REVOKED: &str = ".revoked";
 
@@ -178,35 +175,21 @@ fn is_ours(name: &str) -> bool {
     id.is_some_and(|id| id.len() == ID_CHARS && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
-fn names(folder: &Path) -> io::Result<Vec<String>> {
-    let entries = match std::fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries?,
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        names.extend(entry?.file_name().into_string().ok().filter(|name| is_ours(name)));
-    }
-    Ok(names)
-}
-
-fn read(file: &Path) -> io::Result<Key> {
-    let key: Key = serde_json::from_slice(&std::fs::read(file)?)?;
+/// Reads a key's file; `None` where there is none.
+fn read(storage: &Storage, name: &str) -> storage::Result<Option<Key>> {
+    let Some(text) = storage.read_private(&format!("{FOLDER}/{name}"))? else { return Ok(None) };
+    let key: Key = serde_json::from_slice(&text).map_err(|error| storage::Error::Failed(error.to_string()))?;
     // Under another name it could not be revoked.
-    if file.file_stem().is_none_or(|id| *id != *key.id) {
-        return Err(io::Error::other(format!("it is that of key {}", key.id)));
+    match name.split_once('.') {
+        Some((id, _)) if id == key.id => Ok(Some(key)),
+        _ => Err(storage::Error::Failed(format!("it is that of key {}", key.id))),
     }
-    Ok(key)
-}
-
-fn failed(path: &Path, error: &io::Error) -> storage::Error {
-    storage::Error::Failed(format!("{}: {error}", path.display()))
 }
 
 /// The created keys as a running service knows them, at most a second behind the folder.
 #[derive(Debug)]
 pub struct Keyring {
-    folder: PathBuf,
+    storage: Storage,
     known: Mutex<Known>,
 }
 
@@ -227,7 +210,7 @@ pub struct Listing {
     /// By file name, the revoked ones among them.
     files: BTreeMap<String, Arc<Key>>,
     /// Files that cannot be read, and why.
-    damaged: BTreeMap<PathBuf, String>,
+    damaged: BTreeMap<String, String>,
     /// There are keys, or have been, valid or not.
     any: bool,
     lost: bool,
@@ -250,8 +233,8 @@ impl Listing {
     }
 
     /// Files that are taken for no key, and why.
-    pub fn damaged(&self) -> impl Iterator<Item = (&Path, &str)> {
-        self.damaged.iter().map(|(file, reason)| (file.as_path(), reason.as_str()))
+    pub fn damaged(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.damaged.iter().map(|(file, reason)| (file.as_str(), reason.as_str()))
     }
 
     pub fn any(&self) -> bool {
@@ -273,7 +256,7 @@ impl Keyring {
         let (began, listing) = (Instant::now(), list(storage)?);
         warn_of_damaged(&listing, &Listing::default());
         let known = Known { looked: began, from: began, listing: Arc::new(listing), failing: None };
-        Ok(Self { folder: storage.path("keys"), known: Mutex::new(known) })
+        Ok(Self { storage: storage.clone(), known: Mutex::new(known) })
     }
 
     /// What lies in the folder; looked at again when the last look was a second ago.
@@ -297,12 +280,12 @@ impl Keyring {
     }
 
     fn look_again(&self, began: Instant) -> Arc<Listing> {
-        let found = look(&self.folder, &self.latest());
+        let found = look(&self.storage, &self.latest());
         self.learn(found, began)
     }
 
     /// Takes in what a look has found.
-    fn learn(&self, found: io::Result<Listing>, began: Instant) -> Arc<Listing> {
+    fn learn(&self, found: storage::Result<Listing>, began: Instant) -> Arc<Listing> {
         let mut known = self.lock();
         match found {
             // A later look has overtaken it, and knows better which keys are revoked.
@@ -314,11 +297,11 @@ impl Keyring {
                 (known.from, known.listing, known.failing) = (began, Arc::new(listing), None);
             }
             Err(error) => {
-                let (folder, since) = (self.folder.display(), *known.failing.get_or_insert(began));
+                let since = *known.failing.get_or_insert(began);
                 if began.saturating_duration_since(since) < BELIEVED {
-                    warn!("API keys may be out of date: {folder}: {error}");
+                    warn!("API keys may be out of date: {error}");
                 } else {
-                    error!("created API keys are refused until their folder can be read: {folder}: {error}");
+                    error!("created API keys are refused until their folder can be read: {error}");
                     known.listing = Arc::new(Listing::lost(known.listing.any));
                 }
             }
@@ -334,21 +317,23 @@ impl Keyring {
 /// Tells of each damaged file once.
 fn warn_of_damaged(listing: &Listing, before: &Listing) {
     for (file, reason) in listing.damaged().filter(|(file, _)| !before.damaged.contains_key(*file)) {
-        warn!("{} is not taken for an API key: {reason}", file.display());
+        warn!("{file} is not taken for an API key: {reason}");
     }
 }
 
 /// A key's file never changes, so only new ones are read. One that cannot be read costs no other key.
-fn look(folder: &Path, before: &Listing) -> io::Result<Listing> {
-    let names = names(folder)?;
+fn look(storage: &Storage, before: &Listing) -> storage::Result<Listing> {
+    let names = names(storage)?;
     let mut listing = Listing { any: !names.is_empty(), ..Listing::default() };
     for name in names {
-        let file = folder.join(&name);
-        match before.files.get(&name).map_or_else(|| read(&file).map(Arc::new), |known| Ok(known.clone())) {
-            Ok(key) => drop(listing.files.insert(name, key)),
+        let known = before.files.get(&name).cloned();
+        match known.map_or_else(|| read(storage, &name).map(|key| key.map(Arc::new)), |known| Ok(Some(known))) {
+            Ok(Some(key)) => drop(listing.files.insert(name, key)),
             // Revoked just now.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => drop(listing.damaged.insert(file, error.to_string())),
+            Ok(None) => {}
+            Err(error) => {
+                listing.damaged.insert(storage.shown(&format!("{FOLDER}/{name}")), error.to_string());
+            }
         }
     }
     Ok(listing)
@@ -430,7 +415,7 @@ mod tests {
         let (key, _) = create(&storage, new("shop"), Timestamp::now()).unwrap();
         let ring = Keyring::open(&storage).unwrap();
         let began = Instant::now();
-        let slow = look(&ring.folder, &ring.latest());
+        let slow = look(&ring.storage, &ring.latest());
         assert!(revoke(&storage, &key.id).unwrap());
         assert!(ids(&ring.look_again(began + FRESH)).is_empty());
         assert!(ids(&ring.learn(slow, began)).is_empty());

@@ -15,9 +15,9 @@ pub type Probed = imaging::Result<(u64, Header)>;
 /// # Errors
 /// When the file cannot be read.
 pub async fn stored(storage: &Storage, key: &str, limits: &Limits) -> storage::Result<Probed> {
-    let path = storage.path(key);
-    let failed = move |error: io::Error| storage::Error::at(path.display(), &error);
-    let opened = tokio::fs::File::open(storage.path(key)).await.map_err(&failed)?.into_std().await;
+    let stored = storage.fetch(key).await?;
+    let failed = |error: io::Error| storage::Error::at(stored.path().display(), &error);
+    let opened = tokio::fs::File::open(stored.path()).await.map_err(failed)?.into_std().await;
     file(opened, limits.clone()).await.map_err(failed)
 }
 

@@ -156,7 +156,7 @@ fn all_keys(storage: &Storage, config: &Config) -> Result<Vec<(Key, &'static str
     let configured = config.auth.keys.iter().map(|key| (Key::configured(key), "auth.keys", false));
     let listing = keys::list(storage)?;
     for (file, reason) in listing.damaged() {
-        eprintln!("{} is not taken for an API key: {reason}", file.display());
+        eprintln!("{file} is not taken for an API key: {reason}");
     }
     let mut created: Vec<_> = listing.all().map(|(key, revoked)| (Key::clone(key), "created", revoked)).collect();
     created.sort_by_key(|(key, ..)| key.created_at);

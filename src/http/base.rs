@@ -1,9 +1,9 @@
-//! The path under which clients reach this service behind a proxy: `server.base_path`, or what a trusted proxy says in
-//! `X-Forwarded-Prefix`.
+//! The path under which clients reach this service behind a proxy: `server.base_path`, or the `X-Forwarded-Prefix` of a
+//! trusted proxy.
 //!
-//! [`Under`] wraps the whole application. It takes the prefix off each request's path, so that routes, scopes and
-//! signatures know only the service's own paths, and keeps it for as long as the request is answered. Whatever writes a
-//! path into an answer asks [`Base::current`]. Work that goes on in another task is wrapped in [`Base::scope`].
+//! [`Under`] wraps the whole application. It removes the prefix from each request's path, so that routes, scopes and
+//! signatures know only the service's own paths, and keeps it while the request is answered. Code that writes a path
+//! into an answer asks [`Base::current`]. Work that goes on in another task is wrapped in [`Base::scope`].
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -30,13 +30,13 @@ tokio::task_local! {
 }
 
 impl Base {
-    /// Of the settings, which have been validated.
+    /// A prefix of the settings, which have been validated.
     pub(super) fn configured(path: &str) -> Self {
         Self(Some(path).filter(|path| !path.is_empty()).map(Into::into))
     }
 
-    /// Of `X-Forwarded-Prefix`: each proxy on the way adds what it has taken off, the outermost first. `None` where that
-    /// is not a path.
+    /// The prefix that `X-Forwarded-Prefix` names. Each proxy on the way adds the part that it has removed, the
+    /// outermost proxy first. `None` if the value is not a path.
     pub(super) fn forwarded(prefixes: &[&str]) -> Option<Self> {
         let mut path = String::new();
         for prefix in prefixes.iter().map(|prefix| prefix.trim_matches('/')).filter(|prefix| !prefix.is_empty()) {
@@ -46,17 +46,17 @@ impl Base {
         (path.len() <= LONGEST && (path.is_empty() || config::is_path(&path))).then(|| Self::configured(&path))
     }
 
-    /// Of the request that is being answered.
+    /// The prefix of the request that is being answered.
     pub(super) fn current() -> Self {
         CURRENT.try_with(Self::clone).unwrap_or_default()
     }
 
-    /// Runs `answer` as a part of a request under this prefix.
+    /// Runs `answer` as part of a request under this prefix.
     pub(super) fn scope<F: Future>(self, answer: F) -> TaskLocalFuture<Self, F> {
         CURRENT.scope(self, answer)
     }
 
-    /// Empty, or with a slash at its beginning only.
+    /// Empty, or a path that begins with a slash and does not end with one.
     pub(super) fn as_str(&self) -> &str {
         self.0.as_deref().unwrap_or_default()
     }
@@ -66,12 +66,13 @@ impl Base {
         [self.as_str(), own].concat()
     }
 
-    /// The request's address without the prefix. `None` where it has none: most proxies have taken it off.
+    /// The request's address without the prefix; `None` if it does not begin with the prefix, because most proxies have
+    /// removed it.
     fn stripped(&self, uri: &Uri) -> Option<Uri> {
         let prefix = self.0.as_deref()?;
         let rest = uri.path().strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with('/'))?;
         if config::is_own_path(prefix) {
-            // A prefix such as `/api` has been taken off by the proxy: `/api/upload` is the service's own path.
+            // The proxy has removed a prefix such as `/api` already: `/api/upload` is the service's own path.
             return None;
         }
         let rest = if rest.is_empty() { "/" } else { rest };

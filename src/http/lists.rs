@@ -1,7 +1,7 @@
 //! `GET /api/jobs` and `GET /api/groups`: lists with filters, the newest first, in pages.
 //!
-//! A page shows what the caller may see. What one request looks at is bounded, so that a page may be short, or empty,
-//! and lead on all the same.
+//! A page has what the caller may see. The work of one request is limited, so a page may be short or empty and still
+//! have a next one.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,10 +27,10 @@ use crate::job::Failure;
 use crate::kinds::Payload;
 use crate::submission::Meta;
 
-/// Entries of a page, unless the request says otherwise, and at the most.
+/// Entries of a page: the default, and the largest number.
 pub(super) const PAGE: usize = 100;
 pub(super) const LARGEST_PAGE: usize = 1_000;
-/// Calls of the broker for one page, each of which looks at a thousand groups or jobs at the most.
+/// Calls of the broker for one page. Each reads at most a thousand groups or jobs.
 const CALLS: usize = 10;
 /// Groups that are read at a time.
 const READS: usize = 64;
@@ -81,7 +81,7 @@ pub(super) async fn groups(
     let submitted = period(&asked)?;
     let (limit, below) = page(&asked)?;
     let shown = |document: &Document, meta: &Meta| {
-        // The service's own upkeep is of interest where it fails.
+        // Jobs of the service itself matter only when they fail.
         let hidden = meta.is_of_service() && document.failed == 0;
         status.is_none_or(|status| document.status == status) && caller.sees(meta) && !hidden
     };
@@ -135,7 +135,7 @@ pub(super) async fn latest(services: &Services, caller: &Caller, limit: usize) -
     Ok(groups)
 }
 
-/// Groups that are `shown`, the newest first, from a place on; and the place that the next ones are below.
+/// The newest groups below `below` that `shown` accepts, and the place below which the next page begins.
 async fn newest(
     services: &Services,
     submitted: Period,
@@ -145,7 +145,7 @@ async fn newest(
 ) -> Result<(Vec<Document>, Option<Place>), Problem> {
     let (mut groups, mut last): (Vec<Document>, _) = (Vec::new(), None);
     for call in 0..CALLS {
-        // More and more, where few of them are wanted.
+        // Each call reads twice as many as the one before, in case few of them are shown.
         let page = services.broker.groups(submitted, below, LARGEST_PAGE.min(limit << call)).await?;
         below = page.next;
         for group in &page.entries {
@@ -155,7 +155,7 @@ async fn newest(
                 continue;
             }
             if groups.len() == limit {
-                // The rest of what was looked at is for the next page.
+                // The rest of what was read is for the next page.
                 below = last;
                 break;
             }
@@ -169,7 +169,7 @@ async fn newest(
     Ok((groups, below))
 }
 
-/// The service's own upkeep is shown if it failed, or if the request asks for its kind, its queue or its group.
+/// Maintenance of the service itself is shown if it failed, or if the request asks for its kind, its queue or its group.
 fn is_shown(job: &Job, filter: &JobFilter) -> bool {
     let asked_for = filter.kind.is_some() || filter.queue.is_some() || filter.group.is_some();
     asked_for || job.state == JobState::Failed || !Payload::is_maintenance(&job.kind)
@@ -218,7 +218,7 @@ fn period(asked: &Parameters) -> Result<Period, Problem> {
     Ok(Period { since: instant("since")?, until: instant("until")? })
 }
 
-/// How many are wanted, and below which place.
+/// How many entries the request wants, and below which place.
 fn page(asked: &Parameters) -> Result<(usize, Option<Place>), Problem> {
     let takes = format!("a whole number from 1 to {LARGEST_PAGE}");
     let within = |limit: &str| limit.parse().ok().filter(|limit| (1..=LARGEST_PAGE).contains(limit));

@@ -41,7 +41,7 @@ impl Operation {
         }
     }
 
-    /// What the summary has no room for.
+    /// A longer description.
     pub(super) fn details(self, details: &'static str) -> Self {
         Self { details, ..self }
     }
@@ -72,7 +72,8 @@ impl Operation {
             "content": {"application/json": {"schema": schema}}}))
     }
 
-    /// Statuses of `components.responses` that it may answer with, beside 500 and, where a key is needed, 401, 403 and 429.
+    /// Statuses of `components.responses` that it may answer with. Added to them are 400, 415 and 500, and 401, 403 and
+    /// 429 if a key is needed.
     pub(super) fn problems(self, problems: &'static [&'static str]) -> Self {
         Self { problems, ..self }
     }
@@ -83,12 +84,12 @@ impl Operation {
         self
     }
 
-    /// Whoever asks is let in, without a key.
+    /// Marks that no key is needed.
     pub(super) fn without_key(self) -> Self {
         Self { needs_key: false, ..self }
     }
 
-    /// For browsers, its refusals are pages.
+    /// Marks that browsers get its refusals as pages.
     pub(super) fn page(self) -> Self {
         Self { is_page: true, ..self }
     }
@@ -130,7 +131,9 @@ impl Operation {
         let (status, success) = &self.success;
         let mut responses = Map::from_iter([((*status).to_owned(), success.clone())]);
         let of_keys: &[&str] = if self.needs_key { &["401", "403", "429"] } else { &[] };
-        for status in [self.problems, of_keys, &["500"]].concat() {
+        // `server::bodies` refuses bodies that are encoded or not read.
+        let of_bodies = ["400", "415"].into_iter().filter(|status| !self.problems.contains(status));
+        for status in self.problems.iter().chain(of_keys).copied().chain(["500"]).chain(of_bodies) {
             let shared = if self.is_page && status.starts_with(['4', '5']) {
                 problem_or_page("A problem document; for browsers, a page with it.")
             } else {
@@ -203,7 +206,7 @@ pub(super) fn one_of(name: &str, about: &str, values: &[&str]) -> Value {
     in_query(name, about, json!({"enum": values}))
 }
 
-/// A parameter of the query that is read as [`Flag`](super::groups::Flag).
+/// A parameter of the query that is read as [`Flag`](super::request::Flag).
 pub(super) fn flag(name: &str, about: &str) -> Value {
     one_of(name, about, &["true", "1", "false", "0"])
 }

@@ -14,8 +14,8 @@ use crate::maintenance::erasure;
 use crate::submission::{self, Rejected};
 use crate::{codes, storage};
 
-/// An error answer, whose code is one of [`codes::ALL`]. `type` is `/problems/<code>`, where its page is, under the prefix
-/// that the client knows.
+/// An error answer. Its code is one of [`codes::ALL`]; its `type` is the address of the code's page,
+/// `/problems/<code>`, under the prefix that the client knows.
 #[derive(Debug)]
 pub(super) struct Problem {
     status: StatusCode,
@@ -35,7 +35,7 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, code, detail)
     }
 
-    /// The client's fault in the content, not in the form.
+    /// The request is well-formed, and its content is wrong.
     pub(super) fn unprocessable(code: &str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail)
     }
@@ -49,13 +49,13 @@ impl Problem {
         Self { retry_after_s: Some(retry_after_s), ..problem }
     }
 
-    /// Too often; how long to wait.
+    /// 429: the client may try again after this many seconds.
     pub(super) fn too_many(code: &str, detail: impl Into<String>, retry_after_s: u32) -> Self {
         let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, code, detail);
         Self { retry_after_s: Some(retry_after_s), ..problem }
     }
 
-    /// With a member of its own.
+    /// Adds a member of this name to the document.
     pub(super) fn with(self, name: &'static str, value: Value) -> Self {
         Self { more: Some(Box::new((name, value))), ..self }
     }
@@ -72,18 +72,19 @@ impl Problem {
         &self.detail
     }
 
-    /// The pictures that were refused, where all of them were.
+    /// The refused pictures, if all pictures of the request were refused.
     pub(super) fn rejected(&self) -> &[Rejected] {
         &self.rejected
     }
 
-    /// Ours to mend: the cause goes into the log, once, and not to the client.
+    /// An error of this service. The cause is logged once and not sent to the client.
     pub(super) fn internal(cause: &dyn std::fmt::Display) -> Self {
         error!("a request failed: {cause}");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong here; the log says what.")
     }
 
-    /// No picture of the request could be taken: their common status and code, or 422.
+    /// All pictures of a request were refused. The status and the code are those that the refusals have in common;
+    /// otherwise they are 422 and `images-rejected`.
     pub(super) fn all_rejected(rejected: &[Rejected]) -> Self {
         let same = |a: &Rejected, b: &Rejected| a.error.code == b.error.code;
         let common = rejected.first().filter(|first| rejected.iter().all(|other| same(first, other)));
@@ -112,7 +113,7 @@ fn status_of(failure: &Failure) -> StatusCode {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        // The common code of refused pictures may stand with another status.
+        // The common code of refused pictures can come with another status than usual.
         codes::hold(&self.code, self.rejected.is_empty().then_some(self.status.as_u16()));
         let mut body = json!({
             "type": path(&format!("/problems/{}", self.code)),
@@ -141,7 +142,7 @@ impl IntoResponse for Problem {
     }
 }
 
-/// A refused picture, as answers show it.
+/// A refused picture, as answers have it.
 pub(super) fn rejected(one: &Rejected) -> Value {
     json!({"index": one.index, "image": one.image, "error": {"code": one.error.code, "detail": one.error.detail}})
 }
@@ -165,7 +166,7 @@ impl From<queue::Error> for Problem {
     }
 }
 
-/// The answer where the disk is full, whether the store or the queue has found it so.
+/// The answer when the store or the queue finds the disk full.
 fn no_room(cause: &str) -> Problem {
     error!("the disk is full: {cause}");
     Problem::unavailable("storage-full", "The disk has no room left at present.", 60)
@@ -220,7 +221,7 @@ impl From<submission::Error> for Problem {
 }
 
 pub(super) async fn no_such_route(method: Method, uri: Uri) -> Response {
-    // Asks the server, of no place in particular.
+    // `OPTIONS *` concerns the whole server, no path.
     if method == Method::OPTIONS && uri.path() == "*" {
         return StatusCode::NO_CONTENT.into_response();
     }
@@ -232,7 +233,7 @@ pub(super) fn nothing_at(uri: &Uri) -> Problem {
     Problem::not_found(format!("There is nothing at {}.", path(uri.path())))
 }
 
-/// The router adds which methods there are (`Allow`), and that is all there is to answer to OPTIONS.
+/// Answers OPTIONS with 204, other methods with 405. The router adds the header `Allow`.
 pub(super) async fn method_not_allowed(method: Method, uri: Uri) -> Response {
     if method == Method::OPTIONS {
         return StatusCode::NO_CONTENT.into_response();

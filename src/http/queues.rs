@@ -1,4 +1,4 @@
-//! Queues: what they hold, pausing and emptying them.
+//! Queues: how many jobs they hold, pausing them, emptying them.
 
 use std::sync::Arc;
 
@@ -49,7 +49,7 @@ pub(super) fn resume_docs() -> Operation {
     order_docs("resumeQueue", "Let workers take from a queue again.", ok("The queue.", "Queue"))
 }
 
-/// Has an order carried out that a queue takes, and answers with what it holds then.
+/// Carries out an order to a queue. The answer is the state of the queue after it.
 async fn ordered(
     services: &Services,
     queue: &str,
@@ -62,7 +62,7 @@ async fn ordered(
     Ok(fresh(known(services, queue).await?))
 }
 
-/// Cancels what waits or is delayed; what runs goes on.
+/// Cancels jobs that wait or are delayed. Running jobs go on.
 pub(super) async fn purge(
     State(services): State<Arc<Services>>,
     UrlPath(queue): UrlPath<String>,
@@ -85,7 +85,7 @@ fn order_docs(id: &'static str, summary: &'static str, answer: Answer) -> Operat
         .problems(&["400", "404", "503"])
 }
 
-/// Those of the settings, and those that have held a job, by name.
+/// The queues of the settings, and those that have held a job, by name.
 pub(super) async fn all(services: &Services) -> queue::Result<Vec<QueueDepth>> {
     let mut queues = services.broker.depths().await?;
     for name in &services.queue.names {

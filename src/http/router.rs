@@ -1,5 +1,5 @@
-//! The table of all routes: method, path, scope, handler, description. The router, who may send a request, which bodies are
-//! refused, and the `paths` of the OpenAPI document are made of it.
+//! The table of all routes: method, path, scope, handler, description. The router, the scopes, the refusal of bodies
+//! and the `paths` of the OpenAPI document are made of it.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use super::{Services, events, files, groups, lists, openapi, queues, workers};
 use crate::config::Scope::{Admin, Read, Submit};
 use crate::config::{self, Scope};
 
-/// The scope of routes for everybody, which need no key.
+/// No key is needed.
 const OPEN: Option<Scope> = None;
 const READ: Option<Scope> = Some(Read);
 const SUBMIT: Option<Scope> = Some(Submit);
@@ -31,7 +31,7 @@ const ADMIN: Option<Scope> = Some(Admin);
 pub(super) struct Route {
     method: Method,
     path: &'static str,
-    /// The scope that a key needs.
+    /// The scope that a key needs; `None` if no key is needed.
     scope: Option<Scope>,
     handler: MethodRouter<Arc<Services>>,
     operation: Operation,
@@ -83,7 +83,7 @@ pub(super) fn of_service(limits: &config::Limits) -> Vec<Route> {
     routes
 }
 
-/// What a worker answers on `worker.listen`, and a service too.
+/// What a worker answers on `worker.listen`. A service answers it, too.
 pub(super) fn of_worker() -> Vec<Route> {
     vec![
         get("/metrics", ADMIN, health::metrics, health::metrics_docs()),
@@ -102,7 +102,9 @@ pub fn document(limits: &config::Limits, queue: &config::Queue) -> Value {
 }
 
 /// The router of these routes.
-pub(super) fn build(routes: Vec<Route>, services: &Arc<Services>) -> Router<Arc<Services>> {
+pub(super) fn build(mut routes: Vec<Route>, services: &Arc<Services>) -> Router<Arc<Services>> {
+    // The header `Allow` lists a path's methods in the order in which they are added.
+    routes.sort_by_key(|route| route.method);
     routes.into_iter().fold(Router::new(), |router, route| {
         let reads_body = route.operation.reads_body();
         let mut methods = route.handler.route_layer(from_fn_with_state(reads_body, bodies::check));
@@ -114,7 +116,7 @@ pub(super) fn build(routes: Vec<Route>, services: &Arc<Services>) -> Router<Arc<
     })
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Method {
     Get,
     Post,

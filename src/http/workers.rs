@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The most slots that a worker has.
 const MOST_SLOTS: usize = 1_024;
 
-/// Each as it last reported itself.
+/// All workers, each with its last report.
 pub(super) async fn workers(State(services): State<Arc<Services>>, uri: Uri) -> Result<Response, Problem> {
     Parameters::of(&uri, &[])?;
     let workers = roster::workers(&services.broker).await?.workers;
@@ -102,7 +102,7 @@ fn slots_parameters() -> [Value; 2] {
     ]
 }
 
-/// What an order for slots may say.
+/// The parameters of an order for slots.
 const SLOTS: [&str; 2] = ["class", "by"];
 
 fn slots(asked: &Parameters) -> Result<(Class, usize), Problem> {
@@ -113,7 +113,7 @@ fn slots(asked: &Parameters) -> Result<(Class, usize), Problem> {
     Ok((class, by))
 }
 
-/// Sends a worker the order; its answer is what it says of itself from then on.
+/// Sends an order to a worker. The answer is the worker's report after it.
 async fn tell(services: &Services, session: &str, command: &Command) -> Result<Response, Problem> {
     let mut workers = roster::workers(&services.broker).await?.workers;
     workers.retain(|worker| worker.session() == session);

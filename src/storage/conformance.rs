@@ -1,19 +1,29 @@
-//! One suite that each backend of [`Storage`] passes. Each check speaks through `&Storage` and its keys only.
+//! The suite that each backend of [`Storage`] passes. A check uses `&Storage` and keys, and no path of the store.
+//!
+//! A new backend gets a test beside [`local_disk_conforms`] that opens it and calls [`all`].
+
+use std::collections::HashSet;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures::TryStreamExt;
-use queue::GroupId;
+use queue::{GroupId, JobId, Run};
 
 use super::objects::PART;
-use super::{Part, Storage, upload_key};
+use super::{Part, Storage, output_key, upload_key};
 
 async fn all(storage: &Storage) {
     missing_objects(storage).await;
     ranges(storage).await;
     aborted_writes_leave_nothing(storage).await;
+    overwrites_are_whole(storage).await;
     one_of_concurrent_creates_wins(storage);
+    private_files(storage);
     copy_and_rename(storage).await;
     listing_and_erasure(storage).await;
+    listing_of_many(storage).await;
+    fetched_files_are_read_in_place(storage).await;
+    runs_are_published_whole(storage).await;
 }
 
 fn fresh() -> String {
@@ -37,12 +47,34 @@ async fn ranges(storage: &Storage) {
     let bytes: Vec<u8> = (0..2 * PART + 5).map(|i| (i % 251) as u8).collect();
     storage.put(&key, bytes.clone().into()).await.unwrap();
     let len = bytes.len();
+    assert_eq!(storage.about(&key).await.unwrap().unwrap().size as usize, len);
     for range in [0..1, 7..PART + 9, len - 1..len, 0..len] {
         let stored = storage.open_part(&key, Some(range.start as u64..range.end as u64)).await.unwrap().unwrap();
         let read: Vec<Bytes> = stored.body.try_collect().await.unwrap();
         assert_eq!(stored.size as usize, range.len());
         assert!(read.concat() == bytes[range.clone()], "{range:?}");
     }
+}
+
+/// A reader gets the former content or the new one, and never a part of either.
+async fn overwrites_are_whole(storage: &Storage) {
+    let key = fresh();
+    let content = |letter: u8| Bytes::from(vec![letter; 3 * PART]);
+    storage.put(&key, content(b'a')).await.unwrap();
+    let writer = async {
+        for letter in b'b'..=b'k' {
+            storage.put(&key, content(letter)).await.unwrap();
+        }
+    };
+    let reader = async {
+        for _ in 0..50 {
+            let read = storage.read(&key).await.unwrap().unwrap();
+            assert!(read.len() == 3 * PART && read.iter().all(|byte| *byte == read[0]), "a mixture was read");
+            tokio::task::yield_now().await;
+        }
+    };
+    futures::join!(writer, reader);
+    assert_eq!(storage.read(&key).await.unwrap().unwrap(), content(b'k'));
 }
 
 async fn aborted_writes_leave_nothing(storage: &Storage) {
@@ -96,6 +128,74 @@ async fn listing_and_erasure(storage: &Storage) {
     assert!(!listed().contains(&gone) && listed().contains(&kept));
     assert!(!storage.has(&upload_key(gone, 0)).await.unwrap());
     assert!(storage.has(&upload_key(kept, 0)).await.unwrap());
+}
+
+fn private_files(storage: &Storage) {
+    let name = format!("{}.json", GroupId::new());
+    let (key, moved) = (format!("keys/{name}"), format!("keys/{name}.moved"));
+    assert_eq!(storage.read_private(&key).unwrap(), None);
+    assert!(!storage.rename_private(&key, &moved).unwrap());
+    assert!(storage.create_private(&key, b"secret").unwrap());
+    assert_eq!(storage.read_private(&key).unwrap().as_deref(), Some(&b"secret"[..]));
+    assert!(storage.private_names("keys").unwrap().contains(&name));
+    assert!(storage.rename_private(&key, &moved).unwrap());
+    assert_eq!(storage.read_private(&key).unwrap(), None);
+    assert_eq!(storage.read_private(&moved).unwrap().as_deref(), Some(&b"secret"[..]));
+    assert!(storage.private_names("nothing").unwrap().is_empty());
+    let secret = storage.secret("conformance").unwrap();
+    assert_eq!(storage.secret("conformance").unwrap(), secret, "it is made once");
+}
+
+/// More groups than one page of any backend's listing has.
+async fn listing_of_many(storage: &Storage) {
+    const MANY: usize = 1_100;
+    let groups: HashSet<GroupId> = (0..MANY).map(|_| GroupId::new()).collect();
+    for group in &groups {
+        storage.put(&Part::Erasures.mark(*group), Bytes::new()).await.unwrap();
+    }
+    let listed = |instant| -> Vec<GroupId> {
+        let found = storage.groups_older_than(Part::Erasures, instant).unwrap();
+        found.map(|group| group.unwrap().0).filter(|group| groups.contains(group)).collect()
+    };
+    let hour = Duration::from_hours(1);
+    let all = listed(SystemTime::now() + hour);
+    assert_eq!((all.len(), HashSet::from_iter(all) == groups), (MANY, true), "each once");
+    assert!(listed(SystemTime::now() - hour).is_empty());
+}
+
+async fn fetched_files_are_read_in_place(storage: &Storage) {
+    let key = fresh();
+    storage.put(&key, Bytes::from_static(b"picture")).await.unwrap();
+    let original = storage.fetch(&key).await.unwrap();
+    assert_eq!(std::fs::read(original.path()).unwrap(), b"picture");
+    drop(original);
+    assert_eq!(storage.read(&key).await.unwrap().unwrap(), "picture", "the stored file stays");
+}
+
+async fn runs_are_published_whole(storage: &Storage) {
+    let (group, job) = (GroupId::new(), JobId::new());
+    let [winner, loser] = ["a.0:1:1", "b.0:1:1"].map(|token| (Run::of(token), token));
+    for (run, content) in [winner, loser] {
+        let folder = storage.run_folder(group, job, run);
+        std::fs::create_dir_all(folder.path()).unwrap();
+        for file in ["0-resize.jpg", "1-thumbnail.png"] {
+            std::fs::write(folder.path().join(file), content).unwrap();
+        }
+        storage.publish(&folder).unwrap();
+    }
+    let output = |run: Run| output_key(group, job, run, "1-thumbnail.png");
+    for (run, content) in [winner, loser] {
+        assert_eq!(storage.read(&output(run)).await.unwrap().unwrap(), content);
+    }
+    assert!(storage.has_outputs(group).unwrap());
+    let runs = storage.runs(group).unwrap();
+    assert_eq!(runs.iter().map(|(of, runs)| (*of, runs.len())).collect::<Vec<_>>(), [(job, 2)]);
+    storage.keep_run(group, job, Some(winner.0)).unwrap();
+    assert!(storage.has(&output(winner.0)).await.unwrap() && !storage.has(&output(loser.0)).await.unwrap());
+    storage.remove_empty_outputs(group);
+    assert!(storage.has(&output(winner.0)).await.unwrap(), "a folder that holds outputs stays");
+    storage.remove_run(&storage.run_folder(group, job, winner.0)).unwrap();
+    assert!(!storage.has(&output(winner.0)).await.unwrap());
 }
 
 #[tokio::test]

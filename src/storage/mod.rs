@@ -5,7 +5,10 @@
 //! kept for less long; `store.id`, which tells this store from others; and for the service's user alone `keys/…` and
 //! `secrets/<name>`. A name from a client never becomes
 //! part of a path. What is written here is durable (fsync) before it is acknowledged. Backed by `object_store`'s local
-//! disk; workers read and write local paths.
+//! disk.
+//!
+//! Others name keys and never paths. Who needs a file on this machine asks for a [`LocalFile`], and who writes outputs for a
+//! [`RunFolder`], which is published. On the local disk both are the store's own files, so that nothing is copied.
 
 #[cfg(test)]
 mod conformance;
@@ -16,6 +19,7 @@ mod identity;
 mod keys;
 mod local;
 mod objects;
+mod private;
 mod runs;
 #[cfg(test)]
 mod tests;
@@ -34,7 +38,8 @@ pub use disk::Space;
 pub use error::{Error, Result};
 pub use groups::Groups;
 pub use keys::{Part, damaged_key, keep_key, manifest_key, output_key, owner_key, upload_key, withdrawn_key};
-pub use objects::{About, Incoming, Stored};
+pub use objects::{About, Incoming, LocalFile, Stored};
+pub use runs::RunFolder;
 
 /// The store. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -62,6 +67,14 @@ impl Storage {
         Ok(Self { root, store: Arc::new(store), wrong: Arc::default(), first: Arc::default(), disk })
     }
 
+    /// Opens the store in the folder `root`; `None` where there is no such folder.
+    ///
+    /// # Errors
+    /// When the folder cannot be used.
+    pub fn visit(root: &Path) -> Result<Option<Self>> {
+        if root.is_dir() { Self::local(root).map(Some) } else { Ok(None) }
+    }
+
     /// With the share of the disk that must be free for new work, 0 to 1, and the bytes of ballast that it keeps. The
     /// ballast is made by [`keep_ballast`](Self::keep_ballast).
     #[must_use]
@@ -85,8 +98,12 @@ impl Storage {
         self.disk.keep_ballast()
     }
 
-    /// Where a stored file lies on this machine.
-    pub fn path(&self, key: &str) -> PathBuf {
+    /// The place of a key, for people: its path on this machine.
+    pub fn shown(&self, key: &str) -> String {
+        self.path(key).display().to_string()
+    }
+
+    fn path(&self, key: &str) -> PathBuf {
         self.root.join(key)
     }
 }

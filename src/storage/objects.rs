@@ -3,6 +3,7 @@
 use std::io::{self, Seek, SeekFrom};
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -35,6 +36,12 @@ pub struct About {
     pub modified: SystemTime,
 }
 
+/// A file on this machine with the content of a stored one. It stays until this is dropped.
+///
+/// On the local disk it is the stored file itself. One that is missing is found out by opening it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalFile(PathBuf);
+
 /// A stored file, opened for reading.
 pub struct Stored {
     /// Bytes that `body` yields.
@@ -47,6 +54,13 @@ impl Storage {
     pub async fn receive(&self, key: &str) -> Result<Incoming> {
         let upload = self.store.put_multipart(&parse(key)?).await.map_err(failed)?;
         Ok(Incoming { upload, parts: Vec::new(), gathered: 0 })
+    }
+
+    /// Brings a stored file to this machine, to be read in place: by another process, or more than once.
+    #[allow(clippy::unused_async, reason = "a backend without local files has to wait for the network")]
+    pub async fn fetch(&self, key: &str) -> Result<LocalFile> {
+        parse(key)?;
+        Ok(LocalFile(self.path(key)))
     }
 
     /// Opens a stored file, or `None` where there is none.
@@ -148,6 +162,12 @@ impl Storage {
     }
 }
 
+impl LocalFile {
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
 impl Incoming {
     pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
         self.gathered += bytes.len();
@@ -176,6 +196,6 @@ fn found(done: object_store::Result<()>) -> Result<bool> {
     }
 }
 
-fn parse(key: &str) -> Result<Key> {
+pub(super) fn parse(key: &str) -> Result<Key> {
     Key::parse(key).map_err(|error| Error::Failed(format!("`{key}` is not a key: {error}")))
 }

@@ -9,17 +9,30 @@ use super::error::at;
 use super::local::{entries, remove_folder, sync};
 use super::{Result, Storage};
 
+/// A folder on this machine that one run of a job writes its outputs into. It is made by whoever writes.
+///
+/// No two claims share one, also where the broker has gone back in time between them, so that a late loser never touches the
+/// winner's files. On the local disk it is where the outputs stay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunFolder(PathBuf);
+
+impl RunFolder {
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
 impl Storage {
-    /// The folder that one run of a job writes its outputs into. No two claims share one, also where the broker has gone
-    /// back in time between them, so that a late loser never touches the winner's files.
-    pub fn run_folder(&self, group: GroupId, job: JobId, run: Run) -> PathBuf {
-        self.root.join(format!("outputs/{group}/{job}/{run}"))
+    /// The folder of one run.
+    pub fn run_folder(&self, group: GroupId, job: JobId, run: Run) -> RunFolder {
+        RunFolder(self.root.join(format!("outputs/{group}/{job}/{run}")))
     }
 
-    /// Makes a run's outputs durable: every file, then the folders that name them.
+    /// Publishes a run's outputs under `outputs/<group>/<job>/<run>/<file>`. They are durable when this returns: every file,
+    /// then the folders that name them.
     ///
     /// Blocks on the disk; not for an async thread.
-    pub fn publish(&self, folder: &Path) -> Result<()> {
+    pub fn publish(&self, RunFolder(folder): &RunFolder) -> Result<()> {
         for entry in std::fs::read_dir(folder).map_err(|error| at(folder, &error))? {
             sync(&entry.map_err(|error| at(folder, &error))?.path())?;
         }
@@ -29,13 +42,13 @@ impl Storage {
 
     /// The folders of a group's runs, by their job: of all that have begun to write outputs and were not removed. Blocks on
     /// the disk.
-    pub fn runs(&self, group: GroupId) -> Result<Vec<(JobId, Vec<PathBuf>)>> {
+    pub fn runs(&self, group: GroupId) -> Result<Vec<(JobId, Vec<RunFolder>)>> {
         let mut runs = Vec::new();
         for folder in entries(&self.root.join(format!("outputs/{group}")))? {
             let folder = folder?;
             let job = folder.file_name().and_then(|name| name.to_str()?.parse::<JobId>().ok());
             if let Some(job) = job {
-                runs.push((job, entries(&folder)?.collect::<Result<Vec<PathBuf>>>()?));
+                runs.push((job, entries(&folder)?.map(|run| run.map(RunFolder)).collect::<Result<_>>()?));
             }
         }
         Ok(runs)
@@ -59,7 +72,13 @@ impl Storage {
     }
 
     /// Removes the outputs of a run that failed or lost. Blocks on the disk.
-    pub fn remove_run(&self, folder: &Path) -> Result<()> {
-        remove_folder(folder)
+    pub fn remove_run(&self, run: &RunFolder) -> Result<()> {
+        remove_folder(&run.0)
+    }
+
+    /// Removes the folder of a group's outputs if nothing is in it. Blocks on the disk.
+    pub fn remove_empty_outputs(&self, group: GroupId) {
+        // It is left where it holds anything.
+        let _ = std::fs::remove_dir(self.root.join(format!("outputs/{group}")));
     }
 }

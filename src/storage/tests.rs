@@ -1,11 +1,12 @@
-use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
 use queue::{GroupId, JobId, Run};
 
-use super::objects::PART;
+use super::objects::{PART, parse};
 use super::*;
 
 #[tokio::test]
@@ -59,15 +60,15 @@ fn only_the_winning_run_is_kept() {
     let storage = Storage::local(folder.path()).unwrap();
     let (group, job) = (GroupId::new(), JobId::new());
     let runs = [Run::of("a.0:1:1"), Run::Numbered(1), Run::of("b.0:1:1"), Run::Numbered(11)];
-    let is_there = |run| storage.run_folder(group, job, run).exists();
+    let is_there = |run| storage.run_folder(group, job, run).path().exists();
     for run in runs {
         let run = storage.run_folder(group, job, run);
-        std::fs::create_dir_all(&run).unwrap();
-        std::fs::write(run.join("0-resize.jpg"), "x").unwrap();
+        std::fs::create_dir_all(run.path()).unwrap();
+        std::fs::write(run.path().join("0-resize.jpg"), "x").unwrap();
     }
     storage.keep_run(group, job, Some(runs[2])).unwrap();
     assert_eq!(runs.map(is_there), [false, false, true, false]);
-    std::fs::create_dir_all(storage.run_folder(group, job, runs[3])).unwrap();
+    std::fs::create_dir_all(storage.run_folder(group, job, runs[3]).path()).unwrap();
     storage.keep_run(group, job, Some(runs[3])).unwrap();
     assert_eq!(runs.map(is_there), [false, false, false, true], "a former version's winner");
     storage.keep_run(group, job, None).unwrap();

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::job::Failure;
 use crate::kinds::{self, Done, ImageProcess, Output, Payload};
+use crate::storage::{LocalFile, RunFolder};
 
 /// A claimed job on its way to its verdict.
 #[derive(Debug)]
@@ -28,11 +29,14 @@ pub(super) struct Attempt {
 
 #[derive(Debug)]
 pub(super) struct Picture {
-    pub(super) source: Whereabouts,
-    /// Where its outputs go.
-    pub(super) folder: PathBuf,
+    /// `None` until it is on this machine.
+    pub(super) source: Option<Whereabouts>,
+    /// The outputs go there.
+    pub(super) folder: RunFolder,
     /// Bytes that it takes in memory, by estimate.
     pub(super) peak: u64,
+    /// The original as it was fetched from the store. It stays on this machine until the attempt has ended.
+    pub(super) original: Option<LocalFile>,
 }
 
 /// Where a picture's file is, for the process that computes it.
@@ -67,7 +71,7 @@ pub(super) struct Ended {
     pub(super) request_id: Option<String>,
     pub(super) verdict: Verdict,
     pub(super) failure: Option<Failure>,
-    pub(super) folder: Option<PathBuf>,
+    pub(super) folder: Option<RunFolder>,
     pub(super) took: Duration,
 }
 

@@ -5,9 +5,12 @@ use queue::Lease;
 use super::attempt::{Attempt, Stop, Yield};
 use super::execute::Outcome;
 use crate::job::Failure;
+use crate::storage::{self, LocalFile};
 
 /// What a shift learns from its children, its tasks and its heartbeat.
 pub(super) enum Event {
+    /// The original of a picture that waits is on this machine, or cannot be had.
+    Fetched(Lease, storage::Result<LocalFile>),
     /// A child has begun with a picture.
     Started {
         run: u64,

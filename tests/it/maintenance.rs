@@ -80,8 +80,8 @@ impl House {
         for job in self.world.drain(&format!("worker-{}", manifest.group)).await {
             for run in [Run::of("a loser's"), WINNER] {
                 let run = self.storage.run_folder(job.group, job.lease.job, run);
-                fs::create_dir_all(&run).unwrap();
-                fs::write(run.join("0-resize.png"), "an output").unwrap();
+                fs::create_dir_all(run.path()).unwrap();
+                fs::write(run.path().join("0-resize.png"), "an output").unwrap();
             }
             let result = ImageResult {
                 success: true,
@@ -134,14 +134,14 @@ async fn what_broken_off_runs_have_left_goes_while_the_disk_is_short() {
         let waits = manifest.jobs.iter().map(|job| job.id).find(|&job| job != active).unwrap();
         let left = |job| house.storage.run_folder(manifest.group, job, Run::of("dead.0:1:1"));
         for job in [active, waits] {
-            fs::create_dir_all(left(job)).unwrap();
-            fs::write(left(job).join("0-resize.png"), "half an out").unwrap();
+            fs::create_dir_all(left(job).path()).unwrap();
+            fs::write(left(job).path().join("0-resize.png"), "half an out").unwrap();
         }
         house.deliver().await;
-        assert!(left(active).exists() && left(waits).exists(), "the disk has room");
+        assert!(left(active).path().exists() && left(waits).path().exists(), "the disk has room");
         let short = house.storage.clone().on_disk(1.0, 0);
         maintenance::sweep_outbox(&short, &house.world.broker, &NOW).await.unwrap();
-        assert!(left(active).exists() && !left(waits).exists());
+        assert!(left(active).path().exists() && !left(waits).path().exists());
     }
 }
 
@@ -204,7 +204,7 @@ async fn ended_group_is_no_longer_owed_and_keeps_its_winners_only() {
         assert!(!house.owes(manifest.group));
         for entry in &manifest.jobs {
             let runs = [Run::of("a loser's"), WINNER]
-                .map(|run| house.storage.run_folder(manifest.group, entry.id, run).exists());
+                .map(|run| house.storage.run_folder(manifest.group, entry.id, run).path().exists());
             assert_eq!(runs, [false, true]);
         }
         assert_eq!(house.deliver().await, Delivered::default());
@@ -323,11 +323,11 @@ async fn outputs_whose_result_cannot_be_read_stay() {
         manifest.enqueue(&house.world.broker).await.unwrap();
         let job = house.world.claim("worker", 1, 1).await.remove(0);
         let run = house.storage.run_folder(job.group, job.lease.job, Run::Numbered(1));
-        fs::create_dir_all(&run).unwrap();
+        fs::create_dir_all(run.path()).unwrap();
         let verdict = Verdict::Succeed { result: Bytes::from_static(b"{\"success\":true,\"rum\":1}x") };
         house.world.broker.settle(&[Settlement { lease: job.lease, verdict }], None).await.unwrap();
         assert_eq!(house.deliver().await.ended, 1);
-        assert!(run.exists());
+        assert!(run.path().exists());
     }
 }
 

@@ -32,7 +32,7 @@ use crate::job::Failure;
 use crate::kinds::{ImageProcess, ImageResult, Output, OutputFile, Payload, Source};
 use crate::metrics::Metrics;
 use crate::sources::Places;
-use crate::storage::{self, Storage};
+use crate::storage::{self, Part, Storage};
 use crate::worker::{self, Shutdown};
 
 /// Pictures enqueued in one transaction.
@@ -303,15 +303,15 @@ impl Journal<'_> {
         }
         for group in whole {
             // Only an empty one is removed.
-            let _ = fs::remove_dir(self.storage.path(&format!("outputs/{group}")));
+            self.storage.remove_empty_outputs(group);
         }
         Ok(())
     }
 
     /// Removes the folders of groups that have nothing in them: those of killed runs.
     fn tidy(&self) {
-        for folder in fs::read_dir(self.storage.path("outputs")).into_iter().flatten().flatten() {
-            let _ = fs::remove_dir(folder.path());
+        for (group, _) in self.storage.groups_of(Part::Outputs).into_iter().flatten().flatten() {
+            self.storage.remove_empty_outputs(group);
         }
     }
 
@@ -331,7 +331,7 @@ impl Journal<'_> {
                 settled.push(self.results(picture, job, record, &mut together, &mut entries)?);
             } else {
                 // What a killed attempt left behind.
-                let _ = fs::remove_dir_all(self.storage.path(&format!("outputs/{}/{}", job.group, job.id)));
+                let _ = self.storage.keep_run(job.group, job.id, None);
                 settled.push(Err(reason(record)));
             }
         }
@@ -364,7 +364,7 @@ impl Journal<'_> {
                     (told.file.clone(), Given::Answer(told))
                 }
             };
-            let (path, made) = (self.batch.names.path(picture, &file), folder.join(&file));
+            let (path, made) = (self.batch.names.path(picture, &file), folder.path().join(&file));
             let is_kept = self.ledger.holds(&path, job.id.into())?;
             if let Given::Answer(told) = &from
                 && !is_kept
@@ -417,7 +417,7 @@ impl Journal<'_> {
             });
         }
         // With it go the leftovers of attempts that were killed.
-        let _ = fs::remove_dir_all(self.storage.path(&format!("outputs/{}/{}", job.group, job.id)));
+        let _ = self.storage.keep_run(job.group, job.id, None);
         Ok(Ending::Done { outputs, duration_ms: settled.duration_ms })
     }
 }

@@ -6,11 +6,11 @@ use crate::config::Scope;
 use crate::keys::{self, Key};
 use crate::submission::Meta;
 
-/// Whose request it is: that of a key, or of a program of this machine where there are no keys.
+/// The sender of a request: a key, or a program of this machine if there are no keys.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     key: Option<Arc<Key>>,
-    /// When the login ends that it comes with, if it is one.
+    /// When the login ends, if the key came by a login.
     login_end: Option<Timestamp>,
 }
 
@@ -39,38 +39,38 @@ impl Caller {
         self.key().is_none_or(|key| key.allows(needed))
     }
 
-    /// Its scopes, for people.
+    /// Its scopes, as text for people.
     pub(in crate::http) fn scopes(&self) -> String {
         let scopes = self.key().map_or(&[][..], |key| &key.scopes);
         scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(", ")
     }
 
-    /// To whom its groups belong.
+    /// The name that its groups belong to.
     pub(in crate::http) fn owner(&self) -> Option<&str> {
         self.key().map(|key| key.name.as_str())
     }
 
-    /// Whether it may know of a group.
+    /// Whether it may see a group.
     pub(in crate::http) fn sees(&self, meta: &Meta) -> bool {
         self.sees_owned_by(meta.owner.as_deref())
     }
 
-    /// Whether it may know of what belongs to an owner; what belongs to nobody is everybody's.
+    /// Whether it may see what belongs to `owner`. Everybody may see what has no owner.
     pub(in crate::http) fn sees_owned_by(&self, owner: Option<&str>) -> bool {
         self.sees_all() || owner.is_none() || owner == self.owner()
     }
 
-    /// Whether it may change a group; what belongs to nobody, `admin` alone may.
+    /// Whether it may change a group. Only `admin` may change a group without an owner.
     pub(in crate::http) fn owns(&self, meta: &Meta) -> bool {
         self.sees_all() || meta.owner.as_deref() == self.owner()
     }
 
-    /// Whether nothing is hidden from it, so that nobody need ask.
+    /// Whether it may see everything, so that owners need not be looked up.
     pub(in crate::http) fn sees_all(&self) -> bool {
         self.allows(Scope::Admin)
     }
 
-    /// A word that stays the same for all keys of one name, and tells nothing of them.
+    /// A word that is the same for all keys of one name and reveals nothing about them.
     pub(in crate::http) fn word(&self) -> String {
         self.owner().map_or_else(|| "local".into(), |name| keys::digest(name)[..16].into())
     }

@@ -1,7 +1,7 @@
-//! Which pages elsewhere browsers let call the API (`server.cors_origins`).
+//! Which pages of other origins may call the API from a browser (`server.cors_origins`).
 //!
-//! They send an API key of their own; cookies are never taken from them (no `Access-Control-Allow-Credentials`), so `*`
-//! gives nobody's login away. Preflights are answered before the guard: browsers send no key with them.
+//! They send an API key of their own. Cookies are never accepted from them (no `Access-Control-Allow-Credentials`), so
+//! `*` exposes no login. Preflights are answered before the guard, because browsers send no key with them.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ const TOLD: [HeaderName; 10] = [
     HeaderName::from_static("x-request-id"),
 ];
 
-/// Nothing where no origin is named.
+/// `None` if no origin is configured.
 pub(in crate::http) fn cors(origins: &[String]) -> Option<CorsLayer> {
     let allowed = match origins {
         [] => return None,

@@ -1,8 +1,8 @@
-//! Wrong keys, by the address that shows them: after twenty in a burst only one more every three seconds is looked at.
+//! Counts wrong keys by the address that sends them. After a burst of twenty, one more is checked every three seconds.
 //!
-//! Whoever guesses must learn nothing meanwhile, so right keys of the configuration, which are of somebody's making, are
-//! refused as well; but not those that this address has shown before, or else a stranger behind the same proxy could lock
-//! everybody out. Created keys nobody guesses: they are not asked about here.
+//! Right keys of the configuration are refused too meanwhile, because people choose those keys and a client that
+//! guesses must learn nothing. Keys that this address has sent before are still accepted; otherwise a stranger behind
+//! the same proxy could lock everybody out. Created keys cannot be guessed and are not limited here.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -11,11 +11,11 @@ use std::time::Instant;
 
 use super::rates::{Bucket, seconds};
 
-/// Wrong keys a minute, and in a burst.
+/// Wrong keys per minute, and in a burst.
 const LIMIT: u32 = 20;
-/// Addresses that are remembered; the one that was silent for the longest time goes first.
+/// Addresses that are remembered. The one that was silent for the longest time is forgotten first.
 const REMEMBERED: usize = 10_000;
-/// Right keys that are remembered of an address.
+/// Right keys that are remembered for each address.
 const KEYS: usize = 16;
 
 #[derive(Default)]
@@ -25,14 +25,14 @@ pub(super) struct Failures {
 
 struct Record {
     left: Bucket,
-    /// The ids of right keys, the one used last behind the others.
+    /// The ids of right keys. The last one was used last.
     proven: Vec<String>,
     seen: Instant,
 }
 
 impl Failures {
-    /// Whether a key is looked at that was shown from an address; `id` is that of a right one. If not, the seconds until
-    /// one is.
+    /// Whether a key from this address is checked; `id` is the id of a right key. The error is the number of seconds
+    /// until a key is checked again.
     pub(super) fn admit(&self, address: IpAddr, id: Option<&str>, now: Instant) -> Result<(), u32> {
         let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
         let address = one_household(address);
@@ -64,7 +64,7 @@ impl Failures {
     }
 }
 
-/// Who has one IPv6 address has its whole /64.
+/// An IPv6 address counts as its /64, because its user has all of that.
 fn one_household(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,

@@ -1,9 +1,9 @@
-//! Links that open one file, or one group's archive, for whoever has them, and for a while: what a browser's `<img>`
-//! needs where API keys are configured.
+//! Links that open one file, or the archive of one group, for some time and without a key: for a browser's `<img>`,
+//! where API keys are configured.
 //!
-//! Path and expiry are signed with HMAC-SHA-256 under a secret that all services on one store share. A link stays the
-//! same for a 24th of its lifetime, so that caches know it again. What is signed is the service's own path: a link opens
-//! under whatever prefix a proxy has for it.
+//! The path and the expiry are signed with HMAC-SHA-256 and a secret that all services on one store share. A link stays
+//! the same for a 24th of its lifetime, so that caches recognise it. The signed path is the service's own: a link is
+//! valid under every prefix of a proxy.
 
 use std::time::Duration;
 
@@ -20,17 +20,17 @@ use crate::http::base::Base;
 use crate::http::operation::in_query;
 use crate::http::problem::Problem;
 
-/// Of a lifetime, how many times a link is renewed.
+/// How many times a link is renewed in one lifetime.
 const STEPS: u64 = 24;
 
-/// What links are signed with, and for how long.
+/// The secret and the lifetime of links.
 #[derive(Clone)]
 pub struct Links {
     keyed: Hmac<Sha256>,
     lifetime: Duration,
 }
 
-/// Writes the paths of one answer.
+/// Writes the links of one answer.
 pub(in crate::http) struct Signer<'a> {
     links: Option<&'a Links>,
     now: Timestamp,
@@ -43,12 +43,13 @@ impl Links {
         Self { keyed, lifetime }
     }
 
-    /// Without keys everybody who can ask may see everything: nothing is signed then.
+    /// Without keys everybody who can ask may see everything, so links are not signed.
     pub(in crate::http) fn signer(&self, access: &Access) -> Signer<'_> {
         Signer { links: access.wants_keys().then_some(self), now: Timestamp::now(), base: Base::current() }
     }
 
-    /// Whether a request is let in by its link: none where it bears none, or asks for what links do not open.
+    /// Whether a link lets the request in; `None` if the request has no link, or is for something that links do not
+    /// open.
     pub(in crate::http) fn admits(&self, uri: &Uri) -> Option<Result<(), Problem>> {
         let query = uri.query().unwrap_or_default();
         let value = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
@@ -75,7 +76,7 @@ impl Links {
         format!("{path}?expires={expires}&signature={signature}")
     }
 
-    /// At least the lifetime from now, at the end of a step of the clock.
+    /// The end of a step of the clock that is at least one lifetime from now.
     fn expires(&self, now: Timestamp) -> u64 {
         let lifetime = self.lifetime.as_secs();
         let step = (lifetime / STEPS).max(1);
@@ -111,7 +112,7 @@ pub(in crate::http) fn parameters() -> [Value; 2] {
     ["expires", "signature"].map(|name| in_query(name, about, json!({"type": "string"})))
 }
 
-/// What a link may lead to: nothing that changes anything.
+/// Whether links open this path. They open nothing that changes anything.
 fn opens(path: &str) -> bool {
     let archive = |rest: &str| rest.ends_with("/archive");
     path.starts_with("/files/") || path.strip_prefix("/api/groups/").is_some_and(archive)

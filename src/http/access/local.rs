@@ -1,7 +1,7 @@
-//! Without keys: only this machine's own programs and pages.
+//! Access without keys: only programs and pages of this machine.
 //!
-//! The server listens on loopback then, where any web page in a browser could still post to it. So the Host must be a
-//! name of this machine (against DNS rebinding), and an Origin, if there is one, too.
+//! The server listens on loopback then. Any web page in a browser could still post to it, so the Host must be a name of
+//! this machine (against DNS rebinding), and so must the Origin, if there is one.
 
 use std::net::IpAddr;
 
@@ -29,7 +29,7 @@ pub(super) fn check(headers: &HeaderMap, uri: &Uri) -> Result<(), Problem> {
     }
 }
 
-/// What the client calls this server.
+/// The host by which the client calls this server.
 pub(super) fn host<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<&'a str> {
     let named = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     named.or_else(|| uri.authority().map(Authority::as_str))

@@ -1,11 +1,11 @@
-//! Who may call, what, and how often: with API keys, whoever bears one or has logged in with one; without, only this
-//! machine's own programs.
+//! Who may call, what, and how often. With API keys: clients that send a key or have logged in with one. Without: only
+//! programs of this machine.
 //!
-//! [`guard`] stands before every route that needs a key and answers, in this order: who calls (401), whether a page
-//! elsewhere made the browser call (403), whether the key calls too often (429), whether it may do that (403). Whose a
-//! group is, the handlers ask [`Caller::sees`], and [`Caller::owns`] before they change it; what is another's
-//! is answered as if it were not there. Once there have been keys, the last one's end opens nothing. A signed link
-//! ([`Links`]) stands for a caller.
+//! [`guard`] runs before every route that needs a key. It checks in this order: who calls (401), whether a page of
+//! another site made the browser call (403), whether the key calls too often (429), whether the key has the route's
+//! scope (403). Handlers ask [`Caller::sees`] whether a group is the caller's, and [`Caller::owns`] before they change
+//! it; a group of somebody else is answered as if it did not exist. Once there have been keys, the service stays closed
+//! without them. A signed link ([`Links`]) replaces a key.
 
 mod caller;
 mod cors;
@@ -47,7 +47,7 @@ use peer::Peer;
 use rates::Rates;
 use session::Sessions;
 
-/// What decides over requests.
+/// Decides whether a request is let in.
 pub struct Access {
     configured: Vec<Arc<Key>>,
     created: Arc<Keyring>,
@@ -85,7 +85,7 @@ impl Access {
         })
     }
 
-    /// Who calls.
+    /// The sender of a request.
     async fn identify(&self, request: &Parts) -> Result<Caller, Problem> {
         let (headers, listing) = (&request.headers, self.created.listing().await);
         if self.is_open(&listing) {
@@ -103,14 +103,15 @@ impl Access {
         let Some((key, end)) = self.of_session(cookie, &listing).await? else {
             return Err(unauthorized(&format!("The login has ended; log in again at {}.", path("/login"))));
         };
-        // A cookie comes along whoever made the browser ask.
+        // Browsers send a cookie whichever page made them ask.
         if !request.method.is_safe() {
             session::same_origin(request, &self.server)?;
         }
         Ok(Caller::logged_in(key, end))
     }
 
-    /// The caller of an open page that shows more to callers who are let in. The request counts against their limit.
+    /// The caller of a page that is open to everybody and shows more to callers with access. The request counts against
+    /// the caller's limit.
     pub(super) async fn visitor(&self, request: &Parts) -> Result<Caller, Problem> {
         let caller = self.identify(request).await?;
         self.rates.take(&caller, false).exceeded.map_or(Ok(caller), Err)
@@ -124,8 +125,8 @@ impl Access {
         peer::prefix(request.extensions(), request.headers(), &self.proxies).unwrap_or_else(|| self.base.clone())
     }
 
-    /// The address that the client has for this service, such as `https://pictures.example/mill`; the path alone where
-    /// the request does not say its host.
+    /// The address of this service for the client, such as `https://pictures.example/mill`; only the path if the
+    /// request does not name its host.
     pub(super) fn address(&self, request: &Parts) -> String {
         let public = self.server.public_url.trim_end_matches('/');
         let origin = if public.is_empty() {
@@ -137,7 +138,7 @@ impl Access {
         origin + Base::current().as_str()
     }
 
-    /// Whether a caller that was let in would be now: its key may have gone, and its login have ended.
+    /// Whether a caller would still be let in: its key may have been revoked, and its login may have ended.
     pub(super) async fn still_admits(&self, caller: &Caller) -> bool {
         let (listing, now) = (self.created.listing().await, Timestamp::now());
         match caller.key() {
@@ -152,18 +153,18 @@ impl Access {
         Peer::of(request, &self.server, &self.proxies)
     }
 
-    /// Whether an API key is needed, or a login or a link that stands for one.
+    /// Whether requests need an API key, or a login or a link in its place.
     pub(super) fn wants_keys(&self) -> bool {
         !self.is_open(&self.created.latest())
     }
 
-    /// Whether there is anybody whom it would let in: a key, or the programs of this machine.
+    /// Whether anybody can be let in: with a key, or as a program of this machine.
     pub fn lets_anybody_in(&self) -> bool {
         let listing = self.created.latest();
         !self.configured.is_empty() || listing.keys().next().is_some() || self.is_open(&listing)
     }
 
-    /// Whether there are no keys, have been none, and nobody but this machine can connect.
+    /// Whether there are no keys, have never been keys, and only this machine can connect.
     fn is_open(&self, listing: &Listing) -> bool {
         self.configured.is_empty() && !listing.any() && !self.exposed
     }
@@ -172,18 +173,18 @@ impl Access {
         self.configured.iter().chain(listing.keys())
     }
 
-    /// The key that this is. Wrong ones are counted against whoever shows them.
+    /// The key with this secret. Wrong keys are counted against the client's address.
     fn verify(&self, shown: &str, peer: &Peer, listing: &Listing) -> Result<Arc<Key>, Problem> {
         let digest = keys::digest(shown);
         let mut found = None;
-        // Every digest is compared, in constant time, so that the time taken tells nothing.
+        // Every digest is compared, in constant time, so that the time reveals nothing.
         for key in self.keys(listing) {
             if bool::from(digest.as_bytes().ct_eq(key.sha256.as_bytes())) {
                 found = Some(key);
             }
         }
         if found.is_none() && listing.is_lost() && shown.starts_with(keys::PREFIX) {
-            // It may be a right one, and counts as no wrong one.
+            // It may be a right key, so it does not count as a wrong one.
             return Err(keys_unavailable());
         }
         if !found.is_some_and(|key| key.is_created()) {
@@ -200,7 +201,7 @@ impl Access {
         }
     }
 
-    /// The key that a login was made with, if both hold, and when the login ends.
+    /// The key of a login and the end of the login; `None` if either is no longer valid.
     async fn of_session(&self, cookie: &str, listing: &Listing) -> Result<Option<(Arc<Key>, Timestamp)>, Problem> {
         let now = Timestamp::now();
         let Some((id, end)) = self.sessions.open(cookie, now).await? else { return Ok(None) };
@@ -277,7 +278,7 @@ fn count(services: &Services, problem: &Problem) {
     services.metrics.refusals.get_or_create(&RefusalLabels { code: problem.code().into() }).inc();
 }
 
-/// The answer to a request that is not let in, which is counted.
+/// The answer to a request that is not let in. It is counted.
 pub(super) fn refused(services: &Services, problem: Problem) -> Response {
     count(services, &problem);
     problem.into_response()

@@ -1,4 +1,4 @@
-//! Who is at the other end: the connection's address, or what a trusted proxy says it was.
+//! The client: the address of the connection, or the address that a trusted proxy reports.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -14,7 +14,7 @@ use crate::http::base::Base;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Peer {
     pub(super) address: IpAddr,
-    /// The browser speaks https, to us or to the proxy before us.
+    /// The browser uses https, to this service or to the proxy in front of it.
     pub(super) https: bool,
 }
 
@@ -32,7 +32,8 @@ impl Peer {
         if !is_trusted(address) {
             return Self { address, https: false };
         }
-        // Each proxy adds whom it heard: what stands before the first stranger, the stranger may have made up.
+        // Each proxy adds the address of its client. A client that is not trusted may have made up everything before
+        // its own address.
         let hops = told(headers, "x-forwarded-for");
         for hop in hops.iter().rev() {
             let Some(hop) = address_of(hop) else { break };
@@ -47,7 +48,7 @@ impl Peer {
     }
 }
 
-/// What a trusted proxy says that it has taken off the path. `None` where no proxy says so, or not a path.
+/// The prefix that a trusted proxy has removed from the path. `None` if no proxy names one, or if it is not a path.
 pub(super) fn prefix(extensions: &Extensions, headers: &HeaderMap, trusted: &[IpNet]) -> Option<Base> {
     let prefixes = told(headers, "x-forwarded-prefix");
     if prefixes.is_empty() || !is_from_proxy(extensions, trusted) {
@@ -56,7 +57,7 @@ pub(super) fn prefix(extensions: &Extensions, headers: &HeaderMap, trusted: &[Ip
     Base::forwarded(&prefixes)
 }
 
-/// The host and port that the client has asked, which a trusted proxy may know better.
+/// The host and port that the client asked for. A trusted proxy may know them better than the request.
 pub(super) fn host(request: &Parts, trusted: &[IpNet]) -> Option<String> {
     let forwarded = told(&request.headers, "x-forwarded-host");
     let forwarded = forwarded.first().filter(|_| is_from_proxy(&request.extensions, trusted)).copied();
@@ -72,7 +73,7 @@ fn is_from_proxy(extensions: &Extensions, trusted: &[IpNet]) -> bool {
     })
 }
 
-/// A list in one or several header lines.
+/// The values of a list that is in one or several header lines.
 fn told<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {
     headers
         .get_all(name)
@@ -83,7 +84,7 @@ fn told<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {
         .collect()
 }
 
-/// With or without a port.
+/// An address with or without a port.
 fn address_of(hop: &str) -> Option<IpAddr> {
     let bare = hop.trim_start_matches('[').trim_end_matches(']');
     bare.parse().ok().or_else(|| hop.parse::<SocketAddr>().ok().map(|address| address.ip()))

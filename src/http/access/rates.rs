@@ -1,7 +1,7 @@
-//! How often a key may call: a token bucket for its requests, and one for the uploads among them.
+//! How often a key may call: one token bucket for its requests, and one for the uploads among them.
 //!
-//! A bucket holds a minute's worth and fills evenly, so a key may come in a burst and never has to wait for a whole
-//! minute. Every API process counts for itself. Where limits are on, answers to whoever is known say how much is left, in
+//! A bucket holds the tokens of one minute and fills evenly, so that a key may call in a burst and never waits for a
+//! whole minute. Every API process counts for itself. If limits are set, answers to a known key report what is left, in
 //! the fields `RateLimit-Policy` and `RateLimit` of draft-ietf-httpapi-ratelimit-headers-10.
 
 use std::collections::HashMap;
@@ -15,7 +15,7 @@ use super::{Caller, Problem};
 use crate::config;
 
 const WINDOW: Duration = Duration::from_mins(1);
-/// Keys that are remembered; beyond that, those that could call as often as they like are forgotten.
+/// Keys that are remembered. Beyond this number, keys with full buckets are forgotten.
 const REMEMBERED: usize = 10_000;
 
 pub(super) struct Rates {
@@ -26,7 +26,7 @@ pub(super) struct Rates {
 /// In the order of `limits`.
 const POLICIES: [&str; 2] = ["requests", "uploads"];
 
-/// What is left to a caller.
+/// What a caller has left.
 #[derive(Debug, Default)]
 pub(super) struct Quota {
     pub(super) headers: HeaderMap,
@@ -57,7 +57,7 @@ impl Rates {
         let both = buckets.entry(who.to_owned()).or_insert_with(|| [0, 1].map(|_| Bucket::full(now)));
         let concerned = [limits[0] > 0, limits[1] > 0 && is_upload];
         let waits = [0, 1].map(|i| if concerned[i] { both[i].wait(limits[i], now) } else { Duration::ZERO });
-        // What one refuses is not taken from the other.
+        // A request that one bucket refuses takes no token from the other.
         let exceeded = (0..2).find(|&i| !waits[i].is_zero()).map(|i| {
             let (policy, limit, seconds) = (POLICIES[i], limits[i], seconds(waits[i]));
             let detail = format!(
@@ -88,8 +88,8 @@ fn headers(both: &[Bucket; 2], limits: [u32; 2], now: Instant) -> HeaderMap {
     ])
 }
 
-/// A limit's worth of tokens a minute. All there is to know is when it is full again: a token is a stretch of time, so that
-/// nothing is rounded (GCRA, ITU-T I.371).
+/// A bucket with the tokens of one minute. Only the time when it is full again is stored: a token is a length of time,
+/// so that nothing is rounded (GCRA, ITU-T I.371).
 #[derive(Debug)]
 pub(super) struct Bucket {
     full_at: Instant,
@@ -100,7 +100,7 @@ impl Bucket {
         Self { full_at: now }
     }
 
-    /// Time until a token is there; zero where one is.
+    /// Time until there is a token; zero if there is one.
     pub(super) fn wait(&self, limit: u32, now: Instant) -> Duration {
         (self.until_full(now) + token(limit)).saturating_sub(WINDOW)
     }
@@ -123,7 +123,7 @@ fn token(limit: u32) -> Duration {
     WINDOW / limit.max(1)
 }
 
-/// Whole seconds, and none too few.
+/// Seconds, rounded up.
 pub(super) fn seconds(time: Duration) -> u32 {
     time.as_nanos().div_ceil(1_000_000_000) as u32
 }

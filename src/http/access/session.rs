@@ -1,7 +1,7 @@
-//! A login: a cookie that names a key and a time, signed, so that nothing of it need be kept.
+//! Sessions: a signed cookie that names a key and a time, so that the service stores nothing.
 //!
-//! It ends at its time, and at once when its key does; and for all when `secrets/sessions` of the store is removed and
-//! the services start anew. The signature is HMAC-SHA256 (RFC 2104).
+//! A session ends at its time, or earlier when its key ends. All sessions end when `secrets/sessions` is removed from
+//! the store and the services restart. The signature is HMAC-SHA256 (RFC 2104).
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::http::base::Base;
 use crate::keys::Key;
 use crate::storage::{self, Storage};
 
-/// The cookie's name. Over https it has the prefix by which browsers make sure that this very host has set it.
+/// The cookie's name. Over https it has the prefix that makes browsers ensure that this host has set it.
 const COOKIE: &str = "pixmill_session";
 const SECURE_COOKIE: &str = "__Host-pixmill_session";
 
@@ -36,7 +36,7 @@ impl Sessions {
         Self { storage, lifetime, secret: OnceCell::new() }
     }
 
-    /// A session of the key's, and when it ends.
+    /// A new session of this key, and when it ends.
     pub(super) async fn begin(&self, key: &Key, now: Timestamp) -> storage::Result<(String, Timestamp)> {
         let end = now.checked_add(self.lifetime).unwrap_or(Timestamp::MAX);
         let end = key.expires_at.map_or(end, |expiry| expiry.min(end));
@@ -45,11 +45,11 @@ impl Sessions {
         Ok((format!("{said}.{signature}"), end))
     }
 
-    /// The key's id and the end of a session that we have begun and that has not ended.
+    /// The key's id and the end of a session that this service began and that has not ended.
     pub(super) async fn open(&self, session: &str, now: Timestamp) -> storage::Result<Option<(String, Timestamp)>> {
         let Some((said, signature)) = session.rsplit_once('.') else { return Ok(None) };
         let Ok(signature) = URL_SAFE_NO_PAD.decode(signature) else { return Ok(None) };
-        // In constant time.
+        // Compares in constant time.
         if self.mac(said).await?.verify_slice(&signature).is_err() {
             return Ok(None);
         }
@@ -71,8 +71,8 @@ impl Sessions {
     }
 }
 
-/// The session that a request bears. Over https it is the one that only this host can have set: a cookie of the other name
-/// may be from a neighbour of the same domain, or from whoever is on the way of a request over http.
+/// The session that a request has. Over https only the name with the prefix counts: a cookie with the other name may
+/// come from another host of the same domain, or from somebody who changes requests over http.
 pub(super) fn cookie<'a>(headers: &'a HeaderMap, https: bool, base: &Base) -> Option<&'a str> {
     let wanted = name_of(https, base);
     let pairs = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
@@ -80,8 +80,8 @@ pub(super) fn cookie<'a>(headers: &'a HeaderMap, https: bool, base: &Base) -> Op
     pairs.find(|(name, _)| *name == wanted).map(|(_, value)| value)
 }
 
-/// Over https the cookie is for all paths, as its prefix demands, so its name has the path under which the service is:
-/// two services of one host do not take each other's logins away.
+/// Over https the cookie is for all paths, as its prefix demands. So the name has the path of the service: two services
+/// on one host do not overwrite each other's logins.
 fn name_of(https: bool, base: &Base) -> Cow<'static, str> {
     match (https, base.as_str()) {
         (false, _) => COOKIE.into(),
@@ -90,16 +90,16 @@ fn name_of(https: bool, base: &Base) -> Cow<'static, str> {
     }
 }
 
-/// The value of `Set-Cookie` that keeps a session in a browser for this many seconds; 0 takes it away.
+/// The value of `Set-Cookie` that keeps a session in a browser for this many seconds; 0 removes it.
 pub(super) fn set_cookie(session: &str, seconds: i64, https: bool, base: &Base) -> String {
     let (name, secure) = (name_of(https, base), if https { "; Secure" } else { "" });
     let path = if https || base.as_str().is_empty() { "/" } else { base.as_str() };
     format!("{name}={session}; Path={path}; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}")
 }
 
-/// Whether a page of this server made the browser ask, or no browser asked.
+/// Refuses a request that a page of another site made a browser send.
 ///
-/// Browsers that know `Sec-Fetch-Site` say so themselves; the others, and all over plain http, send the page's Origin.
+/// Browsers that know `Sec-Fetch-Site` report it. Other browsers, and all of them over http, send the page's Origin.
 pub(super) fn same_origin(request: &Parts, server: &config::Server) -> Result<(), Problem> {
     let text = |name: &str| request.headers.get(name).map(|value| value.to_str().unwrap_or_default());
     let holds = match (text("sec-fetch-site"), text("origin")) {

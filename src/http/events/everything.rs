@@ -1,4 +1,4 @@
-//! Follows all that happens: the service's numbers first, then each event of the broker by its kind.
+//! Follows everything: the service's statistics first, then each event of the broker by its kind.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,13 +14,13 @@ use crate::http::Services;
 use crate::http::monitoring::stats;
 use crate::http::problem::Problem;
 
-/// Missed events that are told at a time.
+/// Missed events that are sent at a time.
 const PAGE: usize = 1_000;
 
 pub(super) struct Follower {
     services: Arc<Services>,
     news: Subscription,
-    /// The last event told of.
+    /// The last event that was sent.
     at: Option<String>,
     owed: Owed,
     heartbeat: Duration,
@@ -30,9 +30,9 @@ pub(super) struct Follower {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Owed {
     Nothing,
-    /// The numbers as they stand, at the beginning and after a gap.
+    /// The current statistics, at the beginning and after a gap.
     Status,
-    /// What happened before the subscription, after `at`.
+    /// Events after `at` and before the subscription.
     Missed,
 }
 
@@ -63,14 +63,14 @@ impl Follower {
         Ok(self.tell(&missed))
     }
 
-    /// Those that have not been told yet.
+    /// Events that have not been sent yet.
     fn tell(&mut self, events: &[Event]) -> Vec<sse::Event> {
         let fresh: Vec<&Event> =
             events.iter().filter(|event| self.at.as_ref().is_none_or(|at| event.id > *at)).collect();
         if let Some(last) = fresh.last() {
             self.at = Some(last.id.clone());
         }
-        // Maintenance of the service itself is of interest where it fails.
+        // Jobs of the service itself matter only when they fail.
         let shown = fresh.iter().filter(|event| event.kind == EventKind::Failed || !event.group.is_scheduled());
         shown.map(|happened| event(happened.kind.as_str(), &told(happened)).id(&happened.id)).collect()
     }
@@ -79,7 +79,7 @@ impl Follower {
 impl Follow for Follower {
     async fn next(&mut self) -> Option<Vec<sse::Event>> {
         if self.owed != Owed::Nothing {
-            // Why it failed stands in the log.
+            // The reason has been logged.
             let paid = if self.news.may_ask(&self.services.broker).await { self.pay().await.ok() } else { None };
             let Some(told) = paid else { return self.news.pause().await.then(|| vec![sign_of_life()]) };
             return Some(told);

@@ -1,6 +1,6 @@
-//! What happens in the queue, as it happens: one reader of the broker's events for all streams of a process.
+//! Events of the queue as they happen: one reader of the broker's events for all streams of a process.
 //!
-//! It is there as long as anybody listens, and asks the broker to be woken rather than over and over.
+//! The reader exists while there is a listener. It waits in the broker instead of asking again and again.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -15,11 +15,11 @@ use super::{AGAIN, note};
 
 /// Events read in one call.
 const READ: usize = 1_000;
-/// Reads that a slow listener may be behind.
+/// Reads that a slow listener may be behind before it loses news.
 const BEHIND: usize = 128;
-/// Between reads, so that a busy queue is told of in few of them.
+/// Pause between reads, so that few reads serve a busy queue.
 const PACE: Duration = Duration::from_millis(50);
-/// How long the broker is asked to wait.
+/// How long one call waits in the broker.
 const WAIT: Duration = Duration::from_secs(30);
 
 type News = Arc<[Event]>;
@@ -34,7 +34,7 @@ struct Shared {
     reader: Mutex<Weak<Reader>>,
 }
 
-/// The reader, as long as anybody holds it.
+/// The reader. It ends when nobody holds it.
 struct Reader {
     news: broadcast::Sender<News>,
     task: JoinHandle<()>,
@@ -48,20 +48,21 @@ impl Drop for Reader {
 
 /// One listener.
 pub(super) struct Subscription {
-    /// The last event of before: all that happens after it is heard, and maybe some of what happened just before.
+    /// The last event before the subscription. The listener hears everything after it, and maybe some events before it
+    /// again.
     pub(super) since: Option<String>,
     news: broadcast::Receiver<News>,
     closing: CancellationToken,
-    /// The broker could not be asked the last time.
+    /// The last call of the broker failed.
     shaken: bool,
     _reader: Arc<Reader>,
 }
 
 pub(super) enum Heard {
     News(News),
-    /// News were lost: this listener was too slow.
+    /// Events were lost, because this listener was too slow.
     Gap,
-    /// Nothing, until the time was over.
+    /// Nothing happened in time.
     Silence,
     /// The service is shutting down.
     End,
@@ -85,7 +86,7 @@ impl Feed {
             })
         };
         let news = reader.news.subscribe();
-        // Asked once more: a reader that was there already may have told of the events in between.
+        // Asked a second time, because a reader that already ran may have sent the events in between.
         let since = shared.broker.last_event().await?;
         Ok(Subscription { since, news, closing: shared.closing.clone(), shaken: false, _reader: reader })
     }
@@ -105,13 +106,13 @@ impl Subscription {
         }
     }
 
-    /// After something failed: waits before another try; whether the service goes on.
+    /// Waits before another try after a failure. Returns whether the service goes on.
     pub(super) async fn pause(&mut self) -> bool {
         self.shaken = true;
         tokio::time::timeout(AGAIN, self.closing.cancelled()).await.is_err()
     }
 
-    /// Whether another try is worth its line in the log.
+    /// Whether the failure should be logged.
     pub(super) async fn may_ask(&mut self, broker: &Broker) -> bool {
         self.shaken = self.shaken && broker.ping().await.is_err();
         !self.shaken
@@ -120,7 +121,7 @@ impl Subscription {
 
 #[cfg(test)]
 impl Subscription {
-    /// One that hears what the sender says, of which so many things are kept.
+    /// A subscription that keeps this many messages, and the sender that it listens to.
     pub(super) fn to(kept: usize) -> (broadcast::Sender<News>, Self) {
         let (news, heard) = broadcast::channel(kept);
         let reader = Reader { news: news.clone(), task: tokio::spawn(std::future::pending()) };
@@ -152,7 +153,7 @@ async fn read(broker: Broker, mut after: Option<String>, news: broadcast::Sender
                 let Some(last) = events.last() else { continue };
                 after = Some(last.id.clone());
                 let whole = events.len() < READ;
-                // Who listened may have gone just now.
+                // The last listener may have gone just now.
                 let _ = news.send(events.into());
                 if whole {
                     sleep(PACE).await;
@@ -166,7 +167,7 @@ async fn read(broker: Broker, mut after: Option<String>, news: broadcast::Sender
     }
 }
 
-/// What has happened since; where nothing has, waits for something to.
+/// Events since the last call. Waits if there are none.
 async fn look(broker: &Broker, after: Option<&str>) -> queue::Result<Vec<Event>> {
     let events = broker.events(after, READ).await?;
     if events.is_empty() {

@@ -1,9 +1,9 @@
 //! Follows one group to its end.
 //!
-//! What is told is the group as it stands, with the changes since it was told last; so several changes of one moment
-//! make one `progress`. The end is seen in the state, by news or at the latest with the next sign of life: it cannot be
-//! missed. An id says that all up to that event has been told; the end has one of its own, and nothing just before it
-//! has, so that who breaks off there is told the end again.
+//! A stream sends the state of the group with the changes since the last message, so several changes at one moment make
+//! one `progress`. The end is read from the state, after an event or at the latest at the next sign of life, so it
+//! cannot be missed. An id means that all events up to it were sent. The end has its own id, and the message before it
+//! has none: a client that breaks off there gets the end again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,16 +18,16 @@ use super::{Follow, event, everything, is_kept, sign_of_life, with_id};
 use crate::http::problem::Problem;
 use crate::http::{Services, groups};
 
-/// Events read at a time, of what was missed.
+/// Missed events that are read at a time.
 const PAGE: usize = 1_000;
-/// Changes that are told one by one; after more of them the state says more.
+/// Most changes that are sent one by one; after more of them the state says more.
 const CHANGES: usize = 1_000;
 
 pub(super) struct Follower {
     services: Arc<Services>,
     group: GroupId,
     news: Subscription,
-    /// The last event of what is told next.
+    /// The last event that the next message covers.
     at: Option<String>,
     changes: Vec<Value>,
     owed: Owed,
@@ -42,12 +42,12 @@ enum Owed {
     /// The state without the changes that led to it, at the beginning and after a gap.
     Status,
     Progress,
-    /// A sign of life, and the end where it has come.
+    /// A sign of life, and the end if the group has ended.
     Look,
 }
 
 impl Follower {
-    /// None where `last` is the group's end, so that nothing is left to tell.
+    /// `None` if `last` is the end of the group, so that there is nothing left to send.
     pub(super) async fn start(
         services: Arc<Services>,
         group: GroupId,
@@ -65,7 +65,7 @@ impl Follower {
         last: Option<&str>,
         heartbeat: Duration,
     ) -> Result<Option<Self>, Problem> {
-        // Before the look at what was missed, or an end that comes in between would be taken for one that was told.
+        // Read before the missed events. Otherwise an end that comes in between would count as sent.
         let finished = groups::standing(&services, group).await?.is_some_and(|(standing, _)| standing.is_final());
         let (mut at, mut changes, mut owed) = (news.since.clone(), Vec::new(), Owed::Status);
         match missed(&services.broker, group, last).await? {
@@ -94,7 +94,7 @@ impl Follower {
 
     async fn pay(&mut self) -> Result<Vec<sse::Event>, Problem> {
         let Some((mut document, _)) = groups::standing(&self.services, self.group).await? else {
-            // It was removed meanwhile, and so had ended.
+            // The group was removed meanwhile, so it had ended.
             self.ended = true;
             return Ok(Vec::new());
         };
@@ -126,7 +126,7 @@ impl Follow for Follower {
             return None;
         }
         if self.owed != Owed::Nothing {
-            // Why it failed stands in the log.
+            // The reason has been logged.
             let paid = if self.news.may_ask(&self.services.broker).await { self.pay().await.ok() } else { None };
             let Some(told) = paid else { return self.news.pause().await.then(|| vec![sign_of_life()]) };
             self.heartbeat_at = Instant::now() + self.heartbeat;
@@ -145,11 +145,11 @@ impl Follow for Follower {
 /// What happened to a group while its client was away.
 struct Missed {
     changes: Vec<Value>,
-    /// The last event that was looked at.
+    /// The last event that was read.
     upto: String,
 }
 
-/// What happened after the event `last`; none where that is not known, or too much to tell.
+/// The events after `last`; `None` if they are no longer known, or too many to send.
 async fn missed(broker: &Broker, group: GroupId, last: Option<&str>) -> queue::Result<Option<Missed>> {
     let Some(last) = last else { return Ok(None) };
     if !is_kept(broker, last).await? {

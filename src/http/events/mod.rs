@@ -1,9 +1,9 @@
 //! Streams of server-sent events: of one group until its end, and of everything.
 //!
-//! A stream begins with the state as it stands, after it has begun to listen, so that nobody misses what happens in
-//! between; one that goes on after `Last-Event-ID` tells what it missed instead. A listener that falls behind, or was
-//! away for longer than events are kept, gets the state anew rather than a hole. Streams end when the service does, and
-//! with the key or the login that they were opened with, a sign of life later at the latest.
+//! A stream subscribes first and then sends the current state, so that no event in between is missed. A stream that
+//! goes on after `Last-Event-ID` sends the missed events instead. A listener that is too slow, or was away for longer
+//! than events are kept, gets the state again. Streams end when the service ends, and at the latest one sign of life
+//! after their key or login ends.
 
 mod everything;
 mod feed;
@@ -36,14 +36,14 @@ use crate::http::request::{Parameters, UrlPath};
 
 pub use feed::Feed;
 
-/// Between signs of life on a stream that has nothing to tell: shorter than what proxies put up with.
+/// Time between signs of life on a quiet stream. Proxies close connections that are quiet for longer.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// When a client whose stream has ended asks again.
+/// When a client should reconnect after the end of its stream.
 const RETRY: Duration = Duration::from_secs(3);
-/// Before another try, when the broker is away.
+/// Pause before another try when the broker cannot be reached.
 const AGAIN: Duration = Duration::from_secs(2);
 
-/// A group's: `status`, `progress` at each change, and `finished` with the whole status.
+/// The stream of a group: `status`, `progress` at each change, and `finished` with the whole status.
 pub(super) async fn of_group(
     State(services): State<Arc<Services>>,
     Extension(caller): Extension<Caller>,
@@ -59,7 +59,7 @@ pub(super) async fn of_group(
     }
     match group::Follower::start(Arc::clone(&services), group, last.as_deref(), HEARTBEAT).await? {
         Some(follower) => Ok(stream(services, caller, follower)),
-        // Its client has had the end: this answer keeps a browser from asking again.
+        // The client has received the end. 204 stops a browser from reconnecting.
         None => Ok(StatusCode::NO_CONTENT.into_response()),
     }
 }
@@ -77,7 +77,7 @@ pub(super) fn of_group_docs() -> Operation {
         .answer("204", json!({"description": "The `Last-Event-ID` is the end's: nothing follows it."}))
 }
 
-/// Everybody's: `status`, and what happens to each job and group.
+/// The stream of everything: `status`, and the events of each job and group.
 pub(super) async fn of_everything(
     State(services): State<Arc<Services>>,
     Extension(caller): Extension<Caller>,
@@ -114,7 +114,7 @@ fn stream_docs(about: &str) -> Answer {
     ("200", json!({"description": about, "content": {"text/event-stream": {"schema": schema}}}))
 }
 
-/// What [`last_event_id`] reads.
+/// The parameters that [`last_event_id`] reads.
 fn last_event_parameters() -> [Value; 2] {
     let header = json!({
         "name": "Last-Event-ID", "in": "header", "schema": {"type": "string"},
@@ -124,14 +124,15 @@ fn last_event_parameters() -> [Value; 2] {
     [header, in_query("last_event_id", about, json!({"type": "string"}))]
 }
 
-/// The event that the client had last, from the header, or from the query of those who cannot set one.
+/// The event that the client received last, from the header, or from the query for clients that cannot set a header.
 fn last_event_id(uri: &Uri, headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let asked = Parameters::of(uri, &["last_event_id"])?.get("last_event_id", "an event's id", |id| Some(id.into()))?;
     let sent = headers.get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
     Ok(sent.or(asked).filter(|id| !id.is_empty()))
 }
 
-/// Whether all that has happened after an event is still kept. An id that is none, say of another broker, is not.
+/// Whether all events after this one are still kept. They are not if the id is unknown, for example from another
+/// broker.
 async fn is_kept(broker: &Broker, id: &str) -> queue::Result<bool> {
     let (first, last) = (broker.events(None, 1).await?, broker.last_event().await?);
     let within = first.first().is_some_and(|first| *first.id <= *id) && last.is_some_and(|last| *id <= *last);
@@ -145,15 +146,15 @@ async fn is_kept(broker: &Broker, id: &str) -> queue::Result<bool> {
     }
 }
 
-/// What a stream is told by.
+/// The source of a stream's messages.
 trait Follow: Send + 'static {
-    /// Waits for something to tell; maybe in vain. None at the end.
+    /// Waits for messages. It may return an empty list; `None` at the end.
     fn next(&mut self) -> impl Future<Output = Option<Vec<Event>>> + Send;
 }
 
 fn stream(services: Arc<Services>, caller: Caller, follower: impl Follow) -> Response {
     let open = Open::new(&services.metrics.event_streams);
-    // The answer is sent after the request has been handled.
+    // The answer is sent after the request was handled, so it needs its own copy of the prefix.
     let to = (services, caller, open, Base::current());
     let events = stream::unfold((follower, VecDeque::new(), to), |(mut follower, mut told, to)| async move {
         loop {
@@ -170,7 +171,7 @@ fn stream(services: Arc<Services>, caller: Caller, follower: impl Follow) -> Res
     let events = stream::once(async { Event::default().retry(RETRY) }).chain(events).map(Ok::<_, Infallible>);
     let headers = [
         (header::CACHE_CONTROL, "no-store"),
-        // nginx would hold events back to fill its buffer.
+        // nginx would collect events in a buffer.
         (HeaderName::from_static("x-accel-buffering"), "no"),
     ];
     (headers, Sse::new(events)).into_response()
@@ -192,7 +193,7 @@ fn sign_of_life() -> Event {
     Event::default().comment("")
 }
 
-/// Counted as long as it is there.
+/// An open stream, counted until it is dropped.
 struct Open(Gauge);
 
 impl Open {
@@ -208,7 +209,7 @@ impl Drop for Open {
     }
 }
 
-/// Says once why a stream stands still.
+/// Logs once why a stream stopped.
 fn note(error: &queue::Error, noted: &mut bool) {
     if !std::mem::replace(noted, true) {
         warn!("event streams stand still: {error}");

@@ -23,13 +23,13 @@ use crate::maintenance::erasure;
 use crate::storage::output_key;
 use crate::submission::{Meta, outbox};
 
-/// A path names one run's output, and a run is written once: its content never changes.
+/// A path names the output of one run, and a run is written once. So the content at a path never changes.
 const FOR_EVER: &str = "private, max-age=31536000, immutable";
 
-/// What else is in the query is passed over: caches and campaigns add parameters of their own (`?v=1`, `?utm_source=…`).
+/// Other parameters are ignored: caches and campaigns add their own (`?v=1`, `?utm_source=…`).
 #[derive(Debug, Default, Deserialize)]
 pub(in crate::http) struct Wish {
-    /// To be saved rather than shown.
+    /// The browser should save the file instead of showing it.
     #[serde(default)]
     download: Flag,
 }
@@ -45,7 +45,7 @@ pub(in crate::http) async fn file(
     let unknown = || Problem::not_found(format!("There is no file {group}/{job}/{run}/{file}."));
     let Wish { download, .. } = query(wish)?;
     let (id, key) = key(&group, &job, &run, &file).ok_or_else(unknown)?;
-    // Who comes by a link is no caller, and was shown this group by one who may see it.
+    // A request with a signed link has no caller. Somebody who may see the group made the link.
     if let Some(Extension(caller)) = caller
         && !is_visible(&services, &caller, id).await?
     {
@@ -87,14 +87,14 @@ pub(in crate::http) async fn file(
     };
     let headers = response.headers_mut();
     let mut tell = |name, value: String| {
-        // Its name has only plain characters: see `key`.
+        // The name has only plain characters: see `key`.
         headers.extend(HeaderValue::try_from(value).ok().map(|value| (name, value)));
     };
     tell(header::ETAG, tag);
     tell(header::LAST_MODIFIED, httpdate::fmt_http_date(about.modified));
     tell(header::CACHE_CONTROL, FOR_EVER.into());
     tell(header::ACCEPT_RANGES, "bytes".into());
-    // Shops show pictures on pages of their own.
+    // Pages of other sites may embed pictures.
     tell(CROSS_ORIGIN, "cross-origin".into());
     if response.status() != StatusCode::NOT_MODIFIED {
         let headers = response.headers_mut();
@@ -136,24 +136,25 @@ pub(in crate::http) fn file_docs() -> Operation {
         .problems(&["206", "304", "400", "404", "410", "412", "416", "503"])
 }
 
-/// Whether the caller may have a group's files. They say themselves whose they are, for they may outlive the record.
+/// Whether the caller may read a group's files. The owner is stored with the files, because they may outlive the
+/// record.
 async fn is_visible(services: &Services, caller: &Caller, group: GroupId) -> Result<bool, Problem> {
     if caller.sees_all() {
         return Ok(true);
     }
     match outbox::owner(&services.storage, group).await? {
         Some(owner) => Ok(caller.sees_owned_by(Some(&owner))),
-        // Nobody's, or erased.
+        // No owner is stored: the group was made without keys, or its files are erased.
         None => Ok(services.broker.group(group).await?.is_none_or(|group| caller.sees(&Meta::of(&group)))),
     }
 }
 
-/// The refusal of what was erased with its group.
+/// The refusal of files that were erased with their group.
 pub(in crate::http) fn erased(group: GroupId) -> Problem {
     Problem::new(StatusCode::GONE, "files-erased", format!("The files of group {group} were erased."))
 }
 
-/// The output's group and key, or nothing if the parts are not what we would have named.
+/// The output's group and key; `None` if this service would not have named a file so.
 fn key(group: &str, job: &str, run: &str, file: &str) -> Option<(GroupId, String)> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let named = file.chars().all(plain) && !file.starts_with('.');

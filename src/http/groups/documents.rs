@@ -1,4 +1,4 @@
-//! The documents that tell where groups and jobs stand, one shape for both.
+//! The status documents of groups and jobs. Both have one shape.
 
 use imaging::Format;
 use jiff::Timestamp;
@@ -16,12 +16,12 @@ use crate::kinds::{Answer, Output};
 use crate::maintenance::erasure;
 use crate::submission::Meta;
 
-/// What a `status` may be.
+/// All values of `status`.
 pub(in crate::http) const STATUSES: [&str; 4] = [PROCESSING, "completed", "failed", "cancelled"];
-/// Of what has not ended.
+/// The status of what has not ended.
 pub(super) const PROCESSING: &str = "processing";
 
-/// How many jobs stand where.
+/// How many jobs are in each state.
 #[derive(Debug, Clone, Copy)]
 struct Counts {
     total: u32,
@@ -31,7 +31,7 @@ struct Counts {
     cancelled: u32,
 }
 
-/// What is left out says nothing: only a group or only a job has it, or the one who asked wants no more.
+/// A field that is left out does not apply: only groups or only jobs have it, or the request did not ask for it.
 #[derive(Debug, Serialize)]
 pub(in crate::http) struct Document {
     pub(in crate::http) status: &'static str,
@@ -44,7 +44,7 @@ pub(in crate::http) struct Document {
     progress: f64,
     created_at: Timestamp,
     finished_at: Option<Timestamp>,
-    /// Of a job.
+    /// Only of a job.
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<State>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -52,7 +52,7 @@ pub(in crate::http) struct Document {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) result: Option<Vec<Entry>>,
     pub(super) links: Links,
-    /// What happened since a client heard of it last.
+    /// Changes since the client's last message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::http) changes: Option<Vec<Value>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -75,7 +75,7 @@ struct Then {
     task_id: GroupId,
 }
 
-/// Where to go from a document.
+/// Links from a document to others.
 #[derive(Debug, Default, Serialize)]
 pub(in crate::http) struct Links {
     #[serde(rename = "self")]
@@ -104,7 +104,7 @@ pub(in crate::http) struct Entry {
     outcome: Outcome,
 }
 
-/// What a picture took.
+/// The time that a picture took.
 #[derive(Debug, Serialize)]
 struct Cost {
     attempts: u32,
@@ -114,7 +114,7 @@ struct Cost {
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Outcome {
-    /// Null among the paths is what has no file.
+    /// A path is null if the output has no file.
     Done {
         paths: Vec<Option<String>>,
         outputs: Vec<Made>,
@@ -124,7 +124,7 @@ enum Outcome {
     },
 }
 
-/// What one operation yielded.
+/// The output of one operation.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Made {
@@ -147,7 +147,7 @@ struct Written {
     duration_ms: Option<u64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
-    /// What it is called in an archive.
+    /// The file's name in an archive.
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<String>,
 }
@@ -155,7 +155,7 @@ struct Written {
 impl Counts {
     fn of(group: &Group, meta: &Meta) -> Self {
         let Group { mut total, pending, succeeded, failed, cancelled, sealed, .. } = *group;
-        // Before it is sealed, a group is open even when all jobs so far have ended.
+        // A group that is not sealed is open, even if all its jobs so far have ended.
         let open = if sealed { pending } else { pending.max(1) };
         if let (false, Some(listed)) = (sealed, meta.listed) {
             total = total.max(listed);
@@ -163,7 +163,8 @@ impl Counts {
         Self { total, open, succeeded, failed, cancelled }
     }
 
-    /// Any open job: `processing`; else any cancelled: `cancelled`; else none succeeded: `failed`; else `completed`.
+    /// `processing` if any job is open; else `cancelled` if any was cancelled; else `failed` if no job succeeded; else
+    /// `completed`.
     fn status(self) -> &'static str {
         match self {
             Self { open: 1.., .. } => PROCESSING,
@@ -173,7 +174,7 @@ impl Counts {
         }
     }
 
-    /// By the counters alone.
+    /// Made of the counters alone.
     fn document(self, task_id: Uuid, created_at: Timestamp, finished_at: Option<Timestamp>, links: Links) -> Document {
         let Self { total, succeeded, failed, cancelled, .. } = self;
         let done = succeeded + failed + cancelled;
@@ -220,7 +221,8 @@ impl Document {
         counts.document(group.into(), created_at, None, Links::of_group(group))
     }
 
-    /// A group of which only files are left. The number of its pictures is no longer known; its id says when it was made.
+    /// A group that has files and no record. Its number of pictures is no longer known. Its id has the time when it was
+    /// made.
     pub(super) fn without_record(group: GroupId) -> Self {
         let id = Uuid::from(group);
         let made = id.get_timestamp().and_then(|at| Timestamp::from_second(at.to_unix().0.try_into().ok()?).ok());
@@ -250,7 +252,7 @@ impl Document {
         self.status != PROCESSING
     }
 
-    /// Says what its record keeps for us.
+    /// Adds what the group's record keeps for clients.
     pub(super) fn tell(&mut self, meta: Meta) {
         self.rejected = Some(meta.rejected.iter().map(problem::rejected).collect());
         self.retry_of = meta.retry_of.map(Into::into);
@@ -262,7 +264,7 @@ impl Document {
         }
     }
 
-    /// Says that the files are erased, or soon will be: the paths lead nowhere then.
+    /// Notes that the files are erased, or soon will be. The paths lead to nothing then.
     pub(super) fn tell_of_files(&mut self, stands: Option<erasure::Stands>) {
         self.files = stands.map(|stands| match stands {
             erasure::Stands::Ordered => "erasing",
@@ -311,7 +313,7 @@ impl Entry {
         Self { success, job_id: job, image, cost, outcome }
     }
 
-    /// Calls the files by these names, one after the other.
+    /// Gives the files these names, in their order.
     pub(in crate::http) fn name_files(&mut self, names: impl IntoIterator<Item = String>) {
         let Outcome::Done { outputs, .. } = &mut self.outcome else { return };
         let files = outputs.iter_mut().filter_map(|made| match made {

@@ -1,4 +1,4 @@
-//! Groups and jobs: their status, one document for both; cancelling them and trying them again.
+//! Groups and jobs: their status, cancelling them, retrying them. A group and a job have the same document.
 
 mod documents;
 mod pictures;
@@ -29,7 +29,7 @@ pub(super) use status::{document, standing};
 pub(super) use subject::{Page, parsed, unknown};
 use subject::{Subject, owned};
 
-/// A group's or a job's.
+/// The status of the group or the job with this id.
 pub(super) async fn task_status(
     State(services): State<Arc<Services>>,
     Extension(caller): Extension<Caller>,
@@ -79,8 +79,8 @@ pub(super) fn job_docs() -> Operation {
     Operation::new("job", "work", summary, ok("The status.", "Status")).subject("job").problems(&["400", "404", "503"])
 }
 
-/// Cancels what has not ended, and erases a group's files where that is asked for. Answers with the status, in which
-/// pictures that were at work may still be open.
+/// Cancels the jobs that have not ended, and erases a group's files if the request asks for it. The answer is the
+/// status; pictures that were being made may still be open in it.
 pub(super) async fn cancel<S: Subject>(
     State(services): State<Arc<Services>>,
     Extension(caller): Extension<Caller>,
@@ -111,7 +111,7 @@ pub(super) fn cancel_job_docs() -> Operation {
         .problems(&["400", "404", "503"])
 }
 
-/// Tries what has failed or was cancelled again, as a group of its own.
+/// Retries the jobs that failed or were cancelled, as a new group.
 pub(super) async fn retry<S: Subject>(
     State(services): State<Arc<Services>>,
     Extension(caller): Extension<Caller>,

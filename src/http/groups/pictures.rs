@@ -1,23 +1,23 @@
-//! Pictures that are done, or given up, as their results tell of them.
+//! Pictures that have ended, made of the results of their jobs.
 
 use queue::{Broker, GroupResult, Job, JobId, State};
 
 use crate::kinds::{ImageResult, image_name};
 
-/// A picture that is done, or given up.
+/// A picture that is done or was given up.
 pub(in crate::http) struct Picture {
     pub(in crate::http) job: JobId,
     pub(in crate::http) state: State,
-    /// The client's name for it.
+    /// The name that the client sent.
     pub(in crate::http) image: Option<String>,
-    /// `None` where the broker itself ended its job, or the result is `damaged`.
+    /// `None` if the broker itself ended the job, or if the result is `damaged`.
     pub(in crate::http) known: Option<ImageResult>,
-    /// There is a result, and it is not the one that was settled.
+    /// There is a result, but its checksum does not match.
     pub(in crate::http) damaged: bool,
 }
 
 impl Picture {
-    /// Without a name where the broker itself ended the job.
+    /// The name is empty if the broker itself ended the job.
     pub(in crate::http) fn of(result: &GroupResult) -> Self {
         Self::read(result.job, result.state, &result.result)
     }
@@ -36,13 +36,13 @@ impl Picture {
     }
 }
 
-/// What the results tell. Where the broker itself ended a job, its result has no name, and the job is asked for it.
+/// The pictures of these results. If the broker itself ended a job, its result has no name, and the job is read for it.
 pub(in crate::http) async fn pictures(broker: &Broker, results: &[GroupResult]) -> queue::Result<Vec<Picture>> {
     let mut pictures = Vec::with_capacity(results.len());
     for result in results {
         let mut picture = Picture::of(result);
         if picture.image.is_none() {
-            // Seldom asked for, and would be most of what a status carries about.
+            // Boxed, because this is seldom needed and would be most of the future of a status.
             picture.image = Box::pin(broker.job(result.job)).await?.as_ref().and_then(image_of);
         }
         pictures.push(picture);

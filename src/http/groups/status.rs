@@ -16,14 +16,14 @@ use crate::submission::outbox::{self, Owed};
 /// Results in one document; `links.next` leads to more.
 const PAGE: usize = 1000;
 
-/// A group's status with its results from an index on; none where it is unknown, or not to be seen.
+/// A group's status with the results from an index on. `None` if the group is unknown, or if `sees` refuses it.
 pub(in crate::http) async fn document(
     services: &Services,
     id: GroupId,
     from: u32,
     sees: impl Fn(&Meta) -> bool,
 ) -> Result<Option<Document>, Problem> {
-    // One more, to know whether there is another page.
+    // One result more shows whether there is another page.
     if let Some((group, results)) = services.broker.group_with_results(id, from, PAGE + 1).await? {
         let meta = Meta::of(&group);
         if !sees(&meta) {
@@ -31,7 +31,7 @@ pub(in crate::http) async fn document(
         }
         return of_group(services, &group, meta, results).await.map(Some);
     }
-    // What the broker has lost is on its way back to it: its client has no cause for alarm.
+    // A group that the broker has lost will be enqueued again from the outbox. To its client it is waiting.
     match outbox::read(&services.storage, id).await? {
         Some(Owed::Work(manifest)) if sees(&manifest.meta) => Ok(Some(of_manifest(manifest, JobState::Waiting))),
         Some(Owed::Damaged(damage)) => {
@@ -49,7 +49,7 @@ pub(in crate::http) async fn document(
     }
 }
 
-/// Where a group stands by its counters alone, and what its record keeps; none where it is unknown.
+/// A group's status by its counters alone, and its metadata; `None` if it is unknown.
 pub(in crate::http) async fn standing(services: &Services, id: GroupId) -> Result<Option<(Document, Meta)>, Problem> {
     if let Some(group) = services.broker.group(id).await? {
         let meta = Meta::of(&group);

@@ -22,44 +22,44 @@ use crate::storage::Part;
 use crate::submission::outbox::{self, Owed};
 use crate::submission::{self, Meta, Submitted};
 
-/// How long the answer to a cancel waits for the rest of a long list to be counted.
+/// How long the answer to a cancel waits until the rest of a long list is counted.
 const LISTING: Duration = Duration::from_secs(1);
 
-/// Which page of a group's results.
+/// Which results of a group the document has.
 #[derive(Debug, Default, Deserialize)]
 pub(in crate::http) struct Page {
-    /// The index of the first picture shown.
+    /// The index of the first result.
     #[serde(default)]
     pub(in crate::http) from: u32,
 }
 
-/// What else is to be done with a group that is cancelled.
+/// Options for cancelling a group.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct Cancel {
-    /// Its files are erased.
+    /// Erase its files, too.
     #[serde(default)]
     files: Flag,
 }
 
-/// What has a status, can be cancelled and tried again: a group or a job, by its id.
+/// A group or a job, by its id.
 pub(in crate::http) trait Subject: FromStr + Copy + Send {
     const NAME: &str;
-    /// What the request for its status may ask.
+    /// The query of the request for its status.
     type Query: DeserializeOwned + Send;
-    /// What the request to cancel it may ask.
+    /// The query of the request to cancel it.
     type Cancel: DeserializeOwned + Send;
 
-    /// None where it is unknown, to the caller at least.
+    /// Its status; `None` if it is unknown, or if the caller may not see it.
     fn status(
         self,
         services: &Services,
         caller: &Caller,
         query: Self::Query,
     ) -> impl Future<Output = Result<Option<Response>, Problem>> + Send;
-    /// Of its group; none where it is unknown.
+    /// The metadata of its group; `None` if it is unknown.
     fn meta(self, services: &Services) -> impl Future<Output = Result<Option<Meta>, Problem>> + Send;
-    /// Its status then; none where it is unknown.
+    /// Cancels it and answers with its status; `None` if it is unknown.
     fn cancel(
         self,
         services: &Services,
@@ -121,7 +121,7 @@ impl Subject for GroupId {
         }
         match lost {
             None => self.status(services, caller, Page::default()).await,
-            // What the broker has lost does not come back to it now.
+            // The broker has lost the group and does not get it back any more.
             Some(manifest) => {
                 let mut document = of_manifest(manifest, JobState::Cancelled);
                 document.tell_of_files(erasure::stands(storage, self).await?);
@@ -135,17 +135,17 @@ impl Subject for GroupId {
     }
 }
 
-/// The owner of a group that has files in the store and no record.
+/// The owner of a group that has files in the store and no record; `None` without files.
 async fn of_files(services: &Services, group: GroupId) -> Result<Option<Meta>, Problem> {
     let storage = &services.storage;
     if let Some(owner) = outbox::owner(storage, group).await? {
         return Ok(Some(Meta { owner: Some(owner), ..Meta::default() }));
     }
-    // Without a name of an owner they were made without keys.
+    // Files without an owner's name were made without keys.
     Ok(storage.has_at_once(&Part::Outputs.mark(group))?.then(Meta::default))
 }
 
-/// Erases what is in the store of a group that has no record any more: outputs may be kept for longer.
+/// Erases the files of a group that has no record any more. Outputs may be kept for longer than the record.
 async fn erase_without_record(services: &Services, group: GroupId) -> Result<Option<Response>, Problem> {
     let (storage, broker) = (&services.storage, &services.broker);
     if !storage.keeps(group)? {
@@ -190,7 +190,7 @@ impl Subject for JobId {
     }
 }
 
-/// Has the rest of a long list counted as cancelled. If that takes longer than [`LISTING`], it goes on after the answer.
+/// Counts the rest of a long list as cancelled. If that takes longer than [`LISTING`], it goes on after the answer.
 async fn list_cancelled(services: &Services, group: GroupId) {
     let (storage, broker) = (services.storage.clone(), services.broker.clone());
     let listing = tokio::spawn(async move {
@@ -198,7 +198,7 @@ async fn list_cancelled(services: &Services, group: GroupId) {
             warn!(group.id = %group, "the rest of group {group} is cancelled by the upkeep: {error}");
         }
     });
-    // A panic has been logged as one.
+    // A panic has been logged already.
     let _ = tokio::time::timeout(LISTING, listing).await;
 }
 
@@ -210,12 +210,12 @@ pub(in crate::http) fn parsed<S: Subject>(id: &str) -> Result<S, Problem> {
     id.parse().map_err(|_| unknown::<S>(id))
 }
 
-/// Whether the caller may know of what is a subject's; it may of nothing that is unknown.
+/// Whether the caller may see this subject. It may not see an unknown one.
 async fn is_seen<S: Subject>(services: &Services, caller: &Caller, subject: S) -> Result<bool, Problem> {
     Ok(caller.sees_all() || subject.meta(services).await?.is_some_and(|meta| caller.sees(&meta)))
 }
 
-/// What the caller may change: it is parsed, and its own.
+/// Parses the id, and refuses a subject that the caller may not change.
 pub(super) async fn owned<S: Subject>(services: &Services, caller: &Caller, id: &str) -> Result<S, Problem> {
     let subject = parsed::<S>(id)?;
     if caller.sees_all() {

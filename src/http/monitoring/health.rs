@@ -1,4 +1,4 @@
-//! What operators' tools ask: alive, and the numbers. Whether it is ready: [`readiness`](super::readiness).
+//! Whether the process runs, and its metrics. [`readiness`](super::readiness) has whether it is ready.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,10 +15,10 @@ use crate::http::operation::{Operation, ok_as};
 use crate::http::problem::Problem;
 use crate::metrics::{DepthLabels, Format, QueueLabels};
 
-/// Dead letters are counted by listing them, so not without end.
+/// Most dead letters that are counted, because counting means listing them.
 pub(in crate::http) const DEAD_COUNTED: usize = 1_000;
 
-/// The process runs; nothing else is asked.
+/// The process runs. Nothing else is checked.
 pub(in crate::http) async fn alive() -> Json<Value> {
     Json(json!({"status": "ok"}))
 }
@@ -28,7 +28,7 @@ pub(in crate::http) fn alive_docs() -> Operation {
     Operation::new("alive", "operations", about, ok_as(about, &["application/json"]))
 }
 
-/// At most [`DEAD_COUNTED`].
+/// The number of dead letters, at most [`DEAD_COUNTED`].
 pub(in crate::http) async fn dead_letters(broker: &Broker) -> queue::Result<usize> {
     broker.list(Index::Dead, 0, DEAD_COUNTED).await.map(|dead| dead.len())
 }
@@ -42,7 +42,7 @@ pub(in crate::http) async fn metrics(
     metrics.disk_free.set(space.free_share());
     metrics.disk_short.set(space.is_short().into());
     metrics.ballast.set(space.ballast as i64);
-    // Without the broker the rest is still worth telling; stale numbers of the queue are not.
+    // Without the broker the other metrics are still useful; old numbers of the queue are not.
     metrics.jobs.clear();
     metrics.queue_paused.clear();
     metrics.oldest_waiting.clear();
@@ -62,7 +62,7 @@ pub(in crate::http) async fn metrics(
         }
     }
     let format = format(&headers);
-    // What a process takes of the machine is read from files.
+    // The metrics of the process are read from files.
     let counted = metrics.clone();
     let text = tokio::task::spawn_blocking(move || counted.encode(format)).await.expect("encoding does not panic");
     let headers = [(header::CONTENT_TYPE, format.media_type()), (header::VARY, "accept")];
@@ -75,7 +75,7 @@ pub(in crate::http) fn metrics_docs() -> Operation {
     Operation::new("metrics", "operations", about, answer).problems(&["503"])
 }
 
-/// The format that `Accept` prefers; `OpenMetrics` where it takes both alike, or does not say.
+/// The format that `Accept` prefers; `OpenMetrics` if it prefers none.
 fn format(headers: &HeaderMap) -> Format {
     let accepts: Vec<&str> = headers
         .get_all(header::ACCEPT)

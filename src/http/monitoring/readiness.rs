@@ -1,8 +1,9 @@
-//! Whether uploads would be taken and worked on at present, judged by a write and by whether anybody works.
+//! Whether uploads would be taken and worked on now: by writing to the broker and the store, and by looking for a
+//! worker.
 //!
-//! The broker and the store are written to, because one that only reads would answer a ping. The result is reused
-//! for [`FRESH`], so that frequent probes and uploads cost one write a second together. Without a worker uploads are taken all
-//! the same: they wait in the queue.
+//! A broker or store that can only be read would still answer a ping. The result is reused for [`FRESH`], so that
+//! frequent probes and uploads cost one write a second together. Without a worker, uploads are taken all the same: they
+//! wait in the queue.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,9 +32,9 @@ const DEADLINE: Duration = Duration::from_secs(2);
 /// The process' role, which decides what it needs to be ready.
 #[derive(Debug, Clone)]
 pub enum Role {
-    /// Takes uploads: somebody must work on them.
+    /// A service takes uploads, so it needs a worker for them.
     Service,
-    /// Works, until `ending` is cancelled.
+    /// A worker is ready until `ending` is cancelled.
     Worker { ending: CancellationToken },
 }
 
@@ -47,18 +48,18 @@ struct Fault {
     retry_after_s: u32,
 }
 
-/// What was found at the last look.
+/// The result of the last check.
 #[derive(Debug, Clone, Default)]
 struct Found {
     broker: Option<Fault>,
     store: Option<Fault>,
-    /// Of a service, while the broker answers.
+    /// Only of a service, while the broker answers.
     workers: Option<Fault>,
 }
 
 pub struct Readiness {
     role: Role,
-    /// Locked during a check: requests that come meanwhile share its result.
+    /// Locked during a check, so that requests at the same time share its result.
     last: Mutex<Option<(Instant, Found)>>,
 }
 
@@ -102,8 +103,8 @@ impl Found {
     }
 }
 
-/// Refuses new work that could not be kept: the broker or the store takes no writes, or the disk is nearly full. The cause
-/// is for the log and for `/readyz`.
+/// Refuses new work that could not be kept: the broker or the store takes no writes, or the disk is nearly full. The
+/// cause is only in the log and in `/readyz`.
 pub(in crate::http) async fn takes_work(services: &Services) -> Result<(), Problem> {
     let found = services.readiness.look(services).await;
     if let Some(fault) = found.broker.or(found.store) {
@@ -119,7 +120,7 @@ pub(in crate::http) async fn takes_work(services: &Services) -> Result<(), Probl
     has_room(&services.storage)
 }
 
-/// The disk has room for new work.
+/// Refuses new work if the disk is nearly full.
 fn has_room(storage: &Storage) -> Result<(), Problem> {
     let space = storage.space()?;
     if !space.is_short() {
@@ -190,10 +191,10 @@ async fn store(storage: &Storage) -> Option<Fault> {
     Some(Fault { part: "store", code, detail, retry_after_s: 60 })
 }
 
-/// Somebody takes pictures from the queue where uploads go that do not ask for another one.
+/// Whether some worker takes pictures from the default queue of uploads.
 async fn workers(services: &Services) -> Option<Fault> {
     let queue = routing::of_plain_uploads(&services.queue.routes);
-    // The broker took a write just before; if it fails here, the next check finds that.
+    // The broker took a write just before. If it fails now, the next check finds that.
     let Ok(Ok(roster)) = timeout(DEADLINE, roster::workers(&services.broker)).await else { return None };
     // Workers of another version count: which queues they take from cannot be read.
     if !roster.strangers.is_empty() || roster.workers.iter().any(|worker| worker.report.takes_pictures_from(queue)) {

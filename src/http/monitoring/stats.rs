@@ -1,4 +1,4 @@
-//! `GET /api/stats`: the service in few numbers.
+//! `GET /api/stats`: statistics of the service.
 
 use std::sync::Arc;
 

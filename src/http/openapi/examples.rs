@@ -1,7 +1,7 @@
-//! Examples for the OpenAPI document: what is sent and answered in the usual case, and when it is refused; and the
-//! links from one answer to the next request.
+//! Examples in the OpenAPI document: usual requests and answers, and refusals. Also the links from one answer to the
+//! next request.
 //!
-//! `tests/it/http/openapi.rs` holds each against its schema, and its fields against those of a real answer.
+//! `tests/it/http/openapi.rs` compares each with its schema, and its fields with those of a real answer.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ const JOB: &str = "01980b54-2f71-7a10-8a55-3f6a0b9b7e01";
 /// The folder of the run.
 const RUN: &str = "6f0c2b7d9a1e5438b6d0c4f1e8a73952";
 
-/// Adds them to whichever of these places the document has.
+/// Adds the examples. Places that the document does not have are skipped.
 pub(super) fn add(document: &mut Value) {
     link(document);
     let json_answer = |method: &str, path: &str, status: &str| {
@@ -59,7 +59,7 @@ pub(super) fn add(document: &mut Value) {
     }
 }
 
-/// What an answer's ids are good for.
+/// Adds links: which operations take the ids of an answer.
 fn link(document: &mut Value) {
     let to = |operation: &str, parameter: &str, at: &str| json!({"operationId": operation, "parameters": {parameter: format!("$response.body#/{at}")}});
     let from_upload = json!({

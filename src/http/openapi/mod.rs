@@ -130,7 +130,7 @@ fn responses() -> Value {
         "410": problem("It was there: erased at its owner's wish, or no longer kept."),
         "412": problem("The file is not what `If-Match` or `If-Unmodified-Since` takes it for."),
         "413": problem("More bytes or files than a limit allows."),
-        "415": problem("Not a form, not JSON, or not a picture that can be read."),
+        "415": problem("The body is encoded, is neither a form nor JSON, or has no picture that can be read."),
         "416": problem("No byte of the file is in the range."),
         "422": problem("It was understood, and is refused: the detail names the entry, the field and the limit."),
         "429": too_often,

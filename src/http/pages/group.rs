@@ -23,7 +23,7 @@ use crate::http::request::{QueryOf, UrlPath, query};
 
 /// Seconds until a page is loaded again.
 const AGAIN: u32 = 2;
-/// What browsers show.
+/// Formats that browsers show.
 const SHOWN: [&str; 6] = ["jpeg", "png", "webp", "gif", "avif", "bmp"];
 
 /// `GET /groups/{id}`.
@@ -107,7 +107,7 @@ fn page(id: &str, document: &Value, bar: &str) -> Page {
     Page::to_work_with("Upload", &head, bar, "", &body)
 }
 
-/// A picture that is done, given up or was never taken.
+/// A picture that is done, was given up, or was never taken.
 fn picture(picture: &Value, gone: bool) -> String {
     let name = picture["image"].as_str().unwrap_or("(without a name)");
     if let Some(error) = picture["error"].as_object() {
@@ -147,7 +147,7 @@ fn picture(picture: &Value, gone: bool) -> String {
     )
 }
 
-/// One output: a file, or an answer.
+/// One output: a file, or data.
 fn made(output: &Value, gone: bool) -> String {
     let kind = escaped(output["type"].as_str().unwrap_or_default());
     let Some(path) = output["path"].as_str() else {

@@ -109,7 +109,7 @@ fn links() -> Value {
     })
 }
 
-/// The first page, for a caller or for a visitor who is not let in; `wrong` is why a form that was sent was refused.
+/// The first page, for a caller or for a visitor without access. `wrong` is the reason why a form was refused.
 async fn first(
     services: &Arc<Services>,
     caller: Result<Caller, Problem>,
@@ -211,7 +211,7 @@ async fn recent(services: &Services, caller: &Caller) -> String {
     };
     let mut rows = String::new();
     for group in &groups {
-        // Serialized, so that the page shows what the API sends.
+        // Serialized, so that the page has the same values as the API.
         let group = serde_json::to_value(group).expect("strings and numbers always serialise");
         let (id, done, total) = (group["task_id"].as_str().unwrap_or_default(), &group["done"], &group["total_images"]);
         let _ = write!(
@@ -233,7 +233,7 @@ async fn recent(services: &Services, caller: &Caller) -> String {
     format!("<section class=\"panel\"><h2>Recent uploads</h2>{inside}</section>")
 }
 
-/// Where programs and their authors go on.
+/// Links for programs and their authors.
 fn programs(services: &Services, address: &str) -> String {
     let key = if services.access.wants_keys() { "-H \"Authorization: Bearer $PIXMILL_API_KEY\" \\\n  " } else { "" };
     let curl = format!("curl -F images=@cat.jpg \\\n  {key}{address}/api/upload");

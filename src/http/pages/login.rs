@@ -1,7 +1,7 @@
 //! Logging in: `POST /api/login` takes a key and sets a cookie, `/login` is the page for it.
 //!
-//! Programs send JSON and get JSON. The page posts a form, works without scripts and loads nothing; it goes on to where
-//! `next` says, which is a path of this service, or to the first page.
+//! Programs send JSON and get JSON. The page posts a form, works without a script and loads nothing else. It leads on
+//! to `next`, a path of this service, or to the first page.
 
 use std::sync::Arc;
 
@@ -28,10 +28,10 @@ use crate::http::problem::Problem;
 use crate::http::server::broken_off;
 use crate::keys::Key;
 
-/// A key and a path are far shorter.
+/// Most bytes of a login. A key and a path are far shorter.
 const MOST_BYTES: usize = 4096;
 const PAGE: &str = "/login";
-/// Where a login leads that has no `next`.
+/// Where a login without `next` leads.
 const FIRST: &str = "/";
 
 #[derive(Debug, Default, Deserialize)]
@@ -185,7 +185,7 @@ fn next_of(uri: &Uri) -> Option<String> {
     fields.find(|(name, _)| name == "next").map(|(_, value)| value.into_owned())
 }
 
-/// One of the service's own paths, if `next` leads to one. A page may name it as it knows it, under the prefix of a proxy.
+/// `next` as one of the service's own paths; `None` if it leads elsewhere. It may have the prefix of a proxy.
 fn own_path(next: &str) -> Option<String> {
     let base = Base::current();
     let rest = next.strip_prefix(base.as_str()).filter(|rest| rest.is_empty() || rest.starts_with(['/', '?']));
@@ -196,8 +196,8 @@ fn own_path(next: &str) -> Option<String> {
     is_local_path(&own).then_some(own)
 }
 
-/// Whether it leads to a path of this server, whatever a browser makes of it: `//host` and `/\host` lead elsewhere, and
-/// browsers overlook tabs and line ends.
+/// Whether every browser takes it for a path of this server. `//host` and `/\host` lead to other hosts, and browsers
+/// ignore tabs and line ends.
 fn is_local_path(next: &str) -> bool {
     next.starts_with('/')
         && !next.starts_with("//")

@@ -1,4 +1,4 @@
-//! The frame of every page, what its policy allows, and text made safe for HTML.
+//! The frame of every page, its content security policy, and text escaped for HTML.
 //!
 //! Style and script are in the page itself, and the policy names them by their hashes: nothing else runs.
 
@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use sha2::{Digest, Sha256};
 
-/// What a page looks like, and what it may do.
+/// The style of a page, and what its policy allows.
 pub(in crate::http) struct Look {
     style: &'static str,
     script: Option<&'static str>,
@@ -45,25 +45,25 @@ impl Look {
     }
 }
 
-/// A whole document.
+/// A whole HTML document.
 pub(in crate::http) struct Page {
     look: &'static Look,
     html: String,
 }
 
 impl Page {
-    /// With a table of contents beside the body; both are HTML already.
+    /// A page with a table of contents beside the body. Both are HTML.
     pub(in crate::http) fn with_contents(look: &'static Look, title: &str, contents: &str, body: &str) -> Self {
         let body = format!("<div class=\"page\"><nav aria-label=\"Contents\">{contents}</nav>{}</div>", main("", body));
         Self::of(look, title, "", &body)
     }
 
-    /// To be read, in one column.
+    /// A page to read, in one column.
     pub(in crate::http) fn alone(title: &str, body: &str) -> Self {
         Self::of(&READING, title, "", &format!("<div class=\"alone\">{}</div>", main("", body)))
     }
 
-    /// To work with: a bar and the body. `head` is for elements of the document's head.
+    /// A page to work with: a bar and the body. `head` is for elements of the document's head.
     pub(in crate::http) fn to_work_with(title: &str, head: &str, bar: &str, class: &str, body: &str) -> Self {
         Self::of(&WORKING, title, head, &format!("<header class=\"top\">{bar}</header>{}", main(class, body)))
     }
@@ -96,7 +96,7 @@ impl IntoResponse for Page {
     fn into_response(self) -> Response {
         let headers: [(HeaderName, HeaderValue); 3] = [
             (header::CONTENT_SECURITY_POLICY, self.look.policy.clone()),
-            // With `no-referrer` browsers would hide a form's Origin, too.
+            // With `no-referrer`, browsers would also hide the Origin of a form.
             (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
             (header::VARY, HeaderValue::from_static("accept")),
         ];
@@ -104,7 +104,7 @@ impl IntoResponse for Page {
     }
 }
 
-/// Whether the client prefers a page: browsers ask for HTML by name, programs do not.
+/// Whether the client prefers a page. Browsers ask for HTML by name; programs do not.
 pub(in crate::http) fn is_wanted(headers: &HeaderMap) -> bool {
     headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|accept| {
         let mut types = accept.split(',').map(|one| one.split(';').next().unwrap_or_default().trim());
@@ -112,7 +112,7 @@ pub(in crate::http) fn is_wanted(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Text as it may stand between tags and in attributes.
+/// Text that is safe between tags and in attributes.
 pub(in crate::http) fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
@@ -128,7 +128,7 @@ pub(in crate::http) fn escaped(text: &str) -> String {
     safe
 }
 
-/// Text in which `` `this` `` is code, and `<https://…>` a link; the rest is escaped.
+/// Text in which `` `this` `` becomes code, and `<https://…>` a link. The rest is escaped.
 pub(in crate::http) fn inline(text: &str) -> String {
     let code = |(i, part): (usize, &str)| {
         if i % 2 == 1 { format!("<code>{}</code>", escaped(part)) } else { linked(part) }

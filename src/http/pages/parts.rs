@@ -1,4 +1,4 @@
-//! What pages are put together from: the bar, states, instants, sizes.
+//! Parts of pages: the bar, states, times, sizes.
 
 use serde_json::Value;
 use url::form_urlencoded;
@@ -11,7 +11,7 @@ const LOGO: &str = "<svg viewBox=\"0 0 24 24\" fill=\"none\" stroke=\"currentCol
     <circle cx=\"12\" cy=\"12\" r=\"4\" fill=\"currentColor\"/><path d=\"M12 2v3M12 19v3M2 12h3M19 12h3M5 5l2 2M17 17l2 2M5 \
     19l2-2M17 7l2-2\" stroke-linecap=\"round\"/></svg>";
 
-/// The top of a page; it names the caller's key, if there is one.
+/// The top of a page. It names the caller's key, if there is one.
 pub(super) fn bar(caller: Option<&Caller>, wants_keys: bool) -> String {
     let who = match caller.and_then(Caller::owner) {
         Some(name) => format!(
@@ -57,7 +57,7 @@ pub(super) fn mark(status: &str) -> String {
     )
 }
 
-/// An instant to the minute, in UTC: `2026-07-01 10:22`.
+/// A time to the minute, in UTC: `2026-07-01 10:22`.
 pub(super) fn moment(at: &Value) -> String {
     let at = at.as_str().unwrap_or_default();
     let shown = at.get(..16).map_or_else(|| at.to_owned(), |shown| shown.replace('T', " "));

@@ -15,7 +15,7 @@ pub(in crate::http) fn page(problem: Problem, uri: &Uri, headers: &HeaderMap) ->
         return problem.into_response();
     }
     if problem.status() == StatusCode::UNAUTHORIZED {
-        // A form that was sent is lost; its page is where it can be sent again.
+        // A form that was sent is lost. Its page is where it can be sent again.
         let next = if uri.path() == "/upload" { "/" } else { uri.path_and_query().map_or("/", |next| next.as_str()) };
         return go_on_to(&login_link(next)).into_response();
     }

@@ -1,29 +1,29 @@
-//! What a request asks of a file: preconditions in the order of RFC 9110 section 13.2.2, and a range of its bytes
-//! (section 14). Pure: headers in, an answer's kind out.
+//! Conditional requests for files: preconditions in the order of RFC 9110 section 13.2.2, and a range of bytes (section
+//! 14). No I/O: headers in, the kind of the answer out.
 
 use std::ops::Range;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::http::{HeaderMap, HeaderName, Method, header};
 
-/// What a file is known by.
+/// The file's properties that requests compare.
 pub(in crate::http) struct Known<'a> {
-    /// A strong entity tag, in its quotes.
+    /// A strong entity tag, with its quotes.
     pub(in crate::http) tag: &'a str,
     pub(in crate::http) modified: SystemTime,
     pub(in crate::http) size: u64,
 }
 
-/// What to answer with.
+/// The kind of the answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::http) enum Reply {
     Whole,
     Part(Range<u64>),
-    /// No byte of it is in the range.
+    /// The range has no byte of the file.
     Unsatisfiable,
-    /// The client has it already.
+    /// The client has this file already.
     NotModified,
-    /// It is not what the client takes it for.
+    /// A precondition fails.
     Failed,
 }
 
@@ -51,24 +51,24 @@ pub(in crate::http) fn reply(method: &Method, headers: &HeaderMap, known: &Known
     if still_the_same { part(&range, known.size) } else { Reply::Whole }
 }
 
-/// A header's value; of one that is there several times, all of it.
+/// A header's value. The values of several lines are joined.
 fn text(headers: &HeaderMap, name: HeaderName) -> Option<String> {
     let values: Vec<&str> = headers.get_all(name).iter().map(|value| value.to_str().unwrap_or_default()).collect();
     (!values.is_empty()).then(|| values.join(", "))
 }
 
-/// Whether a list of tags has a fitting one. None of our tags has a comma.
+/// Whether one tag of a list fits. Tags of this service have no comma.
 fn names(tags: &str, fits: impl Fn(&str) -> bool) -> bool {
     tags.split(',').map(str::trim).any(|tag| tag == "*" || fits(tag))
 }
 
-/// As a date in a header can tell it.
+/// The time in whole seconds, as dates in headers have it.
 fn whole_seconds(time: SystemTime) -> SystemTime {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     UNIX_EPOCH + std::time::Duration::from_secs(since.as_secs())
 }
 
-/// One range of bytes. Several, and what is not understood, get the whole, as anybody may be answered.
+/// The range of bytes. A server may ignore ranges, so several ranges, and ones that cannot be read, get the whole file.
 fn part(range: &str, size: u64) -> Reply {
     let Some(range) = range.trim().strip_prefix("bytes=").map(str::trim) else { return Reply::Whole };
     let Some((first, last)) = range.split_once('-') else { return Reply::Whole };
@@ -83,7 +83,7 @@ fn part(range: &str, size: u64) -> Reply {
     if begin < end { Reply::Part(begin..end) } else { Reply::Unsatisfiable }
 }
 
-/// A number that may be left out; one beyond all sizes counts as the greatest.
+/// A number that may be missing. A number beyond all sizes counts as the largest.
 #[allow(clippy::option_option, reason = "neither left out nor a number is a third thing")]
 fn position(digits: &str) -> Option<Option<u64>> {
     let digits = digits.trim();

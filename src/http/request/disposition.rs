@@ -1,7 +1,8 @@
-//! A part's `Content-Disposition`: the field's name, and the file's as its sender wrote it.
+//! The `Content-Disposition` of a part: the name of the field, and the name of the file as its sender wrote it.
 //!
-//! Senders differ. Browsers write `%22`, `%0D` and `%0A` for what would end the quotes, old curl writes `\"`, some
-//! libraries `filename*` (RFC 8187), and few keep to ASCII. Whatever is written gives some name: it is only shown.
+//! Senders differ. Browsers write `%22`, `%0D` and `%0A` for characters that would end the quotes, old curl writes
+//! `\"`, some libraries `filename*` (RFC 8187), and few keep to ASCII. Every value gives some name, which is only
+//! shown.
 
 use axum::http::{HeaderMap, header};
 
@@ -19,7 +20,7 @@ impl Disposition {
     fn parse(value: &[u8]) -> Self {
         let text = String::from_utf8_lossy(value);
         let (mut name, mut file, mut extended) = (None, None, None);
-        // What stands before the first semicolon is the type: `form-data`.
+        // The text before the first semicolon is the type: `form-data`.
         let mut rest = text.split_once(';').map_or("", |(_, rest)| rest);
         while let Some((parameter, value, after)) = next(rest) {
             match parameter.to_ascii_lowercase().as_str() {
@@ -34,10 +35,10 @@ impl Disposition {
     }
 }
 
-/// The next parameter, its value without quotes, and what follows.
+/// The next parameter, its value without quotes, and the rest.
 fn next(text: &str) -> Option<(&str, String, &str)> {
     let (parameter, rest) = text.split_once('=')?;
-    // Parameters without a value stand between semicolons, too.
+    // There may be parameters without a value between semicolons.
     let parameter = parameter.rsplit(';').next().unwrap_or_default().trim();
     let rest = rest.trim_start();
     let Some(quoted) = rest.strip_prefix('"') else {
@@ -50,7 +51,7 @@ fn next(text: &str) -> Option<(&str, String, &str)> {
             '"' if !escaped => {
                 return Some((parameter, value, quoted[at + 1..].trim_start().trim_start_matches(';')));
             }
-            // Only before a quote does it escape: Windows' paths have others.
+            // A backslash escapes only a quote: paths of Windows have other backslashes.
             '"' => {
                 value.pop();
                 value.push('"');
@@ -63,14 +64,13 @@ fn next(text: &str) -> Option<(&str, String, &str)> {
     Some((parameter, value, ""))
 }
 
-/// Undoes what browsers write for the three characters that they may not: no other, or a name that has `%41` in it
-/// would be changed.
+/// Decodes the three escapes that browsers write. Other escapes stay, or a name with `%41` in it would change.
 fn unescaped(text: &str) -> String {
     let escapes = [("%22", "\""), ("%0D", "\r"), ("%0d", "\r"), ("%0A", "\n"), ("%0a", "\n")];
     escapes.iter().fold(text.to_owned(), |text, (written, meant)| text.replace(written, meant))
 }
 
-/// `UTF-8'language'percent-encoded`, as RFC 8187 has it. Others than UTF-8 and Latin-1 are left alone.
+/// `UTF-8'language'percent-encoded`, as in RFC 8187. `None` for other charsets than UTF-8 and Latin-1.
 fn charset_decoded(value: &str) -> Option<String> {
     let mut parts = value.splitn(3, '\'');
     let (charset, _language, encoded) = (parts.next()?, parts.next()?, parts.next()?);

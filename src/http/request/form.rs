@@ -1,7 +1,7 @@
-//! A multipart form as it streams in: its fields by name, and what is wrong with it in words.
+//! A multipart form, read as a stream: its fields by name.
 //!
-//! multer does the parsing, and keeps what stands before the first boundary and in the parts' headers in memory,
-//! however long it is. Here both are bounded, and names are read as senders mean them ([`Disposition`]).
+//! multer parses the form. It keeps the bytes before the first boundary and the headers of parts in memory, however
+//! long they are. Here both are limited, and names are decoded ([`Disposition`]).
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -29,14 +29,14 @@ pub(in crate::http) struct Form {
     boundary: String,
 }
 
-/// One part of the form. It must be dropped before the next one is asked for.
+/// One part of the form. Drop it before the next one is read.
 pub(in crate::http) struct Field {
     part: multer::Field<'static>,
     unread: Unread,
     disposition: Disposition,
 }
 
-/// Bytes that have come since something was made of them, counted with their request.
+/// Bytes that have come since the last complete piece was parsed. They count for their request.
 #[derive(Clone)]
 struct Unread {
     bytes: Arc<AtomicUsize>,
@@ -47,11 +47,11 @@ struct Unread {
 #[error("more than {MOST_HEADER_BYTES} bytes belong to no part, or to a part's header")]
 struct NothingMadeOfIt;
 
-/// The body, a chunk at a time: multer would take in all that is there before it looks at any of it.
+/// The body in single chunks. Without this, multer would read all available bytes before it parses any.
 struct Chunks {
     body: BodyDataStream,
     unread: Unread,
-    /// A chunk was given that multer has not looked at yet.
+    /// multer has not parsed the last chunk yet.
     gave: bool,
 }
 
@@ -76,7 +76,7 @@ impl Stream for Chunks {
 }
 
 impl Form {
-    /// Reads the form in a request's body, which may have `most_bytes` bytes at most.
+    /// Reads the form in a request's body of at most `most_bytes` bytes.
     pub(in crate::http) fn new(request: Request, boundary: String, most_bytes: u64) -> Self {
         let held = request.extensions().get::<Arc<Held>>().cloned();
         let unread = Unread { bytes: Arc::default(), held };
@@ -116,7 +116,7 @@ impl Field {
         self.disposition.name.as_deref().unwrap_or_default()
     }
 
-    /// As its sender wrote it; empty if there is none.
+    /// The file's name as the sender wrote it; empty if there is none.
     pub(in crate::http) fn file_name(&self) -> &str {
         self.disposition.file.as_deref().unwrap_or_default()
     }
@@ -145,7 +145,7 @@ impl Unread {
     }
 }
 
-/// A form that cannot be read to its end.
+/// The answer to a form that cannot be read to its end.
 pub(in crate::http) fn unreadable(error: multer::Error) -> Problem {
     if let Some(problem) = broken_off(&error) {
         return problem;

@@ -21,7 +21,7 @@ pub(in crate::http) async fn order(uri: &Uri, body: Body, known: &[&str]) -> Res
         .map_err(|error| invalid(format!("The body is not a JSON object of {}: {error}.", known.join(", "))))?;
     fields.into_iter().try_fold(asked, |asked, (name, value)| {
         let value = match value {
-            // As left out.
+            // Null counts as left out.
             Value::Null => return Ok(asked),
             Value::String(text) => text,
             other => other.to_string(),

@@ -39,13 +39,13 @@ pub(in crate::http) fn query<T>(asked: QueryOf<T>) -> Result<T, Problem> {
 pub(in crate::http) struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
-    /// Of the request for `uri`, none of them unknown and each there once.
+    /// The parameters of `uri`. Unknown and repeated ones are refused.
     pub(in crate::http) fn of(uri: &Uri, known: &[&str]) -> Result<Self, Problem> {
         form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
             .try_fold(Self(Vec::new()), |given, (name, value)| given.and(name.into_owned(), value.into_owned(), known))
     }
 
-    /// With one more, which must be known and not be there yet.
+    /// Adds a parameter, which must be known and not be there yet.
     pub(in crate::http) fn and(mut self, name: String, value: String, known: &[&str]) -> Result<Self, Problem> {
         if !known.contains(&name.as_str()) {
             let known = if known.is_empty() { "none is taken".into() } else { format!("known: {}", known.join(", ")) };
@@ -58,7 +58,8 @@ impl Parameters {
         Ok(self)
     }
 
-    /// The parameter `name`, if it is there. `takes` says what `parse` does not refuse, as in "it takes a word".
+    /// The parameter `name`, if it is there. `takes` describes the values that `parse` accepts, as in "it takes a
+    /// word".
     pub(in crate::http) fn get<T>(
         &self,
         name: &str,

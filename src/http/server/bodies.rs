@@ -58,10 +58,10 @@ async fn refuse_unread(request: Request) -> Result<Request, Problem> {
     Err(Problem::bad_request("unexpected-body", detail))
 }
 
-/// All of a body; `None` where it has more than `most` bytes.
+/// All of a body; `None` if it has more than `most` bytes.
 ///
 /// # Errors
-/// When it is cut off, comes too slowly, or there is no room for it.
+/// If the body is cut off, comes too slowly, or there is no room for it.
 pub(in crate::http) async fn whole(body: Body, most: usize) -> Result<Option<Vec<u8>>, Problem> {
     let (mut text, mut chunks) = (Vec::new(), body.into_data_stream());
     while let Some(chunk) = chunks.next().await {

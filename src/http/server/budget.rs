@@ -1,9 +1,9 @@
 //! Counts the bytes of requests' heads and bodies that are held in memory, over all connections.
 //!
-//! One budget bounds the sum ([`Limits::max_buffered_bytes`](crate::config::Limits)). A request's bytes count from when they
-//! come until they are parsed or written to the store, or the request is answered. Requests that hold little may use all of
-//! the budget, those that hold much only half of it: so pictures, which are written as they come, are still received while
-//! many clients send long bodies.
+//! One budget limits the sum ([`Limits::max_buffered_bytes`](crate::config::Limits)). A request's bytes count from
+//! their arrival until they are parsed or written to the store, or the request is answered. Requests that hold few
+//! bytes may use all of the budget, the others only half of it. So pictures, which are written as they come, are still
+//! received while many clients send long bodies.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::metrics::gauge::Gauge;
 
-/// Most bytes that count as little for one request. A chunk of an upload is less.
+/// Most bytes that count as few for one request. A chunk of an upload has fewer.
 const LITTLE: u64 = 64 << 10;
 
-/// Cheap to clone; clones count together.
+/// The budget of all connections. Clones share one count.
 #[derive(Debug, Clone)]
 pub(super) struct Budget {
     most: u64,
@@ -89,7 +89,7 @@ impl Held {
         Ok(())
     }
 
-    /// All bytes that had come were parsed or written.
+    /// All bytes so far were parsed or written.
     pub(in crate::http) fn forget(&self) {
         self.budget.give_back(self.bytes.swap(0, Ordering::Relaxed));
     }
@@ -97,7 +97,7 @@ impl Held {
     /// Sets how many bytes are held now.
     ///
     /// # Errors
-    /// Where there is no room for the increase, which is not counted then.
+    /// If there is no room for the increase. It is not counted then.
     pub(super) fn set(&self, bytes: u64) -> Result<(), NoRoom> {
         let before = self.bytes.load(Ordering::Relaxed);
         if bytes > before {

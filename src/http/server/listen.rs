@@ -33,7 +33,7 @@ use super::measure::UNMATCHED;
 use super::request_body::{RequestBody, no_room};
 use super::response_body::ResponseBody;
 use super::socket::{Left, Paced};
-use super::traffic::{Owed, Stand, Traffic};
+use super::traffic::{Condition, Owed, Traffic};
 use crate::config;
 use crate::http::problem::Problem;
 use crate::metrics::{Metrics, RequestLabels};
@@ -235,17 +235,17 @@ impl<A: App> Server<A> {
                 () = self.dropped.cancelled() => return None,
                 () = self.closing.cancelled(), if !ending => true,
                 () = self.full.notified(), if !ending => traffic.is_spare(),
-                () = alarm.as_mut() => match traffic.stand(Instant::now().into_std()) {
-                    Stand::Well { look_again } => {
+                () = alarm.as_mut() => match traffic.condition(Instant::now().into_std()) {
+                    Condition::Good { look_again } => {
                         alarm.as_mut().reset(Instant::now() + look_again);
                         false
                     }
-                    Stand::Idle if ending => return None,
-                    Stand::Idle => {
+                    Condition::Idle if ending => return None,
+                    Condition::Idle => {
                         alarm.as_mut().reset(Instant::now() + self.idle);
                         true
                     }
-                    Stand::Stuck => {
+                    Condition::Stuck => {
                         self.metrics.slow_clients.inc();
                         return None;
                     }

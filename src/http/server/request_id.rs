@@ -1,6 +1,6 @@
-//! `X-Request-Id`: a word by which a request is found in the logs, its jobs' included.
+//! `X-Request-Id`: a word by which a request and its jobs are found in the logs.
 //!
-//! The client's own is taken if it is short and plain, so that it can neither forge a line of the log nor fill it.
+//! The client's own id is used if it is short and plain, so that it can neither forge a line of the log nor fill it.
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
@@ -10,7 +10,7 @@ use uuid::Builder;
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MOST_CHARS: usize = 64;
 
-/// Takes away what is not to be taken over; a new one follows.
+/// Removes an id that cannot be used. A new one is made later.
 pub(super) fn vet(mut request: Request) -> Request {
     let headers = request.headers_mut();
     if headers.get_all(REQUEST_ID).iter().count() > 1 || of(headers).is_none_or(|id| !is_plain(id)) {
@@ -19,7 +19,7 @@ pub(super) fn vet(mut request: Request) -> Request {
     request
 }
 
-/// A random UUID for who brings none. It is no secret, and not worth a call of the system.
+/// A random UUID for requests without an id. It is no secret, so a fast generator is enough.
 #[derive(Clone, Copy)]
 pub(super) struct Fresh;
 
@@ -31,7 +31,7 @@ impl MakeRequestId for Fresh {
     }
 }
 
-/// The request's id; every request has one where handlers see it.
+/// The request's id. Every request that reaches a handler has one.
 pub(in crate::http) fn of(headers: &HeaderMap) -> Option<&str> {
     headers.get(REQUEST_ID)?.to_str().ok()
 }

@@ -6,16 +6,16 @@ use std::task::{Context, Poll, ready};
 use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Frame, SizeHint};
 
-use super::traffic::Open;
+use super::traffic::OpenRequest;
 
 pub(super) struct ResponseBody {
     body: Body,
     untaken: bool,
-    open: Open,
+    open: OpenRequest,
 }
 
 impl ResponseBody {
-    pub(super) fn new(body: Body, open: Open) -> Self {
+    pub(super) fn new(body: Body, open: OpenRequest) -> Self {
         Self { body, untaken: false, open }
     }
 
@@ -70,7 +70,7 @@ mod tests {
     use prometheus_client::metrics::gauge::Gauge;
 
     use super::super::budget::Budget;
-    use super::super::traffic::{Stand, Traffic};
+    use super::super::traffic::{Condition, Traffic};
     use super::*;
 
     const IDLE: Duration = Duration::from_secs(30);
@@ -84,8 +84,12 @@ mod tests {
         let mut next =
             async || std::future::poll_fn(|context| Poll::Ready(Pin::new(&mut answer).poll_frame(context))).await;
         assert!(next().await.is_ready());
-        assert_eq!(traffic.stand(Instant::now() + IDLE), Stand::Stuck, "handed on, and nothing was asked for since");
+        assert_eq!(
+            traffic.condition(Instant::now() + IDLE),
+            Condition::Stuck,
+            "handed on, and nothing was asked for since"
+        );
         assert!(next().await.is_pending());
-        assert!(matches!(traffic.stand(Instant::now() + IDLE), Stand::Well { .. }));
+        assert!(matches!(traffic.condition(Instant::now() + IDLE), Condition::Good { .. }));
     }
 }

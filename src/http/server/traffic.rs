@@ -31,7 +31,7 @@ struct State {
     /// Requests that have begun and whose answers are not sent yet.
     open: usize,
     served: bool,
-    /// It speaks HTTP/2, whose frames come between requests too.
+    /// The client speaks HTTP/2, whose frames come between requests, too.
     framed: bool,
     /// When the last request ended, or the connection began.
     free_since: Instant,
@@ -40,9 +40,10 @@ struct State {
     /// Answers whose last part the client has not taken yet, and 1 more while the socket takes nothing.
     untaken: usize,
     blocked: bool,
-    /// Bytes that were read and not handed on as a part of a body: heads, buffers, frames. Not more than are kept.
+    /// Bytes that were read and not handed on as part of a body: heads, buffers, frames. At most as many as hyper
+    /// keeps.
     unread: u64,
-    /// The connection ends without this answer having been sent by hyper.
+    /// An answer that hyper has not sent, and that is sent when the connection has ended.
     owed: Option<Owed>,
     written: u64,
     /// When the current wait for the client began, and how many bytes were written until then.
@@ -52,15 +53,15 @@ struct State {
 /// An answer to bytes that are not a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Owed {
-    /// hyper would have sent this status without a body.
+    /// hyper's own answer has this status and no body.
     Malformed(StatusCode),
     NoRoom(NoRoom),
 }
 
 /// Whether a connection should go on.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Stand {
-    Well {
+pub(super) enum Condition {
+    Good {
         look_again: Duration,
     },
     /// It has no request, or its next request does not come.
@@ -96,13 +97,13 @@ impl Traffic {
     }
 
     /// Counts a request until its answer has been sent.
-    pub(super) fn open(traffic: &Arc<Self>, version: Version) -> Open {
+    pub(super) fn open(traffic: &Arc<Self>, version: Version) -> OpenRequest {
         let mut state = traffic.state();
         state.framed = version == Version::HTTP_2;
         state.open += 1;
         state.served = true;
         state.head_since = None;
-        Open(traffic.clone())
+        OpenRequest(traffic.clone())
     }
 
     /// Whether it is between two requests.
@@ -111,19 +112,20 @@ impl Traffic {
         state.open == 0 && state.served && state.untaken == 0 && state.head_since.is_none()
     }
 
-    pub(super) fn stand(&self, now: Instant) -> Stand {
+    /// Whether the connection should go on at this time.
+    pub(super) fn condition(&self, now: Instant) -> Condition {
         let mut state = self.state();
         if state.untaken > 0 {
             let (since, written) = state.mark;
             let waited = now.saturating_duration_since(since);
             if state.written - written >= LEAST {
                 state.mark = (now, state.written);
-                return Stand::Well { look_again: self.idle };
+                return Condition::Good { look_again: self.idle };
             }
-            return within(self.idle, waited).unwrap_or(Stand::Stuck);
+            return within(self.idle, waited).unwrap_or(Condition::Stuck);
         }
         if state.open > 0 {
-            return Stand::Well { look_again: self.idle };
+            return Condition::Good { look_again: self.idle };
         }
         let (since, limit) = match state.head_since {
             Some(since) => (since, self.idle),
@@ -132,12 +134,13 @@ impl Traffic {
         };
         let waited = now.saturating_duration_since(since);
         // A head that begins meanwhile has a shorter limit.
-        within(limit, waited).map_or(Stand::Idle, |stand| match stand {
-            Stand::Well { look_again } => Stand::Well { look_again: look_again.min(self.idle) },
+        within(limit, waited).map_or(Condition::Idle, |condition| match condition {
+            Condition::Good { look_again } => Condition::Good { look_again: look_again.min(self.idle) },
             other => other,
         })
     }
 
+    /// A part of an answer was handed to hyper, and the client has not taken it yet.
     pub(super) fn untaken(&self) {
         let mut state = self.state();
         if state.untaken == 0 {
@@ -146,6 +149,7 @@ impl Traffic {
         state.untaken += 1;
     }
 
+    /// The client has taken that part.
     pub(super) fn taken(&self) {
         self.state().untaken -= 1;
     }
@@ -179,8 +183,8 @@ impl Traffic {
         let _ = self.held.set(state.unread);
     }
 
-    /// Where hyper's own answer to bytes that are not a request begins in what it writes; `None` if it writes another answer.
-    /// The answer is owed then.
+    /// Where hyper's own answer to bytes that are not a request begins in `written`; `None` if hyper writes another
+    /// answer. From then on our answer is owed.
     pub(super) fn takes_over(&self, written: &[u8]) -> Option<usize> {
         let mut state = self.state();
         if state.open > 0 || state.framed {
@@ -196,6 +200,7 @@ impl Traffic {
         self.state().owed
     }
 
+    /// Counts what was written to the socket.
     pub(super) fn wrote(&self, outcome: &Poll<io::Result<usize>>) {
         match outcome {
             Poll::Ready(Ok(bytes)) => self.state().written += *bytes as u64,
@@ -204,6 +209,7 @@ impl Traffic {
         }
     }
 
+    /// Notes whether the socket takes nothing at present.
     pub(super) fn blocked(&self, blocked: bool) {
         let was = std::mem::replace(&mut self.state().blocked, blocked);
         match (was, blocked) {
@@ -214,20 +220,20 @@ impl Traffic {
     }
 }
 
-fn within(limit: Duration, waited: Duration) -> Option<Stand> {
-    limit.checked_sub(waited).filter(|left| !left.is_zero()).map(|look_again| Stand::Well { look_again })
+fn within(limit: Duration, waited: Duration) -> Option<Condition> {
+    limit.checked_sub(waited).filter(|left| !left.is_zero()).map(|look_again| Condition::Good { look_again })
 }
 
 /// A request that is being answered.
-pub(super) struct Open(Arc<Traffic>);
+pub(super) struct OpenRequest(Arc<Traffic>);
 
-impl Open {
+impl OpenRequest {
     pub(super) fn traffic(&self) -> &Traffic {
         &self.0
     }
 }
 
-impl Drop for Open {
+impl Drop for OpenRequest {
     fn drop(&mut self) {
         let mut state = self.0.state();
         state.open -= 1;
@@ -239,11 +245,11 @@ impl Drop for Open {
     }
 }
 
-/// Where hyper's own answer to bytes that it cannot read begins, and its status. It is the last of what is written, and has
-/// only the three headers below and no body, unlike every answer of this service.
+/// Where hyper's own answer to bytes that it cannot read begins, and its status. That answer is at the end of
+/// `written`. Unlike every answer of this service, it has only the three headers below and no body.
 fn automatic(written: &[u8]) -> Option<(usize, StatusCode)> {
     const BEGIN: &[u8] = b"HTTP/1.";
-    /// As long as it is at the most.
+    /// Its greatest length.
     const LENGTH: usize = 160;
     let from = written.len().saturating_sub(LENGTH);
     let at = from + written[from..].windows(BEGIN.len()).rposition(|bytes| bytes == BEGIN)?;
@@ -276,13 +282,13 @@ mod tests {
     #[test]
     fn connection_that_never_asks_is_idle_sooner_than_one_that_did() {
         let (traffic, begin) = traffic();
-        assert_eq!(traffic.stand(begin + IDLE / 3), Stand::Well { look_again: IDLE * 2 / 3 });
-        assert_eq!(traffic.stand(begin + IDLE), Stand::Idle);
+        assert_eq!(traffic.condition(begin + IDLE / 3), Condition::Good { look_again: IDLE * 2 / 3 });
+        assert_eq!(traffic.condition(begin + IDLE), Condition::Idle);
         assert!(!traffic.is_spare(), "its first request may be on its way");
         drop(Traffic::open(&traffic, Version::HTTP_11));
         assert!(traffic.is_spare());
-        assert!(matches!(traffic.stand(begin + IDLE), Stand::Well { .. }));
-        assert_eq!(traffic.stand(Instant::now() + KEEP), Stand::Idle);
+        assert!(matches!(traffic.condition(begin + IDLE), Condition::Good { .. }));
+        assert_eq!(traffic.condition(Instant::now() + KEEP), Condition::Idle);
     }
 
     #[test]
@@ -290,9 +296,9 @@ mod tests {
         let (traffic, _) = traffic();
         drop(Traffic::open(&traffic, Version::HTTP_11));
         traffic.read(1).unwrap();
-        assert_eq!(traffic.stand(Instant::now() + IDLE), Stand::Idle);
+        assert_eq!(traffic.condition(Instant::now() + IDLE), Condition::Idle);
         let _open = Traffic::open(&traffic, Version::HTTP_11);
-        assert_eq!(traffic.stand(Instant::now() + 100 * KEEP), Stand::Well { look_again: IDLE });
+        assert_eq!(traffic.condition(Instant::now() + 100 * KEEP), Condition::Good { look_again: IDLE });
     }
 
     #[test]
@@ -301,13 +307,13 @@ mod tests {
         let _open = Traffic::open(&traffic, Version::HTTP_11);
         traffic.wrote(&Poll::Pending);
         let later = Instant::now() + IDLE;
-        assert_eq!(traffic.stand(later), Stand::Stuck);
+        assert_eq!(traffic.condition(later), Condition::Stuck);
         traffic.wrote(&Poll::Ready(Ok(LEAST as usize)));
-        assert_eq!(traffic.stand(later), Stand::Well { look_again: IDLE });
+        assert_eq!(traffic.condition(later), Condition::Good { look_again: IDLE });
         traffic.wrote(&Poll::Ready(Ok(1)));
-        assert_eq!(traffic.stand(later + IDLE), Stand::Stuck, "a byte now and then is not enough");
+        assert_eq!(traffic.condition(later + IDLE), Condition::Stuck, "a byte now and then is not enough");
         traffic.blocked(false);
-        assert_eq!(traffic.stand(later + IDLE), Stand::Well { look_again: IDLE });
+        assert_eq!(traffic.condition(later + IDLE), Condition::Good { look_again: IDLE });
     }
 
     #[test]
@@ -316,8 +322,8 @@ mod tests {
         drop(Traffic::open(&traffic, Version::HTTP_2));
         traffic.read(1).unwrap();
         assert!(traffic.is_spare());
-        assert!(matches!(traffic.stand(Instant::now() + IDLE), Stand::Well { .. }));
-        assert_eq!(traffic.stand(Instant::now() + KEEP), Stand::Idle);
+        assert!(matches!(traffic.condition(Instant::now() + IDLE), Condition::Good { .. }));
+        assert_eq!(traffic.condition(Instant::now() + KEEP), Condition::Idle);
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! `POST /api/groups`: pictures that are somewhere already, by URL, key, prefix or earlier group; and what is done to them.
+//! `POST /api/groups`: pictures that are somewhere already, by URL, key, prefix or earlier group.
 //!
-//! The answer is an upload's. `GET /api/presets` tells of the operations that a request may name.
+//! The answer is the same as to an upload. `GET /api/presets` lists the operations that a request may name.
 
 use std::sync::Arc;
 
@@ -66,9 +66,9 @@ pub(in crate::http) fn create_docs() -> Operation {
 }
 
 enum Taken {
-    /// The sources are, and this is to be done with them.
+    /// The sources are taken. This is to be done with them.
     Now(Asked),
-    /// The same request was answered before.
+    /// The same request was answered before, with this.
     Before(Submitted),
 }
 
@@ -120,7 +120,7 @@ pub(in crate::http) fn presets_docs() -> Operation {
         .problems(&["400", "503"])
 }
 
-/// The request's JSON object, with no other fields than are known.
+/// The JSON object of the request. Unknown fields are refused.
 async fn body(request: Request, limit: usize) -> Result<Map<String, Value>, Problem> {
     if !is_json(request.headers()) {
         let detail = "Send the request as application/json: {\"sources\": [{\"url\": …}, …], …}.";
@@ -130,7 +130,7 @@ async fn body(request: Request, limit: usize) -> Result<Map<String, Value>, Prob
         let detail = format!("The body has more bytes than limits.max_body_bytes ({limit}).");
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "request-too-large", detail));
     };
-    // RFC 8259, 8.1: a byte order mark may be passed by.
+    // RFC 8259, 8.1: a byte order mark may be ignored.
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
     let body: Value = serde_json::from_slice(text)
         .map_err(|error| Problem::bad_request("invalid-json", format!("The body is not valid JSON: {error}.")))?;

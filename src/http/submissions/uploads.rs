@@ -1,4 +1,4 @@
-//! `POST /api/upload`: multipart pictures in, a group of jobs out.
+//! `POST /api/upload`: receives pictures as multipart and enqueues them as a group.
 
 use std::sync::Arc;
 
@@ -20,15 +20,15 @@ use crate::http::request::form::{Field, Form, unreadable};
 use crate::http::server::request_id;
 use crate::submission::{Asked, Rules, Sender, Submission, Submitted};
 
-/// With the caller's name before it, a key stays within what the broker takes.
+/// Most characters of an idempotency key. With the caller's name before it, it stays within the broker's limit.
 pub(in crate::http) const MOST_KEY_CHARS: usize = 200;
 
-/// What happens to a field that is there twice.
+/// What happens when a field comes twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::http) enum Repeated {
-    /// It is refused: the program has made a mistake.
+    /// It is refused, because the program has made a mistake.
     Refused,
-    /// The last one counts: the first page has a choice, and behind it a field to write in.
+    /// The last value counts: the first page has a list of choices, and after it a text field of the same name.
     LastCounts,
 }
 
@@ -89,7 +89,7 @@ pub(in crate::http) fn form_docs(limits: &config::Limits) -> Value {
 /// Receives a form's pictures and enqueues them as a group.
 ///
 /// # Errors
-/// Why the whole form is refused. Pictures that are refused one by one are in the result.
+/// Why the whole form is refused. Single pictures that are refused are in the result.
 pub(in crate::http) async fn take(
     services: &Services,
     caller: &Caller,
@@ -116,12 +116,12 @@ pub(in crate::http) async fn take(
     Ok(submitted)
 }
 
-/// Whose a submission is, and which request it comes with.
+/// The owner of a submission, and the id of its request.
 pub(in crate::http) fn sender(caller: &Caller, headers: &HeaderMap) -> Sender {
     Sender { owner: caller.owner().map(str::to_owned), request_id: request_id::of(headers).map(str::to_owned) }
 }
 
-/// Reads the form; its pictures go to the submission.
+/// Reads the form, and passes its pictures to the submission.
 async fn receive(
     services: &Services,
     request: Request,
@@ -153,9 +153,9 @@ fn parsed(json: &str, name: &str, code: &str) -> Result<Value, Problem> {
     serde_json::from_str(json).map_err(|error| Problem::unprocessable(code, format!("{name}: not valid JSON: {error}")))
 }
 
-/// The form's field `preset` is the option of this name, for forms without a script.
+/// The form's field `preset` sets the option of this name, for forms without a script.
 fn set_preset(options: &mut Value, name: &str) -> Result<(), Problem> {
-    // What is not an object is refused with the rest of it.
+    // Options that are not an object are refused later.
     let Some(options) = options.as_object_mut() else { return Ok(()) };
     if options.get("preset").is_some_and(|other| !other.is_null() && other != "") {
         let detail = "options.preset: the form has the field `preset`, too; send one of both";
@@ -165,7 +165,7 @@ fn set_preset(options: &mut Value, name: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-/// What is to be done, by a request's operations and options.
+/// The parsed operations and options of a request.
 pub(in crate::http) fn asked(
     services: &Services,
     operations: Option<&Value>,
@@ -177,7 +177,7 @@ pub(in crate::http) fn asked(
     Asked::parse(operations, options, rules).map_err(|(code, detail)| Problem::unprocessable(code, detail))
 }
 
-/// The request's key, under the caller's name: two callers' keys never meet.
+/// The request's idempotency key with the caller's name before it, so that two callers never share a key.
 pub(in crate::http) fn idempotency_key(headers: &HeaderMap, caller: &Caller) -> Result<Option<String>, Problem> {
     let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
     let visible = |key: &&str| key.bytes().all(|byte| byte.is_ascii_graphic());
@@ -200,7 +200,7 @@ fn boundary(headers: &HeaderMap) -> Result<String, Problem> {
     })
 }
 
-/// The form's fields beside the pictures.
+/// The form's fields other than pictures.
 #[derive(Default)]
 struct Fields {
     operations: Option<String>,
@@ -243,14 +243,14 @@ async fn image(services: &Services, submission: &mut Submission, field: Field) -
     let mut chunks = Box::pin(futures::stream::try_unfold(field, |mut field| async move {
         loop {
             match field.chunk().await? {
-                // multer's first chunk of an empty file.
+                // multer's first chunk of an empty file is empty.
                 Some(chunk) if chunk.is_empty() => {}
                 chunk => return Ok::<_, multer::Error>(chunk.map(|chunk| (chunk, field))),
             }
         }
     }));
     if name.is_empty() {
-        // What a browser sends for a file input that nobody filled has no bytes either.
+        // Browsers send an empty part for a file input that nobody filled.
         let Some(first) = chunks.try_next().await.map_err(unreadable)? else { return Ok(()) };
         let body = futures::stream::iter([Ok(first)]).chain(chunks);
         return store(services, submission, "", body).await;
@@ -290,7 +290,7 @@ async fn text(mut field: Field, limit: usize) -> Result<String, Problem> {
         .map_err(|_| Problem::bad_request("invalid-multipart", format!("The field `{name}` is not UTF-8.")))
 }
 
-/// A blank field counts as left out: browsers send fields that nobody filled in as empty text.
+/// A blank field counts as left out, because browsers send empty fields as empty text.
 fn set(slot: &mut Option<String>, name: &str, text: String, repeated: Repeated) -> Result<(), Problem> {
     if text.trim().is_empty() {
         return Ok(());

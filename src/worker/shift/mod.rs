@@ -223,6 +223,7 @@ impl Shift {
 
     fn happened(&mut self, event: Event) {
         match event {
+            Event::Fetched(lease, fetched) => self.fetched(&lease, fetched),
             Event::Started { run } => self.started(run),
             Event::Computed { run, outcome } => self.computed(run, outcome),
             Event::Died { child, how } => self.died(child, &how),

@@ -1,6 +1,5 @@
 //! A job's way through a shift: accepted, given memory and a slot, computed or carried out, published, concluded.
 
-use std::path::Path;
 use std::time::Duration;
 
 use queue::{ClaimedJob, Class, Lease, Settled, Verdict};
@@ -15,7 +14,7 @@ use super::{Phase, Place, Run, Shift};
 use crate::job::Failure;
 use crate::kinds::{self, Context, ImageProcess, Missing, Payload, Source, Unread};
 use crate::metrics::KindLabels;
-use crate::storage::{Storage, manifest_key};
+use crate::storage::{self, LocalFile, RunFolder, Storage, manifest_key};
 
 /// A job of a kind that this version does not know waits so long for another worker.
 const UNKNOWN_PAUSE: Duration = Duration::from_secs(5);
@@ -64,24 +63,54 @@ impl Shift {
         self.waiting.insert(place, attempt);
     }
 
-    /// What computing this picture needs. The kernel begins to read the file.
+    /// What computing this picture needs. An original of the store is fetched meanwhile.
     fn picture(&self, job: &ClaimedJob, request: &ImageProcess) -> Picture {
         let source = match &request.source {
-            Source::Stored(key) => Whereabouts::File(self.storage.path(key)),
-            Source::File(path) => Whereabouts::File(path.clone()),
+            Source::Stored(key) => {
+                self.fetch(job.lease.clone(), key.clone());
+                None
+            }
+            Source::File(path) => {
+                read_ahead(path.clone());
+                Some(Whereabouts::File(path.clone()))
+            }
             Source::Shared(key) => {
                 // Without a folder here, the picture fails as one that is not there.
                 let folder = self.settings.sources.folder.as_ref().map(|folder| folder.root().to_owned());
-                Whereabouts::Beneath(folder.unwrap_or_default(), key.clone())
+                Some(Whereabouts::Beneath(folder.unwrap_or_default(), key.clone()))
             }
         };
-        if let Whereabouts::File(path) = &source {
-            read_ahead(path.clone());
-        }
         let folder = self.storage.run_folder(job.group, job.lease.job, job.lease.run());
         // Payloads of older versions have no peak.
         let peak = request.peak.unwrap_or(self.settings.limits.max_decoded_bytes);
-        Picture { source, folder, peak }
+        Picture { source, folder, peak, original: None }
+    }
+
+    fn fetch(&self, lease: Lease, key: String) {
+        let (storage, reports) = (self.storage.clone(), self.reports.clone());
+        tokio::spawn(async move {
+            let fetched = storage.fetch(&key).await;
+            if let Ok(original) = &fetched {
+                read_ahead(original.path().to_owned());
+            }
+            let _ = reports.send(Event::Fetched(lease, fetched));
+        });
+    }
+
+    pub(super) fn fetched(&mut self, lease: &Lease, fetched: storage::Result<LocalFile>) {
+        // It may have been stopped or given back meanwhile.
+        let Some(place) = self.waiting.iter().position(|attempt| attempt.lease() == lease) else { return };
+        match fetched {
+            Ok(original) => {
+                let Some(picture) = &mut self.waiting[place].picture else { return };
+                picture.source = Some(Whereabouts::File(original.path().to_owned()));
+                picture.original = Some(original);
+            }
+            Err(error) => {
+                let attempt = self.waiting.remove(place).expect("it was there");
+                self.failed(attempt, error.into());
+            }
+        }
     }
 
     /// Does the work of a job of class io, in a task of this process.
@@ -120,7 +149,8 @@ impl Shift {
         }
         while self.may_begin()
             && self.computing + self.recovering < self.cpu.slots()
-            && let Some(peak) = self.waiting.front().map(|next| next.to_compute().1.peak)
+            && let Some((_, Picture { source: Some(_), peak, .. })) = self.waiting.front().map(Attempt::to_compute)
+            && let peak = *peak
             && self.budget.take(peak)
         {
             let mut attempt = self.waiting.pop_front().expect("it was there");
@@ -133,14 +163,15 @@ impl Shift {
             self.computing += 1;
             let run = self.number();
             let (request, Picture { source, folder, .. }) = attempt.to_compute();
+            let source = source.clone().expect("it is on this machine");
             let order = Order::Run {
                 run,
                 memory: self.budget.bound(),
                 spec: Spec {
-                    source: source.clone(),
+                    source,
                     check: request.check,
                     operations: request.operations.clone(),
-                    folder: folder.clone(),
+                    folder: folder.path().to_owned(),
                     lenient: request.lenient,
                     limits: self.settings.limits.clone(),
                     time_limit: self.settings.soft_time_limit,
@@ -149,7 +180,7 @@ impl Shift {
             match wire::frame(&order) {
                 Ok(frame) => self.crew.send(child, frame),
                 Err(error) => {
-                    let failure = Failure::permanent("storage", format!("{}: {error}", folder.display()));
+                    let failure = Failure::permanent("storage", format!("{}: {error}", folder.path().display()));
                     let _ = self.reports.send(Event::Computed { run, outcome: Err(failure) });
                 }
             }
@@ -300,7 +331,7 @@ fn read_ahead(source: std::path::PathBuf) {
 }
 
 /// Removes what an attempt wrote. Blocks on the disk.
-pub(super) fn remove_run(storage: &Storage, folder: &Path) {
+pub(super) fn remove_run(storage: &Storage, folder: &RunFolder) {
     if let Err(error) = storage.remove_run(folder) {
         warn!("an attempt's outputs stay behind: {error}");
     }

@@ -1,8 +1,8 @@
 //! `GET /api/groups/{id}/archive`: a group's outputs as one zip, streamed while it is made.
 //!
-//! Nothing is held but a buffer and the directory that ends the archive, some 100 bytes a file. Whatever goes wrong
-//! midway, a file that is gone too, breaks the answer off, so that nobody takes a part for the whole. `results.json` is
-//! the last entry: what the status says of each picture, failures too, with the names of its files in the archive.
+//! Only a buffer and the archive's directory are in memory, some 100 bytes for each file. Any failure midway, also a
+//! missing file, breaks the answer off, so that nobody takes a part for the whole. `results.json` is the last entry:
+//! the status of each picture, also of failed ones, with the names of its files in the archive.
 
 mod names;
 mod zip;
@@ -48,23 +48,23 @@ const PIECE: usize = 64 << 10;
 /// Results read at a time.
 const PAGE: usize = 1_000;
 const RESULTS: &str = "results.json";
-/// More than what is said of one picture takes.
+/// Most bytes of one picture's entry in `results.json`.
 const MOST_TOLD: u64 = 80 << 10;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct Wish {
-    /// What there is so far, of a group that has not ended.
+    /// The outputs so far, of a group that has not ended.
     #[serde(default)]
     partial: Flag,
-    // The guard's matter.
+    // The guard reads these two.
     #[serde(rename = "expires")]
     _expires: Option<IgnoredAny>,
     #[serde(rename = "signature")]
     _signature: Option<IgnoredAny>,
 }
 
-/// What breaks an archive off.
+/// A reason to break an archive off.
 #[derive(Debug, thiserror::Error)]
 enum Broken {
     #[error("{0} is gone, or not what it was")]
@@ -75,12 +75,12 @@ enum Broken {
     Queue(#[from] queue::Error),
     #[error(transparent)]
     Read(#[from] io::Error),
-    /// Nobody's fault here.
+    /// Not an error of this service.
     #[error("its client is gone")]
     Unwanted,
 }
 
-/// What its writer sends: bytes, and nothing when it is whole.
+/// What the writer sends: bytes, and `None` when the archive is whole.
 type Piece = Option<Bytes>;
 
 pub(in crate::http) async fn archive(
@@ -95,7 +95,7 @@ pub(in crate::http) async fn archive(
         let detail = "The group has not ended; `?partial=true` gives what there is so far.";
         Problem::new(StatusCode::CONFLICT, "not-finished", detail)
     };
-    // Who comes by a link is no caller, and was shown this group by one who may see it.
+    // A request with a signed link has no caller. Somebody who may see the group made the link.
     let sees = |meta: &Meta| caller.is_none_or(|Extension(caller)| caller.sees(meta));
     let Some(found) = services.broker.group(group).await? else {
         return Err(match outbox::read(&services.storage, group).await? {
@@ -114,7 +114,7 @@ pub(in crate::http) async fn archive(
     }
     let (sender, mut pieces) = mpsc::channel(1);
     tokio::spawn(Base::current().scope(write(services, found, sender)));
-    // What is gone already is told before an answer has begun.
+    // Files that are missing already are reported before the answer begins.
     let first = match pieces.recv().await {
         Some(first) => first?,
         None => return Err(Problem::internal(&"an archive's writer panicked")),
@@ -146,10 +146,10 @@ pub(in crate::http) fn archive_docs() -> Operation {
         .problems(&["400", "404", "409", "410", "503"])
 }
 
-/// What its writer sends, up to the end that it tells.
+/// The bytes that the writer sends, until it reports the end.
 fn body(first: Piece, pieces: mpsc::Receiver<Result<Piece, Broken>>) -> impl Stream<Item = Result<Bytes, Broken>> {
     let rest = stream::unfold(pieces, |mut pieces| async move {
-        // A channel that just closes must not pass for an end.
+        // A channel that closes without a report must not count as the end.
         let piece = pieces.recv().await.unwrap_or_else(|| Err(io::Error::other("its writer panicked").into()));
         Some((piece, pieces))
     });
@@ -172,7 +172,7 @@ async fn fill(services: &Services, group: &Group, out: &mut Out) -> Result<(), B
     let (storage, broker) = (&services.storage, &services.broker);
     let mut zip = Zip::new(group.finished_at.unwrap_or(group.created_at));
     let mut names = Names::without(RESULTS);
-    // Of a group that goes on meanwhile, the results are told of what is in the archive.
+    // The group may go on meanwhile, so `results.json` has only the pictures that are in the archive.
     let mut packed = Vec::new();
     let mut from = 0;
     loop {
@@ -191,7 +191,7 @@ async fn fill(services: &Services, group: &Group, out: &mut Out) -> Result<(), B
     out.end().await
 }
 
-/// A picture's outputs by their keys, and what they are called here.
+/// A picture's outputs by their keys, with their names in the archive.
 fn files(group: GroupId, picture: &Picture, names: &mut Names) -> Vec<(String, String)> {
     let Picture { job, state: JobState::Succeeded, image, known: Some(known), .. } = picture else { return Vec::new() };
     let files: Vec<&str> = known
@@ -220,7 +220,7 @@ async fn copy(storage: &Storage, zip: &mut Zip, key: &str, name: String, out: &m
     out.put(&zip.end(entry)).await
 }
 
-/// The last entry: what is known of the pictures that are packed.
+/// The last entry: the results of the pictures in the archive.
 async fn tell(broker: &Broker, group: &Group, packed: &[u32], zip: &mut Zip, out: &mut Out) -> Result<(), Broken> {
     let most = MOST_TOLD * packed.len() as u64;
     let (mut entry, header) = zip.begin(RESULTS.into(), most);
@@ -248,7 +248,7 @@ async fn tell(broker: &Broker, group: &Group, packed: &[u32], zip: &mut Zip, out
     out.put(&zip.end(entry)).await
 }
 
-/// A status' entry, with the files' names here.
+/// An entry of the status, with the names of its files in the archive.
 fn told(group: GroupId, picture: Picture, names: &mut Names) -> String {
     let called = files(group, &picture, names);
     let mut entry = Entry::of(group, picture, &Signer::none());
@@ -256,7 +256,7 @@ fn told(group: GroupId, picture: Picture, names: &mut Names) -> String {
     serde_json::to_string(&entry).expect("strings and numbers always serialise")
 }
 
-/// Gathers what is written, and sends it on as fast as it is taken.
+/// Collects the bytes that are written, and sends them as fast as the client takes them.
 struct Out {
     sender: mpsc::Sender<Result<Piece, Broken>>,
     gathered: BytesMut,

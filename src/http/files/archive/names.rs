@@ -1,4 +1,4 @@
-//! What files in an archive are called: `<image stem>-<index>-<type>.<ext>`, safe to unpack anywhere.
+//! The names of files in an archive: `<image stem>-<index>-<type>.<ext>`, safe to unpack anywhere.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -13,14 +13,14 @@ const DEVICES: [&str; 22] = [
     "lpt3", "lpt4", "lpt5", "lpt6", "lpt7", "lpt8", "lpt9",
 ];
 
-/// The names given so far, as hashes: eight bytes each, and two that share one cost a `~2` too many.
+/// Hashes of the names given so far, of eight bytes each. Two names with the same hash cost an unnecessary `~2`.
 #[derive(Default)]
 pub(super) struct Names {
     taken: HashSet<u64>,
 }
 
 impl Names {
-    /// With a name that nobody else gets.
+    /// Makes the name unique.
     pub(super) fn without(name: &str) -> Self {
         Self { taken: HashSet::from([hash(name)]) }
     }
@@ -45,9 +45,10 @@ impl Names {
     }
 }
 
-/// The same for names that differ only in case or in their Unicode form: some file systems take them for one.
+/// The same for names that differ only in case or in their Unicode form, because some file systems take them for one
+/// name.
 fn hash(name: &str) -> u64 {
-    // Its keys are fixed, so that a second walk gives the same names.
+    // The hash has fixed keys, so that a second pass gives the same names.
     let mut hasher = DefaultHasher::new();
     folded(name).hash(&mut hasher);
     hasher.finish()
@@ -75,7 +76,7 @@ fn safe(stem: &str, room: usize) -> String {
     }
 }
 
-/// What separates folders, what Windows takes for something else, and what makes a name look like another one.
+/// Characters that separate folders, that Windows reserves, or that make a name look like another one.
 fn is_unsafe(c: char) -> bool {
     let is_reserved = matches!(c, '<' | '>' | ':' | '"' | '/' | '\\' | '|' | '?' | '*');
     let turns_text = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');

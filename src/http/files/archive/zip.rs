@@ -1,12 +1,13 @@
-//! ZIP as a stream: entries stored as they are, sizes and checksums behind them, ZIP64 where 32 bits end.
+//! ZIP as a stream: entries are stored without compression, sizes and checksums follow the content, ZIP64 where 32 bits
+//! are too few.
 //!
-//! What it makes and keeps is bytes between the files and some 100 of them an entry for the directory; the files
-//! themselves only pass by. After PKWARE's APPNOTE 6.3.10.
+//! It makes only the bytes between the files and keeps some 100 bytes for each entry, for the directory. It sees the
+//! content of the files, but does not keep it. After PKWARE's APPNOTE 6.3.10.
 
 use jiff::Timestamp;
 use jiff::tz::Offset;
 
-/// The least that takes 64 bits.
+/// The smallest size that needs 64 bits.
 const LARGE: u64 = 0xffff_ffff;
 const MANY: u64 = 0xffff;
 /// Sizes follow the content; the name is UTF-8.
@@ -40,12 +41,12 @@ pub(super) struct Entry {
 struct Stamp(u16, u16);
 
 impl Zip {
-    /// All its entries bear the time `at`.
+    /// All entries get the time `at`.
     pub(super) fn new(at: Timestamp) -> Self {
         Self { offset: 0, entries: 0, directory: Vec::new(), stamp: Stamp::of(at) }
     }
 
-    /// Begins an entry of at most `most` bytes; its header is to be written, then its content.
+    /// Begins an entry of at most `most` bytes. Returns its header, which is written before the content.
     pub(super) fn begin(&mut self, name: String, most: u64) -> (Entry, Vec<u8>) {
         let large = most >= LARGE;
         let mut header = Vec::with_capacity(50 + name.len());
@@ -61,7 +62,7 @@ impl Zip {
         (entry, header)
     }
 
-    /// Ends an entry; what is to be written behind it.
+    /// Ends an entry. Returns the bytes that follow its content.
     pub(super) fn end(&mut self, entry: Entry) -> Vec<u8> {
         let Entry { name, begin, size, crc, large } = entry;
         let crc = crc.finalize();
@@ -76,7 +77,7 @@ impl Zip {
         behind
     }
 
-    /// The directory; what is to be written last.
+    /// The directory, which is written last.
     pub(super) fn finish(mut self) -> Vec<u8> {
         let (begin, size, entries) = (self.offset, self.directory.len() as u64, self.entries);
         let end = &mut self.directory;
@@ -128,7 +129,7 @@ impl Zip {
         (self.directory, self.entries) = (directory, self.entries + 1);
     }
 
-    /// What an entry's header and its line in the directory have in common.
+    /// The fields that an entry's header and its line in the directory have in common.
     fn common(&self, bytes: &mut Vec<u8>, crc: u32, sizes: [u64; 2], name: usize, extra: usize) {
         let Stamp(time, date) = self.stamp;
         // Method 0: stored.
@@ -145,7 +146,7 @@ impl Zip {
 }
 
 impl Entry {
-    /// A piece of its content passes by.
+    /// Counts a piece of the content.
     pub(super) fn passes(&mut self, bytes: &[u8]) {
         self.crc.update(bytes);
         self.size += bytes.len() as u64;
@@ -166,7 +167,7 @@ impl Stamp {
     }
 }
 
-/// The extra field that holds what 32 bits cannot.
+/// The extra field for sizes that need more than 32 bits.
 fn extra(bytes: &mut Vec<u8>, numbers: &[u64]) {
     put16(bytes, 1);
     put16(bytes, 8 * numbers.len() as u16);
@@ -239,7 +240,7 @@ mod tests {
         let path = folder.path().join("large.zip");
         let mut file = File::create(&path).unwrap();
         let mut zip = Zip::new(Timestamp::UNIX_EPOCH);
-        // A hole in the file: what it takes on disk is little, and its checksum is nobody's concern here.
+        // A sparse file: it takes little room on the disk, and its checksum does not matter here.
         let size = 5 << 30;
         let (mut entry, header) = zip.begin("hole".into(), size);
         entry.size = size;

@@ -197,7 +197,7 @@ pub(super) fn schemas() -> Value {
     schemas.into()
 }
 
-/// All of its fields are said.
+/// An object without further fields.
 #[allow(clippy::needless_pass_by_value, reason = "it is made in place")]
 fn object(required: &[&str], properties: Value) -> Value {
     json!({"type": "object", "required": required, "properties": properties, "additionalProperties": false})

@@ -21,7 +21,7 @@ pub(super) fn operations(document: &Value) -> Vec<Operation<'_>> {
     found
 }
 
-/// The declared tags, then those that are only used; each with its description.
+/// The declared tags, then those that operations use without a declaration; each with its description.
 pub(super) fn tags<'a>(document: &'a Value, operations: &[Operation<'a>]) -> Vec<(&'a str, &'a str)> {
     let declared = document["tags"].as_array().into_iter().flatten();
     let mut tags: Vec<_> = declared.map(|tag| (text(&tag["name"]), text(&tag["description"]))).collect();

@@ -1,6 +1,6 @@
 //! The OpenAPI document as a page: operations by tag, then the schemas.
 //!
-//! It knows OpenAPI's words and none of this API's, so whatever the document gains, the page gains.
+//! It knows OpenAPI and nothing of this API, so whatever is added to the document appears on the page.
 
 use std::fmt::Write;
 
@@ -13,7 +13,7 @@ use super::trying;
 use crate::http::base::path;
 use crate::http::pages::page::{Page, TRYING, escaped, inline};
 
-/// With examples for a service at `address`.
+/// The page, with examples for a service at `address`.
 pub(super) fn page(document: &Value, address: &str) -> Page {
     let operations = operations(document);
     let info = &document["info"];
@@ -94,7 +94,7 @@ fn article(document: &Value, operation: &Operation, address: &str) -> String {
     for (media_type, content) in body["content"].as_object().into_iter().flatten() {
         let must = if body["required"] == true { " <span class=\"must\">required</span>" } else { "" };
         let _ = write!(html, "<h4>Body: <code>{}</code>{must}</h4>{}", escaped(media_type), below(&content["schema"]));
-        // A form's example is the command line.
+        // The example of a form is the command line.
         if media_type != "multipart/form-data" {
             html += &examples(content);
         }
@@ -138,7 +138,7 @@ fn answer(document: &Value, status: &str, response: &Value) -> String {
         let _ = write!(inside, "<p class=\"quiet\">Headers</p><ul class=\"fields\">{headers}</ul>");
     }
     let content: Vec<(&String, &Value)> = response["content"].as_object().into_iter().flatten().collect();
-    // What differs in nothing but the type stands in one line.
+    // Media types without a schema share one line.
     let plain: Vec<String> = content
         .iter()
         .filter(|(_, content)| content["schema"].is_null())
@@ -164,12 +164,12 @@ fn answer(document: &Value, status: &str, response: &Value) -> String {
     format!("<details{open}><summary><code>{status}</code> {about}</summary>{inside}</details>")
 }
 
-/// A body's fields, where its schema has no name of its own, and its examples.
+/// The fields of a body whose schema has no name, and its examples.
 fn shape(content: &Value) -> String {
     below(&content["schema"]) + &examples(content)
 }
 
-/// JSON over as few lines as keep it readable.
+/// JSON in as few lines as are readable.
 fn laid_out(value: &Value, indent: usize) -> String {
     const WIDTH: usize = 76;
     let whole = value.to_string();
@@ -189,7 +189,7 @@ fn laid_out(value: &Value, indent: usize) -> String {
     format!("{open}\n{inner}{}\n{outer}{close}", lines.join(&format!(",\n{inner}")))
 }
 
-/// Of a media type (`example`, `examples` by name) or of a schema (`examples` in a list).
+/// The examples of a media type (`example`, `examples` by name) or of a schema (`examples` as a list).
 fn examples(of: &Value) -> String {
     let mut told: Vec<(&str, &Value)> = of.get("example").map(|one| ("", one)).into_iter().collect();
     match &of["examples"] {

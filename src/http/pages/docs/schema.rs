@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::http::pages::page::{escaped, inline};
 
-/// The type in a few words, with a link where it is a named one: `array of Result`.
+/// The type in a few words, with a link if it has a name: `array of Result`.
 pub(super) fn kind(schema: &Value) -> String {
     if let Some(name) = named(schema) {
         return format!("<a href=\"#schema-{0}\">{0}</a>", escaped(name));
@@ -20,7 +20,7 @@ pub(super) fn kind(schema: &Value) -> String {
     }
     for alternatives in ["oneOf", "anyOf"] {
         if let Some(schemas) = schema[alternatives].as_array() {
-            // Long ones have names and are listed below.
+            // Long lists of values have names and are listed below.
             if schemas.iter().all(|schema| schema["title"].is_string()) {
                 return "one of the following".into();
             }
@@ -67,7 +67,7 @@ fn bounds(schema: &Value) -> String {
     told
 }
 
-/// Everything below the schema's own type: its fields, its alternatives.
+/// Everything inside the schema: its fields, its alternatives.
 pub(super) fn below(schema: &Value) -> String {
     let mut told = String::new();
     if let Some(fields) = schema["properties"].as_object() {
@@ -101,7 +101,7 @@ fn listed(fields: &Map<String, Value>, required: &Value) -> String {
     format!("<ul class=\"fields\">{}</ul>", fields.collect::<String>())
 }
 
-/// One line of a list, with what lies below it.
+/// One line of a list, with what is inside it.
 pub(super) fn field(name: &str, schema: &Value, must: bool) -> String {
     let must = if must { " <span class=\"must\">required</span>" } else { "" };
     let about = schema["description"].as_str().filter(|about| !about.is_empty());

@@ -1,0 +1,106 @@
+//! Small files that only the service's user may read: API keys and secrets. All calls block on the disk.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use uuid::Uuid;
+
+use super::error::at;
+use super::local::{entries, sync};
+use super::{Error, Result, Storage};
+
+/// Bytes of a secret.
+const SECRET: usize = 32;
+
+impl Storage {
+    /// Stores a small file that only the service's user may read, unless there is one under this key; returns whether
+    /// it did. Of several calls at a time one wins, whole.
+    pub fn create_private(&self, key: &str, bytes: &[u8]) -> Result<bool> {
+        let path = self.path(key);
+        let folder = path.parent().unwrap_or(&self.root);
+        if !folder.is_dir() {
+            match std::fs::DirBuilder::new().mode(0o700).create(folder) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(at(folder, &error)),
+                _ => {}
+            }
+            File::open(folder).and_then(|made| self.adopt(&made)).map_err(|error| at(folder, &error))?;
+            sync(&self.root)?;
+        }
+        self.create(&path, bytes, 0o600)
+    }
+
+    /// Writes a file whole, unless there is one; returns whether it did.
+    pub(super) fn create(&self, path: &Path, bytes: &[u8], mode: u32) -> Result<bool> {
+        let folder = path.parent().unwrap_or(&self.root);
+        let draft = folder.join(format!(".{}", Uuid::now_v7()));
+        let written = File::options().write(true).create_new(true).mode(mode).open(&draft).and_then(|mut file| {
+            file.write_all(bytes)?;
+            self.adopt(&file)?;
+            file.sync_all()
+        });
+        // A link, unlike a rename, replaces nothing.
+        let linked = written.and_then(|()| std::fs::hard_link(&draft, path));
+        let _ = std::fs::remove_file(&draft);
+        match linked {
+            Ok(()) => sync(folder).map(|()| true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(at(path, &error)),
+        }
+    }
+
+    /// The names in a folder of private files; none where there is no folder. Drafts are among them.
+    pub fn private_names(&self, folder: &str) -> Result<Vec<String>> {
+        let names =
+            entries(&self.path(folder))?.map(|path| path.map(|path| path.file_name()?.to_str().map(str::to_owned)));
+        names.filter_map(Result::transpose).collect()
+    }
+
+    /// A private file's content; `None` where there is no file.
+    pub fn read_private(&self, key: &str) -> Result<Option<Vec<u8>>> {
+        let path = self.path(key);
+        match std::fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(at(&path, &error)),
+        }
+    }
+
+    /// Gives a private file another key in one step; returns whether there was a file. Durable when it returns.
+    pub fn rename_private(&self, from: &str, to: &str) -> Result<bool> {
+        let path = self.path(from);
+        match std::fs::rename(&path, self.path(to)) {
+            Ok(()) => sync(path.parent().unwrap_or(&self.root)).map(|()| true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(at(&path, &error)),
+        }
+    }
+
+    /// What root creates belongs to the folder's owner, or the service that runs as that user could not read it.
+    pub(super) fn adopt(&self, file: &File) -> io::Result<()> {
+        let owner = std::fs::metadata(&self.root)?;
+        if rustix::process::geteuid().is_root() && owner.uid() != 0 {
+            std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid()))?;
+        }
+        Ok(())
+    }
+
+    /// Random bytes under `secrets/<name>`, made by whoever asks first and the same for all on this store.
+    pub fn secret(&self, name: &str) -> Result<[u8; SECRET]> {
+        let key = format!("secrets/{name}");
+        let path = self.path(&key);
+        let mut kept = self.read_private(&key)?;
+        if kept.is_none() {
+            let mut fresh = [0; SECRET];
+            getrandom::fill(&mut fresh).map_err(|error| Error::Failed(format!("no randomness: {error}")))?;
+            self.create_private(&key, &fresh)?;
+            // Another process may have been faster.
+            kept = self.read_private(&key)?;
+        }
+        let bytes = kept.unwrap_or_default();
+        let damaged =
+            |bytes: Vec<u8>| Error::Failed(format!("{}: {} bytes are no secret", path.display(), bytes.len()));
+        bytes.try_into().map_err(damaged)
+    }
+}
