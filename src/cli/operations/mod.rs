@@ -7,7 +7,6 @@
 mod flags;
 #[cfg(test)]
 mod tests;
-mod values;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,6 +14,7 @@ use std::path::Path;
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
+use imaging::operation::Flag;
 use imaging::{Error, Format, Limits, Operation, operation};
 use serde_json::{Map, Value, json};
 
@@ -25,7 +25,6 @@ use super::near;
 use crate::assets::{self, Folders};
 use crate::config;
 use flags::{FLAGS, PRESET, Role, TUTORIAL};
-use values::{entry, field};
 
 /// Lists of operations by name, as they are written in the settings.
 pub(crate) type Presets = BTreeMap<String, Value>;
@@ -207,47 +206,46 @@ impl Operations {
 
     fn from_flags(matches: &ArgMatches) -> Result<Self, String> {
         let mut operations = Self::default();
-        let mut written: Vec<(usize, &str, Role, &str)> = Vec::new();
-        for (name, takes, role, _) in FLAGS {
+        let mut written: Vec<(usize, &Flag, Role, &str)> = Vec::new();
+        for (flag, role) in &*FLAGS {
             // A flag that is not there has the index of its default.
-            if matches.value_source(name) != Some(ValueSource::CommandLine) {
+            if matches.value_source(flag.name) != Some(ValueSource::CommandLine) {
                 continue;
             }
-            let indices = matches.indices_of(name).into_iter().flatten();
-            if takes.is_empty() {
-                written.extend(indices.map(|index| (index, name, role, "")));
+            let indices = matches.indices_of(flag.name).into_iter().flatten();
+            if flag.value.is_empty() {
+                written.extend(indices.map(|index| (index, flag, *role, "")));
                 continue;
             }
-            let values = matches.get_many::<String>(name).into_iter().flatten();
-            written.extend(indices.zip(values).map(|(index, value)| (index, name, role, value.as_str())));
+            let values = matches.get_many::<String>(flag.name).into_iter().flatten();
+            written.extend(indices.zip(values).map(|(index, value)| (index, flag, *role, value.as_str())));
         }
         written.sort_unstable_by_key(|(index, ..)| *index);
-        for (_, name, role, value) in written {
-            operations.take(name, role, value)?;
+        for (_, flag, role, value) in written {
+            operations.take(flag, role, value)?;
         }
         Ok(operations)
     }
 
-    fn take(&mut self, name: &str, role: Role, value: &str) -> Result<(), String> {
+    fn take(&mut self, flag: &Flag, role: Role, value: &str) -> Result<(), String> {
+        let name = flag.name;
         let written = if value.is_empty() { format!("--{name}") } else { format!("--{name} {value}") };
         match role {
-            Role::Entry | Role::Plain => {
-                self.entries.push(Entry { written, fields: entry(name, value)? });
+            Role::Entry(kind) => {
+                let mut fields = Map::from_iter([("type".to_owned(), kind.into())]);
+                fields.extend(flag.fields(value)?);
+                self.entries.push(Entry { written, fields });
             }
-            Role::Field(kinds) => {
-                let owns = |entry: &&mut Entry| kinds.iter().any(|kind| entry.fields["type"] == *kind);
+            Role::Field => {
+                let owns = |entry: &&mut Entry| flag.of.iter().any(|kind| entry.fields["type"] == *kind);
                 let owner = self.entries.iter_mut().rev().find(owns).ok_or_else(|| {
-                    let kinds = kinds.join(" or --");
+                    let kinds = flag.of.join(" or --");
                     format!("{written}: there is no --{kinds} before it; write it after the one it belongs to")
                 })?;
                 owner.written = format!("{} {written}", owner.written);
-                let (name, value) = field(name, value);
-                owner.fields.insert(name.into(), value);
+                owner.fields.extend(flag.fields(value)?);
             }
-            Role::Save => {
-                let (name, value) = field(name, value);
-                self.save.insert(name.into(), value);
-            }
+            Role::Save => self.save.extend(flag.fields(value)?),
             Role::Whole if name == PRESET => self.whole = Some(Whole::Preset(value.into())),
             Role::Whole if name == TUTORIAL => self.whole = Some(Whole::Tutorial),
             Role::Whole => self.whole = Some(Whole::Json(value.into())),
@@ -270,20 +268,18 @@ impl clap::FromArgMatches for Operations {
 
 impl clap::Args for Operations {
     fn augment_args(command: Command) -> Command {
-        command.args(FLAGS.into_iter().map(|(name, value, role, help)| {
-            let arg = Arg::new(name).long(name).value_name(value).help(help);
+        command.args(FLAGS.iter().map(|(flag, role)| {
+            let arg = Arg::new(flag.name).long(flag.name).value_name(flag.value).help(flag.help);
             let arg = arg.help_heading("Operations (applied in the order in which they are written)");
             match role {
                 Role::Whole => {
-                    let arg = if value.is_empty() { arg.action(ArgAction::SetTrue) } else { arg };
-                    let others = FLAGS.iter().filter(|flag| flag.2 != Role::Save && flag.0 != name);
-                    arg.conflicts_with_all(others.map(|flag| flag.0))
+                    let arg = if flag.value.is_empty() { arg.action(ArgAction::SetTrue) } else { arg };
+                    let others = FLAGS.iter().filter(|(other, role)| *role != Role::Save && other.name != flag.name);
+                    arg.conflicts_with_all(others.map(|(other, _)| other.name))
                 }
-                _ if value.is_empty() => arg.action(ArgAction::SetTrue),
+                _ if flag.value.is_empty() => arg.action(ArgAction::SetTrue),
                 Role::Save => arg,
-                _ => arg
-                    .action(ArgAction::Append)
-                    .allow_hyphen_values(matches!(name, "watermark" | "rotate" | "angle" | "shadow")),
+                _ => arg.action(ArgAction::Append).allow_hyphen_values(flag.hyphens),
             }
         }))
     }

@@ -1,10 +1,10 @@
-//! The places of actions in a request.
+//! The path of an action in a request.
 
 use std::fmt;
 
 use super::{Action, Operation};
 
-/// Where an action stands in the request, for messages.
+/// The path of an action in a request, for messages: `operations[1].operations[0]`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Entry {
     index: usize,
@@ -20,9 +20,9 @@ impl fmt::Display for Entry {
 }
 
 impl Operation {
-    /// What it does to a picture, one after the other, each with its place in a request that has this operation at `index`.
+    /// Its actions in order, each with its path in a request that has this operation at `index`.
     pub(crate) fn entries(&self, index: usize) -> impl Iterator<Item = (Entry, &Action)> {
-        let nests = matches!(self.action, Action::Pipeline { .. });
+        let nests = matches!(self.action, Action::Pipeline(_));
         let actions = self.actions().iter().enumerate();
         actions.map(move |(i, action)| (Entry { index, inner: nests.then_some(i) }, action))
     }

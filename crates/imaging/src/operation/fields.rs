@@ -1,4 +1,4 @@
-//! The fields of one JSON object, taken out one by one: whatever is left over is unknown and refused, so that a misspelt
+//! The fields of one JSON object, taken out one by one. A field that is left over is unknown and refused, so that a misspelt
 //! option is never silently ignored.
 //!
 //! Every message names the entry, the field, the value and the limit.
@@ -7,17 +7,19 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::color;
+use super::definition::known;
 pub(super) use crate::error::{clipped, shown};
+use crate::length::Length;
 use crate::{Code, Error, Limits, Result};
 
 /// The fields of one entry, taken out one by one so that what is left is unknown.
 pub(super) struct Fields {
     map: Map<String, Value>,
-    /// Where the entry stands in what the client sent, for messages.
+    /// The path of the object in the request, for messages: `operations[0]`.
     pub(super) path: String,
     /// Names asked for so far, for the message about an unknown one.
     asked: Vec<&'static str>,
-    /// What is missing. Told last: a misspelt field explains why another is missing.
+    /// The error of a missing field. It is reported last: a misspelt field explains why another is missing.
     lacking: Option<Error>,
 }
 
@@ -29,12 +31,12 @@ impl Fields {
         }
     }
 
-    /// The entry's `type`; `known` is for the message about a missing one.
-    pub(super) fn kind(&mut self, known: &str) -> Result<String> {
+    /// The entry's `type`.
+    pub(super) fn kind(&mut self) -> Result<String> {
         match self.map.remove("type") {
             Some(Value::String(kind)) => Ok(kind),
             Some(other) => Err(invalid(format!("{}.type: {} is not a string", self.path, shown(&other)))),
-            None => Err(invalid(format!("{}.type: is missing; known: {known}", self.path))),
+            None => Err(invalid(format!("{}.type: is missing; known: {}", self.path, known()))),
         }
     }
 
@@ -91,19 +93,46 @@ impl Fields {
             .ok_or_else(|| invalid(format!("{}.{name}: {} is not {}", self.path, shown(&value), color::FORMS)))
     }
 
+    /// Pixels within bounds, or a share of the picture's width.
+    pub(super) fn length(&mut self, name: &'static str, min: u64, max: u64, limit: &str) -> Result<Option<Length>> {
+        let Some(value) = self.take(name) else { return Ok(None) };
+        let path = format!("{}.{name}", self.path);
+        match &value {
+            Value::String(text) => Length::share(text).map(Some).ok_or_else(|| {
+                invalid(format!("{path}: {} is not a share of the picture's width from 0% to 100%", shown(&value)))
+            }),
+            value => Ok(Some(Length::Pixels(whole(value, &path, min, max, limit)? as u32))),
+        }
+    }
+
+    /// A number with a fraction. Unlike [`decimal`](Self::decimal), one message has both bounds.
+    pub(super) fn within(&mut self, name: &'static str, min: f64, max: f64) -> Result<Option<f32>> {
+        let Some(value) = self.take(name) else { return Ok(None) };
+        match value.as_f64() {
+            Some(number) if (min..=max).contains(&number) => Ok(Some(number as f32)),
+            _ => Err(invalid(format!("{}.{name}: {} is not a number from {min} to {max}", self.path, shown(&value)))),
+        }
+    }
+
+    /// The fields of an object in this one.
+    pub(super) fn object(&mut self, name: &'static str) -> Result<Option<Self>> {
+        let path = format!("{}.{name}", self.path);
+        self.take(name).map(|value| Self::new(value, path)).transpose()
+    }
+
     /// A field that is `null` counts as left out.
     pub(super) fn take(&mut self, name: &'static str) -> Option<Value> {
         self.asked.push(name);
         self.map.remove(name).filter(|value| !value.is_null())
     }
 
-    /// Notes that the entry cannot be without something; [`finish`](Self::finish) tells it.
+    /// Notes that a required part is missing; [`finish`](Self::finish) returns the error.
     pub(super) fn lacks(&mut self, detail: &str) {
         let path = &self.path;
         self.lacking.get_or_insert_with(|| invalid(format!("{path}{detail}")));
     }
 
-    /// The field's value. Where it is missing that is noted, and what is given back stands for nothing.
+    /// The field's value. A missing one is noted as [`lacks`](Self::lacks) does, and the default returned is never used.
     pub(super) fn required<T: Default>(&mut self, name: &str, value: Option<T>) -> T {
         value.unwrap_or_else(|| {
             self.lacks(&format!(".{name}: is missing"));
@@ -112,7 +141,7 @@ impl Fields {
     }
 
     /// # Errors
-    /// For a field that nobody asked for, then for one that is missing.
+    /// For a field that no parser asked for, then for one that is missing.
     pub(super) fn finish(self, kind: &str) -> Result<()> {
         match self.map.keys().next() {
             None => self.lacking.map_or(Ok(()), Err),

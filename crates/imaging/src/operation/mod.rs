@@ -1,34 +1,58 @@
 //! The wire types of `operations`: what a client may ask for, parsed and checked at the edge.
 //!
-//! [`parse`] is the only way in from a client; it refuses what it does not know, by name. The
-//! types are serde's too, because operations travel in job payloads. What a `convert` inside a pipeline
-//! says is folded into the pipeline's own [`Save`] while parsing.
+//! Each operation has a file with its fields, their bounds and schemas, and its flags on the command line; [`LIST`] has them
+//! all. [`parse`] is the only way in from a client; it refuses unknown operations and fields by name. Serde reads and writes
+//! the same types, because job payloads hold operations.
 
-mod adjust;
+mod aspect;
+mod blur;
 mod color;
+mod convert;
+mod crop;
+mod definition;
 mod entry;
 mod fields;
-mod frame;
+mod flag;
+mod flatten;
 mod info;
+mod pad;
 mod parse;
+mod pipeline;
+mod pixelate;
 mod place;
 mod resize;
+mod rotate;
+mod round;
 mod save;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod text;
+mod tone;
+mod trim;
 mod watermark;
 
 use serde::{Deserialize, Serialize};
 
-pub use adjust::{Amount, Blur, Gamma, Pixelate, Sharpen};
+pub use aspect::Aspect;
+pub use blur::{Blur, Sharpen};
+pub use crop::{Crop, CropArea};
+pub use definition::Definition;
 pub(crate) use entry::Entry;
-pub use frame::{Aspect, Crop, CropArea, Flatten, Pad, PadArea, Radius, Rotate, Round, Trim};
+pub use flag::{Flag, FromText, Sets};
+pub use flatten::Flatten;
 pub use info::Inquiry;
-pub use parse::{KNOWN, parse};
+pub use pad::{Pad, PadArea};
+pub use parse::parse;
+pub use pipeline::Pipeline;
+pub use pixelate::Pixelate;
 pub use place::{Anchor, Gravity};
 pub use resize::{Filter, Fit, Resize, Thumbnail};
+pub use rotate::Rotate;
+pub use round::{Radius, Round};
 pub use schema::schema;
+pub use tone::{Amount, Gamma};
+pub use trim::Trim;
 pub use watermark::{Content, Position, Tile, Watermark};
 
 pub use crate::length::Length;
@@ -47,45 +71,63 @@ pub struct Operation {
     pub save: Save,
 }
 
-/// What is done to the picture.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "lowercase")]
-pub enum Action {
-    Resize(Resize),
-    Thumbnail(Thumbnail),
-    Crop(Crop),
-    Rotate(Rotate),
+/// Makes the enum of actions and the list of their definitions of one list of lines.
+macro_rules! operations {
+    ($($(#[$doc:meta])* $variant:ident $(($fields:ty))? = $definition:path;)*) => {
+        /// What is done to the picture.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "type", rename_all = "lowercase")]
+        pub enum Action {
+            $($(#[$doc])* $variant $(($fields))?,)*
+        }
+
+        /// Every operation, in the order of messages, the schema and `--help`.
+        pub const LIST: &[&Definition] = &[$(&$definition,)*];
+
+        impl Action {
+            /// Its `type`, e.g. `resize`.
+            pub fn kind(&self) -> &'static str {
+                match self {
+                    $(Self::$variant { .. } => $definition.name,)*
+                }
+            }
+        }
+    };
+}
+
+operations! {
+    Resize(Resize) = resize::RESIZE;
+    Thumbnail(Thumbnail) = resize::THUMBNAIL;
+    Crop(Crop) = crop::CROP;
+    Rotate(Rotate) = rotate::ROTATE;
     /// Upside down, as in a lake.
-    Flip,
+    Flip = rotate::FLIP;
     /// Left and right exchanged, as in a mirror.
-    Flop,
-    Pad(Pad),
-    Trim(Trim),
-    Round(Round),
-    Flatten(Flatten),
-    Blur(Blur),
-    Sharpen(Sharpen),
+    Flop = rotate::FLOP;
+    Pad(Pad) = pad::PAD;
+    Trim(Trim) = trim::TRIM;
+    Round(Round) = round::ROUND;
+    Flatten(Flatten) = flatten::FLATTEN;
+    Blur(Blur) = blur::BLUR;
+    Sharpen(Sharpen) = blur::SHARPEN;
     /// A factor for all values.
-    Brightness(Amount),
+    Brightness(Amount) = tone::BRIGHTNESS;
     /// A factor for the distance from the middle grey.
-    Contrast(Amount),
+    Contrast(Amount) = tone::CONTRAST;
     /// A factor for the distance from grey.
-    Saturation(Amount),
-    Gamma(Gamma),
-    Grayscale,
+    Saturation(Amount) = tone::SATURATION;
+    Gamma(Gamma) = tone::GAMMA;
+    Grayscale = tone::GRAYSCALE;
     /// A share of brown.
-    Sepia(Amount),
-    Invert,
-    Pixelate(Pixelate),
-    Watermark(Watermark),
-    /// Only the format changes; it stands in [`Save`].
-    Convert,
-    /// No picture but an answer about it.
-    Info(Inquiry),
-    /// Several actions on one picture; none of them is a pipeline.
-    Pipeline {
-        operations: Vec<Action>,
-    },
+    Sepia(Amount) = tone::SEPIA;
+    Invert = tone::INVERT;
+    Pixelate(Pixelate) = pixelate::PIXELATE;
+    Watermark(Watermark) = watermark::WATERMARK;
+    /// Only the format changes; it is in [`Save`].
+    Convert = convert::CONVERT;
+    /// Answers about the picture, and makes no picture.
+    Info(Inquiry) = info::INFO;
+    Pipeline(Pipeline) = pipeline::PIPELINE;
 }
 
 impl Operation {
@@ -97,7 +139,7 @@ impl Operation {
     /// What it does to a picture, one after the other.
     pub(crate) fn actions(&self) -> &[Action] {
         match &self.action {
-            Action::Pipeline { operations } => operations,
+            Action::Pipeline(Pipeline { operations }) => operations,
             action => std::slice::from_ref(action),
         }
     }
@@ -105,37 +147,6 @@ impl Operation {
     /// The file stem that the client asked for.
     pub fn name(&self) -> Option<&str> {
         self.save.name.as_deref()
-    }
-}
-
-impl Action {
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Resize(_) => "resize",
-            Self::Thumbnail(_) => "thumbnail",
-            Self::Crop(_) => "crop",
-            Self::Rotate(_) => "rotate",
-            Self::Flip => "flip",
-            Self::Flop => "flop",
-            Self::Pad(_) => "pad",
-            Self::Trim(_) => "trim",
-            Self::Round(_) => "round",
-            Self::Flatten(_) => "flatten",
-            Self::Blur(_) => "blur",
-            Self::Sharpen(_) => "sharpen",
-            Self::Brightness(_) => "brightness",
-            Self::Contrast(_) => "contrast",
-            Self::Saturation(_) => "saturation",
-            Self::Gamma(_) => "gamma",
-            Self::Grayscale => "grayscale",
-            Self::Sepia(_) => "sepia",
-            Self::Invert => "invert",
-            Self::Pixelate(_) => "pixelate",
-            Self::Watermark(_) => "watermark",
-            Self::Convert => "convert",
-            Self::Info(_) => "info",
-            Self::Pipeline { .. } => "pipeline",
-        }
     }
 }
 

@@ -1,19 +1,13 @@
 //! From JSON to [`Operation`]s, by hand: serde's messages name neither the entry nor the limit.
 //!
-//! Each operation reads its own fields, in its own file; this is what they have in common.
+//! Each operation reads its own fields, in its own file; this module does what they have in common.
 
 use serde_json::Value;
 
+use super::definition::{Definition, known};
 use super::fields::{Fields, clipped, invalid, shown};
-use super::{
-    Action, Amount, Blur, Crop, Flatten, Gamma, Inquiry, Operation, Pad, Pixelate, Resize, Rotate, Round, Save,
-    Sharpen, Thumbnail, Trim, Watermark,
-};
+use super::{Action, Operation, Save, pipeline};
 use crate::{Limits, Result};
-
-/// Every type, for messages.
-pub const KNOWN: &str = "resize, thumbnail, crop, rotate, flip, flop, pad, trim, round, flatten, blur, sharpen, \
-    brightness, contrast, saturation, gamma, grayscale, sepia, invert, pixelate, watermark, convert, info, pipeline";
 
 /// Parses and checks a JSON list of operations.
 ///
@@ -34,11 +28,11 @@ pub fn parse(json: &str, limits: &Limits) -> Result<Vec<Operation>> {
 fn operation(value: Value, path: String, limits: &Limits, budget: &mut usize) -> Result<Operation> {
     spend(budget, limits)?;
     let mut fields = Fields::new(value, path)?;
-    let kind = fields.kind(KNOWN)?;
+    let kind = fields.kind()?;
     let operation = match kind.as_str() {
-        // It has no file that could be named or written in a format, and its facts are those of the upright picture.
-        "info" => Action::Info(Inquiry::parse(&mut fields)?).into(),
-        "pipeline" => pipeline(&mut fields, limits, budget)?,
+        // Its answer has no file that could be named or written in a format, and is about the upright picture.
+        "info" => action(&mut fields, "info", limits)?.into(),
+        "pipeline" => pipeline::parse(&mut fields, limits, budget)?,
         kind => {
             let action = action(&mut fields, kind, limits)?;
             let auto_orient = auto_orient(&mut fields)?;
@@ -52,88 +46,21 @@ fn operation(value: Value, path: String, limits: &Limits, budget: &mut usize) ->
     Ok(operation)
 }
 
-fn pipeline(fields: &mut Fields, limits: &Limits, budget: &mut usize) -> Result<Operation> {
-    let path = format!("{}.operations", fields.path);
-    let inner = fields.take("operations");
-    let auto_orient = auto_orient(fields)?;
-    let save = Save::parse(fields)?;
-    let mut converted = Save::default();
-    let mut operations = Vec::new();
-    let Some(inner) = inner else {
-        fields.lacks(".operations: is missing");
-        return Ok(Operation { action: Action::Pipeline { operations }, auto_orient, save });
-    };
-    for (i, entry) in entries(inner, &path)?.into_iter().enumerate() {
-        spend(budget, limits)?;
-        let mut fields = Fields::new(entry, format!("{path}[{i}]"))?;
-        let kind = fields.kind(KNOWN)?;
-        match kind.as_str() {
-            "pipeline" => {
-                return Err(invalid(format!("{}: pipelines do not nest", fields.path)));
-            }
-            "info" => {
-                return Err(invalid(format!("{}: info yields no picture; it stands by itself", fields.path)));
-            }
-            "convert" => {
-                converted = Save::of_convert(&mut fields)?;
-                if converted.format.is_none() {
-                    fields.lacks(".format: is missing");
-                }
-                // Nothing is left to do there, and those after it keep their numbers.
-                operations.push(Action::Convert);
-            }
-            kind => operations.push(action(&mut fields, kind, limits)?),
-        }
-        fields.finish(&kind)?;
-    }
-    if let (Some(outer), Some(inner)) = (save.format, converted.format)
-        && outer != inner
-    {
-        let (path, outer, inner) = (&fields.path, outer.name(), inner.name());
-        return Err(invalid(format!("{path}.format: is {outer}, but the convert inside says {inner}")));
-    }
-    let save = save.or(converted);
-    save.check(&fields.path)?;
-    Ok(Operation { action: Action::Pipeline { operations }, auto_orient, save })
+/// What an entry does, from its own fields.
+pub(super) fn action(fields: &mut Fields, kind: &str, limits: &Limits) -> Result<Action> {
+    let definition = Definition::find(kind).ok_or_else(|| {
+        let (path, kind, known) = (&fields.path, clipped(kind), known());
+        invalid(format!("{path}: unknown operation `{kind}`; known: {known}"))
+    })?;
+    (definition.parse)(fields, limits)
 }
 
-fn action(fields: &mut Fields, kind: &str, limits: &Limits) -> Result<Action> {
-    Ok(match kind {
-        "resize" => Action::Resize(Resize::parse(fields, limits)?),
-        "thumbnail" => Action::Thumbnail(Thumbnail::parse(fields, limits)?),
-        "crop" => Action::Crop(Crop::parse(fields, limits)?),
-        "rotate" => Action::Rotate(Rotate::parse(fields)?),
-        "flip" => Action::Flip,
-        "flop" => Action::Flop,
-        "pad" => Action::Pad(Pad::parse(fields, limits)?),
-        "trim" => Action::Trim(Trim::parse(fields)?),
-        "round" => Action::Round(Round::parse(fields, limits)?),
-        "flatten" => Action::Flatten(Flatten::parse(fields)?),
-        "blur" => Action::Blur(Blur::parse(fields)?),
-        "sharpen" => Action::Sharpen(Sharpen::parse(fields)?),
-        "brightness" => Action::Brightness(Amount::factor(fields)?),
-        "contrast" => Action::Contrast(Amount::factor(fields)?),
-        "saturation" => Action::Saturation(Amount::factor(fields)?),
-        "gamma" => Action::Gamma(Gamma::parse(fields)?),
-        "grayscale" => Action::Grayscale,
-        "sepia" => Action::Sepia(Amount::share(fields)?),
-        "invert" => Action::Invert,
-        "pixelate" => Action::Pixelate(Pixelate::parse(fields, limits)?),
-        "watermark" => Action::Watermark(Watermark::parse(fields, limits)?),
-        "convert" => Action::Convert,
-        _ => {
-            let kind = clipped(kind);
-            return Err(invalid(format!("{}: unknown operation `{kind}`; known: {KNOWN}", fields.path)));
-        }
-    })
-}
-
-/// Of the whole output: inside a pipeline the picture has already been turned.
-fn auto_orient(fields: &mut Fields) -> Result<bool> {
+/// A field of whole outputs only: inside a pipeline the picture has already been turned.
+pub(super) fn auto_orient(fields: &mut Fields) -> Result<bool> {
     Ok(fields.flag("auto_orient")?.unwrap_or(true))
 }
 
-fn entries(value: Value, path: &str) -> Result<Vec<Value>> {
+pub(super) fn entries(value: Value, path: &str) -> Result<Vec<Value>> {
     match value {
         Value::Array(entries) if entries.is_empty() => Err(invalid(format!("{path}: the list is empty"))),
         Value::Array(entries) => Ok(entries),
@@ -141,7 +68,7 @@ fn entries(value: Value, path: &str) -> Result<Vec<Value>> {
     }
 }
 
-fn spend(budget: &mut usize, limits: &Limits) -> Result<()> {
+pub(super) fn spend(budget: &mut usize, limits: &Limits) -> Result<()> {
     *budget = budget
         .checked_sub(1)
         .ok_or_else(|| invalid(format!("operations: more than limits.max_operations ({})", limits.max_operations)))?;

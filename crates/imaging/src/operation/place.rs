@@ -1,13 +1,23 @@
 //! Places in a picture.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::fields::{Fields, invalid, shown};
+use super::flag::{Flag, Sets};
 use crate::Result;
 
 /// The names of all anchors, for messages.
 pub(super) const ANCHORS: &str = "top-left, top, top-right, left, center, right, bottom-left, bottom, bottom-right";
+
+pub(super) const GRAVITY: Flag = Flag::new(
+    "gravity",
+    "ANCHOR|X,Y|smart",
+    Sets::Value("gravity", |text| point(text).unwrap_or_else(|| text.into())),
+    "Which part the --resize, --thumbnail or --crop before it keeps: center (the default), top-left, top, …, \
+     a focal point in shares such as 0.3,0.2, or smart: what draws the eye",
+)
+.of(&["resize", "thumbnail", "crop", "pad"]);
 
 /// Nine places in a box.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,4 +117,11 @@ impl Gravity {
             ))),
         }
     }
+}
+
+/// A focal point such as `0.3,0.2`.
+fn point(text: &str) -> Option<Value> {
+    let (x, y) = text.split_once(',')?;
+    let share = |text: &str| text.trim().parse::<f64>().ok();
+    Some(json!({"x": share(x)?, "y": share(y)?}))
 }

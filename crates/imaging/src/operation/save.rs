@@ -4,9 +4,10 @@
 //! and the format that the source leads to follows those it can. `keep` is always advice: metadata stays where the
 //! format has a place for it.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::fields::{Fields, clipped, invalid, shown};
+use super::schema;
 use crate::save::{Keep, Quality, Save};
 use crate::{Format, Result};
 
@@ -36,6 +37,44 @@ impl Save {
         };
         save.check(&fields.path)?;
         Ok(save)
+    }
+
+    /// The schemas of the fields that every output has.
+    pub(super) fn schema() -> Vec<(&'static str, Value)> {
+        vec![
+            (
+                "format",
+                schema::choice(
+                    "jpeg, jpg, png, webp, gif, bmp, tiff, tif, avif, qoi",
+                    "Unset: the source's own where it is written",
+                ),
+            ),
+            (
+                "quality",
+                json!({"oneOf": [{"type": "integer", "minimum": 1, "maximum": 100}, {"const": "auto"}],
+                    "description": "Unset: the format's usual, or the source's own where a JPEG keeps its size. `auto`: the \
+                        lowest that looks the same"}),
+            ),
+            ("max_bytes", schema::whole(1, u32::MAX.into(), "The most bytes; quality gives way to it")),
+            ("lossless", schema::flag(false, "Of WebP; PNG, TIFF, BMP and QOI are")),
+            ("progressive", schema::flag(false, "A JPEG that appears whole at once, and sharpens")),
+            ("effort", schema::whole(1, MAX_EFFORT, "From quick to small; unset: 3")),
+            (
+                "subsampling",
+                schema::choice("4:4:4, 4:2:2, 4:2:0", "A JPEG's chroma; unset: 4:2:0, from quality 95 on 4:4:4"),
+            ),
+            (
+                "keep",
+                json!({"type": "array", "items": {"enum": ["icc", "exif", "copyright"]},
+                    "description": "What of the source's metadata stays where the format has a place for it"}),
+            ),
+            ("still", schema::flag(false, "Only the first frame of an animation")),
+            (
+                "name",
+                json!({"type": "string", "pattern": "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$",
+                    "description": "The output's file stem"}),
+            ),
+        ]
     }
 
     /// What is unset here is as in `other`.

@@ -206,7 +206,7 @@ fn misspelt_field_is_told_before_the_one_that_is_missing() {
 fn steps_of_a_pipeline_keep_their_numbers() {
     let json =
         r#"[{"type":"pipeline","operations":[{"type":"flip"},{"type":"convert","format":"png"},{"type":"flop"}]}]"#;
-    let Action::Pipeline { operations } = &parsed(json)[0].action else { panic!() };
+    let Action::Pipeline(Pipeline { operations }) = &parsed(json)[0].action else { panic!() };
     assert_eq!(operations.iter().map(Action::kind).collect::<Vec<_>>(), ["flip", "convert", "flop"]);
 }
 
@@ -276,12 +276,12 @@ fn asked(kind: &str, field: &str) -> Vec<String> {
 
 #[test]
 fn schema_and_docs_have_exactly_the_fields_that_are_parsed() {
-    assert_eq!(WHOLE.map(|(kind, _)| kind).join(", "), parse::KNOWN);
+    assert_eq!(WHOLE.map(|(kind, _)| kind).join(", "), definition::known());
     let docs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operations.md");
     let docs = std::fs::read_to_string(docs).unwrap();
     for (kind, field) in WHOLE {
         let asked = asked(kind, field);
-        let schema = schema::entry(kind, &Limits::default());
+        let schema = Definition::find(kind).unwrap().schema(&Limits::default());
         let mut told: Vec<&str> = schema["properties"].as_object().unwrap().keys().map(String::as_str).collect();
         told.retain(|name| *name != "type");
         told.sort_unstable();
@@ -303,7 +303,7 @@ fn schema_and_docs_have_exactly_the_fields_that_are_parsed() {
 fn schema_bounds_are_the_parsers() {
     // One step beyond every bound of a whole number is refused, and the bound itself is not refused for being one.
     for (kind, field) in WHOLE {
-        let schema = schema::entry(kind, &Limits::default());
+        let schema = Definition::find(kind).unwrap().schema(&Limits::default());
         for (name, told) in schema["properties"].as_object().unwrap() {
             let (Some(least), Some(most)) = (told["minimum"].as_f64(), told["maximum"].as_f64()) else { continue };
             for (value, beyond) in [(least, least - 1.0), (most, most + 1.0)] {

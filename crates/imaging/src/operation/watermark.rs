@@ -1,19 +1,19 @@
-//! `watermark`: its fields and how they are read.
+//! `watermark`: a text or a picture laid over a picture. The fields of a text are read in `text`.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
+use super::definition::Definition;
 use super::fields::{Fields, invalid, shown};
+use super::flag::{Flag, Sets, number};
 use super::place::{ANCHORS, Anchor};
+use super::text::MAX_EFFECT;
+use super::{Action, schema};
 use crate::length::Length;
-use crate::text::{Outline, Shadow, Text};
-use crate::{Error, Limits, Result, overlay, text};
+use crate::text::Text;
+use crate::{Limits, Result, overlay};
 
-const MAX_TEXT_CHARS: usize = 500;
 const MAX_TEXT_SIZE: u64 = 4096;
-const MAX_NAME_CHARS: usize = 100;
-/// Pixels of outline, and of shadow in each direction.
-const MAX_EFFECT: f64 = 200.0;
 
 /// A text or a picture laid over a picture.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -64,6 +64,172 @@ pub enum Tile {
     Tile,
 }
 
+pub(super) const WATERMARK: Definition = Definition {
+    name: "watermark",
+    about: "Marked with a text or a picture; one of the two is required.",
+    fields,
+    required: &[],
+    parse: |fields, limits| Ok(Action::Watermark(Watermark::parse(fields, limits)?)),
+    flags: &[
+        Flag::new("watermark", "TEXT", Sets::Text("text"), "Write TEXT onto the picture, half transparent, bottom right")
+            .with_hyphens(),
+        Flag::new(
+            "overlay",
+            "PATH|NAME",
+            Sets::Text("image"),
+            "Lay another picture onto the picture, bottom right: the file at a path (./logo.png), or one in the folder \
+             watermark.overlays, which is all that a server has",
+        ),
+        option(
+            "position",
+            "ANCHOR",
+            Sets::Text("position"),
+            "Place of the --watermark or --overlay before it: top-left, top, top-right, left, center, right, bottom-left, \
+             bottom, bottom-right, or tile for all over the picture",
+        ),
+        option(
+            "size",
+            "PX|%",
+            Sets::Number("size"),
+            "Font size of the --watermark, or width of the --overlay before it, in pixels or as a share of the picture's \
+             width: 36, 5% [default: 36, or the overlay's own]",
+        ),
+        option(
+            "margin",
+            "PX|%",
+            Sets::Number("margin"),
+            "Distance of the --watermark or --overlay before it from the edges [default: 10]",
+        ),
+        option(
+            "spacing",
+            "PX|%",
+            Sets::Number("spacing"),
+            "Distance between the marks of a tile [default: half of the mark's width; across its rows at most twice its height]",
+        ),
+        option("angle", "DEGREES", Sets::Number("angle"), "Turn the --watermark or --overlay before it clockwise")
+            .with_hyphens(),
+        option(
+            "color",
+            "COLOR",
+            Sets::Text("color"),
+            "Colour of the --watermark before it, as CSS writes it or r,g,b[,a]: orange, #f80, #ff880080 [default: #ffffff80]; or of the border \
+             that the --trim before it cuts away [default: what most corners share]",
+        )
+        .of(&["watermark", "trim"]),
+        option(
+            "opacity",
+            "0…1",
+            Sets::Number("opacity"),
+            "Opacity of the --watermark or --overlay before it [default: 1]",
+        ),
+        option(
+            "font",
+            "NAME",
+            Sets::Text("font"),
+            "Font of the --watermark before it: a family or a file in the folder watermark.fonts [default: Noto Sans]",
+        ),
+        option("weight", "WEIGHT", Sets::Text("weight"), "Weight of the --watermark before it: regular or bold"),
+        option(
+            "outline",
+            "PX[,COLOR]",
+            Sets::Value("outline", |text| parts(text, &["width", "color"])),
+            "Draw a line around the letters of the --watermark before it, black unless said: 2,#000000c0",
+        ),
+        option(
+            "shadow",
+            "X,Y[,BLUR[,COLOR]]",
+            Sets::Value("shadow", |text| parts(text, &["x", "y", "blur", "color"])),
+            "Draw a shadow under the --watermark before it, so many pixels to the right and below: 2,2,4,#000000a0",
+        )
+        .with_hyphens(),
+        option(
+            "line-height",
+            "EM",
+            Sets::Number("line_height"),
+            "Distance between the lines of the --watermark before it, times its size [default: the font's own]",
+        ),
+        option(
+            "align",
+            "SIDE",
+            Sets::Text("align"),
+            "Where short lines of the --watermark before it stand: left, center, right [default: towards the edge]",
+        ),
+        option("max-width", "PX|%", Sets::Number("max_width"), "Break lines of the --watermark before it that are longer"),
+    ],
+};
+
+/// A flag for a field of the watermark before it.
+const fn option(name: &'static str, value: &'static str, sets: Sets, help: &'static str) -> Flag {
+    Flag::new(name, value, sets, help).of(&["watermark"])
+}
+
+/// The values between commas under these names, in this order. All are numbers but the colour, which may have commas of its
+/// own.
+fn parts(text: &str, names: &[&str]) -> Value {
+    let pairs = names.iter().zip(text.splitn(names.len(), ',').map(str::trim));
+    let read = |name, part: &str| if name == "color" { part.into() } else { number(part) };
+    pairs.map(|(&name, part)| (name.to_owned(), read(name, part))).collect::<Map<_, _>>().into()
+}
+
+/// The schemas of its fields.
+fn fields(limits: &Limits) -> Vec<(&'static str, Value)> {
+    let edge = u64::from(limits.max_output_side);
+    let effect = |about, fields: Vec<(&str, Value)>| {
+        let properties: Map<String, Value> =
+            fields.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect();
+        json!({"type": "object", "description": about, "properties": properties, "additionalProperties": false})
+    };
+    vec![
+        ("text", json!({"type": "string", "minLength": 1, "maxLength": 500, "description": "Lines apart by \\n"})),
+        (
+            "image",
+            json!({"type": "string", "pattern": "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$",
+                "description": "Instead of a text: a file in the service's folder of overlays"}),
+        ),
+        ("position", schema::choice(&format!("{ANCHORS}, tile"), "Where it stands; tile: all over the picture")),
+        ("margin", schema::length(0, edge, "From the edges; not of a tile")),
+        (
+            "spacing",
+            schema::length(
+                0,
+                edge,
+                "Between the marks of a tile; unset: half of the mark's width, across its rows at most twice its height",
+            ),
+        ),
+        ("size", schema::length(1, edge, "The font's size, up to 4096 pixels, or the overlay's width")),
+        ("angle", schema::decimal(-360.0, 360.0, "Degrees, clockwise")),
+        ("opacity", schema::decimal(0.0, 1.0, "Multiplied with the alpha of the colours")),
+        ("font", json!({"type": "string", "maxLength": 100, "description": "A font's family or file name"})),
+        ("weight", schema::choice("regular, bold", "Of the text")),
+        ("color", schema::color("Of the text")),
+        (
+            "outline",
+            effect(
+                "A line around the letters",
+                vec![
+                    ("color", schema::color("Black unless said")),
+                    ("width", schema::decimal(0.1, MAX_EFFECT, "Pixels; 2 unless said")),
+                ],
+            ),
+        ),
+        (
+            "shadow",
+            effect(
+                "Under the letters",
+                vec![
+                    ("color", schema::color("[0, 0, 0, 160] unless said")),
+                    ("x", schema::decimal(-MAX_EFFECT, MAX_EFFECT, "Pixels to the right; 2 unless said")),
+                    ("y", schema::decimal(-MAX_EFFECT, MAX_EFFECT, "Pixels downwards; 2 unless said")),
+                    ("blur", schema::decimal(0.0, MAX_EFFECT, "Pixels of soft edge; 4 unless said")),
+                ],
+            ),
+        ),
+        ("line_height", schema::decimal(0.5, 5.0, "Between baselines, times the font's size; unset: the font's own")),
+        ("align", schema::choice("left, center, right", "Of several lines; unset: towards the edge")),
+        ("max_width", schema::length(1, edge, "Longer lines are broken")),
+    ]
+}
+
 impl Watermark {
     /// `text` as it looks when nothing else is asked for.
     pub fn new(text: impl Into<String>) -> Self {
@@ -87,7 +253,7 @@ impl Watermark {
         }
     }
 
-    pub(super) fn parse(fields: &mut Fields, limits: &Limits) -> Result<Self> {
+    fn parse(fields: &mut Fields, limits: &Limits) -> Result<Self> {
         let mut mark = match (fields.string("text")?, fields.string("image")?) {
             (None, Some(name)) => {
                 let path = format!("{}.image", fields.path);
@@ -133,93 +299,10 @@ impl Watermark {
     }
 }
 
-impl Text {
-    fn parse(text: &str, fields: &mut Fields, limits: &Limits) -> Result<Self> {
-        let path = format!("{}.text", fields.path);
-        let text = plain_lines(text);
-        if text.chars().all(text::is_blank) {
-            return Err(invalid(format!("{path}: is empty")));
-        }
-        let chars = text.chars().count();
-        if chars > MAX_TEXT_CHARS {
-            return Err(invalid(format!("{path}: {chars} characters exceed the limit of {MAX_TEXT_CHARS}")));
-        }
-        if let Some(c) = text.chars().find(|c| c.is_control() && *c != '\n') {
-            return Err(invalid(format!("{path}: holds the control character U+{:04X}", u32::from(c))));
-        }
-        let mut text = Self::new(text);
-        if let Some(name) = fields.string("font")? {
-            if name.chars().count() > MAX_NAME_CHARS {
-                return Err(invalid(format!("{}.font: exceeds the limit of {MAX_NAME_CHARS} characters", fields.path)));
-            }
-            text::library().check(&name).map_err(|error| invalid(format!("{}.font: {}", fields.path, error.detail)))?;
-            text.font = Some(name);
-        }
-        text.weight = fields.choice("weight", "regular, bold")?.unwrap_or_default();
-        text.color = fields.color("color")?.unwrap_or(text.color);
-        if let Some(mut outline) = fields.object("outline")? {
-            text.outline = Some(Outline {
-                color: outline.color("color")?.unwrap_or([0, 0, 0, 255]),
-                width: outline.within("width", 0.1, MAX_EFFECT)?.unwrap_or(2.0),
-            });
-            outline.finish("outline")?;
-        }
-        if let Some(mut shadow) = fields.object("shadow")? {
-            text.shadow = Some(Shadow {
-                color: shadow.color("color")?.unwrap_or([0, 0, 0, 160]),
-                x: shadow.within("x", -MAX_EFFECT, MAX_EFFECT)?.unwrap_or(2.0),
-                y: shadow.within("y", -MAX_EFFECT, MAX_EFFECT)?.unwrap_or(2.0),
-                blur: shadow.within("blur", 0.0, MAX_EFFECT)?.unwrap_or(4.0),
-            });
-            shadow.finish("shadow")?;
-        }
-        text.line_height = fields.within("line_height", 0.5, 5.0)?;
-        text.align = fields.choice("align", "left, center, right")?;
-        text.max_width = fields.length("max_width", 1, limits.max_output_side.into(), "limits.max_output_side")?;
-        text::check(&text, text::library())
-            .map_err(|error| Error::new(error.code, format!("{path}: {}", error.detail)))?;
-        Ok(text)
-    }
-}
-
 impl Default for Position {
     fn default() -> Self {
         Self::At(Anchor::BottomRight)
     }
-}
-
-impl Fields {
-    /// Pixels within bounds, or a share of the picture's width.
-    fn length(&mut self, name: &'static str, min: u64, max: u64, limit: &str) -> Result<Option<Length>> {
-        let Some(value) = self.take(name) else { return Ok(None) };
-        let path = format!("{}.{name}", self.path);
-        match &value {
-            Value::String(text) => Length::share(text).map(Some).ok_or_else(|| {
-                invalid(format!("{path}: {} is not a share of the picture's width from 0% to 100%", shown(&value)))
-            }),
-            value => Ok(Some(Length::Pixels(super::fields::whole(value, &path, min, max, limit)? as u32))),
-        }
-    }
-
-    fn within(&mut self, name: &'static str, min: f64, max: f64) -> Result<Option<f32>> {
-        let Some(value) = self.take(name) else { return Ok(None) };
-        match value.as_f64() {
-            Some(number) if (min..=max).contains(&number) => Ok(Some(number as f32)),
-            _ => Err(invalid(format!("{}.{name}: {} is not a number from {min} to {max}", self.path, shown(&value)))),
-        }
-    }
-
-    fn object(&mut self, name: &'static str) -> Result<Option<Self>> {
-        let path = format!("{}.{name}", self.path);
-        self.take(name).map(|value| Self::new(value, path)).transpose()
-    }
-}
-
-/// A text with line feeds alone between its lines, whatever system and program it comes from, and four spaces for a tab,
-/// for which fonts have no glyph.
-fn plain_lines(text: &str) -> String {
-    let lines = text.replace("\r\n", "\n").replace(['\r', '\u{85}', '\u{2028}', '\u{2029}'], "\n");
-    lines.replace('\t', "    ")
 }
 
 fn default_margin() -> Length {

@@ -45,6 +45,6 @@ pub(crate) fn paint<S: Sample>(action: &Action, picture: Raster<S>) -> Raster<S>
         | Action::Watermark(_)
         | Action::Convert
         | Action::Info(_)
-        | Action::Pipeline { .. } => picture,
+        | Action::Pipeline(_) => picture,
     }
 }

@@ -56,7 +56,7 @@ impl<'a> Planned<'a> {
     pub(super) fn push(&mut self, action: &'a Action, entry: Entry, limits: &Limits) -> Result<()> {
         match action {
             Action::Convert => return Ok(()),
-            Action::Pipeline { .. } => {
+            Action::Pipeline(_) => {
                 return Err(Error::new(Code::InvalidOperation, "pipelines do not nest"));
             }
             Action::Info(_) => {

@@ -3,7 +3,7 @@
 use image::ImageFormat;
 
 use super::*;
-use crate::operation::Watermark;
+use crate::operation::{Pipeline, Watermark};
 use crate::raster::Channels;
 use crate::{Header, estimate, overlay};
 
@@ -127,7 +127,7 @@ fn missing_glyph_names_the_step_before_the_picture_is_decoded() {
     assert!(error.detail.starts_with("operations[1].operations[2].text: no font has 😀"), "{error}");
     // As a worker with other fonts than the service's finds it, from what was parsed there.
     let mut operations = parse(&json.replace('😀', "x"), &Limits::default()).unwrap();
-    let Action::Pipeline { operations: steps } = &mut operations[1].action else { panic!("{operations:?}") };
+    let Action::Pipeline(Pipeline { operations: steps }) = &mut operations[1].action else { panic!("{operations:?}") };
     steps[2] = Action::Watermark(Watermark::new("😀"));
     // Cut short: decoding would be refused for that.
     let error = run(&source[..source.len() - 40], &operations).unwrap_err();
