@@ -14,7 +14,7 @@ pub mod maintenance;
 
 pub mod submission;
 
-pub mod keys;
+pub mod auth;
 
 pub mod config;
 
@@ -25,13 +25,11 @@ pub mod sources;
 pub mod net;
 
 pub mod job;
-
 pub mod storage;
 
-pub mod codes;
+pub mod errors;
 
 pub mod descriptors;
-pub mod lack;
 
 pub mod metrics;
 pub mod process;

@@ -16,10 +16,10 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use crate::auth::keys;
 use crate::config::{Config, LogFormat};
 use crate::descriptors;
 use crate::http::{self, Access, Feed, Links, Readiness, Role, Services};
-use crate::keys;
 use crate::metrics::Metrics;
 use crate::scheduler::{self, Schedule};
 use crate::sources::Places;

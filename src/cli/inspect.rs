@@ -18,7 +18,7 @@ use super::roster::{self, Worker};
 use super::table::{count, show, span, table};
 use crate::app;
 use crate::config::Config;
-use crate::job::Failure;
+use crate::errors::Failure;
 use crate::kinds::image_name;
 use crate::worker::control::{Command, Slots, Totals};
 

@@ -14,8 +14,8 @@ use super::Place;
 use super::exit::Usage;
 use super::table::{count, show, table};
 use crate::app;
+use crate::auth::keys::{self, Key, NewKey};
 use crate::config::{Config, Scope, is_key_name};
-use crate::keys::{self, Key, NewKey};
 use crate::storage::Storage;
 
 const EXAMPLES: &str = "\

@@ -27,8 +27,8 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::assets::Folders;
-use crate::codes;
 use crate::config::{Config, Override};
+use crate::errors::codes;
 use crate::http;
 use crate::worker::{Shutdown, compute};
 

@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use queue::{GroupId, Job, JobFilter, Period, Place, State as JobState};
 use serde_json::{Value, json};
 
+use crate::errors::Failure;
 use crate::http::Services;
 use crate::http::access::Caller;
 use crate::http::answers::fresh;
@@ -23,7 +24,6 @@ use crate::http::groups::{Document, Links, STATUSES, image_of};
 use crate::http::operation::{Operation, in_query, ok, one_of};
 use crate::http::problem::Problem;
 use crate::http::request::Parameters;
-use crate::job::Failure;
 use crate::kinds::Payload;
 use crate::submission::Meta;
 

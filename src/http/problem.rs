@@ -8,11 +8,12 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use tracing::error;
 
+use crate::errors::Failure;
+use crate::errors::codes;
 use crate::http::base::path;
-use crate::job::Failure;
 use crate::maintenance::erasure;
+use crate::storage;
 use crate::submission::{self, Rejected};
-use crate::{codes, storage};
 
 /// An error answer. Its code is one of [`codes::ALL`]; its `type` is the address of the code's page,
 /// `/problems/<code>`, under the prefix that the client knows.

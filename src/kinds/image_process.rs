@@ -8,7 +8,7 @@ use queue::Class;
 use serde::{Deserialize, Serialize};
 
 use super::{Context, Done, Ended, ImageResult, Kind, Missing, Output, Run};
-use crate::job::Failure;
+use crate::errors::Failure;
 
 /// One picture and the outputs that are wanted of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

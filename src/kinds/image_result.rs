@@ -4,7 +4,8 @@ use imaging::{Format, Info};
 use queue::Run;
 use serde::{Deserialize, Serialize};
 
-use crate::job::{Failure, seal};
+use crate::errors::Failure;
+use crate::job::seal;
 
 /// What a finished picture leaves behind: the body of its entry in a status document.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -22,7 +22,8 @@ use imaging::Limits;
 use queue::{Broker, Class, Run as RunId, Stage};
 use serde::Serialize;
 
-use crate::job::{Failure, seal};
+use crate::errors::Failure;
+use crate::job::seal;
 use crate::metrics::Metrics;
 use crate::sources::Places;
 use crate::storage::Storage;

@@ -15,8 +15,8 @@ use tracing::debug;
 use url::Url;
 
 use super::{Context, Done, Ended, ImageProcess, Kind, Missing, Payload, Run, Source};
-use crate::job::Failure;
-use crate::lack::Lack;
+use crate::errors::Failure;
+use crate::errors::Lack;
 use crate::metrics::FetchLabels;
 use crate::net::Fetcher;
 use crate::probe::{self, Probed};

@@ -11,7 +11,7 @@ use tracing::warn;
 
 use super::next_page;
 
-use crate::job::Failure;
+use crate::errors::Failure;
 use crate::storage::{self, Part, Storage};
 use crate::submission;
 

@@ -7,7 +7,7 @@ use queue::{Broker, Group, GroupId, GroupResult, Reservation, Run, State};
 use tracing::{error, info, warn};
 
 use super::{CONCURRENCY, PAGE, Result, erasure, follow_up_has_begun, next_page, on_disk};
-use crate::job::Failure;
+use crate::errors::Failure;
 use crate::kinds::{self, Context, Done, ImageResult, OutboxSweep};
 use crate::storage::{Part, Storage, damaged_key, manifest_key, withdrawn_key};
 use crate::submission;

@@ -9,7 +9,8 @@ use tracing::warn;
 
 use super::orphans::{forget_erased, remove_empty_outputs};
 use super::{CONCURRENCY, ORPHAN_AGE, PAGE, Result, follow_up_has_begun, is_owed, next_page, on_disk};
-use crate::job::{Failure, Keep};
+use crate::errors::Failure;
+use crate::job::Keep;
 use crate::kinds::{self, Context, Done, StorageSweep};
 use crate::storage::{Part, Storage, keep_key};
 

@@ -25,8 +25,8 @@ use url::{Host, Url};
 
 use super::Allowed;
 use super::address::Networks;
-use crate::job::Failure;
-use crate::lack::Lack;
+use crate::errors::Failure;
+use crate::errors::Lack;
 
 /// Looks a host's name up. Another one than the system's is for tests.
 pub type Lookup = Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> + Send + Sync>;

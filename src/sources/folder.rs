@@ -14,8 +14,8 @@ use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat2};
 use rustix::io::Errno;
 use walkdir::WalkDir;
 
-use crate::job::Failure;
-use crate::lack::Lack;
+use crate::errors::Failure;
+use crate::errors::Lack;
 
 /// Characters of a key.
 const MOST_CHARS: usize = 4_000;

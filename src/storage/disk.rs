@@ -13,7 +13,7 @@ use rustix::fs::{FallocateFlags, fallocate, statvfs};
 use tracing::{info, warn};
 
 use super::{Result, at};
-use crate::lack::Lack;
+use crate::errors::Lack;
 
 /// The ballast in the data folder, and its name until it has its whole size.
 const BALLAST: &str = "ballast";

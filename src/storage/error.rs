@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-use crate::lack::Lack;
+use crate::errors::{Failure, Lack};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -17,6 +17,12 @@ pub enum Error {
 }
 
 pub type Result<T> = std::result::Result<T, Error>;
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::of_store(error.lack(), error.to_string())
+    }
+}
 
 impl Error {
     /// Its error code.

@@ -7,7 +7,7 @@
 use serde::Serialize;
 
 use super::{Circumstances, Error, Meta, Submission, outbox, wanted};
-use crate::job::Failure;
+use crate::errors::Failure;
 use crate::kinds::{Context, Done, GroupFollow, Run};
 
 impl Run for GroupFollow {

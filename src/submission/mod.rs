@@ -27,7 +27,8 @@ use sha2::{Digest, Sha256};
 use tracing::{info, warn};
 
 use crate::config;
-use crate::job::{Failure, Keep, Terms};
+use crate::errors::Failure;
+use crate::job::{Keep, Terms};
 use crate::kinds::{ImageProcess, Origin, Payload, Source, SourceFetch};
 use crate::probe;
 use crate::storage::{self, Storage, upload_key};

@@ -16,7 +16,8 @@ use tracing::warn;
 
 use super::manifest::Manifest;
 use super::{Error, Hold, Meta, Rejected};
-use crate::job::{Failure, seal};
+use crate::errors::Failure;
+use crate::job::seal;
 use crate::storage::{self, Storage, damaged_key, keep_key, manifest_key, owner_key, withdrawn_key};
 
 /// What stands in the outbox for a group.

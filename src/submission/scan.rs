@@ -1,7 +1,7 @@
 //! The work of a `source.scan` job.
 
 use super::outbox::{self, Owed};
-use crate::job::Failure;
+use crate::errors::Failure;
 use crate::kinds::{Context, Done, Run, SourceScan};
 
 impl Run for SourceScan {

@@ -7,7 +7,7 @@ use queue::{ClaimedJob, Class, Lease, Policy, Run, Settlement, Verdict, policy};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::job::Failure;
+use crate::errors::Failure;
 use crate::kinds::{self, Done, ImageProcess, Output, Payload};
 use crate::storage::{LocalFile, RunFolder};
 

@@ -4,7 +4,7 @@ use queue::Lease;
 
 use super::attempt::{Attempt, Stop, Yield};
 use super::execute::Outcome;
-use crate::job::Failure;
+use crate::errors::Failure;
 use crate::storage::{self, LocalFile};
 
 /// What a shift learns from its children, its tasks and its heartbeat.

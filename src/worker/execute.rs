@@ -11,7 +11,7 @@ use rustix::fs::statvfs;
 use serde::{Deserialize, Serialize};
 
 use super::attempt::Whereabouts;
-use crate::job::Failure;
+use crate::errors::Failure;
 use crate::kinds::{Answer, Output, OutputFile};
 use crate::sources::Folder;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use pixmill::job::Failure;
+use pixmill::errors::Failure;
 use pixmill::net::address::{FORBIDDEN, Networks};
 use pixmill::net::{Allowed, Fetcher, Guard, Lookup, Settings};
 use url::Url;

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::cli::operations::Presets;
-use crate::job::Failure;
+use crate::errors::Failure;
 use crate::net::retry_after;
 
 /// How long one request is tried again.

@@ -22,7 +22,7 @@ use super::sources::{Found, Progress, Sources};
 use super::{Batch, QUEUE, UPLOADS, local, names, remote, unreadable};
 use crate::cli::ending;
 use crate::cli::table::count;
-use crate::job::Failure;
+use crate::errors::Failure;
 
 /// What earlier runs have left word of.
 struct Past {

@@ -15,7 +15,7 @@ use url::Url;
 use uuid::Uuid;
 
 use super::client;
-use crate::job::Failure;
+use crate::errors::Failure;
 use crate::net;
 
 /// Addresses that are fetched at a time.

@@ -308,7 +308,7 @@ fn own(written: &[u8]) -> Option<Own> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::Failure;
+    use crate::errors::Failure;
 
     fn picture(n: usize) -> Sent {
         let file = PathBuf::from(OsString::from_vec(format!("/in/{n}\u{1}").into_bytes()));

@@ -22,7 +22,7 @@ use uuid::Uuid;
 use super::picture::{Origin, Picture};
 use super::sources::fold;
 use super::{LEDGER, QUEUE, UPLOADS, journal};
-use crate::job::Failure;
+use crate::errors::Failure;
 
 const VERSION: i64 = 1;
 const SCHEMA: &str = "

@@ -28,7 +28,7 @@ use super::report::{Ending, Made, Report};
 use super::sources::Found;
 use super::{Batch, QUEUE, Told, give_name, unreadable, unwritable};
 use crate::config::Config;
-use crate::job::Failure;
+use crate::errors::Failure;
 use crate::kinds::{ImageProcess, ImageResult, Output, OutputFile, Payload, Source};
 use crate::metrics::Metrics;
 use crate::sources::Places;

@@ -37,7 +37,7 @@ use tokio_util::sync::CancellationToken;
 use super::exit::{self, Usage};
 use crate::assets::Folders;
 use crate::config::Config;
-use crate::job::Failure;
+use crate::errors::Failure;
 use identity::Asked;
 use ledger::Ledger;
 use names::Names;

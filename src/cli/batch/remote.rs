@@ -27,7 +27,7 @@ use super::report::{Ending, Made, Report};
 use super::sources::Found;
 use super::{Batch, UPLOADS, unreadable};
 use crate::cli::operations::Presets;
-use crate::job::Failure;
+use crate::errors::Failure;
 
 /// Pictures in one upload, and their bytes: far below the server's limits, and few to repeat when one is cut off.
 const GROUP: usize = 20;

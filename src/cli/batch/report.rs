@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::picture::Picture;
 use super::sources::Progress;
-use crate::job::Failure;
+use crate::errors::Failure;
 
 /// Most failures that are listed again at the end. Every failure is reported when it happens.
 const KEPT_FAILURES: usize = 100;

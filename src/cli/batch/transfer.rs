@@ -21,7 +21,7 @@ use super::picture::Origin;
 use super::remote::{Ended, Remote};
 use super::report::{Ending, Made};
 use super::{Told, give_name, made_by, result_part, unwritable};
-use crate::job::Failure;
+use crate::errors::Failure;
 
 /// Pictures whose results are fetched at a time.
 const FETCHED: usize = 4;

@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use crate::auth::keys::{self, Key};
 use crate::config::Scope;
-use crate::keys::{self, Key};
 use crate::submission::Meta;
 
 /// The sender of a request: a key, or a program of this machine if there are no keys.

@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use tracing::info;
 
 use super::{Access, session};
+use crate::auth::keys::Key;
 use crate::http::base::Base;
 use crate::http::problem::Problem;
-use crate::keys::Key;
 
 pub(in crate::http) struct Login {
     pub(in crate::http) key: Arc<Key>,

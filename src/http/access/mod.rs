@@ -30,11 +30,11 @@ use jiff::Timestamp;
 use subtle::ConstantTimeEq;
 use tracing::Span;
 
+use crate::auth::keys::{self, Key, Keyring, Listing};
 use crate::config::{self, Scope};
 use crate::http::Services;
 use crate::http::base::{Base, path};
 use crate::http::problem::Problem;
-use crate::keys::{self, Key, Keyring, Listing};
 use crate::metrics::RefusalLabels;
 use crate::storage::{self, Storage};
 

@@ -16,9 +16,9 @@ use sha2::Sha256;
 use tokio::sync::OnceCell;
 
 use super::{Problem, local};
+use crate::auth::keys::Key;
 use crate::config;
 use crate::http::base::Base;
-use crate::keys::Key;
 use crate::storage::{self, Storage};
 
 /// The cookie's name. Over https it has the prefix that makes browsers ensure that this host has set it.
@@ -130,7 +130,7 @@ mod tests {
     fn key() -> Key {
         Key::configured(&ApiKey {
             name: "shop".into(),
-            sha256: crate::keys::digest("sesame"),
+            sha256: crate::auth::keys::digest("sesame"),
             scopes: Vec::new(),
             requests_per_minute: None,
             uploads_per_minute: None,

@@ -8,10 +8,10 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::pictures::Picture;
+use crate::errors::Failure;
 use crate::http::access::links::Signer;
 use crate::http::base::path;
 use crate::http::problem;
-use crate::job::Failure;
 use crate::kinds::{Answer, Output};
 use crate::maintenance::erasure;
 use crate::submission::Meta;

@@ -18,6 +18,7 @@ use url::form_urlencoded;
 
 use super::page::{Page, escaped};
 use super::parts::bar;
+use crate::auth::keys::Key;
 use crate::config::Scope;
 use crate::http::Services;
 use crate::http::access::{Access, Login, refused, removed_cookies};
@@ -26,7 +27,6 @@ use crate::http::base::{Base, path};
 use crate::http::operation::{Operation, content, ok_as, problem_or_page, reference};
 use crate::http::problem::Problem;
 use crate::http::server::broken_off;
-use crate::keys::Key;
 
 /// Most bytes of a login. A key and a path are far shorter.
 const MOST_BYTES: usize = 4096;

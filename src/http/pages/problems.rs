@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::page::{self, Page, escaped, inline};
-use crate::codes::{self, Code};
+use crate::errors::codes::{self, Code};
 use crate::http::base::path;
 use crate::http::operation::{Operation, in_path, ok_as, reference};
 use crate::http::problem::Problem;

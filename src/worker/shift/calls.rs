@@ -11,7 +11,7 @@ use super::super::control::Totals;
 use super::super::lanes::{Answered, Complaint, RETRY_PAUSE};
 use super::runs::remove_run;
 use super::{Phase, Shift};
-use crate::job::Failure;
+use crate::errors::Failure;
 use crate::kinds::Payload;
 use crate::metrics::{AttemptLabels, KindLabels};
 

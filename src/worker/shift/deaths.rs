@@ -7,7 +7,7 @@ use tracing::{debug, info, warn};
 use super::super::attempt::{Attempt, Picture, Stop};
 use super::runs::remove_run;
 use super::{Blame, Phase, Place, Run, Shift};
-use crate::job::Failure;
+use crate::errors::Failure;
 
 impl Shift {
     /// Kills the processes of pictures that exceed the hard time limit, and of those that do not stop when asked.

@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use super::super::attempt::Attempt;
 use super::Shift;
-use crate::job::{Failure, Lacking};
+use crate::errors::{Failure, Lacking};
 
 /// How long a look at the disk holds.
 const LOOK: Duration = Duration::from_millis(250);

@@ -11,7 +11,7 @@ use super::super::event::Event;
 use super::super::execute::{Outcome, Spec};
 use super::super::wire::{self, Order};
 use super::{Phase, Place, Run, Shift};
-use crate::job::Failure;
+use crate::errors::Failure;
 use crate::kinds::{self, Context, ImageProcess, Missing, Payload, Source, Unread};
 use crate::metrics::KindLabels;
 use crate::storage::{self, LocalFile, RunFolder, Storage, manifest_key};

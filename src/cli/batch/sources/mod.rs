@@ -23,7 +23,7 @@ use url::Url;
 use super::super::{exit::Usage, near};
 use super::names::Names;
 use super::picture::Picture;
-use crate::job::Failure;
+use crate::errors::Failure;
 
 pub(super) use filter::{Filters, Why};
 use list::List;

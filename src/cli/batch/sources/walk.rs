@@ -18,7 +18,7 @@ use super::list::{Entry, Given, List};
 use super::listing::{Kind, Listing};
 use super::name::{self, Beside, Target};
 use super::{Found, Passed, Root, Sources, Why, fold};
-use crate::job::Failure;
+use crate::errors::Failure;
 
 /// Break: nobody wants more.
 type Flow = ControlFlow<()>;

@@ -53,7 +53,7 @@ pub fn find(name: &str) -> Option<&'static Code> {
 pub(crate) fn hold(name: &str, status: Option<u16>) {
     debug_assert!(
         find(name).is_some_and(|code| status.is_none_or(|status| code.statuses.contains(&status))),
-        "the code `{name}` {} is not in src/codes/table.rs",
+        "the code `{name}` {} is not in src/errors/codes/table.rs",
         status.map_or("of a failure".into(), |status| format!("with status {status}")),
     );
 }
@@ -110,7 +110,7 @@ pub fn markdown() -> String {
 const INTRODUCTION: &str = "\
 # Error codes
 
-<!-- Made from src/codes/table.rs: write it again with `pixmill errors > docs/errors.md`. -->
+<!-- Made from src/errors/codes/table.rs: write it again with `pixmill errors > docs/errors.md`. -->
 
 Whatever goes wrong has a code of this list. A code stays the same for ever; the sentence beside it (`detail`) is for
 people and may change. The same code stands
@@ -177,7 +177,7 @@ mod tests {
         let given: BTreeSet<String> = sources().iter().flat_map(|(_, text)| given(text)).collect();
         assert!(given.len() > 20, "the sources are read: {given:?}");
         let unknown: Vec<_> = given.iter().filter(|name| find(name).is_none()).collect();
-        assert!(unknown.is_empty(), "add these to src/codes/table.rs: {unknown:?}");
+        assert!(unknown.is_empty(), "add these to src/errors/codes/table.rs: {unknown:?}");
     }
 
     #[test]
@@ -227,7 +227,9 @@ mod tests {
         let folders = ["src", "crates/imaging/src", "crates/queue/src"].map(|folder| root.join(folder));
         let files = folders.iter().flat_map(walkdir::WalkDir::new).map(|entry| entry.unwrap().into_path());
         files
-            .filter(|path| path.extension().is_some_and(|end| end == "rs") && !path.starts_with(root.join("src/codes")))
+            .filter(|path| {
+                path.extension().is_some_and(|end| end == "rs") && !path.starts_with(root.join("src/errors/codes"))
+            })
             .map(|path| (path.clone(), std::fs::read_to_string(path).unwrap()))
             .collect()
     }

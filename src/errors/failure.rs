@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::codes;
-use crate::lack::Lack;
-use crate::storage;
+use super::codes;
+use super::lack::Lack;
 
 /// Why an attempt failed: a kebab-case code of [`codes::ALL`], shared with HTTP problems, a sentence for people, and
 /// whether another attempt may end better.
@@ -83,12 +82,6 @@ impl Failure {
         let mut told: serde_json::Value = serde_json::from_slice(settled).ok()?;
         let failure = told.get_mut("error").map(serde_json::Value::take).unwrap_or(told);
         serde_json::from_value(failure).ok()
-    }
-}
-
-impl From<storage::Error> for Failure {
-    fn from(error: storage::Error) -> Self {
-        Self::of_store(error.lack(), error.to_string())
     }
 }
 
