@@ -9,6 +9,7 @@
 pub(crate) mod coefficients;
 mod header;
 mod planes;
+mod tables;
 
 use std::borrow::Cow;
 
@@ -27,29 +28,14 @@ use crate::{Code, Error, Format, Limits, Result};
 #[cfg(test)]
 pub(crate) use header::NATURAL_ORDER;
 pub(super) use header::inspect;
-use header::{Extent, extent, natural};
+use header::{Extent, extent};
 pub(crate) use header::{JpegHeader, segments};
 use planes::Plane;
 pub(crate) use planes::rgb;
+pub(crate) use tables::{Kept, Tables, standard_tables};
 
 /// More than any real progression has, and few enough to end promptly.
 const MAX_SCANS: usize = 100;
-
-/// How an encoder quantises.
-#[derive(Debug, Clone)]
-pub(crate) enum Tables {
-    Quality(u8),
-    /// A source's own.
-    Kept(Box<Kept>),
-}
-
-/// A source's quantisation tables, row-major, and its sampling.
-#[derive(Debug, Clone)]
-pub(crate) struct Kept {
-    luma: [u16; 64],
-    chroma: [u16; 64],
-    sampling: Subsampling,
-}
 
 /// Where nothing else is asked for.
 pub(crate) const DEFAULT_QUALITY: u8 = 82;
@@ -57,59 +43,6 @@ pub(crate) const DEFAULT_QUALITY: u8 = 82;
 pub(crate) const FULL_CHROMA_QUALITY: u8 = 95;
 /// From this effort on Huffman tables are made for the picture.
 pub(crate) const OPTIMISED_EFFORT: u8 = 5;
-
-impl Tables {
-    /// The source's own tables, if an encoder can write with them; its sampling turns with it.
-    pub(crate) fn kept(header: &JpegHeader, orientation: u8) -> Option<Self> {
-        let luma = header.table(0)?;
-        let (chroma, sampling) = match header.components.len() {
-            1 => (luma, Subsampling::S444),
-            3 if header.is_ycbcr() => {
-                let (h, v) = header.sampling()?;
-                let sampling = match if orientation >= 5 { (v, h) } else { (h, v) } {
-                    (1, 1) => Subsampling::S444,
-                    (2, 1) => Subsampling::S422,
-                    (2, 2) => Subsampling::S420,
-                    (1, 2) => Subsampling::S440,
-                    _ => return None,
-                };
-                // One slot serves both chroma components.
-                if header.table(1)? != header.table(2)? {
-                    return None;
-                }
-                (header.table(1)?, sampling)
-            }
-            _ => return None,
-        };
-        let baseline = |table: &[u16; 64]| table.iter().all(|value| (1..=255).contains(value));
-        (baseline(&luma) && baseline(&chroma)).then(|| Self::Kept(Box::new(Kept { luma, chroma, sampling })))
-    }
-}
-
-impl Tables {
-    /// The quality at which the standard tables are these, at 4:2:0.
-    pub(crate) fn standard_quality(&self) -> Option<u8> {
-        let Self::Kept(kept) = self else { return None };
-        if kept.sampling != Subsampling::S420 {
-            return None;
-        }
-        (1..=100).find(|&quality| {
-            let [luma, chroma] = standard_tables(quality).map(|table| natural(&table));
-            luma == kept.luma && chroma == kept.chroma
-        })
-    }
-}
-
-/// The standard tables for luma and chroma at a quality, in zigzag order.
-pub(crate) fn standard_tables(quality: u8) -> [[u16; 64]; 2] {
-    let scale = u32::from(libjpeg_turbo_rs::quality_scaling(quality) as u16);
-    [&header::STANDARD_LUMA, &header::STANDARD_CHROMA].map(|base| {
-        header::NATURAL_ORDER.map(|place| {
-            let step = u32::from(base[usize::from(place)]);
-            ((step * scale + 50) / 100).clamp(1, 255) as u16
-        })
-    })
-}
 
 /// Decodes at 1/`shrink` of the size.
 pub(super) fn decode(source: &[u8], facts: &Facts, reading: &Reading<'_>) -> Result<Decoded> {

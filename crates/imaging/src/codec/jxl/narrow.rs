@@ -8,7 +8,7 @@
 
 use std::io::{Read, Seek, SeekFrom};
 
-use super::Bits;
+use super::container::Bits;
 
 /// Of LF frames below LF frames; libjxl writes no more.
 const LEVELS: u32 = 2;

@@ -4,6 +4,7 @@
 //! [`take`] decodes the planes at full size; planes at a reduced scale come from [`coefficients`](super::coefficients).
 
 mod picture;
+mod plane;
 mod region;
 
 use std::borrow::Cow;

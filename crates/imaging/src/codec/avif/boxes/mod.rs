@@ -4,21 +4,26 @@
 //! coded pictures lie in the file is given as ranges, which [`Item::bytes`] alone turns into bytes. Whatever points outside
 //! its box or its file is an error, so that nothing here can panic or take memory that the file does not have.
 
+mod bytes;
+mod grid;
+mod properties;
+mod track;
+
 use std::io::{BufRead, Seek};
 
-use crate::codec::reader::{HeaderReader, corrupt, truncated, unsupported};
-use crate::{Error, Format, Result};
+use crate::codec::reader::{HeaderReader, truncated, unsupported};
+use crate::{Format, Result};
+use bytes::{Bytes, broken};
+pub(super) use grid::Grid;
+pub(super) use properties::{Nclx, Properties};
+use track::Track;
 
 /// Items beyond this have no place in a picture.
 const MAX_ITEMS: usize = 4096;
 /// Entries of all tables together; each costs a look through the items at most.
 const MAX_ENTRIES: usize = 4 * MAX_ITEMS;
-/// What a tile may be larger than its picture, a side.
-const MAX_OVERHANG: u64 = 512;
 /// Names beyond this are cut.
 const MAX_NAME: usize = 64;
-/// The alpha channel's names.
-const ALPHA: [&[u8]; 2] = [b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1"];
 
 /// What the boxes say about the picture.
 #[derive(Debug, Clone, Default)]
@@ -46,46 +51,11 @@ pub(super) struct Item {
     properties: Properties,
 }
 
-/// What is said of an item.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Properties {
-    pub(super) size: Option<(u32, u32)>,
-    pub(super) depth: Option<u8>,
-    pub(super) nclx: Option<Nclx>,
-    pub(super) icc: Option<Vec<u8>>,
-    /// As EXIF would say it, 1 to 8.
-    pub(super) orientation: Option<u8>,
-    pub(super) operating_point: u8,
-    /// Of a picture in layers, the one that is shown; the finest where it does not say.
-    pub(super) layer: Option<u8>,
-    is_alpha: bool,
-    /// An essential property that is not known here.
-    unknown: Option<String>,
-}
-
-/// Code points of a picture's colours (ITU-T H.273).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Nclx {
-    pub(super) primaries: u16,
-    pub(super) transfer: u16,
-    pub(super) matrix: u16,
-    pub(super) full_range: bool,
-}
-
 #[derive(Debug, Clone)]
 struct Reference {
     kind: [u8; 4],
     from: u32,
     to: Vec<u32>,
-}
-
-/// How the tiles of a grid are laid out.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Grid {
-    pub(super) columns: u32,
-    pub(super) rows: u32,
-    pub(super) width: u32,
-    pub(super) height: u32,
 }
 
 impl Container {
@@ -425,259 +395,9 @@ impl Item {
     }
 }
 
-impl Properties {
-    fn read(&mut self, kind: [u8; 4], mut body: Bytes<'_>, essential: bool) -> Result<()> {
-        match &kind {
-            b"ispe" => {
-                body.full()?;
-                self.size = Some((body.number(4)? as u32, body.number(4)? as u32));
-            }
-            b"pixi" => {
-                body.full()?;
-                let channels = body.number(1)?;
-                self.depth = (0..channels)
-                    .map(|_| body.number(1))
-                    .collect::<Result<Vec<_>>>()?
-                    .into_iter()
-                    .max()
-                    .map(|bits| bits as u8);
-            }
-            b"av1C" => {
-                body.skip(2)?;
-                let flags = body.number(1)?;
-                if flags & 0x40 != 0 && self.depth.is_none() {
-                    self.depth = Some(if flags & 0x20 == 0 { 10 } else { 12 });
-                }
-            }
-            b"colr" => match &body.array()? {
-                b"nclx" => {
-                    let mut point = || body.number(2).map(|value| value as u16);
-                    let (primaries, transfer, matrix) = (point()?, point()?, point()?);
-                    self.nclx = Some(Nclx { primaries, transfer, matrix, full_range: body.number(1)? & 0x80 != 0 });
-                }
-                b"prof" | b"rICC" if self.icc.is_none() => self.icc = Some(body.0.to_vec()),
-                _ => {}
-            },
-            b"irot" => self.turn(match body.number(1)? & 3 {
-                0 => 1,
-                1 => 8,
-                2 => 3,
-                _ => 6,
-            }),
-            b"imir" => self.turn(if body.number(1)? & 1 == 0 { 4 } else { 2 }),
-            b"auxC" => {
-                body.full()?;
-                let name = body.0.get(..MAX_NAME.min(body.0.len())).unwrap_or_default();
-                let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
-                self.is_alpha = ALPHA.contains(&name);
-            }
-            b"a1op" => self.operating_point = body.number(1)? as u8 & 31,
-            b"lsel" => {
-                // 0xffff lets the reader choose.
-                self.layer = Some(body.number(2)?).filter(|&layer| layer != 0xffff).map(|layer| layer.min(255) as u8);
-            }
-            // The clean aperture is not cut out, as most viewers do not; the rest is advice.
-            b"clap" | b"pasp" | b"a1lx" | b"clli" | b"mdcv" | b"amve" => {}
-            _ if essential => {
-                let name = String::from_utf8_lossy(&kind).into_owned();
-                self.unknown.get_or_insert(name);
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// Transformations count in the order in which they are listed.
-    fn turn(&mut self, next: u8) {
-        self.orientation = Some(then(self.orientation.unwrap_or(1), next));
-    }
-}
-
-/// The EXIF orientation that does what `first` and then `second` do.
-fn then(first: u8, second: u8) -> u8 {
-    // Where each puts the corners of a picture, clockwise from the top left.
-    const CORNERS: [[usize; 4]; 8] = [
-        [0, 1, 2, 3],
-        [1, 0, 3, 2],
-        [2, 3, 0, 1],
-        [3, 2, 1, 0],
-        [0, 3, 2, 1],
-        [3, 0, 1, 2],
-        [2, 1, 0, 3],
-        [1, 2, 3, 0],
-    ];
-    let (first, second) = (CORNERS[usize::from(first) - 1], CORNERS[usize::from(second) - 1]);
-    let both = second.map(|from| first[from]);
-    CORNERS.iter().position(|corners| *corners == both).map_or(1, |at| at as u8 + 1)
-}
-
-impl Grid {
-    pub(super) fn parse(bytes: &[u8]) -> Result<Self> {
-        let mut bytes = Bytes(bytes);
-        bytes.skip(1)?;
-        let wide = if bytes.number(1)? & 1 == 0 { 2 } else { 4 };
-        let (rows, columns) = (bytes.number(1)? as u32 + 1, bytes.number(1)? as u32 + 1);
-        let (width, height) = (bytes.number(wide)? as u32, bytes.number(wide)? as u32);
-        Ok(Self { columns, rows, width, height })
-    }
-
-    /// Whether it takes as many tiles of this size to cover the picture, and they do not reach far beyond it.
-    pub(super) fn is_covered_by(&self, (width, height): (u32, u32)) -> bool {
-        let along = |tile: u32, count: u32, side: u32| {
-            let (tile, count, side) = (u64::from(tile), u64::from(count), u64::from(side));
-            tile * count >= side && tile * (count - 1) < side && tile <= side + MAX_OVERHANG
-        };
-        along(width, self.columns, self.width) && along(height, self.rows, self.height)
-    }
-}
-
-/// One track of pictures in a sequence.
-struct Track {
-    is_alpha: bool,
-    size: (u32, u32),
-    samples: u32,
-    /// Offset and length of the first sample.
-    first: (u64, u64),
-}
-
-impl Track {
-    /// None where the track holds something else than AV1 pictures.
-    fn read(track: Bytes<'_>) -> Result<Option<Self>> {
-        let Some(media) = track.find(*b"mdia")? else { return Ok(None) };
-        let handler = media.find(*b"hdlr")?;
-        let is_alpha = match handler.and_then(|handler| handler.0.get(8..12)) {
-            Some(b"pict" | b"vide") => false,
-            Some(b"auxv") => true,
-            _ => return Ok(None),
-        };
-        let table = match media.find(*b"minf")? {
-            Some(information) => information.find(*b"stbl")?,
-            None => None,
-        };
-        let Some(table) = table else { return Ok(None) };
-        let (description, sizes) = (table.find(*b"stsd")?, table.find(*b"stsz")?);
-        let offsets = match table.find(*b"stco")? {
-            Some(offsets) => Some((offsets, 4)),
-            None => table.find(*b"co64")?.map(|offsets| (offsets, 8)),
-        };
-        let (Some(mut description), Some(mut sizes), Some((mut offsets, wide))) = (description, sizes, offsets) else {
-            return Ok(None);
-        };
-        description.skip(8)?;
-        let Some((kind, mut entry)) = description.child()? else { return Ok(None) };
-        if &kind != b"av01" {
-            return Ok(None);
-        }
-        entry.skip(24)?;
-        let size = (entry.number(2)? as u32, entry.number(2)? as u32);
-        sizes.full()?;
-        let (uniform, samples) = (sizes.number(4)?, sizes.number(4)? as u32);
-        let length = if uniform == 0 && samples > 0 { sizes.number(4)? } else { uniform };
-        offsets.skip(8)?;
-        let offset = offsets.number(wide)?;
-        Ok(Some(Self { is_alpha, size, samples, first: (offset, length) }))
-    }
-}
-
-/// Bytes that are taken from the front.
-#[derive(Debug, Clone, Copy)]
-struct Bytes<'a>(&'a [u8]);
-
-impl<'a> Bytes<'a> {
-    fn take(&mut self, length: usize) -> Result<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(length).ok_or_else(|| broken("a box is too short"))?;
-        self.0 = rest;
-        Ok(taken)
-    }
-
-    fn skip(&mut self, length: usize) -> Result<()> {
-        self.take(length).map(|_| ())
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
-        Ok(self.take(N)?.try_into().expect("as many as were taken"))
-    }
-
-    /// Big-endian, of up to eight bytes; of none it is 0.
-    fn number(&mut self, length: usize) -> Result<u64> {
-        Ok(self.take(length)?.iter().fold(0, |number, &byte| number << 8 | u64::from(byte)))
-    }
-
-    /// Version and flags.
-    fn full(&mut self) -> Result<(u8, u32)> {
-        let word = self.number(4)? as u32;
-        Ok(((word >> 24) as u8, word & 0x00ff_ffff))
-    }
-
-    /// The next box; none at the end.
-    fn child(&mut self) -> Result<Option<([u8; 4], Bytes<'a>)>> {
-        if self.0.len() < 8 {
-            return Ok(None);
-        }
-        let (mut length, kind) = (self.number(4)?, self.array()?);
-        let mut header = 8;
-        if length == 1 {
-            length = self.number(8)?;
-            header = 16;
-        }
-        let body = match length {
-            0 => self.0.len(),
-            length => usize::try_from(length)
-                .ok()
-                .and_then(|length| length.checked_sub(header))
-                .ok_or_else(|| broken("a box is shorter than its header"))?,
-        };
-        Ok(Some((kind, Bytes(self.take(body)?))))
-    }
-
-    /// The first box of this kind.
-    fn find(&self, wanted: [u8; 4]) -> Result<Option<Bytes<'a>>> {
-        let mut rest = *self;
-        while let Some((kind, body)) = rest.child()? {
-            if kind == wanted {
-                return Ok(Some(body));
-            }
-        }
-        Ok(None)
-    }
-}
-
-fn broken(what: &str) -> Error {
-    corrupt(Format::Avif, what)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::raster::{Channels, Raster};
-
-    #[test]
-    fn transformations_add_up_as_pictures_do() {
-        let picture = Raster::<u8> { width: 2, height: 2, channels: Channels::Gray, data: vec![1, 2, 3, 4] };
-        for first in 1..=8 {
-            for second in 1..=8 {
-                let by_steps = picture.clone().oriented(first).oriented(second);
-                assert_eq!(picture.clone().oriented(then(first, second)), by_steps, "{first} then {second}");
-            }
-        }
-    }
-
-    #[test]
-    fn grid_is_covered_by_as_many_tiles_as_it_takes() {
-        let grid = Grid { columns: 3, rows: 2, width: 1200, height: 700 };
-        for (tile, is_covered) in [
-            ((400, 350), true),
-            ((512, 512), true),
-            ((399, 350), false),
-            ((600, 350), false),
-            ((400, 699), true),
-            ((400, 700), false),
-        ] {
-            assert_eq!(grid.is_covered_by(tile), is_covered, "{tile:?}");
-        }
-        let one = Grid { columns: 1, rows: 1, width: 64, height: 64 };
-        assert!(one.is_covered_by((512, 512)) && !one.is_covered_by((7000, 7000)));
-    }
 
     #[test]
     fn broken_boxes_are_errors() {
