@@ -245,7 +245,9 @@ pub(crate) fn decode(source: &[u8], facts: &Facts, reading: &Reading<'_>) -> Res
         let Decoded { picture, truncated } = match format {
             Format::Jpeg => jpeg::decode(source, facts, reading),
             Format::Png => png::decode(source, reading),
-            Format::WebP => webp::decode(source, facts, reading),
+            Format::WebP => {
+                webp::decode(source, facts, reading, || animation::first_of_webp(source, facts, reading.interrupted))
+            }
             Format::Gif => gif::decode(source, reading),
             Format::Bmp => bmp::decode(source, reading),
             Format::Tiff => tiff::decode(source, facts, reading),

@@ -10,6 +10,7 @@ mod color;
 mod convert;
 mod crop;
 mod definition;
+mod entries;
 mod entry;
 mod fields;
 mod flag;

@@ -4,9 +4,10 @@
 
 use serde_json::Value;
 
-use super::definition::{Definition, known};
-use super::fields::{Fields, clipped, invalid, shown};
-use super::{Action, Operation, Save, pipeline};
+use super::definition::known;
+use super::entries::{action, auto_orient, entries, spend};
+use super::fields::{Fields, invalid};
+use super::{Operation, Save, pipeline};
 use crate::{Limits, Result};
 
 /// Parses and checks a JSON list of operations.
@@ -28,7 +29,7 @@ pub fn parse(json: &str, limits: &Limits) -> Result<Vec<Operation>> {
 fn operation(value: Value, path: String, limits: &Limits, budget: &mut usize) -> Result<Operation> {
     spend(budget, limits)?;
     let mut fields = Fields::new(value, path)?;
-    let kind = fields.kind()?;
+    let kind = fields.kind(known)?;
     let operation = match kind.as_str() {
         // Its answer has no file that could be named or written in a format, and is about the upright picture.
         "info" => action(&mut fields, "info", limits)?.into(),
@@ -44,33 +45,4 @@ fn operation(value: Value, path: String, limits: &Limits, budget: &mut usize) ->
     }
     fields.finish(&kind)?;
     Ok(operation)
-}
-
-/// What an entry does, from its own fields.
-pub(super) fn action(fields: &mut Fields, kind: &str, limits: &Limits) -> Result<Action> {
-    let definition = Definition::find(kind).ok_or_else(|| {
-        let (path, kind, known) = (&fields.path, clipped(kind), known());
-        invalid(format!("{path}: unknown operation `{kind}`; known: {known}"))
-    })?;
-    (definition.parse)(fields, limits)
-}
-
-/// A field of whole outputs only: inside a pipeline the picture has already been turned.
-pub(super) fn auto_orient(fields: &mut Fields) -> Result<bool> {
-    Ok(fields.flag("auto_orient")?.unwrap_or(true))
-}
-
-pub(super) fn entries(value: Value, path: &str) -> Result<Vec<Value>> {
-    match value {
-        Value::Array(entries) if entries.is_empty() => Err(invalid(format!("{path}: the list is empty"))),
-        Value::Array(entries) => Ok(entries),
-        other => Err(invalid(format!("{path}: {} is not a list", shown(&other)))),
-    }
-}
-
-pub(super) fn spend(budget: &mut usize, limits: &Limits) -> Result<()> {
-    *budget = budget
-        .checked_sub(1)
-        .ok_or_else(|| invalid(format!("operations: more than limits.max_operations ({})", limits.max_operations)))?;
-    Ok(())
 }

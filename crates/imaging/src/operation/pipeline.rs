@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::definition::Definition;
+use super::definition::{Definition, known};
+use super::entries::{action, auto_orient, entries, spend};
 use super::fields::{Fields, invalid};
-use super::parse::{action, auto_orient, entries, spend};
 use super::{Action, Operation, Save};
 use crate::{Limits, Result};
 
@@ -40,7 +40,7 @@ pub(super) fn parse(fields: &mut Fields, limits: &Limits, budget: &mut usize) ->
     for (i, entry) in entries(inner, &path)?.into_iter().enumerate() {
         spend(budget, limits)?;
         let mut fields = Fields::new(entry, format!("{path}[{i}]"))?;
-        let kind = fields.kind()?;
+        let kind = fields.kind(known)?;
         match kind.as_str() {
             "info" => {
                 return Err(invalid(format!("{}: info yields no picture; it stands by itself", fields.path)));

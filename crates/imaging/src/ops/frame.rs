@@ -1,6 +1,6 @@
 //! Cutting, padding, trimming and rounding: what changes a picture's frame and none of its pixels.
 
-use super::geometry::{Area, Canvas};
+use super::geometry::{Area, Canvas, middle_square};
 use crate::operation::{Radius, Round, Trim};
 use crate::raster::{Channels, Raster, Sample};
 
@@ -106,17 +106,6 @@ fn trimmed<S: Sample, const N: usize>(picture: &Raster<S>, wanted: &Trim) -> Are
         right = row[right..].iter().rposition(|pixel| !alike(pixel, &border)).map_or(right, |at| right + at + 1);
     }
     Area { left: left as u32, top: top as u32, width: (right - left) as u32, height: (bottom - top + 1) as u32 }
-}
-
-/// The size of a picture with round corners.
-pub(crate) fn rounded(size: (u32, u32), wanted: &Round) -> (u32, u32) {
-    if wanted.radius == Radius::Circle { middle_square(size).size() } else { size }
-}
-
-/// The square in the middle.
-fn middle_square((width, height): (u32, u32)) -> Area {
-    let side = width.min(height);
-    Area { left: (width - side) / 2, top: (height - side) / 2, width: side, height: side }
 }
 
 /// Round corners, smooth at their edges.

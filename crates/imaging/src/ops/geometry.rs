@@ -3,8 +3,9 @@
 //! Rounds to the nearest pixel and never below one. Results may still be too large: [`check`]
 //! holds them against the limits before any memory is taken.
 
-use super::frame;
-use crate::operation::{Action, Aspect, Crop, CropArea, Entry, Filter, Fit, Gravity, Pad, PadArea, Resize, Thumbnail};
+use crate::operation::{
+    Action, Aspect, Crop, CropArea, Entry, Filter, Fit, Gravity, Pad, PadArea, Radius, Resize, Round, Thumbnail,
+};
 use crate::{Code, Error, Limits, Result};
 
 /// A resize with every size known.
@@ -201,9 +202,20 @@ pub(crate) fn most(action: &Action, size: (u32, u32), limits: &Limits) -> ((u32,
         }
         Action::Pad(wanted) => (pad(wanted, size).size, false),
         Action::Rotate(wanted) => (turned(size, wanted.angle), false),
-        Action::Round(wanted) => (frame::rounded(size, wanted), false),
+        Action::Round(wanted) => (rounded(size, wanted), false),
         _ => (size, false),
     }
+}
+
+/// The size of a picture with round corners.
+pub(crate) fn rounded(size: (u32, u32), wanted: &Round) -> (u32, u32) {
+    if wanted.radius == Radius::Circle { middle_square(size).size() } else { size }
+}
+
+/// The square in the middle.
+pub(super) fn middle_square((width, height): (u32, u32)) -> Area {
+    let side = width.min(height);
+    Area { left: (width - side) / 2, top: (height - side) / 2, width: side, height: side }
 }
 
 fn largest_within(aspect: Aspect, size: (u32, u32)) -> (u32, u32) {

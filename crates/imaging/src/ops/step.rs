@@ -58,7 +58,7 @@ impl<'a> Step<'a> {
             Self::Turn(5..) => (size.1, size.0),
             Self::Extend(canvas) => canvas.size,
             Self::Paint(Action::Rotate(wanted)) => geometry::turned(size, wanted.angle),
-            Self::Paint(Action::Round(wanted)) => frame::rounded(size, wanted),
+            Self::Paint(Action::Round(wanted)) => geometry::rounded(size, wanted),
             // Which part a smart cut takes is open, how much is not.
             Self::Later(Action::Resize(wanted), _) => geometry::resize(wanted, size).size(),
             Self::Later(Action::Thumbnail(wanted), _) => geometry::thumbnail(wanted, size).size(),

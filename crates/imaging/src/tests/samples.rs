@@ -4,7 +4,8 @@ use std::io::Cursor;
 
 use image::{DynamicImage, ImageFormat};
 
-use crate::codec::jpeg::{self, Tables};
+use crate::codec::encode::libjpeg;
+use crate::codec::jpeg::Tables;
 use crate::raster::{Channels, Raster};
 
 /// Red, green, blue and white quarters, clockwise from the top left: red, green, white, blue.
@@ -46,7 +47,7 @@ pub(crate) fn with_alpha(picture: &Raster, alpha: impl Fn(u32, u32) -> u8) -> Ra
 }
 
 pub(crate) fn jpeg(picture: &Raster, quality: u8) -> Vec<u8> {
-    jpeg::encode(picture, &Tables::Quality(quality)).unwrap()
+    libjpeg::encode(picture, &Tables::Quality(quality)).unwrap()
 }
 
 pub(crate) fn file(picture: &Raster, format: ImageFormat) -> Vec<u8> {

@@ -14,7 +14,7 @@ use harfrust::{Font, GlyphId, Tag};
 
 use super::Memory;
 use super::Weight;
-use super::shaping::is_blank;
+use super::characters::is_blank;
 use crate::{Code, Error, Result};
 
 /// In order of preference. Their origins and licences stand beside the files.

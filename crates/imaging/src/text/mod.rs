@@ -5,6 +5,7 @@
 //! together, and remembers what it drew last: thousands of pictures get the same mark. Where no
 //! font has a character the text is refused, because a row of boxes helps nobody.
 
+mod characters;
 mod fonts;
 mod layout;
 mod mask;
@@ -17,9 +18,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use harfrust::font::glyph::outline::PathElement;
 
+pub(crate) use characters::is_blank;
 pub(crate) use fonts::{Library, library, provide};
 pub(crate) use mask::Mask;
-pub(crate) use shaping::is_blank;
 pub use wanted::{Align, Outline, Shadow, Text, Weight};
 
 use super::Result;

@@ -6,6 +6,7 @@
 
 mod avif;
 mod gif;
+pub(crate) mod libjpeg;
 mod metadata;
 mod plain;
 mod png;
@@ -300,7 +301,7 @@ fn written(
     let data = match format {
         Format::Png => png::encode(picture, coding, metadata, interrupted)?,
         Format::Tiff => tiff::encode(picture, coding, metadata, interrupted)?,
-        Format::Jpeg => metadata.onto_jpeg(jpeg::encode_as(&picture.eight(), coding)?),
+        Format::Jpeg => metadata.onto_jpeg(libjpeg::encode_as(&picture.eight(), coding)?),
         Format::WebP => {
             let raster = &*picture.eight();
             metadata.onto_webp(webp::encode(raster, coding, interrupted)?, raster.size())

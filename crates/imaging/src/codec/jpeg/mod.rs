@@ -13,16 +13,14 @@ mod tables;
 
 use std::borrow::Cow;
 
-use libjpeg_turbo_rs::{DecodeLimits, Decoder, Encoder, JpegError, PixelFormat, ScalingFactor, Subsampling};
+use libjpeg_turbo_rs::{DecodeLimits, Decoder, JpegError, PixelFormat, ScalingFactor};
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use super::encode::Coding;
 use super::reader::{self, corrupt, truncated, unsupported};
 use super::{Decoded, Facts, Picture, Reading, icc};
 use crate::raster::{Channels, Raster};
-use crate::save::Chroma;
 use crate::{Code, Error, Format, Limits, Result};
 
 #[cfg(test)]
@@ -306,47 +304,4 @@ fn from_cmyk(width: u32, height: u32, mut cmyk: Vec<u8>, facts: &Facts) -> Raste
         *value = 255 - *value;
     }
     icc::cmyk_to_srgb(width, height, &cmyk, facts.icc.as_deref())
-}
-
-/// 4:2:0 with the standard Huffman tables, unless `tables` says otherwise. What alpha there is goes over white.
-#[cfg(test)]
-pub(crate) fn encode(raster: &Raster, tables: &Tables) -> Result<Vec<u8>> {
-    let mut coding = Coding::default();
-    match tables {
-        Tables::Quality(quality) => coding.quality = Some(*quality),
-        Tables::Kept(kept) => coding.kept = Some(kept.clone()),
-    }
-    encode_as(raster, &coding)
-}
-
-/// What alpha there is goes over white.
-pub(crate) fn encode_as(raster: &Raster, coding: &Coding) -> Result<Vec<u8>> {
-    let raster = raster.over_white();
-    let format = match raster.channels {
-        Channels::Gray => PixelFormat::Grayscale,
-        _ => PixelFormat::Rgb,
-    };
-    let encoder = Encoder::new(&raster.data, raster.width as usize, raster.height as usize, format);
-    let encoder = match coding.tables() {
-        Tables::Quality(quality) => {
-            let sampling = match (raster.channels, coding.chroma) {
-                (Channels::Gray, _) | (_, Some(Chroma::Full)) => Subsampling::S444,
-                (_, Some(Chroma::Half)) => Subsampling::S422,
-                (_, None) if quality >= FULL_CHROMA_QUALITY => Subsampling::S444,
-                _ => Subsampling::S420,
-            };
-            encoder.quality(quality).subsampling(sampling)
-        }
-        Tables::Kept(kept) => encoder
-            .quant_table(0, kept.luma)
-            .quant_table(1, kept.chroma)
-            .force_baseline(true)
-            .subsampling(kept.sampling),
-    };
-    let optimised = coding.progressive || coding.effort >= OPTIMISED_EFFORT;
-    encoder
-        .progressive(coding.progressive)
-        .optimize_huffman(optimised)
-        .encode()
-        .map_err(|error| Error::new(Code::DecoderFailure, format!("writing JPEG: {error}")))
 }

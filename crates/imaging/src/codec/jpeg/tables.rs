@@ -15,9 +15,9 @@ pub(crate) enum Tables {
 /// A source's quantisation tables, row-major, and its sampling.
 #[derive(Debug, Clone)]
 pub(crate) struct Kept {
-    pub(super) luma: [u16; 64],
-    pub(super) chroma: [u16; 64],
-    pub(super) sampling: Subsampling,
+    pub(in crate::codec) luma: [u16; 64],
+    pub(in crate::codec) chroma: [u16; 64],
+    pub(in crate::codec) sampling: Subsampling,
 }
 
 impl Tables {

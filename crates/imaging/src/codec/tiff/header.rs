@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, Seek};
 
-use super::samples::Alpha;
+use super::tags::{Alpha, Palette, Tags};
 use crate::codec::Facts;
 use crate::codec::reader::{HeaderReader, corrupt};
 use crate::metadata::{Directory, Form};
@@ -29,20 +29,6 @@ const SPARE_VALUE_BYTES: u64 = 4 << 20;
 /// Profiles beyond this are not read.
 const MAX_PROFILE_BYTES: u64 = 4 << 20;
 const MAX_XMP_BYTES: u64 = 1 << 20;
-
-/// What the directory says that the decoder has no use for.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Tags {
-    pub(super) palette: Option<Palette>,
-    pub(super) alpha: Alpha,
-}
-
-#[derive(Debug, Clone)]
-pub(super) struct Palette {
-    pub(super) colours: Vec<[u8; 3]>,
-    /// Where the file says that it has one.
-    pub(super) photometric_at: usize,
-}
 
 /// The first page's header. Others are never decoded, so they are not counted either.
 pub(in crate::codec) fn inspect<R: BufRead + Seek>(reader: R) -> Result<Facts> {

@@ -7,7 +7,8 @@ pub(super) mod memory;
 use std::io::{BufRead, Seek};
 
 use super::reader::HeaderReader;
-use super::{Decoded, Facts, Picture, Reading, animation};
+use super::{Decoded, Facts, Picture, Reading};
+use crate::raster::Raster;
 use crate::{Code, Format, Limits, Result, metadata};
 
 /// Profiles beyond this are not read.
@@ -136,10 +137,15 @@ fn padded(length: u32) -> u64 {
     u64::from(length) + u64::from(length & 1)
 }
 
-/// The first frame, if there are several.
-pub(super) fn decode(source: &[u8], facts: &Facts, reading: &Reading<'_>) -> Result<Decoded> {
+/// The picture; of an animation, what `first_frame` returns.
+pub(super) fn decode(
+    source: &[u8],
+    facts: &Facts,
+    reading: &Reading<'_>,
+    first_frame: impl FnOnce() -> Result<Raster>,
+) -> Result<Decoded> {
     let (raster, truncated) = if is_animated(source) {
-        (animation::first_of_webp(source, facts, reading.interrupted)?, false)
+        (first_frame()?, false)
     } else {
         libwebp::read(source, (facts.header.width, facts.header.height), reading.interrupted)?
     };
