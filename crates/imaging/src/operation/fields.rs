@@ -6,8 +6,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::color;
-use super::definition::known;
+use super::{color, known};
 pub(super) use crate::error::{clipped, shown};
 use crate::length::Length;
 use crate::{Code, Error, Limits, Result};

@@ -130,6 +130,11 @@ operations! {
     Pipeline(Pipeline) = pipeline::PIPELINE;
 }
 
+/// The names of all operations, for messages.
+fn known() -> String {
+    LIST.iter().map(|definition| definition.name).collect::<Vec<_>>().join(", ")
+}
+
 impl Operation {
     /// The entry's `type`, e.g. `resize`.
     pub fn kind(&self) -> &'static str {

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, Seek};
 
-use super::samples::Alpha;
+use super::samples::{Alpha, Palette};
 use crate::codec::Facts;
 use crate::codec::reader::{HeaderReader, corrupt};
 use crate::metadata::{Directory, Form};
@@ -35,13 +35,6 @@ const MAX_XMP_BYTES: u64 = 1 << 20;
 pub(crate) struct Tags {
     pub(super) palette: Option<Palette>,
     pub(super) alpha: Alpha,
-}
-
-#[derive(Debug, Clone)]
-pub(super) struct Palette {
-    pub(super) colours: Vec<[u8; 3]>,
-    /// Where the file says that it has one.
-    pub(super) photometric_at: usize,
 }
 
 /// The first page's header. Others are never decoded, so they are not counted either.

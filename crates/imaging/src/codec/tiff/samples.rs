@@ -4,10 +4,16 @@ use ::tiff::ColorType;
 use ::tiff::decoder::BufferLayoutPreference;
 use ::tiff::tags::SampleFormat;
 
-use super::header::Palette;
 use crate::codec::reader::unsupported;
 use crate::raster::{Channels, Raster, Sample};
 use crate::{Format, Result};
+
+#[derive(Debug, Clone)]
+pub(super) struct Palette {
+    pub(super) colours: Vec<[u8; 3]>,
+    /// Where the file says that it has one.
+    pub(super) photometric_at: usize,
+}
 
 /// What the sample behind the colours is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
