@@ -52,8 +52,3 @@ impl Definition {
         })
     }
 }
-
-/// The names of all operations, for messages.
-pub(super) fn known() -> String {
-    LIST.iter().map(|definition| definition.name).collect::<Vec<_>>().join(", ")
-}

@@ -6,7 +6,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::color;
+use super::{color, known};
 pub(super) use crate::error::{clipped, shown};
 use crate::length::Length;
 use crate::{Code, Error, Limits, Result};
@@ -30,8 +30,8 @@ impl Fields {
         }
     }
 
-    /// The entry's `type`; `known` names all of them for messages.
-    pub(super) fn kind(&mut self, known: impl FnOnce() -> String) -> Result<String> {
+    /// The entry's `type`.
+    pub(super) fn kind(&mut self) -> Result<String> {
         match self.map.remove("type") {
             Some(Value::String(kind)) => Ok(kind),
             Some(other) => Err(invalid(format!("{}.type: {} is not a string", self.path, shown(&other)))),

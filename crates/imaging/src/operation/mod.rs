@@ -10,7 +10,6 @@ mod color;
 mod convert;
 mod crop;
 mod definition;
-mod entries;
 mod entry;
 mod fields;
 mod flag;
@@ -129,6 +128,11 @@ operations! {
     /// Answers about the picture, and makes no picture.
     Info(Inquiry) = info::INFO;
     Pipeline(Pipeline) = pipeline::PIPELINE;
+}
+
+/// The names of all operations, for messages.
+fn known() -> String {
+    LIST.iter().map(|definition| definition.name).collect::<Vec<_>>().join(", ")
 }
 
 impl Operation {

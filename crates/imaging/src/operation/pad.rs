@@ -7,8 +7,7 @@ use super::aspect::{self, Aspect};
 use super::definition::Definition;
 use super::fields::{Fields, invalid};
 use super::flag::{Flag, FromText, Sets, sides, wholes};
-use super::place::Anchor;
-use super::schema::ANCHORS;
+use super::place::{ANCHORS, Anchor};
 use super::{Action, schema};
 use crate::{Limits, Result};
 

@@ -5,8 +5,10 @@ use serde_json::{Value, json};
 
 use super::fields::{Fields, invalid, shown};
 use super::flag::{Flag, Sets};
-use super::schema::ANCHORS;
 use crate::Result;
+
+/// The names of all anchors, for messages.
+pub(super) const ANCHORS: &str = "top-left, top, top-right, left, center, right, bottom-left, bottom, bottom-right";
 
 pub(super) const GRAVITY: Flag = Flag::new(
     "gravity",

@@ -5,10 +5,8 @@
 use serde_json::{Value, json};
 
 use super::LIST;
+use super::place::ANCHORS;
 use crate::Limits;
-
-/// The names of all anchors, for messages.
-pub(super) const ANCHORS: &str = "top-left, top, top-right, left, center, right, bottom-left, bottom, bottom-right";
 
 /// The schema of the whole list.
 pub fn schema(limits: &Limits) -> Value {

@@ -276,7 +276,7 @@ fn asked(kind: &str, field: &str) -> Vec<String> {
 
 #[test]
 fn schema_and_docs_have_exactly_the_fields_that_are_parsed() {
-    assert_eq!(WHOLE.map(|(kind, _)| kind).join(", "), definition::known());
+    assert_eq!(WHOLE.map(|(kind, _)| kind).join(", "), known());
     let docs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operations.md");
     let docs = std::fs::read_to_string(docs).unwrap();
     for (kind, field) in WHOLE {

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, Seek};
 
-use super::tags::{Alpha, Palette, Tags};
+use super::samples::{Alpha, Palette};
 use crate::codec::Facts;
 use crate::codec::reader::{HeaderReader, corrupt};
 use crate::metadata::{Directory, Form};
@@ -29,6 +29,13 @@ const SPARE_VALUE_BYTES: u64 = 4 << 20;
 /// Profiles beyond this are not read.
 const MAX_PROFILE_BYTES: u64 = 4 << 20;
 const MAX_XMP_BYTES: u64 = 1 << 20;
+
+/// What the directory says that the decoder has no use for.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tags {
+    pub(super) palette: Option<Palette>,
+    pub(super) alpha: Alpha,
+}
 
 /// The first page's header. Others are never decoded, so they are not counted either.
 pub(in crate::codec) fn inspect<R: BufRead + Seek>(reader: R) -> Result<Facts> {

@@ -7,7 +7,6 @@
 mod header;
 mod parts;
 mod samples;
-mod tags;
 
 use std::borrow::Cow;
 use std::io::ErrorKind;
@@ -19,10 +18,9 @@ use super::reader::{self, corrupt, truncated, unsupported};
 use super::watched::Watched;
 use super::{Decoded, Facts, Picture, Reading, icc};
 use crate::{Code, Error, Format, Result};
-pub(super) use header::inspect;
+pub(super) use header::{Tags, inspect};
 use parts::Parts;
 use samples::Stored;
-pub(super) use tags::Tags;
 
 pub(super) fn decode(source: &[u8], facts: &Facts, reading: &Reading<'_>) -> Result<Decoded> {
     let Some(tags) = &facts.tiff else {

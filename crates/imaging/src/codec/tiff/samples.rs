@@ -4,10 +4,37 @@ use ::tiff::ColorType;
 use ::tiff::decoder::BufferLayoutPreference;
 use ::tiff::tags::SampleFormat;
 
-use super::tags::{Alpha, Palette};
 use crate::codec::reader::unsupported;
 use crate::raster::{Channels, Raster, Sample};
 use crate::{Format, Result};
+
+#[derive(Debug, Clone)]
+pub(super) struct Palette {
+    pub(super) colours: Vec<[u8; 3]>,
+    /// Where the file says that it has one.
+    pub(super) photometric_at: usize,
+}
+
+/// What the sample behind the colours is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Alpha {
+    #[default]
+    Straight,
+    /// The colours are multiplied with it.
+    Premultiplied,
+    /// Something else.
+    None,
+}
+
+impl Alpha {
+    fn plain<S: Sample>(self, value: S, alpha: S) -> S {
+        if self != Self::Premultiplied {
+            return value;
+        }
+        let (v, a, max) = (u64::from(value.number()), u64::from(alpha.number()), u64::from(S::MAX.number()));
+        S::from_number((v * max + a / 2).checked_div(a).unwrap_or(0).min(max) as u32)
+    }
+}
 
 /// A decoded picture as the file stores it.
 pub(super) struct Stored {

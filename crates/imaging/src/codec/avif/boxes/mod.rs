@@ -1,7 +1,7 @@
 //! The container of an AVIF: ISO base media boxes, as far as a picture needs them.
 //!
 //! [`Container::parse`] takes the `meta` box (and, of a sequence, the `moov` box), both read whole within bounds; where
-//! coded pictures lie in the file is given as ranges, which [`Item::bytes`] alone turns into bytes. Whatever points outside
+//! coded pictures lie in the file is given as ranges, which [`Container::bytes`] alone turns into bytes. Whatever points outside
 //! its box or its file is an error, so that nothing here can panic or take memory that the file does not have.
 
 mod bytes;
