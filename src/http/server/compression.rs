@@ -5,7 +5,7 @@ use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{And, Predicate, SizeAbove};
 
 /// Below this a compressed answer takes as many packets as a plain one.
-const WORTHWHILE: u64 = 1 << 10;
+const WORTHWHILE: u16 = 1 << 10;
 
 type Pays = And<SizeAbove, fn(StatusCode, Version, &HeaderMap, &Extensions) -> bool>;
 
