@@ -42,7 +42,7 @@ impl Code {
     }
 }
 
-/// A refusal: its code and one sentence that names what is wrong.
+/// A refusal: its code and one sentence that names the fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
     pub code: Code,

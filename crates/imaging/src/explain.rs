@@ -7,7 +7,7 @@ use super::operation::Operation;
 use super::plan::{Origin, Plan, Route};
 use super::{Header, Limits, Result, codec, estimate, plan};
 
-/// How a source's outputs would be made; [`Display`](fmt::Display) tells it in a few lines.
+/// How a source's outputs would be made; [`Display`](fmt::Display) writes it in a few lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explanation {
     pub header: Header,

@@ -43,7 +43,7 @@ pub(crate) fn check(name: &str) -> Result<()> {
 /// The overlay of this name, upright, in sRGB with alpha.
 ///
 /// # Errors
-/// `invalid-operation` where there is none, or it is no picture of at most 4 megapixels.
+/// `invalid-operation` if there is no such overlay, or if it is not a picture of at most 4 megapixels.
 pub(crate) fn load(name: &str) -> Result<Arc<Raster>> {
     // Read anew every time: a file that was replaced counts from the next picture on.
     let bytes = read(name)?;

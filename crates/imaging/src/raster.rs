@@ -52,7 +52,7 @@ pub(crate) trait Sample: Copy + Default + Ord + Pod + std::fmt::Debug + Send + S
     /// Saturates at [`MAX`](Self::MAX).
     fn from_number(number: u32) -> Self;
 
-    /// The nearest to a number; saturates, and what is no number becomes 0.
+    /// The nearest sample to a number. Saturates; NaN becomes 0.
     #[expect(clippy::inline_always, reason = "loops are compiled for the registers of those that they are in")]
     #[inline(always)]
     fn nearest(number: f32) -> Self {

@@ -1,4 +1,4 @@
-//! How an output is written: its format, its coding and what of the metadata stays. The same for every operation.
+//! How an output is written: its format, its coding and the metadata that it keeps. The same for every operation.
 //!
 //! Operations read it from a request, codecs follow it.
 
@@ -33,7 +33,7 @@ pub struct Save {
     /// A JPEG's chroma; unset: 4:2:0, from quality 95 on 4:4:4.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subsampling: Option<Chroma>,
-    /// What of the source's metadata stays.
+    /// The metadata of the source that the output keeps.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keep: Vec<Keep>,
     /// Only the first frame of an animation.
@@ -72,7 +72,7 @@ pub enum Keep {
     Icc,
     /// All of EXIF, places too, but orientation, thumbnails and maker notes.
     Exif,
-    /// Of EXIF and XMP, only who made the picture and whose it is.
+    /// Of EXIF and XMP, only the artist and the copyright.
     Copyright,
 }
 

@@ -1,4 +1,4 @@
-//! Cutting, padding, trimming and rounding: what changes a picture's frame and none of its pixels.
+//! Cutting, padding, trimming and rounding: the frame changes, the pixels do not.
 
 use super::geometry::{Area, Canvas};
 use crate::operation::{Radius, Round, Trim};
@@ -29,7 +29,7 @@ pub(super) fn onto<S: Sample>(picture: Raster<S>, background: Option<[u8; 4]>) -
     (picture, backdrop)
 }
 
-/// The part of a picture that lies in `area`.
+/// The part of a picture inside `area`.
 pub(crate) fn cut<S: Sample>(picture: &Raster<S>, area: Area) -> Raster<S> {
     let count = picture.channels.count();
     let (left, bytes) = (area.left as usize * count, area.width as usize * count);
@@ -70,7 +70,7 @@ fn trimmed<S: Sample, const N: usize>(picture: &Raster<S>, wanted: &Trim) -> Are
     let threshold = S::widen(wanted.threshold).number();
     let alike = |a: &[S; N], b: &[S; N]| {
         let far = |a: S, b: S| a.number().abs_diff(b.number()) > threshold;
-        // The colour of what is fully transparent cannot be seen.
+        // The colour of fully transparent pixels cannot be seen.
         let unseen = N == 4 && a[N - 1].number() == 0 && b[N - 1].number() == 0;
         unseen || !a.iter().zip(b).any(|(&a, &b)| far(a, b))
     };
@@ -162,7 +162,7 @@ pub(crate) fn round<S: Sample>(picture: Raster<S>, wanted: &Round) -> Raster<S> 
     picture
 }
 
-/// A pixel of which only that share covers the background.
+/// A pixel that covers this share of the background.
 fn fade<S: Sample>(pixel: &mut [S], covered: f32, backdrop: &Backdrop<S>) {
     let max = S::MAX.number() as f32;
     let below = backdrop.pixel();

@@ -131,10 +131,10 @@ pub(crate) fn thumbnail(thumbnail: &Thumbnail, size: (u32, u32)) -> Placement {
     resize(&thumbnail.as_resize(), size)
 }
 
-/// The part of a picture of `size` that `crop` names, as far as it lies inside.
+/// The part of a picture of `size` that `crop` names, cut to the picture.
 ///
 /// # Errors
-/// `invalid-operation` where none of it does.
+/// `invalid-operation` if the part is outside of the picture.
 pub(crate) fn crop(entry: Entry, crop: &Crop, size: (u32, u32)) -> Result<Area> {
     let (width, height) = match crop.area {
         CropArea::Box { left, top, width, height } => {
@@ -171,7 +171,7 @@ pub(crate) fn pad(pad: &Pad, size: (u32, u32)) -> Canvas {
 pub(crate) fn turned(size: (u32, u32), degrees: f32) -> (u32, u32) {
     let (sin, cos) = f64::from(degrees).to_radians().sin_cos();
     let (w, h) = (f64::from(size.0), f64::from(size.1));
-    // What lies beyond a whole pixel by less than a hundredth is rounding.
+    // Less than a hundredth beyond a whole pixel is a rounding error.
     let whole = |length: f64| side((length - 0.01).ceil());
     (whole((w * cos).abs() + (h * sin).abs()), whole((w * sin).abs() + (h * cos).abs()))
 }
@@ -241,7 +241,7 @@ fn whole(size: (u32, u32)) -> [f64; 4] {
 }
 
 fn side(length: f64) -> u32 {
-    // Saturates: what is far too large is refused later, by name.
+    // Saturates: sizes that are too large are refused later, with the limit's name.
     (length.round() as u32).max(1)
 }
 

@@ -19,7 +19,7 @@ use super::operation::Action;
 use super::raster::{Raster, Sample};
 pub(crate) use step::{Step, perform, settle};
 
-/// Does what changes pixels, and no frame that was not known.
+/// Changes pixels. The size of the result is known before.
 pub(crate) fn paint<S: Sample>(action: &Action, picture: Raster<S>) -> Raster<S> {
     match action {
         Action::Rotate(wanted) => rotate::rotate(picture, wanted),

@@ -50,7 +50,7 @@ impl<'a> Step<'a> {
         })
     }
 
-    /// What it makes of a picture of `size`; of what is decided later, the most.
+    /// The size that it makes of a picture of `size`; for [`Step::Later`], the largest possible.
     pub(crate) fn size(&self, size: (u32, u32)) -> (u32, u32) {
         match self {
             Self::Resize(placement) => placement.size(),
@@ -117,7 +117,7 @@ fn smart_cover(
     Ok(geometry::resize(&Resize { gravity, ..wanted.clone() }, size))
 }
 
-/// Whether it takes pixels to know what the action cuts.
+/// Whether the part that the action cuts depends on the pixels.
 fn is_smart(action: &Action) -> bool {
     match action {
         Action::Crop(wanted) => wanted.gravity == Gravity::Smart && !matches!(wanted.area, CropArea::Box { .. }),

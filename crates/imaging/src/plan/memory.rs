@@ -28,7 +28,7 @@ const QUANTISING: u64 = 16 << 20;
 /// light its copies of 16 bits.
 pub fn estimate(bytes: u64, header: &Header, operations: &[Operation], limits: &Limits) -> u64 {
     let source = u64::from(header.width) * u64::from(header.height);
-    // Whether it lies on its side is not in the header: both ways are looked at.
+    // The header does not say whether the picture is turned: both ways are computed.
     let sizes = [(header.width, header.height), (header.height, header.width)];
     let made = sizes.into_iter().filter_map(|size| largest_step(size, operations, limits)).max().unwrap_or(0);
     let (decoding, making) = codec::bytes_a_pixel(header);

@@ -111,7 +111,7 @@ fn sized<'a>(
         }
         outputs.push(planned);
     }
-    // Largest first; what is not a plain resize comes last, when only the source is needed.
+    // Largest first. Outputs that are not plain resizes come last: they need only the source.
     outputs.sort_by_key(|planned| match planned.plain_resize() {
         Some(placement) => (0, u64::MAX - u64::from(placement.scaled.0) * u64::from(placement.scaled.1)),
         None => (1, 0),

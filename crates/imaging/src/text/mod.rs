@@ -30,7 +30,7 @@ use layout::{Layout, mapped};
 const MIN_SIZE: f32 = 1.0;
 /// The share of an em by which bold outlines grow on every side, where a font has no bold face.
 const BOLDER: f32 = 0.018;
-/// Growing small outlines is done on an enlarged drawing of at most so many pixels.
+/// Most pixels of the enlarged drawing on which small outlines are grown.
 const ENLARGED: u64 = 2 << 20;
 /// Drawings that are remembered, and the pixels that each of them may have.
 const REMEMBERED: usize = 8;
@@ -59,7 +59,7 @@ pub(crate) struct Drawn {
     taken: (u32, u32),
 }
 
-/// What is laid over a picture, cut to what shows of it.
+/// The layer that is laid over a picture, cut to its ink.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Ink {
     /// To be drawn in one colour.
@@ -159,7 +159,7 @@ pub(crate) fn sin_cos(degrees: f32) -> (f64, f64) {
     }
 }
 
-/// Bytes that drawing a text takes at the most, on a picture of so many pixels.
+/// Most bytes that drawing a text takes, on a picture of `pixels` pixels.
 pub(crate) fn memory(text: &Text, size: f32, angle: f32, pixels: u64) -> u64 {
     let effects = Effects::new(text, 1.0);
     let reach =
@@ -234,7 +234,7 @@ impl Layout {
         })
     }
 
-    /// The box around all outlines, in ems: left, top, right and bottom; none where there is no ink.
+    /// The box around all outlines, in ems: left, top, right and bottom; `None` if there is no ink.
     fn extent(&self, turn: &Turn) -> Option<[f32; 4]> {
         let boxes = self.paths(turn, 1.0).filter_map(|(path, _)| mask::bounds(&path));
         boxes.reduce(|a, b| [a[0].min(b[0]), a[1].min(b[1]), a[2].max(b[2]), a[3].max(b[3])])
@@ -304,7 +304,7 @@ impl Canvas {
         }
     }
 
-    /// No larger than the room, so that what is cut off takes no memory.
+    /// No larger than the room, so that parts that are cut off take no memory.
     fn cut(self, room: (u32, u32)) -> Self {
         Self { width: self.width.min(room.0), height: self.height.min(room.1), ..self }
     }

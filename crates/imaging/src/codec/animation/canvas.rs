@@ -89,7 +89,7 @@ impl Canvas {
 
     /// Draws a frame of `area`'s size; `pixels` yields its pixels in rows.
     ///
-    /// With `blend`, what is transparent leaves what was there.
+    /// With `blend`, transparent pixels keep the pixels below them.
     pub(super) fn draw(&mut self, area: Area, pixels: impl Iterator<Item = Pixel>, blend: bool, disposal: Disposal) {
         self.dispose();
         let inside = self.clip(area);

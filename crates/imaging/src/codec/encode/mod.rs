@@ -48,7 +48,7 @@ pub(crate) fn exif_of_tiff(source: &[u8]) -> Option<Vec<u8>> {
     Carried::of(Some(source), None).map(|carried| carried.block())
 }
 
-/// What a writer is told beside the pixels.
+/// How a writer codes the pixels.
 #[derive(Debug, Clone)]
 pub(crate) struct Coding {
     /// 1 to 100; unset: the format's usual.
@@ -189,7 +189,7 @@ impl Target {
     }
 }
 
-/// The quality that a lossy format is written with where none is asked for.
+/// The quality of a lossy format if the operation gives none.
 fn usual_quality(format: Format) -> Option<u8> {
     match format {
         Format::Jpeg => Some(jpeg::DEFAULT_QUALITY),
@@ -329,7 +329,7 @@ fn failed(format: Format, error: &dyn fmt::Display, interrupted: &dyn Fn() -> bo
     }
 }
 
-/// A file in memory whose writing fails as soon as the time is over.
+/// A file in memory. Writing to it fails as soon as the time is over.
 struct Sink<'a> {
     data: io::Cursor<Vec<u8>>,
     interrupted: &'a dyn Fn() -> bool,

@@ -44,7 +44,7 @@ pub(crate) fn colors(quality: u8) -> usize {
     (8.0 * 32_f64.powf(f64::from(quality) / 100.0)).round() as usize
 }
 
-/// In a palette of at most so many colours.
+/// A picture in a palette of at most so many colours.
 fn indexed(
     raster: &Raster,
     most: usize,

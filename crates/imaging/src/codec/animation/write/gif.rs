@@ -26,14 +26,14 @@ const TICK: Duration = Duration::from_millis(10);
 /// The longest that one frame is shown.
 pub(super) const LONGEST: Duration = Duration::from_millis(655_350);
 const CLEAR: Pixel = [0; 4];
-/// The index of what is transparent, in every palette; the colours come behind it.
+/// The index of transparent pixels in every palette; the colours follow it.
 const TRANSPARENT: u8 = 0;
 /// Bytes before the file's palette.
 const HEADER: usize = 13;
 
 pub(super) struct File {
     size: (u16, u16),
-    /// The most in a palette; one more index is kept for what is transparent.
+    /// The most colours of a palette; one more index is kept for transparent pixels.
     colors: usize,
     encoder: Encoder<Vec<u8>>,
     clock: Clock,
@@ -157,7 +157,7 @@ impl File {
         Ok(())
     }
 
-    /// The index of a palette that serves; a new one where none does.
+    /// The index of a palette that fits; a new one if no palette fits.
     fn palette(&mut self, census: &Census) -> usize {
         let serves = |known: &Known| {
             census.is_within(&known.palette)

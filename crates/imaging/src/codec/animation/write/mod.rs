@@ -39,14 +39,14 @@ pub(crate) struct Style {
 pub(crate) struct Written {
     pub(crate) data: Vec<u8>,
     pub(crate) frames: u32,
-    /// Of one round, as the file tells it.
+    /// The duration of one round, as the file stores it.
     pub(crate) duration: Duration,
 }
 
 /// Takes an animation's frames in their order. Frames that equal the one before them make that one last longer.
 pub(crate) struct Writer {
     file: File,
-    /// The frame that is shown for as long as none differs from it.
+    /// The frame that is shown until a frame differs from it.
     waiting: Option<(Raster, Duration)>,
     /// No frame is shown any longer: what lasts beyond that is a frame of its own.
     longest: Duration,
