@@ -1,4 +1,4 @@
-//! What can go wrong with a picture, in one vocabulary that HTTP problems and failed jobs share.
+//! The errors of a picture, in one vocabulary that HTTP problems and failed jobs share.
 
 use std::fmt;
 
@@ -65,7 +65,7 @@ impl std::error::Error for Error {}
 
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// A value for a message: short, whatever the client sent.
+/// A value for a message, cut if the client sent a long one.
 pub(crate) fn shown(value: &serde_json::Value) -> String {
     clipped(&value.to_string())
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::Format;
 
-/// Where `effort` is left out.
+/// The effort if the operation gives none.
 pub(crate) const DEFAULT_EFFORT: u8 = 3;
 
 /// How an output is written.
@@ -49,11 +49,11 @@ pub struct Save {
 pub enum Quality {
     /// 1 to 100.
     Of(u8),
-    /// As little as looks the same to the eye.
+    /// The lowest quality that looks the same to the eye.
     Auto,
 }
 
-/// How many luma samples share one of chroma.
+/// How many luma samples share one chroma sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Chroma {
     #[serde(rename = "4:4:4")]

@@ -55,7 +55,7 @@ pub(crate) fn extend<S: Sample>(picture: Raster<S>, canvas: &Canvas) -> Raster<S
     filled
 }
 
-/// What is left when a border of one colour is cut away; all of a picture that is nothing but border.
+/// The part inside a border of one colour; all of a picture that has only one colour.
 pub(crate) fn trim<S: Sample>(picture: &Raster<S>, wanted: &Trim) -> Area {
     match picture.channels {
         Channels::Gray => trimmed::<S, 1>(picture, wanted),
@@ -83,7 +83,7 @@ fn trimmed<S: Sample, const N: usize>(picture: &Raster<S>, wanted: &Trim) -> Are
         None => {
             let corners = [0, width - 1, (height - 1) * width, height * width - 1].map(|at| pixels[at]);
             let votes = |one: &[S; N]| corners.iter().filter(|other| alike(one, other)).count();
-            // The first of those that most agree with.
+            // The first of the colours that most corners share.
             let mut best = corners[0];
             for corner in &corners[1..] {
                 if votes(corner) > votes(&best) {
@@ -101,7 +101,7 @@ fn trimmed<S: Sample, const N: usize>(picture: &Raster<S>, wanted: &Trim) -> Are
     let (mut left, mut right) = (width, 0);
     for y in top..=bottom {
         let row = row(y);
-        // Only what may still move an edge is looked at.
+        // Only pixels that may still move an edge are read.
         left = row[..left].iter().position(|pixel| !alike(pixel, &border)).unwrap_or(left);
         right = row[right..].iter().rposition(|pixel| !alike(pixel, &border)).map_or(right, |at| right + at + 1);
     }

@@ -1,7 +1,7 @@
 //! Sizes and boxes, without a pixel: how a picture of one size becomes another.
 //!
 //! Rounds to the nearest pixel and never below one. Results may still be too large: [`check`]
-//! holds them against the limits before any memory is taken.
+//! compares them with the limits before any memory is taken.
 
 use super::frame;
 use crate::operation::{Action, Aspect, Crop, CropArea, Entry, Filter, Fit, Gravity, Pad, PadArea, Resize, Thumbnail};
@@ -35,7 +35,7 @@ pub(crate) struct Area {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Canvas {
     pub(crate) size: (u32, u32),
-    /// Where the scaled picture's top left corner stands.
+    /// The place of the scaled picture's top left corner.
     pub(crate) offset: (u32, u32),
     pub(crate) background: Option<[u8; 4]>,
 }
@@ -78,7 +78,7 @@ impl Area {
     }
 }
 
-/// How `size` becomes what `resize` asks for.
+/// The placement of a picture of `size` for `resize`.
 pub(crate) fn resize(resize: &Resize, size: (u32, u32)) -> Placement {
     let (w, h) = (f64::from(size.0), f64::from(size.1));
     let (box_w, box_h, fit) = match (resize.width, resize.height) {
@@ -126,7 +126,7 @@ pub(crate) fn resize(resize: &Resize, size: (u32, u32)) -> Placement {
     placement
 }
 
-/// How `size` becomes a thumbnail.
+/// The placement of a picture of `size` for `thumbnail`.
 pub(crate) fn thumbnail(thumbnail: &Thumbnail, size: (u32, u32)) -> Placement {
     resize(&thumbnail.as_resize(), size)
 }
@@ -216,7 +216,7 @@ fn smallest_around(aspect: Aspect, size: (u32, u32)) -> (u32, u32) {
     (side(w.max(h * aspect.ratio())), side(h.max(w / aspect.ratio())))
 }
 
-/// Holds an output's size against the limits.
+/// Checks an output's size against the limits.
 ///
 /// # Errors
 /// `output-too-large`, naming the limit.

@@ -1,4 +1,4 @@
-//! What is done to pictures, a file per subject.
+//! Operations on pixels and sizes, a file per subject.
 //!
 //! [`geometry`] computes sizes before any pixel is touched, so that limits are checked before memory is taken. What only
 //! the pixels can tell ([`trim`](frame::trim), [`smart`]) is settled by [`settle`] when their turn comes, and what follows

@@ -34,7 +34,7 @@ pub(crate) fn rotate<S: Sample>(picture: Raster<S>, wanted: &Rotate) -> Raster<S
 struct Turn {
     from: (usize, usize),
     to: (usize, usize),
-    /// What a step to the right means in the source.
+    /// The step in the source for one pixel to the right.
     step: (i64, i64),
     sin: f64,
     cos: f64,

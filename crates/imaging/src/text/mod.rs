@@ -45,7 +45,7 @@ pub(crate) struct Scale {
     pub(crate) wrap: Option<f32>,
     /// Degrees, clockwise.
     pub(crate) angle: f32,
-    /// Where short lines stand beside long ones.
+    /// The place of short lines beside long ones.
     pub(crate) align: Align,
 }
 
@@ -87,7 +87,7 @@ impl Ink {
 /// Refuses a text that cannot be drawn.
 ///
 /// # Errors
-/// `missing-glyph`, naming every character that no font has; `invalid-operation` for a font that is not there.
+/// `missing-glyph`, naming every character that no font has; `invalid-operation` for an unknown font.
 pub(crate) fn check(text: &Text, library: &Library) -> Result<()> {
     if library.memory.knows(text) {
         return Ok(());
@@ -118,7 +118,7 @@ pub(crate) fn drawn(text: &Text, scale: &Scale, room: (u32, u32), library: &Libr
         let (width, height) = (canvas.width as f32, canvas.height as f32);
         let mut ratio = (room.0 as f32 / width).min(room.1 as f32 / height);
         if let Some(wrap) = scale.wrap {
-            // A word that is too long for a line of its own.
+            // A word that is too long for one line.
             ratio = ratio.min(wrap / (layout.width * size).max(1.0));
         }
         if ratio < 1.0 && size > MIN_SIZE {
@@ -360,7 +360,7 @@ fn composed(size: &Mask, layers: [(Option<&Mask>, [u8; 4]); 3]) -> Raster {
     let pixels = size.coverage.len();
     let mut data = vec![0; pixels * 4];
     for (i, pixel) in data.as_chunks_mut::<4>().0.iter_mut().enumerate() {
-        // Coverage so far, and colours weighted by what shows of them, in 255ths of 255.
+        // Coverage so far, and colours weighted by their coverage, in 255ths of 255.
         let (mut covered, mut alpha, mut sums) = (0_u32, 0, [0; 3]);
         for (mask, [r, g, b, a]) in layers {
             let Some(mask) = mask else { continue };

@@ -69,7 +69,7 @@ impl Default for Coding {
 }
 
 impl Target {
-    /// `kept` is what the source's own quantisation would be, where the picture is as large as its source.
+    /// `kept` gives the source's own quantisation, if the picture is as large as its source.
     pub(crate) fn new(
         save: &Save,
         index: usize,
@@ -81,7 +81,7 @@ impl Target {
         let lossless = save.lossless == Some(true);
         let quality = match save.quality {
             Some(Quality::Auto) if lossless || !format.is_perceptual() => None,
-            // The number of colours is not what was meant where the format was left open.
+            // If the format was left open, `quality` was not meant as a number of colours.
             Some(Quality::Of(_)) if !format.is_perceptual() && (lossless || save.format.is_none()) => None,
             asked => asked,
         };
@@ -321,7 +321,7 @@ fn go_on(interrupted: &dyn Fn() -> bool) -> Result<()> {
     Ok(())
 }
 
-/// What a writer says, in our words; that its [`Sink`] took no more is the time limit's fault.
+/// A writer's error as one of ours. If the [`Sink`] refused more bytes, the error is `time-limit`.
 fn failed(format: Format, error: &dyn fmt::Display, interrupted: &dyn Fn() -> bool) -> Error {
     match go_on(interrupted) {
         Err(over) => over,

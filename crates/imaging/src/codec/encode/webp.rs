@@ -92,7 +92,7 @@ mod ffi {
                     return None;
                 }
                 config.near_lossless = near;
-                // Colours under full transparency stay too. libwebp lets nothing change that is to be exact.
+                // With `exact`, libwebp also keeps the colours of fully transparent pixels.
                 config.exact = c_int::from(near == 100);
                 picture.use_argb = 1;
             }

@@ -51,7 +51,7 @@ struct Known {
     misfit: Misfit,
 }
 
-/// The latest frame: how it goes away is known only when the next one comes.
+/// The latest frame. Its disposal is known only when the next frame comes.
 struct Pending {
     /// All of the canvas.
     indices: Vec<u8>,
@@ -119,7 +119,7 @@ impl File {
             if is_first { Some(Area::whole(width, height)) } else { Area::around(width, height, |at| drawn[at]) };
         let area = match (area, cleared, &mut self.pending) {
             (Some(area), ..) => area,
-            // All that happens is that something goes away: one pixel stands for the frame.
+            // The frame only clears pixels: one pixel is enough for it.
             (None, Some(cleared), _) => Area { width: 1, height: 1, ..cleared },
             (None, None, Some(pending)) if pending.delay + delay <= LONGEST => {
                 pending.delay += delay;
@@ -177,7 +177,7 @@ impl File {
         self.palettes.len() - 1
     }
 
-    /// Writes the frame that is pending.
+    /// Writes the latest frame.
     fn flush(&mut self) -> Result<()> {
         let Some(pending) = self.pending.take() else { return Ok(()) };
         let area = pending.area;

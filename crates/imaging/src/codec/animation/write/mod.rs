@@ -16,7 +16,7 @@ use crate::{Format, Result};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Style {
     pub(crate) format: Format,
-    /// 0 stands for ever.
+    /// 0 means for ever.
     pub(crate) plays: u32,
     /// WebP's, 1 to 100.
     pub(crate) quality: u8,
@@ -48,7 +48,7 @@ pub(crate) struct Writer {
     file: File,
     /// The frame that is shown until a frame differs from it.
     waiting: Option<(Raster, Duration)>,
-    /// No frame is shown any longer: what lasts beyond that is a frame of its own.
+    /// The longest duration of a frame. The rest of a longer one becomes a frame of its own.
     longest: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! WebP, by libwebp's own animation encoder, which finds what changed and how each frame is best stored.
+//! WebP, by libwebp's own animation encoder, which finds the changed area and the best coding of each frame.
 //!
 //! Only our own pixels reach C.
 
