@@ -1,4 +1,4 @@
-//! What can go wrong with a picture, in one vocabulary that HTTP problems and failed jobs share.
+//! The errors of a picture, in one vocabulary that HTTP problems and failed jobs share.
 
 use std::fmt;
 
@@ -42,7 +42,7 @@ impl Code {
     }
 }
 
-/// A refusal: its code and one sentence that names what is wrong.
+/// A refusal: its code and one sentence that names the fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
     pub code: Code,
@@ -65,7 +65,7 @@ impl std::error::Error for Error {}
 
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// A value for a message: short, whatever the client sent.
+/// A value for a message, cut if the client sent a long one.
 pub(crate) fn shown(value: &serde_json::Value) -> String {
     clipped(&value.to_string())
 }

@@ -1,4 +1,4 @@
-//! What would be done to a source, without doing it: the plan in words, for `pixmill process --explain`.
+//! The plan for a source in words, for `pixmill process --explain`. Nothing is decoded or written.
 
 use std::fmt;
 use std::io::Cursor;
@@ -7,7 +7,7 @@ use super::operation::Operation;
 use super::plan::{Origin, Plan, Route};
 use super::{Header, Limits, Result, codec, estimate, plan};
 
-/// How a source's outputs would be made; [`Display`](fmt::Display) tells it in a few lines.
+/// How a source's outputs would be made; [`Display`](fmt::Display) writes it in a few lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explanation {
     pub header: Header,
@@ -25,7 +25,7 @@ pub struct Explanation {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pass {
     pub route: Route,
-    /// What is decoded, pixels a side; `None` if nothing is.
+    /// The size that is decoded, in pixels; `None` if nothing is decoded.
     pub decoded: Option<(u32, u32)>,
     /// In the order in which they are made.
     pub outputs: Vec<Planned>,
@@ -39,9 +39,9 @@ pub struct Planned {
     pub kind: &'static str,
     pub width: u32,
     pub height: u32,
-    /// Whether that is its size, not the most that it may be: only its pixels can tell.
+    /// Whether `size` is exact. Otherwise it depends on the pixels, and this is the largest possible.
     pub settled: bool,
-    /// What it is written as, and how well.
+    /// The format and the quality.
     pub written: String,
     pub from: Origin,
 }
@@ -49,7 +49,7 @@ pub struct Planned {
 /// Plans what [`process`](super::process) would do.
 ///
 /// # Errors
-/// As `process`, as far as the header and the operations tell.
+/// As `process`, for errors that the header and the operations show.
 pub fn explain(source: &[u8], operations: &[Operation], limits: &Limits) -> Result<Explanation> {
     let facts = codec::inspect(Cursor::new(source), limits)?;
     let plan = Plan::new(&facts, operations, limits)?;
@@ -83,7 +83,7 @@ fn written(planned: &plan::Planned<'_>, facts: &codec::Facts) -> String {
     if planned.inquiry.is_some() {
         return "told as JSON".to_owned();
     }
-    // Whether there is alpha, only the pixels tell.
+    // Only the pixels show whether there is alpha.
     let [opaque, clear] = [false, true].map(|has_alpha| planned.target(facts, has_alpha).told());
     if opaque == clear { opaque } else { format!("{clear} where there is alpha, else {opaque}") }
 }

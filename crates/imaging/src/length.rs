@@ -15,7 +15,7 @@ pub enum Length {
 }
 
 impl Length {
-    /// On a picture of this width.
+    /// The length in pixels on a picture of this width.
     pub(crate) fn pixels(self, width: u32) -> f32 {
         match self {
             Self::Pixels(pixels) => pixels as f32,
@@ -23,7 +23,7 @@ impl Length {
         }
     }
 
-    /// Of `"5%"`.
+    /// The share that a text such as `"5%"` gives.
     pub(crate) fn share(text: &str) -> Option<Self> {
         let percent: f32 = text.strip_suffix('%')?.trim().parse().ok()?;
         (percent > 0.0 && percent <= 100.0).then_some(Self::Share(percent))

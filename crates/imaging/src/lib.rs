@@ -44,13 +44,13 @@ pub use plan::estimate;
 /// overlay's bytes are had.
 ///
 /// # Errors
-/// For what is no font, and when it was called before.
+/// For a file that is not a font, and for a second call.
 pub fn provide(fonts: Vec<(String, Vec<u8>)>, overlays: Option<Box<ReadOverlay>>) -> Result<()> {
     text::provide(fonts)?;
     overlays.map_or(Ok(()), overlay::provide)
 }
 
-/// What a source's header says, read before any pixel is decoded.
+/// The facts of a source's header, read before any pixel is decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
     pub format: Format,
@@ -62,13 +62,13 @@ pub struct Header {
     pub deep: bool,
 }
 
-/// What a source is processed under.
+/// The conditions under which a source is processed.
 #[derive(Clone, Copy)]
 pub struct Options<'a> {
     pub limits: &'a Limits,
-    /// Makes what there is of a file cut short, and says so in the outputs' warnings.
+    /// Makes outputs of a file that ends early too, with a warning.
     pub lenient: bool,
-    /// Asked between steps, and while reading; once it says so, the work ends with `time-limit`.
+    /// Called between steps, and while reading. When it returns true, the work ends with `time-limit`.
     pub interrupted: &'a dyn Fn() -> bool,
 }
 
@@ -85,23 +85,23 @@ pub struct Output {
     pub format: Format,
     pub width: u32,
     pub height: u32,
-    /// Unset for a single picture.
+    /// `None` for a single picture.
     pub animation: Option<Animation>,
     /// The encoded file.
     pub data: Vec<u8>,
-    /// What a user should know of it, each beginning with a code, e.g. `truncated-image: …`.
+    /// Each begins with a code, e.g. `truncated-image: …`.
     pub warnings: Vec<String>,
 }
 
-/// What an animated output plays.
+/// The frames and the duration of an animated output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Animation {
     pub frames: u32,
-    /// Of one round.
+    /// The duration of one round.
     pub duration: Duration,
 }
 
-/// What an operation yields.
+/// The result of an operation.
 #[derive(Debug)]
 pub enum Made {
     Picture(Output),
@@ -110,7 +110,7 @@ pub enum Made {
 }
 
 impl Made {
-    /// The picture, unless it is an answer.
+    /// The picture; `None` for the answer to an `info`.
     pub fn picture(self) -> Option<Output> {
         match self {
             Self::Picture(output) => Some(output),
@@ -119,7 +119,7 @@ impl Made {
     }
 }
 
-/// Reads the header of a source and holds it against `limits`.
+/// Reads the header of a source and checks it against `limits`.
 ///
 /// # Errors
 /// `empty-file`, `unsupported-format`, `corrupt-image`, `truncated-image`, or the limit that it
@@ -130,7 +130,7 @@ pub fn probe<R: BufRead + Seek>(reader: R, limits: &Limits) -> Result<Header> {
 
 /// Decodes `source` once and applies each operation to a copy of it, upright.
 ///
-/// `emit(i, made)` receives what comes of operation `i` as soon as it is made, in any order.
+/// `emit(i, made)` receives the result of operation `i` as soon as it is made, in any order.
 ///
 /// # Errors
 /// As [`probe`], and what decoding, drawing (`missing-glyph`) or `emit` bring (`storage`).
@@ -140,7 +140,7 @@ pub fn process(
     options: &Options<'_>,
     emit: &mut dyn FnMut(usize, Made) -> std::io::Result<()>,
 ) -> Result<()> {
-    // Decoders have boundaries of their own; this one is for the rest.
+    // Each decoder catches its own panics; this catches all others.
     codec::contained(
         || make(source, operations, options, emit),
         |panic| Error::new(Code::DecoderFailure, format!("the picture could not be processed: {panic}")),

@@ -1,10 +1,10 @@
-//! What one picture may cost. Checked from headers, before the memory is taken.
+//! The limits of one picture, checked from headers before memory is taken.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Code, Error, Header, Result};
 
-/// What a picture may cost, checked from its header before the memory is taken.
+/// The limits of a picture, checked from its header before memory is taken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
@@ -41,7 +41,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Holds a source's header against the limits.
+    /// Checks a source's header against the limits.
     ///
     /// # Errors
     /// `too-many-frames`, `too-many-pixels` or `too-large`, naming the limit.

@@ -16,7 +16,7 @@ const KEPT: usize = 4;
 pub type Read = dyn Fn(&str) -> io::Result<Vec<u8>> + Send + Sync;
 
 static READ: OnceLock<Box<Read>> = OnceLock::new();
-/// The last overlays with what they were decoded from, the latest first.
+/// The last overlays with the bytes that they were decoded from, the latest first.
 static LAST: Mutex<Vec<Known>> = Mutex::new(Vec::new());
 
 type Known = (String, Vec<u8>, Arc<Raster>);
@@ -32,7 +32,7 @@ pub(crate) fn is_name(name: &str) -> bool {
     !name.is_empty() && name.len() <= MAX_NAME_BYTES && !name.starts_with('.') && name.chars().all(safe)
 }
 
-/// Refuses an overlay that is not there.
+/// Refuses an unknown overlay.
 ///
 /// # Errors
 /// `invalid-operation`.
@@ -43,7 +43,7 @@ pub(crate) fn check(name: &str) -> Result<()> {
 /// The overlay of this name, upright, in sRGB with alpha.
 ///
 /// # Errors
-/// `invalid-operation` where there is none, or it is no picture of at most 4 megapixels.
+/// `invalid-operation` if there is no such overlay, or if it is not a picture of at most 4 megapixels.
 pub(crate) fn load(name: &str) -> Result<Arc<Raster>> {
     // Read anew every time: a file that was replaced counts from the next picture on.
     let bytes = read(name)?;

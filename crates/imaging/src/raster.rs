@@ -25,22 +25,22 @@ impl Channels {
     }
 }
 
-/// What becomes of alpha in the file that a picture is drawn for.
+/// How the file that a picture is drawn for stores alpha.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Alpha {
     Soft,
-    /// All or nothing: a half counts as all.
+    /// Opaque or transparent only: half opacity counts as opaque.
     Hard,
 }
 
 /// One channel of one pixel: `u8`, or `u16` where the source has more than eight bits and an output can hold them.
 ///
-/// What is done to pictures is written once, for both.
+/// Operations are written once, for both.
 pub(crate) trait Sample: Copy + Default + Ord + Pod + std::fmt::Debug + Send + Sync + 'static {
     /// White, and full alpha.
     const MAX: Self;
 
-    /// Of eight bits.
+    /// The sample of a value of eight bits.
     fn widen(eight: u8) -> Self;
 
     /// To eight bits, rounded.
@@ -52,12 +52,12 @@ pub(crate) trait Sample: Copy + Default + Ord + Pod + std::fmt::Debug + Send + S
     /// Saturates at [`MAX`](Self::MAX).
     fn from_number(number: u32) -> Self;
 
-    /// The nearest to a number; saturates, and what is no number becomes 0.
+    /// The nearest sample to a number. Saturates; NaN becomes 0.
     #[expect(clippy::inline_always, reason = "loops are compiled for the registers of those that they are in")]
     #[inline(always)]
     fn nearest(number: f32) -> Self {
         let within = (number + 0.5).max(0.0).min(Self::MAX.number() as f32);
-        // SAFETY: it is a number of 0 to 65,535. `as` asks of each by itself whether it fits, not in vector registers.
+        // SAFETY: it is a number of 0 to 65,535. `as` would check each value by itself, outside of vector registers.
         Self::from_number(unsafe { within.to_int_unchecked::<i32>() } as u32)
     }
 
@@ -112,7 +112,7 @@ impl Sample for u16 {
     }
 }
 
-/// A picture of either depth, for those who must know which.
+/// A picture of either depth, for code that depends on the depth.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum View<'a> {
     Eight(&'a Raster<u8>),
@@ -177,7 +177,7 @@ impl<S: Sample> Raster<S> {
         self.channels == Channels::Rgba
     }
 
-    /// Grey becomes RGB; the others stay as they are.
+    /// Grey becomes RGB; other pictures stay as they are.
     pub(crate) fn into_colour(self) -> Self {
         if self.channels != Channels::Gray {
             return self;
@@ -195,7 +195,7 @@ impl<S: Sample> Raster<S> {
         }
     }
 
-    /// Drops an alpha channel that hides nothing.
+    /// Drops an alpha channel if all pixels are opaque.
     pub(crate) fn without_idle_alpha(self) -> Self {
         if !self.has_alpha() || self.data.chunks_exact(4).any(|pixel| pixel[3] != S::MAX) {
             return self;
@@ -239,7 +239,7 @@ impl<S: Sample> Raster<S> {
         }
     }
 
-    /// As [`oriented`](Self::oriented), and a copy where nothing is to be turned.
+    /// As [`oriented`](Self::oriented), of a borrowed picture. A copy if the orientation is 1.
     pub(crate) fn turned_by(&self, orientation: u8) -> Self {
         match (orientation, self.channels) {
             (5..=8, Channels::Gray) => self.turned::<1>(orientation),

@@ -1,4 +1,4 @@
-//! How an output is written: its format, its coding and what of the metadata stays. The same for every operation.
+//! How an output is written: its format, its coding and the metadata that it keeps. The same for every operation.
 //!
 //! Operations read it from a request, codecs follow it.
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::Format;
 
-/// Where `effort` is left out.
+/// The effort if the operation gives none.
 pub(crate) const DEFAULT_EFFORT: u8 = 3;
 
 /// How an output is written.
@@ -33,7 +33,7 @@ pub struct Save {
     /// A JPEG's chroma; unset: 4:2:0, from quality 95 on 4:4:4.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subsampling: Option<Chroma>,
-    /// What of the source's metadata stays.
+    /// The metadata of the source that the output keeps.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keep: Vec<Keep>,
     /// Only the first frame of an animation.
@@ -49,11 +49,11 @@ pub struct Save {
 pub enum Quality {
     /// 1 to 100.
     Of(u8),
-    /// As little as looks the same to the eye.
+    /// The lowest quality that looks the same to the eye.
     Auto,
 }
 
-/// How many luma samples share one of chroma.
+/// How many luma samples share one chroma sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Chroma {
     #[serde(rename = "4:4:4")]
@@ -72,7 +72,7 @@ pub enum Keep {
     Icc,
     /// All of EXIF, places too, but orientation, thumbnails and maker notes.
     Exif,
-    /// Of EXIF and XMP, only who made the picture and whose it is.
+    /// Of EXIF and XMP, only the artist and the copyright.
     Copyright,
 }
 

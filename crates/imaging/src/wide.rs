@@ -1,8 +1,8 @@
 //! Inner loops in wider registers than every processor has.
 
-/// Computes an expression in code compiled for AVX2 where the processor has it; what loops in it must be inlined.
+/// Computes an expression in code compiled for AVX2 if the processor has it. Functions with loops in it must be inlined.
 ///
-/// The expression is there twice, so that each of its closures has one caller and is always inlined into it.
+/// The expression is compiled twice, so that each of its closures has one caller and is always inlined into it.
 macro_rules! wide {
     ($work:expr) => {{
         #[cfg(target_arch = "x86_64")]

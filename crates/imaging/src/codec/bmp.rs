@@ -33,7 +33,7 @@ pub(super) fn decode(source: &[u8], reading: &Reading<'_>) -> Result<Decoded> {
     read_image(BmpDecoder::new(source).map_err(|error| image_error(Format::Bmp, &error))?, Format::Bmp, reading)
 }
 
-/// Where the pixels are, as far as the header tells.
+/// The offset of the pixels, as the header gives it.
 struct Layout {
     offset: usize,
     width: usize,

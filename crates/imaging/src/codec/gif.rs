@@ -32,7 +32,7 @@ pub(super) fn inspect<R: BufRead + Seek>(reader: R, limits: &Limits) -> Result<F
         };
         match next {
             Next::Frame => frames += 1,
-            // It counts: whoever reads it must judge.
+            // It counts as a frame; the decoder decides whether to refuse it.
             Next::Cut => {
                 frames += 1;
                 break;
@@ -50,7 +50,7 @@ enum Next {
     Frame,
     /// The file ends inside it.
     Cut,
-    /// Of the file, be it told or just there.
+    /// The end of the file, marked or not.
     End,
 }
 

@@ -95,7 +95,7 @@ pub(super) fn decode(source: &[u8], reading: &Reading<'_>) -> Result<Decoded> {
     Ok(Decoded { picture: Picture::Eight(raster), ..read })
 }
 
-/// A bitmap of 32 bits whose alpha is in use; as a file of its own, it would lose it.
+/// A bitmap of 32 bits with alpha in use. Read as a BMP file, it would lose its alpha.
 fn with_own_alpha(body: &[u8]) -> Option<Raster> {
     let word = |at: usize| body.get(at..)?.first_chunk().map(|bytes| u32::from_le_bytes(*bytes));
     let (width, height) = (word(4)?, word(8)?.cast_signed() / 2);

@@ -32,10 +32,10 @@ use super::{Code, Error, Format, Header, Limits, Result};
 pub(crate) use encode::{Target, check_size, encode};
 use jpeg::JpegHeader;
 
-/// A part that a file stores, a GIF's frame or a TIFF's tile, may be larger than the whole picture up to so many pixels.
+/// Most pixels of a stored part (a GIF frame, a TIFF tile) that is larger than the whole picture.
 const SPARE_PIXELS: u64 = 1 << 20;
 
-/// What a header says, beyond the public [`Header`].
+/// The facts of a header, beyond the public [`Header`].
 #[derive(Clone)]
 pub(crate) struct Facts {
     pub(crate) header: Header,
@@ -43,7 +43,7 @@ pub(crate) struct Facts {
     pub(crate) orientation: u8,
     /// The profile to convert from.
     pub(crate) icc: Option<Vec<u8>>,
-    /// The profile that stays with the pixels, in whose colours they then are.
+    /// The profile that the output keeps. Pixels then stay in its colours.
     pub(crate) kept_icc: Option<Vec<u8>>,
     /// Without JPEG's prefix.
     pub(crate) exif: Option<Vec<u8>>,
@@ -55,13 +55,13 @@ pub(crate) struct Facts {
 /// How a source is to be read.
 #[derive(Clone, Copy)]
 pub(crate) struct Reading<'a> {
-    /// 1, 2, 4 or 8: asks for a smaller picture where the codec makes one for less; others ignore it.
+    /// 1, 2, 4 or 8: asks for a picture smaller by this factor. Codecs for which that is not faster ignore it.
     pub(crate) shrink: u8,
     /// Keeps 16 bits a channel where the source has more than eight.
     pub(crate) deep: bool,
     /// Keeps the colours of an embedded RGB profile; grey and CMYK ones are converted all the same.
     pub(crate) as_stored: bool,
-    /// Keeps what there is of a file cut short.
+    /// Returns the part that could be decoded of a file that ends early.
     pub(crate) lenient: bool,
     pub(crate) limits: &'a Limits,
     /// Asked while reading; once it says so, decoding ends with `time-limit`.
@@ -71,11 +71,11 @@ pub(crate) struct Reading<'a> {
 /// A decoded picture.
 pub(crate) struct Decoded {
     pub(crate) picture: Picture,
-    /// The file ends early: the rest is grey, or transparent.
+    /// Whether the file ends early. The missing part is grey, or transparent.
     pub(crate) truncated: bool,
 }
 
-/// Of either depth.
+/// A picture of either depth.
 pub(crate) enum Picture {
     Eight(Raster),
     Sixteen(Raster<u16>),
@@ -96,7 +96,7 @@ impl Picture {
         }
     }
 
-    /// Whether there are as many samples as the size says.
+    /// Whether it has as many samples as its size needs.
     fn is_whole(&self) -> bool {
         let (channels, samples) = match self {
             Self::Eight(raster) => (raster.channels, raster.data.len()),
@@ -113,7 +113,7 @@ impl Picture {
         }
     }
 
-    /// In sRGB; in its own colours where that is asked for.
+    /// The picture in sRGB, or in its own colours if `reading` asks for them.
     fn in_srgb(self, profile: Option<&[u8]>, reading: &Reading<'_>) -> Self {
         if reading.as_stored && icc::is_rgb(profile) {
             return self;
@@ -144,7 +144,7 @@ impl From<Raster<u16>> for Picture {
 }
 
 impl<P: Into<Picture>> From<P> for Decoded {
-    /// A whole one.
+    /// A picture of a file that is whole.
     fn from(picture: P) -> Self {
         Self { picture: picture.into(), truncated: false }
     }
@@ -230,7 +230,7 @@ pub(crate) fn light_bytes_a_pixel(header: &Header) -> u64 {
     if header.format == Format::Jpeg { 6 } else { 12 * depth }
 }
 
-/// What a decoder takes whatever the picture's size.
+/// Bytes that a decoder takes for a picture of any size.
 pub(crate) fn overhead(format: Format) -> u64 {
     match format {
         Format::Avif | Format::Jxl => jxl::BYTES_AT_LEAST,
@@ -267,7 +267,7 @@ pub(crate) fn decode(source: &[u8], facts: &Facts, reading: &Reading<'_>) -> Res
     Ok(decoded)
 }
 
-/// As [`decode`], with eight bits, of a file that is whole.
+/// As [`decode`], with eight bits. Refuses a file that ends early.
 pub(crate) fn decode_eight(source: &[u8], facts: &Facts, shrink: u8, limits: &Limits) -> Result<Raster> {
     let reading = Reading { shrink, deep: false, as_stored: false, lenient: false, limits, interrupted: &|| false };
     decode(source, facts, &reading).map(|decoded| match decoded.picture {
@@ -283,7 +283,7 @@ pub(crate) fn guarded<T>(format: Format, work: impl FnOnce() -> Result<T>) -> Re
 
 /// Turns a panic in `work` into an error.
 pub(crate) fn contained<T>(work: impl FnOnce() -> Result<T>, refuse: impl FnOnce(&str) -> Error) -> Result<T> {
-    // What unwinds is dropped whole: nothing of it is looked at again.
+    // Everything that the panic unwinds is dropped; nothing of it is used again.
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(refuse(message(&*panic))))
 }
 
@@ -295,7 +295,7 @@ fn message(panic: &(dyn Any + Send)) -> &str {
         .unwrap_or("no message")
 }
 
-/// What `image`'s decoders (BMP, GIF, TIFF) say, in our words.
+/// An error of `image`'s decoders (BMP, GIF) as one of ours.
 fn image_error(format: Format, error: &image::ImageError) -> Error {
     use image::ImageError as E;
     match error {
@@ -311,7 +311,7 @@ fn ends_early(error: &(dyn std::error::Error + 'static)) -> bool {
     io_kind(error) == Some(ErrorKind::UnexpectedEof)
 }
 
-/// Of the reader's error at the bottom of a decoder's.
+/// The kind of the reader's error inside a decoder's error.
 fn io_kind(error: &(dyn std::error::Error + 'static)) -> Option<ErrorKind> {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -320,7 +320,7 @@ fn io_kind(error: &(dyn std::error::Error + 'static)) -> Option<ErrorKind> {
         }
         next = error.source();
     }
-    // Some keep no more of the reader's error than what it said.
+    // Some decoders keep only the text of the reader's error.
     match error.to_string() {
         said if ["failed to fill whole buffer", "Unexpected End of File"].iter().any(|known| said.contains(known)) => {
             Some(ErrorKind::UnexpectedEof)
@@ -330,7 +330,7 @@ fn io_kind(error: &(dyn std::error::Error + 'static)) -> Option<ErrorKind> {
     }
 }
 
-/// What one of `image`'s decoders makes.
+/// Decodes with one of `image`'s decoders.
 fn read_image(decoder: impl image::ImageDecoder, format: Format, reading: &Reading<'_>) -> Result<Decoded> {
     let (width, height) = decoder.dimensions();
     let (colour, bytes) = (decoder.color_type(), decoder.total_bytes());
@@ -339,7 +339,7 @@ fn read_image(decoder: impl image::ImageDecoder, format: Format, reading: &Readi
     if bytes > most {
         return Err(Error::new(Code::TooLarge, format!("{}: {bytes} bytes decoded exceed {most}", format.title())));
     }
-    // What is missing is transparent, or grey.
+    // Pixels that are missing at the end are transparent, or grey.
     let mut data = vec![if colour.has_alpha() { 0 } else { 0x80 }; bytes as usize];
     let truncated = match decoder.read_image(&mut data) {
         Ok(()) => false,

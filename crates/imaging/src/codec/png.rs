@@ -13,7 +13,7 @@ use super::{Decoded, Facts, Picture, Reading, icc};
 use crate::raster::{Channels, Raster, Sample};
 use crate::{Code, Error, Format, Result, metadata};
 
-/// Memory for what is not pixels: an inflated profile, chunk buffers, a few rows.
+/// Memory for everything but pixels: an inflated profile, chunk buffers, a few rows.
 pub(super) const SIDE_BYTES: usize = 4 << 20;
 /// EXIF and XMP beyond this are not read.
 const MAX_METADATA_BYTES: u32 = 1 << 20;
@@ -39,7 +39,7 @@ pub(super) fn inspect<R: BufRead + Seek>(reader: R) -> Result<Facts> {
     Ok(facts)
 }
 
-/// What is there that says of which colours it is.
+/// Which chunks describe the colours.
 #[derive(Default)]
 struct Chunks {
     has_profile: bool,
@@ -86,7 +86,7 @@ fn xmp(text: &[u8]) -> Option<&[u8]> {
     text.strip_prefix(b"XML:com.adobe.xmp\0\0\0\0\0").filter(|packet| !packet.is_empty())
 }
 
-/// The profile, inflated up to a bound; none where it is broken.
+/// The profile, inflated up to a bound. `None` if it is broken.
 fn profile<R: BufRead + Seek>(reader: &mut HeaderReader<R>) -> Option<Vec<u8>> {
     let inflated = super::guarded(Format::Png, || {
         let mut decoder = png::Decoder::new_with_limits(reader.source(), png::Limits { bytes: SIDE_BYTES });

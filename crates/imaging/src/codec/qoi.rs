@@ -26,7 +26,7 @@ pub(super) fn decode(source: &[u8], reading: &Reading<'_>) -> Result<Decoded> {
     if source.ends_with(&END) {
         return with_end(source, &[], reading);
     }
-    // A file cut short in its pixels eats from the end that it is lent, and is refused for what is then missing there.
+    // A file cut short in its pixels reads into the end marker added here, and is refused because the marker is incomplete.
     with_end(source, &END, reading).or_else(|error| match error.code {
         // Only the end can be wrong: some of it is there.
         Code::CorruptImage => {

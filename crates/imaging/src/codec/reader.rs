@@ -7,7 +7,7 @@ use std::io::{BufRead, ErrorKind, Read, Seek, SeekFrom};
 
 use crate::{Code, Error, Format, Result};
 
-/// Boxes of a container that are looked at; no picture has as many.
+/// Most boxes of a container that are read; no real picture has as many.
 pub(super) const MAX_BOXES: u32 = 1000;
 
 /// Reads header fields; every short read is a `truncated-image`.
@@ -21,7 +21,7 @@ impl<R: BufRead + Seek> HeaderReader<R> {
         Self { inner, format }
     }
 
-    /// For a reader that parses by itself.
+    /// The source itself, for a library that parses it.
     pub(super) fn source(&mut self) -> &mut R {
         &mut self.inner
     }
@@ -110,7 +110,7 @@ pub(super) fn unsupported(format: Format, what: impl std::fmt::Display) -> Error
     Error::new(Code::UnsupportedFormat, format!("{}: {what}", format.title()))
 }
 
-/// What a decoder says whose reader has failed because the time was over.
+/// The error of a decoder that was stopped because the time is over.
 pub(super) fn interrupted() -> Error {
     Error::new(Code::TimeLimit, "the time for this picture is over")
 }

@@ -1,9 +1,9 @@
-//! A source in memory whose reader fails once its caller says that the time is over, so that a decoder ends with it.
+//! A source in memory. Its reader fails when the time is over, and so ends the decoder.
 //! It can lend a file an end that the file itself lacks.
 
 use std::io::{self, BufRead, ErrorKind, Read, Seek, SeekFrom};
 
-/// The caller is asked once for so many bytes.
+/// Bytes between two questions to the caller whether the time is over.
 const STRIDE: usize = 32 << 10;
 /// What the error says.
 pub(super) const OVER: &str = "the time for this picture is over";

@@ -5,10 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Values a channel that are told apart before clustering.
+/// Values of a channel that are distinguished before clustering.
 const LEVELS: usize = 16;
 const ROUNDS: usize = 12;
-/// Of 255: what is fainter has no colour that one could name.
+/// The least alpha, of 255, of a pixel that counts as coloured.
 const FAINTEST: u8 = 8;
 /// Clusters nearer than this look like one colour.
 const ALIKE: f32 = 0.05;
@@ -43,7 +43,7 @@ pub(super) fn average(pixels: &[[u8; 4]]) -> String {
     hex(sums.map(|sum| (sum + weight / 2).checked_div(weight).unwrap_or(0) as u8))
 }
 
-/// At most `count` colours, the largest share first; none of a picture that cannot be seen.
+/// At most `count` colours, the largest share first; empty for a transparent picture.
 pub(super) fn dominant(pixels: &[[u8; 4]], count: usize) -> Vec<Shade> {
     let bins = bins(pixels);
     let mut centres = seeds(&bins, count);

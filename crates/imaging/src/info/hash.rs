@@ -54,7 +54,7 @@ pub(super) fn perceptual(copy: &Raster) -> String {
                 .sum();
         }
     }
-    // What is left of a frequency that is not there is rounding, whose signs mean nothing.
+    // The values of absent frequencies are rounding errors; their signs mean nothing.
     for value in kept.iter_mut().filter(|value| value.abs() < 1.0) {
         *value = 0.0;
     }

@@ -1,4 +1,4 @@
-//! What `info` answers: facts of the file, its colours, and hashes that stand for the picture.
+//! The answer of `info`: facts of the file, its colours, and hashes of the picture.
 //!
 //! Facts come from the header; everything else from a copy of at most 256 pixels a side, which is made as any other
 //! output is.
@@ -22,7 +22,7 @@ use super::raster::{Channels, Raster};
 /// The copy's longer side.
 const SIDE: u32 = 256;
 
-/// What is known about a picture.
+/// The answer of `info`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Info {
     pub format: Format,
@@ -30,12 +30,12 @@ pub struct Info {
     pub width: u32,
     pub height: u32,
     pub frames: u32,
-    /// EXIF's, 1 to 8: how the stored picture is turned.
+    /// The EXIF orientation, 1 to 8: how the stored picture is turned.
     pub orientation: u8,
-    /// Whether any of it can be seen through.
+    /// Whether any pixel is not opaque.
     pub has_alpha: bool,
     pub grayscale: bool,
-    /// Bits a channel; more than eight are told as 16.
+    /// Bits a channel: 8, or 16 for any source with more.
     pub bit_depth: u8,
     /// The embedded colour profile's name.
     pub profile: Option<String>,

@@ -11,7 +11,7 @@ use super::place::Gravity;
 use super::{Action, place, resize, schema};
 use crate::{Limits, Result};
 
-/// What is cut out: a box, a size, or the largest part of an aspect.
+/// The part that stays: a box, a size, or the largest part of an aspect.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Crop {
     #[serde(flatten)]

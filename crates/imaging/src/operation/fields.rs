@@ -11,7 +11,7 @@ pub(super) use crate::error::{clipped, shown};
 use crate::length::Length;
 use crate::{Code, Error, Limits, Result};
 
-/// The fields of one entry, taken out one by one so that what is left is unknown.
+/// The fields of one object. Those that are still there at the end are unknown.
 pub(super) struct Fields {
     map: Map<String, Value>,
     /// The path of the object in the request, for messages: `operations[0]`.

@@ -1,4 +1,4 @@
-//! `flatten`: a background behind what can be seen through.
+//! `flatten`: a background behind transparent pixels.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,7 @@ use super::flag::{Flag, Sets};
 use super::{Action, schema};
 use crate::Result;
 
-/// What can be seen through gets a background.
+/// A background behind transparent and half-transparent pixels.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Flatten {
     pub background: [u8; 3],

@@ -7,7 +7,7 @@ use super::Action;
 use super::definition::Definition;
 use super::fields::invalid;
 
-/// Actions that are done one after the other; none of them is a pipeline.
+/// Actions that are done one after the other. No pipeline is inside another.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Pipeline {
     pub operations: Vec<Action>,

@@ -48,7 +48,7 @@ pub enum Gravity {
 }
 
 impl Anchor {
-    /// Where the anchor lies along x and y: 0, 0.5 or 1.
+    /// The anchor's place along x and y: 0, 0.5 or 1.
     pub(crate) fn fractions(self) -> (f64, f64) {
         let x = match self {
             Self::TopLeft | Self::Left | Self::BottomLeft => 0.0,

@@ -9,7 +9,7 @@ use super::flag::{Flag, Sets};
 use super::{Action, schema};
 use crate::{Limits, Result};
 
-/// Round corners; what is outside of them is transparent or background.
+/// Round corners. Pixels outside of them are transparent or background.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Round {
     pub radius: Radius,

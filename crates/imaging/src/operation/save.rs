@@ -93,7 +93,7 @@ impl Save {
         }
     }
 
-    /// Whether the named format can do what is asked of it.
+    /// Refuses fields that the named format cannot follow.
     ///
     /// # Errors
     /// `invalid-operation`, naming the field and the formats that it is for.

@@ -22,7 +22,7 @@ pub struct Watermark {
     pub content: Content,
     #[serde(default)]
     pub position: Position,
-    /// Between what shows of the mark and the picture's edges.
+    /// The distance between the mark's ink and the picture's edges.
     #[serde(default = "default_margin")]
     pub margin: Length,
     /// Between the marks of a tile; unset: half of the mark's width.

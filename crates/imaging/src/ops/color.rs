@@ -1,4 +1,4 @@
-//! What is done to each pixel for itself: curves, mixtures of channels, squares of one colour.
+//! Operations on the values of pixels: curves, mixtures of channels, squares of one colour.
 //!
 //! Works on the curved values as everyday tools do; alpha stays as it is, but in squares of one colour. Grey stays grey where it can.
 
@@ -8,7 +8,7 @@ use crate::operation::Pixelate;
 use crate::raster::{Channels, Raster, Sample};
 use crate::wide::wide;
 
-/// What a channel counts for in a pixel's brightness, as in JPEG (ITU-R BT.601).
+/// The weight of each channel in a pixel's brightness, as in JPEG (ITU-R BT.601).
 pub(crate) const LUMA: [f32; 3] = [0.299, 0.587, 0.114];
 
 /// Sepia as the W3C's filter effects define it.
@@ -146,7 +146,7 @@ fn curve<S: Sample>(mut picture: Raster<S>, curve: impl Fn(f32) -> f32) -> Raste
 
 /// Each channel becomes a mixture of the three; never for grey.
 fn mix<S: Sample>(mut picture: Raster<S>, rows: [[f32; 3]; 3]) -> Raster<S> {
-    // What a value of one channel adds to each of the three.
+    // The share of each value of a channel in the three results.
     let column = |channel: usize| rows.map(|row| row[channel]);
     let columns = [column(0), column(1), column(2)];
     wide!(match (picture.channels, S::MAX.number()) {

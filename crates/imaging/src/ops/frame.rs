@@ -1,4 +1,4 @@
-//! Cutting, padding, trimming and rounding: what changes a picture's frame and none of its pixels.
+//! Cutting, padding, trimming and rounding: the frame changes, the pixels do not.
 
 use super::geometry::{Area, Canvas, middle_square};
 use crate::operation::{Radius, Round, Trim};
@@ -29,7 +29,7 @@ pub(super) fn onto<S: Sample>(picture: Raster<S>, background: Option<[u8; 4]>) -
     (picture, backdrop)
 }
 
-/// The part of a picture that lies in `area`.
+/// The part of a picture inside `area`.
 pub(crate) fn cut<S: Sample>(picture: &Raster<S>, area: Area) -> Raster<S> {
     let count = picture.channels.count();
     let (left, bytes) = (area.left as usize * count, area.width as usize * count);
@@ -55,7 +55,7 @@ pub(crate) fn extend<S: Sample>(picture: Raster<S>, canvas: &Canvas) -> Raster<S
     filled
 }
 
-/// What is left when a border of one colour is cut away; all of a picture that is nothing but border.
+/// The part inside a border of one colour; all of a picture that has only one colour.
 pub(crate) fn trim<S: Sample>(picture: &Raster<S>, wanted: &Trim) -> Area {
     match picture.channels {
         Channels::Gray => trimmed::<S, 1>(picture, wanted),
@@ -70,7 +70,7 @@ fn trimmed<S: Sample, const N: usize>(picture: &Raster<S>, wanted: &Trim) -> Are
     let threshold = S::widen(wanted.threshold).number();
     let alike = |a: &[S; N], b: &[S; N]| {
         let far = |a: S, b: S| a.number().abs_diff(b.number()) > threshold;
-        // The colour of what is fully transparent cannot be seen.
+        // The colour of fully transparent pixels cannot be seen.
         let unseen = N == 4 && a[N - 1].number() == 0 && b[N - 1].number() == 0;
         unseen || !a.iter().zip(b).any(|(&a, &b)| far(a, b))
     };
@@ -83,7 +83,7 @@ fn trimmed<S: Sample, const N: usize>(picture: &Raster<S>, wanted: &Trim) -> Are
         None => {
             let corners = [0, width - 1, (height - 1) * width, height * width - 1].map(|at| pixels[at]);
             let votes = |one: &[S; N]| corners.iter().filter(|other| alike(one, other)).count();
-            // The first of those that most agree with.
+            // The first of the colours that most corners share.
             let mut best = corners[0];
             for corner in &corners[1..] {
                 if votes(corner) > votes(&best) {
@@ -101,7 +101,7 @@ fn trimmed<S: Sample, const N: usize>(picture: &Raster<S>, wanted: &Trim) -> Are
     let (mut left, mut right) = (width, 0);
     for y in top..=bottom {
         let row = row(y);
-        // Only what may still move an edge is looked at.
+        // Only pixels that may still move an edge are read.
         left = row[..left].iter().position(|pixel| !alike(pixel, &border)).unwrap_or(left);
         right = row[right..].iter().rposition(|pixel| !alike(pixel, &border)).map_or(right, |at| right + at + 1);
     }
@@ -151,7 +151,7 @@ pub(crate) fn round<S: Sample>(picture: Raster<S>, wanted: &Round) -> Raster<S> 
     picture
 }
 
-/// A pixel of which only that share covers the background.
+/// A pixel that covers this share of the background.
 fn fade<S: Sample>(pixel: &mut [S], covered: f32, backdrop: &Backdrop<S>) {
     let max = S::MAX.number() as f32;
     let below = backdrop.pixel();

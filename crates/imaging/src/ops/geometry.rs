@@ -1,7 +1,7 @@
 //! Sizes and boxes, without a pixel: how a picture of one size becomes another.
 //!
 //! Rounds to the nearest pixel and never below one. Results may still be too large: [`check`]
-//! holds them against the limits before any memory is taken.
+//! compares them with the limits before any memory is taken.
 
 use crate::operation::{
     Action, Aspect, Crop, CropArea, Entry, Filter, Fit, Gravity, Pad, PadArea, Radius, Resize, Round, Thumbnail,
@@ -36,7 +36,7 @@ pub(crate) struct Area {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Canvas {
     pub(crate) size: (u32, u32),
-    /// Where the scaled picture's top left corner stands.
+    /// The place of the scaled picture's top left corner.
     pub(crate) offset: (u32, u32),
     pub(crate) background: Option<[u8; 4]>,
 }
@@ -79,7 +79,7 @@ impl Area {
     }
 }
 
-/// How `size` becomes what `resize` asks for.
+/// The placement of a picture of `size` for `resize`.
 pub(crate) fn resize(resize: &Resize, size: (u32, u32)) -> Placement {
     let (w, h) = (f64::from(size.0), f64::from(size.1));
     let (box_w, box_h, fit) = match (resize.width, resize.height) {
@@ -127,15 +127,15 @@ pub(crate) fn resize(resize: &Resize, size: (u32, u32)) -> Placement {
     placement
 }
 
-/// How `size` becomes a thumbnail.
+/// The placement of a picture of `size` for `thumbnail`.
 pub(crate) fn thumbnail(thumbnail: &Thumbnail, size: (u32, u32)) -> Placement {
     resize(&thumbnail.as_resize(), size)
 }
 
-/// The part of a picture of `size` that `crop` names, as far as it lies inside.
+/// The part of a picture of `size` that `crop` names, cut to the picture.
 ///
 /// # Errors
-/// `invalid-operation` where none of it does.
+/// `invalid-operation` if the part is outside of the picture.
 pub(crate) fn crop(entry: Entry, crop: &Crop, size: (u32, u32)) -> Result<Area> {
     let (width, height) = match crop.area {
         CropArea::Box { left, top, width, height } => {
@@ -172,7 +172,7 @@ pub(crate) fn pad(pad: &Pad, size: (u32, u32)) -> Canvas {
 pub(crate) fn turned(size: (u32, u32), degrees: f32) -> (u32, u32) {
     let (sin, cos) = f64::from(degrees).to_radians().sin_cos();
     let (w, h) = (f64::from(size.0), f64::from(size.1));
-    // What lies beyond a whole pixel by less than a hundredth is rounding.
+    // Less than a hundredth beyond a whole pixel is a rounding error.
     let whole = |length: f64| side((length - 0.01).ceil());
     (whole((w * cos).abs() + (h * sin).abs()), whole((w * sin).abs() + (h * cos).abs()))
 }
@@ -228,7 +228,7 @@ fn smallest_around(aspect: Aspect, size: (u32, u32)) -> (u32, u32) {
     (side(w.max(h * aspect.ratio())), side(h.max(w / aspect.ratio())))
 }
 
-/// Holds an output's size against the limits.
+/// Checks an output's size against the limits.
 ///
 /// # Errors
 /// `output-too-large`, naming the limit.
@@ -253,7 +253,7 @@ fn whole(size: (u32, u32)) -> [f64; 4] {
 }
 
 fn side(length: f64) -> u32 {
-    // Saturates: what is far too large is refused later, by name.
+    // Saturates: sizes that are too large are refused later, with the limit's name.
     (length.round() as u32).max(1)
 }
 

@@ -37,7 +37,7 @@ fn mapped<A: Sample, B: Sample>(picture: &Raster<A>, colour: impl Fn(A) -> B, al
     Raster { width: picture.width, height: picture.height, channels: picture.channels, data }
 }
 
-/// For each of 0 to `max`, what `curve` makes of it, in 16 bits.
+/// `curve` applied to each number from 0 to `max`, in 16 bits.
 fn table(max: u32, curve: impl Fn(f64) -> f64) -> Vec<u16> {
     (0..=max).map(|v| (curve(f64::from(v) / f64::from(max)) * MAX).round() as u16).collect()
 }

@@ -1,4 +1,4 @@
-//! What is done to pictures, a file per subject.
+//! Operations on pixels and sizes, a file per subject.
 //!
 //! [`geometry`] computes sizes before any pixel is touched, so that limits are checked before memory is taken. What only
 //! the pixels can tell ([`trim`](frame::trim), [`smart`]) is settled by [`settle`] when their turn comes, and what follows
@@ -19,7 +19,7 @@ use super::operation::Action;
 use super::raster::{Raster, Sample};
 pub(crate) use step::{Step, perform, settle};
 
-/// Does what changes pixels, and no frame that was not known.
+/// Changes pixels. The size of the result is known before.
 pub(crate) fn paint<S: Sample>(action: &Action, picture: Raster<S>) -> Raster<S> {
     match action {
         Action::Rotate(wanted) => rotate::rotate(picture, wanted),

@@ -34,7 +34,7 @@ pub(crate) fn rotate<S: Sample>(picture: Raster<S>, wanted: &Rotate) -> Raster<S
 struct Turn {
     from: (usize, usize),
     to: (usize, usize),
-    /// What a step to the right means in the source.
+    /// The step in the source for one pixel to the right.
     step: (i64, i64),
     sin: f64,
     cos: f64,
@@ -83,7 +83,7 @@ impl Turn {
         ((sx * ONE as f64) as i64, (sy * ONE as f64) as i64)
     }
 
-    /// The pixels of a row whose four neighbours are all in the source.
+    /// The pixels of a row with all four neighbours in the source.
     fn inside(&self, x0: i64, y0: i64) -> std::ops::Range<usize> {
         let (mut first, mut end) = (0, self.to.0 as i64);
         for (at, step, side) in [(x0, self.step.0, self.from.0), (y0, self.step.1, self.from.1)] {
@@ -106,7 +106,7 @@ impl Turn {
         first as usize..end.max(first) as usize
     }
 
-    /// A pixel some of whose neighbours may lie outside.
+    /// A pixel that may have neighbours outside of the source.
     fn border<S: Sample, const N: usize>(&self, pixels: &[[S; N]], (sx, sy): (i64, i64), empty: &[S; N]) -> [S; N] {
         let (x, y) = (sx >> BITS, sy >> BITS);
         let (width, height) = (self.from.0 as i64, self.from.1 as i64);
@@ -149,7 +149,7 @@ fn blend<S: Sample, const N: usize>(corners: [&[S; N]; 4], weights: [u32; 4], em
     // Coverage by alpha; the sum is in 65,536ths of a sample's range.
     let alphas: [u64; 4] = std::array::from_fn(|i| u64::from(corners[i][N - 1].number()) * u64::from(weights[i]));
     let own: u64 = alphas.iter().sum();
-    // Inside, what is transparent stays so.
+    // Inside, transparent pixels stay transparent.
     let under = u64::from(missing) * u64::from(empty[N - 1].number());
     let sum = own + under;
     if sum == 0 {

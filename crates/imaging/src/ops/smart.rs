@@ -12,13 +12,13 @@ use crate::operation::{Filter, Gravity};
 use crate::raster::{Raster, Sample};
 
 const SIDE: u32 = 128;
-/// Places that are tried along an axis.
+/// Number of places tried along an axis.
 const TRIES: u32 = 48;
 
 const SKIN: [f32; 3] = [0.78, 0.57, 0.44];
 const SKIN_FROM: f32 = 0.8;
 const SKIN_WEIGHT: f32 = 1.8;
-/// What a colour counts without any detail: a face has some, a wall has not.
+/// The score of a colour without any detail: faces have detail, walls have none.
 const SKIN_ALONE: f32 = 0.01;
 const SATURATION_FROM: f32 = 0.4;
 const SATURATION_WEIGHT: f32 = 0.1;
@@ -54,7 +54,7 @@ fn scores(picture: &Raster) -> Vec<f32> {
         .map(|pixel| match *pixel {
             [grey] => [f32::from(grey) / 255.0; 3],
             [r, g, b] => [r, g, b].map(|v| f32::from(v) / 255.0),
-            // What cannot be seen draws no eye.
+            // Transparent pixels have no score.
             [r, g, b, a] => [r, g, b].map(|v| f32::from(v) * f32::from(a) / (255.0 * 255.0)),
             _ => [0.0; 3],
         })

@@ -17,17 +17,17 @@ use crate::{Code, Error, Limits, Result};
 pub(crate) enum Step<'a> {
     Resize(Placement),
     Cut(Area),
-    /// As a picture with that EXIF orientation is turned upright.
+    /// Turns as a picture with this EXIF orientation is turned upright.
     Turn(u8),
     Extend(Canvas),
     Watermark(&'a Watermark),
     /// Changes pixels: [`paint`](super::paint()).
     Paint(&'a Action),
-    /// Depends on the pixels that it meets, or on a size that they decide: [`settle`].
+    /// Depends on the pixels of the picture, or on a size that depends on them: [`settle`].
     Later(&'a Action, Entry),
 }
 impl<'a> Step<'a> {
-    /// What `action` is for a picture of that size; [`Step::Later`] where that takes its pixels.
+    /// The step of `action` for a picture of this size; [`Step::Later`] if the step depends on the pixels.
     ///
     /// # Errors
     /// `invalid-operation`, for a crop outside of the picture.
@@ -50,7 +50,7 @@ impl<'a> Step<'a> {
         })
     }
 
-    /// What it makes of a picture of `size`; of what is decided later, the most.
+    /// The size that it makes of a picture of `size`; for [`Step::Later`], the largest possible.
     pub(crate) fn size(&self, size: (u32, u32)) -> (u32, u32) {
         match self {
             Self::Resize(placement) => placement.size(),
@@ -59,7 +59,7 @@ impl<'a> Step<'a> {
             Self::Extend(canvas) => canvas.size,
             Self::Paint(Action::Rotate(wanted)) => geometry::turned(size, wanted.angle),
             Self::Paint(Action::Round(wanted)) => geometry::rounded(size, wanted),
-            // Which part a smart cut takes is open, how much is not.
+            // A smart cut's place is not known yet, but its size is.
             Self::Later(Action::Resize(wanted), _) => geometry::resize(wanted, size).size(),
             Self::Later(Action::Thumbnail(wanted), _) => geometry::thumbnail(wanted, size).size(),
             Self::Later(Action::Crop(wanted), entry) => {
@@ -80,7 +80,7 @@ impl<'a> Step<'a> {
         }
     }
 }
-/// What `action` is for this picture: a step that no longer depends on its pixels.
+/// The step of `action` for this picture. It no longer depends on pixels.
 ///
 /// # Errors
 /// `output-too-large` and `invalid-operation`, naming the entry.
@@ -117,7 +117,7 @@ fn smart_cover(
     Ok(geometry::resize(&Resize { gravity, ..wanted.clone() }, size))
 }
 
-/// Whether it takes pixels to know what the action cuts.
+/// Whether the part that the action cuts depends on the pixels.
 fn is_smart(action: &Action) -> bool {
     match action {
         Action::Crop(wanted) => wanted.gravity == Gravity::Smart && !matches!(wanted.area, CropArea::Box { .. }),

@@ -7,17 +7,17 @@ use crate::operation::{Action, Operation};
 use crate::ops::watermark;
 use crate::{Format, Header, Limits};
 
-/// What a picture takes beside its pixels: tables, a thread's stack, glyphs, a profile that is unpacked.
+/// Bytes that a picture takes beside its pixels: tables, a thread's stack, glyphs, an unpacked profile.
 const OVERHEAD: u64 = 8 << 20;
 
-/// What the resampler's weights take, in bytes a pixel along a side of what it reads.
+/// Bytes of the resampler's weights for each pixel along a side of its source.
 const WEIGHTS: u64 = 400;
 
-/// An animated output's: its picture on the way, the one that waits, and what its writer keeps of those before.
+/// Bytes a pixel of an animated output: its current picture, the waiting one, and the earlier ones that its writer keeps.
 const ANIMATED_BYTES_A_PIXEL: u64 = 64;
-/// The canvas, what is restored on it, a decoded frame, and the picture in sRGB and turned.
+/// Bytes a pixel of the canvas, its saved copy, a decoded frame, and the picture in sRGB and turned.
 const CANVAS_BYTES_A_PIXEL: u64 = 24;
-/// Colours counted, and tables to find them by.
+/// Bytes of the counted colours and their tables.
 const QUANTISING: u64 = 16 << 20;
 
 /// The most memory that [`process`](crate::process) takes for a source of this length and header, in bytes.
@@ -28,7 +28,7 @@ const QUANTISING: u64 = 16 << 20;
 /// light its copies of 16 bits.
 pub fn estimate(bytes: u64, header: &Header, operations: &[Operation], limits: &Limits) -> u64 {
     let source = u64::from(header.width) * u64::from(header.height);
-    // Whether it lies on its side is not in the header: both ways are looked at.
+    // The header does not say whether the picture is turned: both ways are computed.
     let sizes = [(header.width, header.height), (header.height, header.width)];
     let made = sizes.into_iter().filter_map(|size| largest_step(size, operations, limits)).max().unwrap_or(0);
     let (decoding, making) = codec::bytes_a_pixel(header);
@@ -54,7 +54,7 @@ pub fn estimate(bytes: u64, header: &Header, operations: &[Operation], limits: &
 fn largest_step(size: (u32, u32), operations: &[Operation], limits: &Limits) -> Option<u64> {
     let outputs = sized(size, 1, operations, limits).ok()?;
     let sizes = outputs.iter().map(|planned| {
-        // What does not begin with a resize works on a copy of the source.
+        // An output that does not begin with a resize works on a copy of the source.
         planned.largest.max(if planned.begins_with_resize() { 0 } else { pixels(size) })
     });
     sizes.max()

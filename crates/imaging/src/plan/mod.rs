@@ -1,4 +1,4 @@
-//! What will be done to one source, decided before a pixel is decoded: every output's size, which outputs are made
+//! The plan for one source, decided before a pixel is decoded: every output's size, which outputs are made
 //! together and by which route, and which output is made from which.
 //!
 //! [`Plan::new`] checks limits and missing glyphs. Whole-picture resizes are made largest first, and a smaller one is made
@@ -25,10 +25,10 @@ use route::{planes_reduction, reduction, ways};
 /// its width and height.
 const HEADROOM: u32 = 2;
 
-/// All that is to be done to one source.
+/// The plan for one source.
 pub(crate) struct Plan<'a> {
     /// In the order in which they are made: animations, pictures in sRGB, and pictures in the colours of the source's
-    /// profile. None is empty.
+    /// profile. No pass is empty.
     pub(crate) passes: Vec<Pass<'a>>,
 }
 
@@ -46,17 +46,17 @@ pub(crate) struct Routed<'a> {
     pub(crate) planned: Planned<'a>,
     pub(crate) way: Way<'a>,
     pub(crate) from: Origin,
-    /// Whether a later output is made from what this one resizes its source to.
+    /// Whether a later output is made from the resized picture of this one.
     pub(crate) is_origin: bool,
 }
 
-/// What an output is made from.
+/// The picture that an output is made from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
     /// The source's coefficients: only blocks that change are decoded.
     Coefficients,
     Decoded,
-    /// What the output of this operation, the last that is an origin, resized the source to.
+    /// The resized picture of the output of this operation, which is the last origin before.
     Output(usize),
 }
 
@@ -111,7 +111,7 @@ fn sized<'a>(
         }
         outputs.push(planned);
     }
-    // Largest first; what is not a plain resize comes last, when only the source is needed.
+    // Largest first. Outputs that are not plain resizes come last: they need only the source.
     outputs.sort_by_key(|planned| match planned.plain_resize() {
         Some(placement) => (0, u64::MAX - u64::from(placement.scaled.0) * u64::from(placement.scaled.1)),
         None => (1, 0),

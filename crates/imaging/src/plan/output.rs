@@ -12,7 +12,7 @@ pub(crate) struct Planned<'a> {
     /// The operation's index.
     pub(crate) index: usize,
     pub(crate) steps: Vec<Step<'a>>,
-    /// What comes out; where only the pixels can tell, the most that may.
+    /// The output's size. If it depends on the pixels, the largest possible.
     pub(crate) size: (u32, u32),
     /// Whether `size` is exact.
     pub(crate) settled: bool,
@@ -21,9 +21,9 @@ pub(crate) struct Planned<'a> {
     /// Pixels of the largest picture on the way.
     pub(super) largest: u64,
     pub(crate) save: &'a Save,
-    /// What is asked instead of a picture.
+    /// The `info` that is answered instead of making a picture.
     pub(crate) inquiry: Option<&'a Inquiry>,
-    /// Of the file that it is written to.
+    /// The alpha of the output's format.
     pub(crate) alpha: Alpha,
     /// A resize that was given a background and puts nothing around the picture.
     idle_background: Option<Entry>,
@@ -77,7 +77,7 @@ impl<'a> Planned<'a> {
             self.settled = !matches!(action, Action::Trim(_));
             self.add(step);
         } else {
-            // Neither is refused for what it may come to; that is seen when it has come to it.
+            // An output is not refused for its largest possible size; its size is checked when it is known.
             let (most, settled) = geometry::most(action, self.size, limits);
             self.steps.push(Step::Later(action, entry));
             (self.size, self.settled) = (most, settled);
@@ -114,7 +114,7 @@ impl<'a> Planned<'a> {
         matches!(self.steps.first(), Some(Step::Resize(_)))
     }
 
-    /// What a person is told whose background was not drawn behind a picture with alpha.
+    /// The warning for a background that was given but not drawn.
     pub(crate) fn undrawn_background(&self) -> Option<String> {
         let entry = self.idle_background?;
         let why = "with this fit there is nothing around the picture; `flatten` lays a background behind it";

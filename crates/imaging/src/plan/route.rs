@@ -69,7 +69,7 @@ fn way<'a>(route: Route, planned: &Planned<'a>, facts: &Facts, header: &jpeg::Jp
         let turnable = coefficients::is_turnable(size, sampling, facts.orientation);
         return turnable.then(|| marks.collect::<Option<Vec<_>>>()).flatten().map(|marks| Way::Marked(marks, tables));
     }
-    // Turning a picture whose last chroma samples cover half of what others do would shift chroma.
+    // If the last chroma samples cover half of what others cover, turning the picture would shift chroma.
     let even = facts.header.width.is_multiple_of(2) && facts.header.height.is_multiple_of(2);
     if full_size && facts.orientation != 1 && !even {
         return None;

@@ -25,7 +25,7 @@ struct Strip<'a> {
     warnings: Vec<String>,
     /// What is said if the frames turn out to have alpha.
     undrawn_background: Option<String>,
-    /// Made at the first frame, whose size it takes.
+    /// Made at the first frame, with its size.
     writer: Option<Writer>,
     size: (u32, u32),
 }

@@ -78,7 +78,7 @@ pub(crate) fn library() -> &'static Library {
 /// Makes fonts known to this process, before its first picture: each a file's stem and content.
 ///
 /// # Errors
-/// `invalid-operation`, naming what is no font.
+/// `invalid-operation`, naming the file that is not a font.
 pub(crate) fn provide(fonts: Vec<(String, Vec<u8>)>) -> Result<()> {
     let library = Library::new(fonts)?;
     LIBRARY.set(library).map_err(|_| Error::new(Code::InvalidOperation, "fonts are provided once, before any picture"))

@@ -125,7 +125,7 @@ impl Mask {
         Self { width, height, coverage }
     }
 
-    /// The ink so many pixels to the right and below, inside the same bounds.
+    /// The ink moved to the right and downwards, inside the same bounds.
     pub(super) fn moved(&self, x: i32, y: i32) -> Self {
         let mut moved = Self::empty(self.width, self.height);
         let (width, height) = (self.width as usize, self.height as usize);
@@ -155,7 +155,7 @@ impl Mask {
         self
     }
 
-    /// Outline bounds are whole pixels around the ink; the outermost may hold none of it.
+    /// Outline bounds are whole pixels around the ink; the outermost pixels may be empty.
     pub(super) fn trimmed(self) -> Self {
         let [left, top, right, bottom] = ink_box(self.width, self.rows(), |&ink| ink != 0);
         let cut = |row: &[u8]| row[left..right].to_vec();

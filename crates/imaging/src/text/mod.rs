@@ -31,7 +31,7 @@ use layout::{Layout, mapped};
 const MIN_SIZE: f32 = 1.0;
 /// The share of an em by which bold outlines grow on every side, where a font has no bold face.
 const BOLDER: f32 = 0.018;
-/// Growing small outlines is done on an enlarged drawing of at most so many pixels.
+/// Most pixels of the enlarged drawing on which small outlines are grown.
 const ENLARGED: u64 = 2 << 20;
 /// Drawings that are remembered, and the pixels that each of them may have.
 const REMEMBERED: usize = 8;
@@ -46,7 +46,7 @@ pub(crate) struct Scale {
     pub(crate) wrap: Option<f32>,
     /// Degrees, clockwise.
     pub(crate) angle: f32,
-    /// Where short lines stand beside long ones.
+    /// The place of short lines beside long ones.
     pub(crate) align: Align,
 }
 
@@ -60,7 +60,7 @@ pub(crate) struct Drawn {
     taken: (u32, u32),
 }
 
-/// What is laid over a picture, cut to what shows of it.
+/// The layer that is laid over a picture, cut to its ink.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Ink {
     /// To be drawn in one colour.
@@ -88,7 +88,7 @@ impl Ink {
 /// Refuses a text that cannot be drawn.
 ///
 /// # Errors
-/// `missing-glyph`, naming every character that no font has; `invalid-operation` for a font that is not there.
+/// `missing-glyph`, naming every character that no font has; `invalid-operation` for an unknown font.
 pub(crate) fn check(text: &Text, library: &Library) -> Result<()> {
     if library.memory.knows(text) {
         return Ok(());
@@ -119,7 +119,7 @@ pub(crate) fn drawn(text: &Text, scale: &Scale, room: (u32, u32), library: &Libr
         let (width, height) = (canvas.width as f32, canvas.height as f32);
         let mut ratio = (room.0 as f32 / width).min(room.1 as f32 / height);
         if let Some(wrap) = scale.wrap {
-            // A word that is too long for a line of its own.
+            // A word that is too long for one line.
             ratio = ratio.min(wrap / (layout.width * size).max(1.0));
         }
         if ratio < 1.0 && size > MIN_SIZE {
@@ -160,7 +160,7 @@ pub(crate) fn sin_cos(degrees: f32) -> (f64, f64) {
     }
 }
 
-/// Bytes that drawing a text takes at the most, on a picture of so many pixels.
+/// Most bytes that drawing a text takes, on a picture of `pixels` pixels.
 pub(crate) fn memory(text: &Text, size: f32, angle: f32, pixels: u64) -> u64 {
     let effects = Effects::new(text, 1.0);
     let reach =
@@ -235,7 +235,7 @@ impl Layout {
         })
     }
 
-    /// The box around all outlines, in ems: left, top, right and bottom; none where there is no ink.
+    /// The box around all outlines, in ems: left, top, right and bottom; `None` if there is no ink.
     fn extent(&self, turn: &Turn) -> Option<[f32; 4]> {
         let boxes = self.paths(turn, 1.0).filter_map(|(path, _)| mask::bounds(&path));
         boxes.reduce(|a, b| [a[0].min(b[0]), a[1].min(b[1]), a[2].max(b[2]), a[3].max(b[3])])
@@ -305,7 +305,7 @@ impl Canvas {
         }
     }
 
-    /// No larger than the room, so that what is cut off takes no memory.
+    /// No larger than the room, so that parts that are cut off take no memory.
     fn cut(self, room: (u32, u32)) -> Self {
         Self { width: self.width.min(room.0), height: self.height.min(room.1), ..self }
     }
@@ -361,7 +361,7 @@ fn composed(size: &Mask, layers: [(Option<&Mask>, [u8; 4]); 3]) -> Raster {
     let pixels = size.coverage.len();
     let mut data = vec![0; pixels * 4];
     for (i, pixel) in data.as_chunks_mut::<4>().0.iter_mut().enumerate() {
-        // Coverage so far, and colours weighted by what shows of them, in 255ths of 255.
+        // Coverage so far, and colours weighted by their coverage, in 255ths of 255.
         let (mut covered, mut alpha, mut sums) = (0_u32, 0, [0; 3]);
         for (mask, [r, g, b, a]) in layers {
             let Some(mask) = mask else { continue };

@@ -28,7 +28,7 @@ pub(super) struct Glyph {
     pub(super) cluster: usize,
 }
 
-/// A text whose characters have found their fonts.
+/// A text with a font for each character.
 pub(super) struct Shaper<'t> {
     text: &'t str,
     cuts: &'t [Cut],
@@ -205,7 +205,7 @@ fn composed(cluster: &str) -> Option<String> {
     (rest.chars().count() + 1 < cluster.chars().count()).then(|| format!("{whole}{rest}"))
 }
 
-/// A character's own script; `COMMON` where it has none.
+/// A character's own script; `COMMON` if it has none.
 fn script_of(c: char) -> Script {
     match script(c.into()) {
         Script::INHERITED | Script::UNKNOWN => Script::COMMON,

@@ -1,4 +1,4 @@
-//! The canvas on which frames are composed: drawing, blending, and what becomes of a frame afterwards.
+//! The canvas on which frames are composed: drawing, blending, and the disposal of a frame afterwards.
 
 use crate::codec::quantize::Pixel;
 use crate::raster::{Channels, Raster};
@@ -51,7 +51,7 @@ impl Area {
         Self { left, top, width: right - left, height: bottom - top }
     }
 
-    /// The smallest area with every pixel of a picture `width` wide for which `is_in` says yes.
+    /// The smallest area with every pixel for which `is_in` is true, in a picture `width` pixels wide.
     pub(super) fn around(width: usize, height: usize, is_in: impl Fn(usize) -> bool) -> Option<Self> {
         let row = |y: &usize| (y * width..(y + 1) * width).any(&is_in);
         let top = (0..height).find(row)?;
@@ -89,7 +89,7 @@ impl Canvas {
 
     /// Draws a frame of `area`'s size; `pixels` yields its pixels in rows.
     ///
-    /// With `blend`, what is transparent leaves what was there.
+    /// With `blend`, transparent pixels keep the pixels below them.
     pub(super) fn draw(&mut self, area: Area, pixels: impl Iterator<Item = Pixel>, blend: bool, disposal: Disposal) {
         self.dispose();
         let inside = self.clip(area);

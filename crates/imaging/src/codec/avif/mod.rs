@@ -32,7 +32,7 @@ pub(super) fn inspect<R: BufRead + Seek>(reader: R, length: u64) -> Result<Facts
     facts.orientation = properties.orientation.unwrap_or(1);
     facts.header.deep = properties.depth.is_some_and(|depth| depth > 8);
     facts.icc.clone_from(&properties.icc);
-    // Advice: what is broken is not there.
+    // Metadata is optional: a broken block counts as absent.
     let [exif, xmp] = container.advice(primary);
     let exif = exif.and_then(|item| container.read(item, &mut reader, MAX_METADATA_BYTES).ok());
     facts.exif = exif.and_then(|block| metadata::behind_offset(&block).map(<[u8]>::to_vec));
@@ -287,7 +287,7 @@ mod tests {
         [&(body.len() as u32 + 8).to_be_bytes()[..], kind, body].concat()
     }
 
-    /// An AVIF whose one item is a bit stream, with an `lsel` for this layer.
+    /// An AVIF with one item, a bit stream, and an `lsel` for this layer.
     fn layered(stream: &[u8], layer: Option<u16>) -> Vec<u8> {
         let ispe = boxed(b"ispe", &[[0; 4], SIDE.to_be_bytes(), SIDE.to_be_bytes()].concat());
         let lsel = layer.map(|layer| boxed(b"lsel", &layer.to_be_bytes())).unwrap_or_default();

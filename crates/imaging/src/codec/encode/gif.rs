@@ -1,4 +1,4 @@
-//! GIF: one picture in at most 256 colours, what shows less than half of its colour transparent.
+//! GIF: one picture in at most 256 colours, pixels of less than half opacity transparent.
 
 use ::gif::{Encoder, EncodingError, Frame};
 

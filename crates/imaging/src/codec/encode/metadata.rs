@@ -80,7 +80,7 @@ impl Metadata {
         // libwebp writes VP8X of its own for animations, and where a lossy picture has alpha.
         let (of_picture, pictures) = match &file[12..16] {
             b"VP8X" => (file[20], &file[30..]),
-            // Of a lossless picture, a bit behind its size says it.
+            // In a lossless picture, a bit after its size says whether there is alpha.
             b"VP8L" if file[24] & 0x10 != 0 => (ALPHA, &file[12..]),
             _ => (0, &file[12..]),
         };

@@ -49,7 +49,7 @@ pub(crate) fn exif_of_tiff(source: &[u8]) -> Option<Vec<u8>> {
     Carried::of(Some(source), None).map(|carried| carried.block())
 }
 
-/// What a writer is told beside the pixels.
+/// How a writer codes the pixels.
 #[derive(Debug, Clone)]
 pub(crate) struct Coding {
     /// 1 to 100; unset: the format's usual.
@@ -70,7 +70,7 @@ impl Default for Coding {
 }
 
 impl Target {
-    /// `kept` is what the source's own quantisation would be, where the picture is as large as its source.
+    /// `kept` gives the source's own quantisation, if the picture is as large as its source.
     pub(crate) fn new(
         save: &Save,
         index: usize,
@@ -82,7 +82,7 @@ impl Target {
         let lossless = save.lossless == Some(true);
         let quality = match save.quality {
             Some(Quality::Auto) if lossless || !format.is_perceptual() => None,
-            // The number of colours is not what was meant where the format was left open.
+            // If the format was left open, `quality` was not meant as a number of colours.
             Some(Quality::Of(_)) if !format.is_perceptual() && (lossless || save.format.is_none()) => None,
             asked => asked,
         };
@@ -190,7 +190,7 @@ impl Target {
     }
 }
 
-/// The quality that a lossy format is written with where none is asked for.
+/// The quality of a lossy format if the operation gives none.
 fn usual_quality(format: Format) -> Option<u8> {
     match format {
         Format::Jpeg => Some(jpeg::DEFAULT_QUALITY),
@@ -322,7 +322,7 @@ fn go_on(interrupted: &dyn Fn() -> bool) -> Result<()> {
     Ok(())
 }
 
-/// What a writer says, in our words; that its [`Sink`] took no more is the time limit's fault.
+/// A writer's error as one of ours. If the [`Sink`] refused more bytes, the error is `time-limit`.
 fn failed(format: Format, error: &dyn fmt::Display, interrupted: &dyn Fn() -> bool) -> Error {
     match go_on(interrupted) {
         Err(over) => over,
@@ -330,7 +330,7 @@ fn failed(format: Format, error: &dyn fmt::Display, interrupted: &dyn Fn() -> bo
     }
 }
 
-/// A file in memory whose writing fails as soon as the time is over.
+/// A file in memory. Writing to it fails as soon as the time is over.
 struct Sink<'a> {
     data: io::Cursor<Vec<u8>>,
     interrupted: &'a dyn Fn() -> bool,

@@ -39,12 +39,12 @@ pub(super) fn encode(
     }
 }
 
-/// The colours that a quality stands for: 8 at the lowest, 256 at the highest.
+/// The number of colours for a quality: 8 at the lowest, 256 at the highest.
 pub(crate) fn colors(quality: u8) -> usize {
     (8.0 * 32_f64.powf(f64::from(quality) / 100.0)).round() as usize
 }
 
-/// In a palette of at most so many colours.
+/// A picture in a palette of at most so many colours.
 fn indexed(
     raster: &Raster,
     most: usize,
@@ -138,7 +138,7 @@ fn write_indexed(
     write(info, &data, compression, Some(Filter::NoFilter), interrupted)
 }
 
-/// The least depth whose own levels are a grey picture's, and how far these are apart.
+/// The least depth that has all levels of a grey picture, and the distance between its levels.
 fn gray_depth(raster: &Raster, palette: &[[u8; 4]]) -> Option<(BitDepth, u8)> {
     let is_gray = raster.channels == Channels::Gray;
     [(BitDepth::One, 255), (BitDepth::Two, 85), (BitDepth::Four, 17)]

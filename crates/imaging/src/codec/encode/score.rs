@@ -2,7 +2,7 @@
 //!
 //! Structural similarity (Wang et al. 2004) of luma in windows of 8×8 at three scales; of chroma at full size the strong
 //! structure alone, because eyes miss the rest, and how far its means shift. Windows are pooled by their mean and by the
-//! mean of their fourth powers, because eyes go to what is worst.
+//! mean of their fourth powers, because eyes go to the worst part.
 
 use std::borrow::Cow;
 

@@ -69,7 +69,7 @@ struct Tried {
     bytes: usize,
 }
 
-/// The coding with the lowest quality of which the picture looks the same, or else with the highest, and its bytes.
+/// The coding with the lowest quality at which the picture looks the same (otherwise the highest quality), and its bytes.
 fn lowest(coding: &Coding, tried: impl Fn(&Coding) -> Result<Tried>) -> Result<(Coding, usize)> {
     let (mut low, mut high) = AUTO;
     let mut bytes = None;
@@ -90,7 +90,7 @@ fn lowest(coding: &Coding, tried: impl Fn(&Coding) -> Result<Tried>) -> Result<(
     Ok((coding, bytes))
 }
 
-/// The best quality whose file has at most `limit` bytes.
+/// The best quality that makes a file of at most `limit` bytes.
 fn fitted(
     picture: View<'_>,
     target: &Target,

@@ -17,7 +17,7 @@ pub(super) fn encode(raster: &Raster, coding: &Coding, interrupted: &dyn Fn() ->
         ffi::Settings::Lossy { quality: f32::from(quality.unwrap_or(DEFAULT_QUALITY)), method: method(coding.effort) }
     };
     let data = ffi::encode(&coloured(raster), &settings, interrupted);
-    // Whether it was stopped is not told by libwebp's failure alone.
+    // libwebp's failure does not show whether it was stopped.
     go_on(interrupted)?;
     data.ok_or_else(|| Error::new(Code::DecoderFailure, "writing WebP: libwebp could not write the picture"))
 }
@@ -63,7 +63,7 @@ mod ffi {
 
     /// Asked by libwebp as it goes along; 0 makes it stop.
     unsafe extern "C" fn progress(_percent: c_int, picture: *const WebPPicture) -> c_int {
-        // SAFETY: libwebp passes on the picture that it was given, whose `user_data` is a `Watch` that outlives the call.
+        // SAFETY: libwebp passes on the picture that it was given. Its `user_data` is a `Watch` that outlives the call.
         let watch = unsafe { &*(*picture).user_data.cast::<Watch<'_>>() };
         let asked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (watch.interrupted)()));
         c_int::from(!asked.unwrap_or(true))
@@ -92,7 +92,7 @@ mod ffi {
                     return None;
                 }
                 config.near_lossless = near;
-                // Colours under full transparency stay too. libwebp lets nothing change that is to be exact.
+                // With `exact`, libwebp also keeps the colours of fully transparent pixels.
                 config.exact = c_int::from(near == 100);
                 picture.use_argb = 1;
             }

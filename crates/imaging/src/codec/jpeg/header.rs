@@ -61,7 +61,7 @@ impl JpegHeader {
         !self.progressive && !self.arithmetic
     }
 
-    /// Whether its first scan has only some of the components, and none is progressive.
+    /// Whether the file is sequential and its first scan has only some of the components.
     pub(crate) fn is_split(&self) -> bool {
         self.is_sequential() && usize::from(self.first_scan) < self.components.len()
     }
@@ -262,7 +262,7 @@ pub(super) fn has_marker(word: u64) -> bool {
     (!word).wrapping_sub(ONES) & word & (ONES << 7) != 0
 }
 
-/// Where the first 0xFF is. Most of what is looked through is entropy-coded data, megabytes of it.
+/// The position of the first 0xFF. Fast, because most of a file is entropy-coded data.
 fn marker_byte(data: &[u8]) -> Option<usize> {
     let words = data.as_chunks::<8>().0.iter();
     let passed = 8 * words.take_while(|word| !has_marker(u64::from_ne_bytes(**word))).count();

@@ -13,7 +13,7 @@ use crate::{Code, Error, Format, Result};
 
 /// Bytes that are handed over at a time.
 const STRIDE: usize = 64 << 10;
-/// The header and an embedded profile end within so many bytes.
+/// Most bytes of the header with an embedded profile.
 const MAX_HEADER_BYTES: usize = 4 << 20;
 /// Samples of one frame, for each pixel of the picture: its channels, and what reaches beyond its edges.
 const SAMPLES_A_PIXEL: u64 = 8;
@@ -104,7 +104,7 @@ impl<'a, R: Read> Feed<'a, R> {
     }
 }
 
-/// Takes the decoder's tasks, which are 256 pixels a side, one after another, and none once the time is over.
+/// Runs the decoder's tasks (256 pixels a side) one after another, and stops between two of them when the time is over.
 pub(super) struct InTurn<'a> {
     pub(super) interrupted: &'a dyn Fn() -> bool,
 }

@@ -45,7 +45,7 @@ pub(super) fn inspect<R: BufRead + Seek>(mut source: R, limits: &Limits) -> Resu
              wrongly; encode the picture without loss, or in another format",
         ));
     }
-    // Advice: where it is broken, it is not there.
+    // Metadata is optional: a broken block counts as absent.
     source.rewind().map_err(unreadable)?;
     let _ = read_advice(&mut HeaderReader::new(source, Format::Jxl), &mut facts);
     Ok(facts)

@@ -12,7 +12,7 @@ use super::container::Bits;
 
 /// Of LF frames below LF frames; libjxl writes no more.
 const LEVELS: u32 = 2;
-/// The header of a frame ends within so many bytes, as far as it is read here.
+/// Most bytes of a frame's header that are read here.
 const HEADER_BYTES: usize = 16;
 const USES_LF_FRAME: u32 = 1 << 5;
 
@@ -80,7 +80,7 @@ struct Frame {
 }
 
 impl Frame {
-    /// As far as it is asked for; what is missing at the end reads as zeros.
+    /// Bits missing at the end of the file read as zeros.
     fn parse(bytes: [u8; HEADER_BYTES], picture: &Narrow) -> Self {
         let mut bits = Bits { word: u128::from_le_bytes(bytes) };
         let mut frame = Self { is_modular: false, has_lf: false, upsampling: 1, level: None };
@@ -133,7 +133,7 @@ impl Frame {
     }
 }
 
-/// A number of up to 64 bits, of which the lowest twelve are returned.
+/// A number of up to 64 bits. Only the lowest twelve are returned.
 fn flags(bits: &mut Bits) -> u32 {
     match bits.take(2) {
         0 => 0,

@@ -8,7 +8,7 @@ const MAX_CELLS: usize = 1 << 15;
 /// Fewer pixels in a colour of their own hardly show.
 const SEEN: f32 = 4.0;
 
-/// Which colours there are, and how many pixels have each.
+/// The colours of a picture, and how many pixels have each.
 pub(crate) struct Census {
     /// How many of the lowest bits of each channel are passed over to have room for all.
     pub(super) coarseness: u32,
@@ -21,7 +21,7 @@ pub(crate) struct Census {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Misfit {
     pub(crate) mean: f32,
-    /// Of what is more than a few pixels.
+    /// The largest distance of a colour that more than a few pixels have.
     pub(crate) worst: f32,
 }
 
@@ -154,12 +154,12 @@ impl Colors {
     }
 }
 
-/// The colour of what cannot be seen is nobody's.
+/// All transparent pixels count as one colour.
 pub(super) fn seen(pixel: Pixel) -> Pixel {
     if pixel[3] == 0 { [0; 4] } else { pixel }
 }
 
-/// The cell that a colour lies in; opaque ones and clear ones keep to themselves.
+/// The cell of a colour. Opaque and transparent colours never share a cell with others.
 pub(super) fn coarse(color: Pixel, coarseness: u32) -> Pixel {
     let mask = u8::MAX.unbounded_shl(coarseness);
     let [r, g, b, a] = color.map(|value| value & mask);

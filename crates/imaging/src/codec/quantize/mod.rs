@@ -23,7 +23,7 @@ pub(crate) type Pixel = [u8; 4];
 /// The most colours that a palette holds.
 pub(crate) const MAX_COLORS: usize = 256;
 
-/// Pixels whose nearest colour is remembered.
+/// Most pixel values that the nearest colour is remembered for.
 const MAX_KNOWN: usize = 1 << 16;
 /// The share of an error that is handed on: all of it draws worms into flat areas.
 const HANDED_ON: f32 = 0.85;
@@ -36,20 +36,20 @@ const MAX_COARSENESS: u32 = 2;
 /// The colours that a picture is drawn with.
 pub(crate) struct Palette {
     pub(crate) colors: Vec<Pixel>,
-    /// Whether they are the very colours of the picture that they were chosen for.
+    /// Whether the palette has every colour of the picture that it was made for.
     pub(crate) is_exact: bool,
     exact: Colors,
     /// The colours in the space of distances, a channel after the other.
     placed: [Vec<f32>; 4],
     /// How coarsely opaque pixels are looked up.
     coarseness: u32,
-    /// Pixels whose nearest colour was looked for, and its index.
+    /// Pixels that were looked up; `nearest` has the index of each one's nearest colour.
     known: Colors,
     nearest: Vec<u8>,
 }
 
 impl Palette {
-    /// At most `max` colours for what was counted.
+    /// At most `max` colours for the pixels of a census.
     pub(crate) fn of(census: &Census, max: usize) -> Self {
         let max = max.clamp(1, MAX_COLORS);
         if let Some(few) = census.few().filter(|few| few.len() <= max) {
@@ -64,7 +64,7 @@ impl Palette {
         palette
     }
 
-    /// Takes in what was counted, where both are exact and there is room; the colours that it has keep their indices.
+    /// Adds the colours of a census, if both are exact and there is room. Colours that it already has keep their indices.
     pub(crate) fn take_in(&mut self, census: &Census, max: usize) -> bool {
         let (true, Some(few)) = (self.is_exact, census.few()) else { return false };
         let new: Vec<Pixel> = few.iter().copied().filter(|&color| self.exact.find(color).is_none()).collect();
@@ -105,7 +105,7 @@ impl Palette {
         best
     }
 
-    /// The mean of the points nearest to each colour; a colour that none is nearest to is dropped.
+    /// The mean of the points nearest to each colour. A colour without such points is dropped.
     fn means(&self, points: &[Point]) -> Vec<Pixel> {
         let mut sums = vec![([0.0_f64; 4], 0.0_f64); self.colors.len()];
         for point in points {

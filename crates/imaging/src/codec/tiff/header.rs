@@ -17,20 +17,20 @@ const PALETTE: u16 = 320;
 const EXTRA_SAMPLES: u16 = 338;
 const XMP: u16 = 700;
 const PROFILE: u16 = 34675;
-/// The tags whose values the decoder reads, all of them before it can be told of a limit.
+/// The tags that the decoder reads values of. It reads them all before limits can be set.
 const DECODED: [u16; 19] =
     [256, 257, 258, 259, 262, 273, 277, 278, 279, 284, 317, 322, 323, 324, 325, 338, 339, 347, 530];
 /// More than a picture has: a few dozen.
 const MAX_TAGS: u64 = 1000;
-/// What the decoder takes for a value.
+/// Bytes that the decoder takes for a value.
 const VALUE_BYTES: u64 = 32;
-/// What its values may take beside the pixels: 65,536 strips' places and lengths.
+/// Bytes that values may take beside the pixels: offsets and lengths of 65,536 strips.
 const SPARE_VALUE_BYTES: u64 = 4 << 20;
 /// Profiles beyond this are not read.
 const MAX_PROFILE_BYTES: u64 = 4 << 20;
 const MAX_XMP_BYTES: u64 = 1 << 20;
 
-/// What the directory says that the decoder has no use for.
+/// Facts of the directory that the decoder does not use.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Tags {
     pub(super) palette: Option<Palette>,
@@ -101,7 +101,7 @@ pub(in crate::codec) fn inspect<R: BufRead + Seek>(reader: R) -> Result<Facts> {
             format_args!("{values} values in its tags are more than its picture has parts"),
         ));
     }
-    // Advice: where it is broken, the decoder decides.
+    // Values that cannot be read here are left to the decoder.
     if let Some(offset) = bits_at {
         facts.header.deep = reader.inner.seek(offset).and_then(|()| reader.word(2)).is_ok_and(|bits| bits > 8);
     }
@@ -114,7 +114,7 @@ pub(in crate::codec) fn inspect<R: BufRead + Seek>(reader: R) -> Result<Facts> {
     if let (Some((offset, length)), Some(at)) = (palette_at, photometric_at) {
         reader.inner.seek(offset)?;
         let values = (0..3 * length).map(|_| reader.word(2)).collect::<Result<Vec<_>>>()?;
-        // Sixteen bits each, but for some writers' eight.
+        // Sixteen bits each; some writers use only eight.
         let shift = if values.iter().all(|&value| value < 256) { 0 } else { 8 };
         let value = |i: usize| (values[i] >> shift) as u8;
         let colours = (0..length).map(|i| [value(i), value(length + i), value(2 * length + i)]).collect();

@@ -52,11 +52,11 @@ pub(super) fn decode(source: &[u8], facts: &Facts, reading: &Reading<'_>) -> Res
     }
     let parts = Parts::of(&mut decoder).map_err(failed)?;
     parts.check(source, (width, height), colour)?;
-    // What is missing is grey.
+    // Missing pixels are grey.
     let mut data = vec![0x80; layout.complete_len];
     let is_cut = parts.places.iter().any(|place| place.end > source.len() as u64);
     let truncated = match decoder.read_image_bytes(&mut data).map_err(failed) {
-        // JPEGs are filled up without a word.
+        // The decoder fills up a JPEG that is cut short, without an error.
         Ok(()) => is_cut && parts.is_jpeg,
         Err(error) if error.code == Code::TruncatedImage || is_cut && error.code == Code::CorruptImage => true,
         Err(error) => return Err(error),

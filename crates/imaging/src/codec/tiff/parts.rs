@@ -21,11 +21,11 @@ const MAX_PIXEL_BITS: u32 = 128;
 pub(super) struct Parts {
     /// The sides of each; of the last strip, the most.
     size: (u32, u32),
-    /// Where they lie in the file.
+    /// Their byte ranges in the file.
     pub(super) places: Vec<Range<u64>>,
     samples: u32,
     pub(super) is_jpeg: bool,
-    /// What all JPEGs have in common.
+    /// The tables that all JPEGs share.
     tables: Vec<u8>,
 }
 
@@ -40,7 +40,7 @@ impl Parts {
         let is_jpeg = decoder.find_tag_unsigned(Tag::Compression)? == Some(CompressionMethod::ModernJPEG.to_u16());
         let (width, mut height) = decoder.chunk_dimensions();
         if decoder.get_chunk_type() == ChunkType::Strip {
-            // All rows in one strip may be told as any number.
+            // If all rows are in one strip, files may give any larger number of rows.
             height = height.min(decoder.dimensions()?.1);
         }
         Ok(Self {
@@ -55,7 +55,7 @@ impl Parts {
         })
     }
 
-    /// Holds what the decoder makes of a part against the picture that it is a part of.
+    /// Refuses parts that are larger than the picture, and JPEGs that are larger than their part.
     pub(super) fn check(&self, source: &[u8], picture: (u32, u32), colour: ColorType) -> Result<()> {
         if self.samples.saturating_mul(colour.bit_depth().into()) > MAX_PIXEL_BITS {
             return Err(unsupported(Format::Tiff, format_args!("{} samples a pixel", self.samples)));
@@ -79,7 +79,7 @@ impl Parts {
         Ok(())
     }
 
-    /// As the decoder will read it: behind the tables, whose end marker is left out as is the JPEG's first.
+    /// The size as the decoder will read it: tables without their end marker, then the JPEG without its start marker.
     fn size_of(&self, jpeg: &[u8]) -> Option<(u32, u32)> {
         let whole = match self.tables.len().checked_sub(2) {
             Some(end) => Cow::Owned([&self.tables[..end], jpeg.get(2..)?].concat()),

@@ -11,18 +11,18 @@ use crate::{Format, Result};
 #[derive(Debug, Clone)]
 pub(super) struct Palette {
     pub(super) colours: Vec<[u8; 3]>,
-    /// Where the file says that it has one.
+    /// The offset of the photometric interpretation in the file.
     pub(super) photometric_at: usize,
 }
 
-/// What the sample behind the colours is.
+/// The meaning of the sample after the colours.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Alpha {
     #[default]
     Straight,
-    /// The colours are multiplied with it.
+    /// Alpha that the colours are multiplied with.
     Premultiplied,
-    /// Something else.
+    /// It is not alpha.
     None,
 }
 
@@ -41,11 +41,11 @@ pub(super) struct Stored {
     width: u32,
     height: u32,
     colour: ColorType,
-    /// Samples of a pixel, those that are nobody's included.
+    /// Samples of a pixel, including those that the colours do not use.
     count: usize,
     kind: Kind,
     row_stride: usize,
-    /// Where the planes begin that hold a sample each; one where all samples lie together.
+    /// Bytes from one plane to the next, if each sample has a plane. `None`: the samples of a pixel are together.
     plane_stride: Option<usize>,
     data: Vec<u8>,
 }

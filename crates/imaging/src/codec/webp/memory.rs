@@ -1,4 +1,4 @@
-//! What becomes of a process in which libwebp finds no memory: it ends, as all of Rust does that finds none.
+//! When libwebp finds no memory the process ends, as it does when an allocation in Rust fails.
 //!
 //! Who took too much cannot be told in here, and whoever only asked next is not to blame. For one allocation, of 5 kB at
 //! most, libwebp blames the picture all the same: what it sorts a code's symbols in.

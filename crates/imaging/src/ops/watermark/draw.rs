@@ -4,7 +4,7 @@ use super::{Layer, Mark, Strip};
 use crate::Result;
 use crate::raster::{Alpha, Channels, Raster, Sample};
 
-/// Alpha from which on a pixel shows where alpha is all or nothing.
+/// The least alpha of a pixel that shows, in formats with hard alpha.
 const HALF: u8 = 128;
 
 /// Draws the mark over the picture; grey pictures become RGB unless the mark is grey too.
@@ -13,7 +13,7 @@ const HALF: u8 = 128;
 /// in full from half of its strongest one on.
 ///
 /// # Errors
-/// What `go_on` says; it is asked at each place.
+/// The error of `go_on`, which is called at each place.
 pub(crate) fn draw<S: Sample>(
     picture: Raster<S>,
     mark: &Mark,

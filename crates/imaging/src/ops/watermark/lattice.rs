@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use crate::text::{Drawn, sin_cos};
 
-/// Pixels from one mark of a tile to the next, at the least.
+/// The least pixels from one mark of a tile to the next.
 const MIN_STEP: f64 = 4.0;
 
 /// Rows of marks that are turned as a whole, every other one shifted by half a step.
@@ -47,7 +47,7 @@ impl Lattice {
         })
     }
 
-    /// The columns of a row through `from` whose marks may touch the picture.
+    /// The columns of a row through `from` with marks that may touch the picture.
     fn columns(&self, from: (f64, f64), half: (f64, f64)) -> RangeInclusive<i64> {
         let (mut first, mut last) = (f64::NEG_INFINITY, f64::INFINITY);
         let directions =

@@ -21,19 +21,19 @@ use lattice::Lattice;
 /// Of a text's em.
 const DEFAULT_SIZE: Length = Length::Pixels(36);
 
-/// What is drawn over a picture, and where.
+/// A mark laid out for a picture: its layer and its places.
 pub(crate) struct Mark {
     drawn: Arc<Drawn>,
-    /// Of a text in one colour.
+    /// The colour of a text in one colour.
     color: [u8; 3],
     /// 0 to 255: the opacity, with a single colour's alpha in it.
     alpha: u8,
     places: Places,
-    /// Of each row of the layer, the columns in which all of its ink lies: few of a long line that is turned.
+    /// For each row of the layer, the columns that hold all of its ink. A long turned line has few in each row.
     inked: Vec<Range<usize>>,
 }
 
-/// What of a row of a layer shows on a picture.
+/// The part of a layer's row that shows on a picture.
 pub(crate) struct Strip {
     /// Its first pixel's place in the picture.
     pub(crate) x: usize,
@@ -51,7 +51,7 @@ pub(crate) enum Layer<'m> {
     Picture { raster: &'m Raster, alpha: u8 },
 }
 
-/// Where a mark stands.
+/// The places of a mark.
 enum Places {
     One(i64, i64),
     Tile(Lattice),
@@ -68,7 +68,7 @@ pub(crate) fn check(watermark: &Watermark) -> Result<()> {
     }
 }
 
-/// Bytes that marks take at the most beside a picture of so many pixels whose longest side is `longest`: one at a time.
+/// Most bytes that marks take beside a picture of `pixels` pixels and a longest side of `longest`: marks are drawn one at a time.
 pub(crate) fn memory(operations: &[Operation], pixels: u64, longest: u64) -> u64 {
     let actions = operations.iter().flat_map(Operation::actions);
     let marks = actions.filter_map(|action| if let Action::Watermark(mark) = action { Some(mark) } else { None });
@@ -172,7 +172,7 @@ impl Mark {
         }
     }
 
-    /// Where the layer's top left corner comes to stand on a picture of this size: only places at which it shows.
+    /// The places of the layer's top left corner on a picture of this size; only those at which the layer shows.
     pub(crate) fn places(&self, size: (u32, u32)) -> impl Iterator<Item = (i64, i64)> {
         let (one, lattice) = match &self.places {
             &Places::One(x, y) => (Some((x, y)), None),
@@ -190,7 +190,7 @@ impl Mark {
         one.into_iter().chain(lattice.into_iter().flat_map(Lattice::places)).filter(shows)
     }
 
-    /// Left, top, right and bottom of all that shows on a picture of this size; of a tile, the whole picture.
+    /// Left, top, right and bottom of the part that shows on a picture of this size; for a tile, the whole picture.
     pub(crate) fn bounds(&self, size: (u32, u32)) -> [u32; 4] {
         let &Places::One(x, y) = &self.places else { return [0, 0, size.0, size.1] };
         let (width, height) = self.drawn.ink.size();
@@ -199,7 +199,7 @@ impl Mark {
         [from(x, columns.start), from(y, rows.start), from(x, columns.end), from(y, rows.end)]
     }
 
-    /// What shows of the mark at one of its [`places`](Self::places), row by row from the top.
+    /// The strips that show of the mark at one of its [`places`](Self::places), row by row from the top.
     pub(crate) fn strips(&self, at: (i64, i64), size: (u32, u32)) -> impl Iterator<Item = Strip> {
         let (width, height) = self.drawn.ink.size();
         let shown = overlap(at.0, width, size.0);
@@ -211,7 +211,7 @@ impl Mark {
         })
     }
 
-    /// The mark as it shows on a part of the picture whose corner is there: one that holds its [`Mark::bounds`].
+    /// The mark on a part of the picture. The part has this corner and holds the mark's [`Mark::bounds`].
     pub(crate) fn shifted(mut self, left: u32, top: u32) -> Self {
         if let Places::One(x, y) = &mut self.places {
             *x -= i64::from(left);
@@ -230,7 +230,7 @@ impl Mark {
     }
 }
 
-/// What of a layer's side, which begins at `at`, lies on a picture's.
+/// The part of a layer's side, which begins at `at`, that is inside a picture's side.
 fn overlap(at: i64, layer: u32, picture: u32) -> Range<usize> {
     let start = at.clamp(0, picture.into());
     let end = (at + i64::from(layer)).clamp(start, picture.into());

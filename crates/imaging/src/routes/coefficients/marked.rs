@@ -1,4 +1,4 @@
-//! Full-size JPEGs whose marks touch a small part of them: only the blocks under a mark are decoded and coded again.
+//! Full-size JPEGs with marks on a small part: only the blocks under a mark are decoded and coded again.
 //!
 //! All others go from the source into the output as they are, bit for bit where no quality was asked for, or with each
 //! coefficient divided by another step.

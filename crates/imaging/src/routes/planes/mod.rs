@@ -20,7 +20,7 @@ use crate::{Code, Error, Format, Header, Made, Output, Result};
 pub(super) use picture::Planes;
 pub(super) use region::Region;
 
-/// Makes a pass's outputs from the decoder's planes; false, with nothing done, if it has none.
+/// Makes a pass's outputs from the decoder's planes. Returns false, with nothing done, if the decoder gives no planes.
 pub(super) fn take(source: &[u8], pass: &Pass<'_>, run: &mut Run<'_>) -> Result<bool> {
     run.go_on()?;
     // Whatever is wrong with the source is for the route of pixels to find and name.

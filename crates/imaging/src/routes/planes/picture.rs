@@ -30,7 +30,7 @@ pub(in crate::routes) struct Planes {
 }
 
 impl Planes {
-    /// `None` where the decoder's planes are not what `sampling` says.
+    /// `None` if the decoder's planes do not have the size that `sampling` gives.
     pub(in crate::routes) fn new(raw: RawImage, sampling: (u8, u8)) -> Option<Self> {
         let (width, height) = (u32::try_from(raw.width).ok()?, u32::try_from(raw.height).ok()?);
         let mut planes = Vec::with_capacity(3);
@@ -114,7 +114,7 @@ impl Planes {
         samples
     }
 
-    /// With what stands beyond the picture's edges like what is inside, so that it costs nothing and shows nowhere.
+    /// Repeats the picture's last pixels beyond its edges, so that samples there cost few bytes and change no pixel inside.
     pub(in crate::routes) fn extended(mut self) -> Self {
         for (i, plane) in self.channels.iter_mut().enumerate() {
             let (h, v) = if i == 0 { (1, 1) } else { self.sampling };
@@ -208,7 +208,7 @@ impl Planes {
     /// Blends the mark in, as `watermark::draw` does in RGB.
     ///
     /// # Errors
-    /// What `go_on` says; it is asked at each place.
+    /// The error of `go_on`, which is called at each place.
     pub(in crate::routes) fn draw(&mut self, mark: &Mark, go_on: &dyn Fn() -> Result<()>) -> Result<()> {
         let size = self.size();
         let mut sums = vec![[0; 3]; self.channels[1].width as usize];
@@ -302,7 +302,7 @@ mod tests {
         128.0 + 50.0 * (44.0 * x).sin() + 50.0 * (31.0 * y).sin()
     }
 
-    /// A picture whose chroma is the wave.
+    /// A picture with the wave in its chroma.
     fn picture(width: u32, height: u32, sampling: (u8, u8)) -> Planes {
         let plane = |h: u8, v: u8| {
             let (across, down) = (width.div_ceil(h.into()), height.div_ceil(v.into()));

@@ -16,7 +16,7 @@ pub(super) struct Plane {
     pub(super) height: u32,
     /// Samples from one row to the next; the decoder pads rows to whole blocks.
     pub(super) stride: u32,
-    /// Where the picture begins, in samples: within the first one, if that stood at its far edge before it was turned.
+    /// The picture's first edge, in samples. It is inside the first sample if that sample was at the far edge before a turn.
     pub(super) origin: (f64, f64),
     pub(super) data: Vec<u8>,
 }

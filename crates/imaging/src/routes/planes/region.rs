@@ -12,7 +12,7 @@ pub(in crate::routes) struct Region {
 }
 
 impl Region {
-    /// The MCUs that the marks touch in a picture of this size and of MCUs of `unit` pixels; `None` where none does.
+    /// The MCUs that the marks touch in a picture of this size with MCUs of `unit` pixels; `None` if no mark shows.
     pub(in crate::routes) fn of(marks: &[Mark], size: (u32, u32), unit: (u32, u32)) -> Option<Self> {
         let boxes = marks.iter().map(|mark| mark.bounds(size));
         let boxes: Vec<[u32; 4]> = boxes.filter(|[left, top, right, bottom]| left < right && top < bottom).collect();

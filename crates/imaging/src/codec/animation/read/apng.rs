@@ -1,4 +1,4 @@
-//! APNG's frames, by the `png` crate. A default picture that is no frame is passed over.
+//! APNG's frames, by the `png` crate. A default picture that is not a frame is skipped.
 
 use std::time::Duration;
 
@@ -83,7 +83,7 @@ impl<'a> File<'a> {
         }
         let pixels = data.chunks_exact(frame.color_type.samples()).map(pixel);
         canvas.draw(area, pixels, control.blend_op == BlendOp::Over, disposal);
-        // No denominator stands for hundredths.
+        // A denominator of 0 means hundredths.
         let denominator = if control.delay_den == 0 { 100 } else { control.delay_den };
         Ok(Some(Duration::from_secs(control.delay_num.into()) / u32::from(denominator)))
     }

@@ -14,7 +14,7 @@ use crate::codec::reader::{corrupt, interrupted, truncated};
 use crate::codec::watched::Watched;
 use crate::{Code, Error, Format, Result};
 
-/// Frames of more pixels than 65,535 a side have cannot be told.
+/// The most pixels of a frame: 65,535 on each side.
 const MAX_FRAME_BYTES: NonZeroU64 = NonZeroU64::new(65_535 * 65_535).expect("it is not 0");
 
 pub(super) struct File<'a> {
@@ -55,7 +55,7 @@ impl<'a> File<'a> {
             DisposalMethod::Previous => Disposal::Restore,
         };
         let (transparent, delay) = (frame.transparent, Duration::from_millis(u64::from(frame.delay) * 10));
-        // The header was held against the same bound. What lies beyond the canvas is not drawn.
+        // The header was checked against the same bound. Pixels beyond the canvas are not drawn.
         if area.pixels() as u64 > (canvas.width as u64 * canvas.height as u64).max(SPARE_PIXELS) {
             return Err(corrupt(
                 Format::Gif,

@@ -30,7 +30,7 @@ enum File<'a> {
     Png(Box<apng::File<'a>>),
 }
 
-/// The first frame of an animated WebP; what stands behind it is not looked at.
+/// The first frame of an animated WebP; later frames are not read.
 pub(in crate::codec) fn first_of_webp(source: &[u8], facts: &Facts, interrupted: &dyn Fn() -> bool) -> Result<Raster> {
     let mut canvas = Canvas::new(facts.header.width, facts.header.height);
     let drawn = webp::File::open(source, true, interrupted)?.draw(&mut canvas)?;
@@ -64,7 +64,7 @@ impl<'a> Frames<'a> {
         self.is_cut
     }
 
-    /// How often the animation is to be played; 0 stands for ever.
+    /// How often the animation is played; 0 means for ever.
     pub(crate) fn plays(&self) -> u32 {
         match &self.file {
             File::Gif(file) => file.plays(),

@@ -20,7 +20,7 @@ pub(super) struct File<'a> {
 }
 
 impl<'a> File<'a> {
-    /// With `may_end_early`, a file whose last frames are missing too.
+    /// With `may_end_early`, files without their last frames are read too.
     pub(super) fn open(source: &'a [u8], may_end_early: bool, interrupted: &'a dyn Fn() -> bool) -> Result<Self> {
         // Frames can be missing without a trace but this.
         if is_cut(source) && !may_end_early {

@@ -1,4 +1,4 @@
-//! APNG: each frame is a PNG of its own, whose pixels go into the chunks of the animation.
+//! APNG: each frame is encoded as a PNG, and its pixel chunks become chunks of the animation.
 //!
 //! A frame is cut to what changed. Where nothing in it is transparent, it is also tried with the unchanged pixels left
 //! out, and the smaller is kept. The number of frames stands at the file's beginning but is known at its end, so that
@@ -17,7 +17,7 @@ use crate::{Code, Error, Result};
 const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
 /// The longest that one frame is shown.
 pub(super) const LONGEST: Duration = Duration::from_secs(u16::MAX as u64);
-/// Delays are told in fractions with denominators of at most this.
+/// The largest denominator of a delay.
 const MAX_DENOMINATOR: u16 = 1000;
 const NANOS: u128 = 1_000_000_000;
 

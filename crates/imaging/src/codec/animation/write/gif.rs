@@ -26,14 +26,14 @@ const TICK: Duration = Duration::from_millis(10);
 /// The longest that one frame is shown.
 pub(super) const LONGEST: Duration = Duration::from_millis(655_350);
 const CLEAR: Pixel = [0; 4];
-/// The index of what is transparent, in every palette; the colours come behind it.
+/// The index of transparent pixels in every palette; the colours follow it.
 const TRANSPARENT: u8 = 0;
 /// Bytes before the file's palette.
 const HEADER: usize = 13;
 
 pub(super) struct File {
     size: (u16, u16),
-    /// The most in a palette; one more index is kept for what is transparent.
+    /// The most colours of a palette; one more index is kept for transparent pixels.
     colors: usize,
     encoder: Encoder<Vec<u8>>,
     clock: Clock,
@@ -51,7 +51,7 @@ struct Known {
     misfit: Misfit,
 }
 
-/// The latest frame: how it goes away is known only when the next one comes.
+/// The latest frame. Its disposal is known only when the next frame comes.
 struct Pending {
     /// All of the canvas.
     indices: Vec<u8>,
@@ -119,7 +119,7 @@ impl File {
             if is_first { Some(Area::whole(width, height)) } else { Area::around(width, height, |at| drawn[at]) };
         let area = match (area, cleared, &mut self.pending) {
             (Some(area), ..) => area,
-            // All that happens is that something goes away: one pixel stands for the frame.
+            // The frame only clears pixels: one pixel is enough for it.
             (None, Some(cleared), _) => Area { width: 1, height: 1, ..cleared },
             (None, None, Some(pending)) if pending.delay + delay <= LONGEST => {
                 pending.delay += delay;
@@ -157,7 +157,7 @@ impl File {
         Ok(())
     }
 
-    /// The index of a palette that serves; a new one where none does.
+    /// The index of a palette that fits; a new one if no palette fits.
     fn palette(&mut self, census: &Census) -> usize {
         let serves = |known: &Known| {
             census.is_within(&known.palette)
@@ -177,7 +177,7 @@ impl File {
         self.palettes.len() - 1
     }
 
-    /// Writes the frame that is pending.
+    /// Writes the latest frame.
     fn flush(&mut self) -> Result<()> {
         let Some(pending) = self.pending.take() else { return Ok(()) };
         let area = pending.area;

@@ -16,7 +16,7 @@ use crate::{Format, Result};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Style {
     pub(crate) format: Format,
-    /// 0 stands for ever.
+    /// 0 means for ever.
     pub(crate) plays: u32,
     /// WebP's, 1 to 100.
     pub(crate) quality: u8,
@@ -39,16 +39,16 @@ pub(crate) struct Style {
 pub(crate) struct Written {
     pub(crate) data: Vec<u8>,
     pub(crate) frames: u32,
-    /// Of one round, as the file tells it.
+    /// The duration of one round, as the file stores it.
     pub(crate) duration: Duration,
 }
 
 /// Takes an animation's frames in their order. Frames that equal the one before them make that one last longer.
 pub(crate) struct Writer {
     file: File,
-    /// The frame that is shown for as long as none differs from it.
+    /// The frame that is shown until a frame differs from it.
     waiting: Option<(Raster, Duration)>,
-    /// No frame is shown any longer: what lasts beyond that is a frame of its own.
+    /// The longest duration of a frame. The rest of a longer one becomes a frame of its own.
     longest: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! WebP, by libwebp's own animation encoder, which finds what changed and how each frame is best stored.
+//! WebP, by libwebp's own animation encoder, which finds the changed area and the best coding of each frame.
 //!
 //! Only our own pixels reach C.
 
@@ -146,7 +146,7 @@ mod ffi {
             added.then_some(())
         }
 
-        /// The file, whose last frame is shown until `end`.
+        /// The file. Its last frame is shown until `end`.
         ///
         /// With its frames taken, and no larger than a file may be, it fails for lack of memory alone, by many names.
         pub(super) fn finish(&mut self, end: i32) -> Vec<u8> {

@@ -22,7 +22,7 @@ impl<'a> Bytes<'a> {
         Ok(self.take(N)?.try_into().expect("as many as were taken"))
     }
 
-    /// Big-endian, of up to eight bytes; of none it is 0.
+    /// A big-endian number of up to eight bytes; 0 for a length of 0.
     pub(super) fn number(&mut self, length: usize) -> Result<u64> {
         Ok(self.take(length)?.iter().fold(0, |number, &byte| number << 8 | u64::from(byte)))
     }
@@ -33,7 +33,7 @@ impl<'a> Bytes<'a> {
         Ok(((word >> 24) as u8, word & 0x00ff_ffff))
     }
 
-    /// The next box; none at the end.
+    /// The next box; `None` at the end.
     pub(super) fn child(&mut self) -> Result<Option<([u8; 4], Bytes<'a>)>> {
         if self.0.len() < 8 {
             return Ok(None);

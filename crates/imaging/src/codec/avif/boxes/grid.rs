@@ -3,7 +3,7 @@
 use super::bytes::Bytes;
 use crate::Result;
 
-/// What a tile may be larger than its picture, a side.
+/// Pixels that a tile may reach beyond its picture on each side.
 const MAX_OVERHANG: u64 = 512;
 
 /// How the tiles of a grid are laid out.

@@ -25,7 +25,7 @@ const MAX_ENTRIES: usize = 4 * MAX_ITEMS;
 /// Names beyond this are cut.
 const MAX_NAME: usize = 64;
 
-/// What the boxes say about the picture.
+/// The boxes of a file, as far as its picture needs them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Container {
     items: Vec<Item>,
@@ -115,7 +115,7 @@ impl Container {
         ids.iter().map(tile).collect::<Option<_>>().ok_or_else(|| broken("a tile of its grid is missing"))
     }
 
-    /// Of an item's bytes in the file `source`.
+    /// An item's bytes in the file `source`.
     pub(super) fn bytes(&self, item: &Item, source: &[u8]) -> Result<Vec<u8>> {
         let place = if item.in_idat { self.idat.as_slice() } else { source };
         let mut bytes = Vec::new();
@@ -137,7 +137,7 @@ impl Container {
         Ok(bytes)
     }
 
-    /// As [`Self::bytes`], of a file that is read, and at most so many.
+    /// As [`Self::bytes`], from a file that is read; at most `most` bytes.
     pub(super) fn read<R: BufRead + Seek>(
         &self,
         item: &Item,

@@ -7,17 +7,17 @@ use crate::Result;
 /// The alpha channel's names.
 const ALPHA: [&[u8]; 2] = [b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1"];
 
-/// What is said of an item.
+/// The properties of an item.
 #[derive(Debug, Clone, Default)]
 pub(in crate::codec::avif) struct Properties {
     pub(in crate::codec::avif) size: Option<(u32, u32)>,
     pub(in crate::codec::avif) depth: Option<u8>,
     pub(in crate::codec::avif) nclx: Option<Nclx>,
     pub(in crate::codec::avif) icc: Option<Vec<u8>>,
-    /// As EXIF would say it, 1 to 8.
+    /// The EXIF orientation, 1 to 8.
     pub(in crate::codec::avif) orientation: Option<u8>,
     pub(in crate::codec::avif) operating_point: u8,
-    /// Of a picture in layers, the one that is shown; the finest where it does not say.
+    /// The layer that is shown, of a picture in layers. `None`: the finest.
     pub(in crate::codec::avif) layer: Option<u8>,
     pub(super) is_alpha: bool,
     /// An essential property that is not known here.
@@ -95,7 +95,7 @@ impl Properties {
         Ok(())
     }
 
-    /// Transformations count in the order in which they are listed.
+    /// Adds a transformation. They are applied in the order in which they are listed.
     fn turn(&mut self, next: u8) {
         self.orientation = Some(then(self.orientation.unwrap_or(1), next));
     }

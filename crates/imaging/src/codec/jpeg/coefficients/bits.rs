@@ -2,7 +2,7 @@
 
 use super::super::header::has_marker;
 
-/// Reads up to the next marker; beyond it there are zeros, and [`Reader::is_spent`] tells.
+/// Reads up to the next marker. Behind it all bits are zero, and [`Reader::is_spent`] is true.
 #[derive(Debug)]
 pub(super) struct Reader<'a> {
     data: &'a [u8],

@@ -60,7 +60,7 @@ impl Table {
         Some(Self { looks, ends, symbols: definition.symbols.clone() })
     }
 
-    /// The next symbol with its number; `None` for what is no code.
+    /// The next symbol with its number; `None` for bits that are not a code.
     #[inline]
     pub(super) fn next(&self, bits: &mut Reader<'_>) -> Option<Symbol> {
         bits.prepare();
@@ -91,7 +91,7 @@ impl Table {
     }
 }
 
-/// Passes over symbols whose numbers nobody wants.
+/// Skips symbols and their numbers.
 #[derive(Debug)]
 pub(super) struct Passes {
     /// By the next bits, as far as whole symbols go. The lowest four: how many bits those take. The next one: whether the

@@ -16,7 +16,7 @@ const LEAST_VALUES: usize = 1 << 16;
 /// What stands before the scan beside what the header has.
 struct Scan<'a> {
     tables: Vec<(Table, Table)>,
-    /// MCUs between two restart markers; 0: there are none.
+    /// MCUs between two restart markers; 0 if the file has none.
     interval: usize,
     data: &'a [u8],
 }

@@ -75,7 +75,7 @@ pub(crate) fn planes(source: &[u8], facts: &Facts, reading: &Reading<'_>) -> Res
                     cut_short = true;
                     break;
                 }
-                // Decoders take no more than that from a file whose first scan has all of it.
+                // If the first scan has all components, decoders read no further scans.
                 if taking.len() == planes.len() {
                     is_ended = true;
                     break;

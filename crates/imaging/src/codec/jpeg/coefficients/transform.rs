@@ -168,7 +168,7 @@ fn transposed(m: [[f32; 4]; 4]) -> [[f32; 4]; 4] {
     [0, 1, 2, 3].map(|i| [m[0][i], m[1][i], m[2][i], m[3][i]])
 }
 
-/// A sample, of which the coefficients are 128 less.
+/// A sample. The transform works on samples minus 128.
 #[inline]
 fn rounded(value: f32) -> u8 {
     // Such a float's lowest bits are its whole part; a cast would take several times as long.

@@ -28,7 +28,7 @@ pub(crate) struct Patch {
     pub(crate) left: usize,
     pub(crate) top: usize,
     pub(crate) across: usize,
-    /// Row by row; none where the component's own stays.
+    /// Row by row; empty where the component keeps its own.
     pub(crate) blocks: Vec<Option<[i16; 64]>>,
 }
 
