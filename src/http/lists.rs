@@ -12,7 +12,7 @@ use axum::http::Uri;
 use axum::response::Response;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
-use queue::{GroupId, Job, JobFilter, Period, Place, State as JobState};
+use queue::{GroupId, Job, JobFilter, ListPosition, Period, State as JobState};
 use serde_json::{Value, json};
 
 use crate::errors::Failure;
@@ -139,10 +139,10 @@ pub(super) async fn latest(services: &Services, caller: &Caller, limit: usize) -
 async fn newest(
     services: &Services,
     submitted: Period,
-    mut below: Option<Place>,
+    mut below: Option<ListPosition>,
     limit: usize,
     shown: impl Fn(&Document, &Meta) -> bool,
-) -> Result<(Vec<Document>, Option<Place>), Problem> {
+) -> Result<(Vec<Document>, Option<ListPosition>), Problem> {
     let (mut groups, mut last): (Vec<Document>, _) = (Vec::new(), None);
     for call in 0..CALLS {
         // Each call reads twice as many as the one before, in case few of them are shown.
@@ -159,7 +159,7 @@ async fn newest(
                 below = last;
                 break;
             }
-            last = Some(Place { created_at: group.created_at, group: group.id, index: 0 });
+            last = Some(ListPosition { created_at: group.created_at, group: group.id, index: 0 });
             groups.push(document);
         }
         if below.is_none() || groups.len() == limit {
@@ -219,7 +219,7 @@ fn period(asked: &Parameters) -> Result<Period, Problem> {
 }
 
 /// How many entries the request wants, and below which place.
-fn page(asked: &Parameters) -> Result<(usize, Option<Place>), Problem> {
+fn page(asked: &Parameters) -> Result<(usize, Option<ListPosition>), Problem> {
     let takes = format!("a whole number from 1 to {LARGEST_PAGE}");
     let within = |limit: &str| limit.parse().ok().filter(|limit| (1..=LARGEST_PAGE).contains(limit));
     let limit = asked.get("limit", &takes, within)?.unwrap_or(PAGE);
@@ -227,7 +227,7 @@ fn page(asked: &Parameters) -> Result<(usize, Option<Place>), Problem> {
     Ok((limit, below))
 }
 
-fn links(uri: &Uri, asked: &Parameters, next: Option<Place>) -> Value {
+fn links(uri: &Uri, asked: &Parameters, next: Option<ListPosition>) -> Value {
     let mut links = json!({"self": path(uri.path_and_query().map_or(uri.path(), |whole| whole.as_str()))});
     if let Some(next) = next {
         links["next"] = path(&format!("{}?{}", uri.path(), asked.with("cursor", &next.to_string()))).into();

@@ -108,8 +108,8 @@ impl Manifest {
 }
 
 impl Key {
-    fn to_queue(&self) -> queue::Key {
-        queue::Key { name: self.name.clone(), fingerprint: self.fingerprint.clone().into() }
+    fn to_queue(&self) -> queue::IdempotencyKey {
+        queue::IdempotencyKey { name: self.name.clone(), fingerprint: self.fingerprint.clone().into() }
     }
 }
 

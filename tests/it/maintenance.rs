@@ -13,7 +13,9 @@ use pixmill::maintenance::{self, Delivered, Swept};
 use pixmill::storage::{Part, Storage, damaged_key, keep_key, manifest_key, owner_key, upload_key, withdrawn_key};
 use pixmill::submission::Meta;
 use pixmill::submission::manifest::{self, Entry, Manifest, Then};
-use queue::{ClaimedJob, GroupId, JobId, Key, NewGroup, On, Reservation, Run, Settlement, State, Verdict};
+use queue::{
+    ClaimedJob, GroupId, IdempotencyKey as Key, JobId, NewGroup, On, Reservation, Run, Settlement, State, Verdict,
+};
 use tempfile::TempDir;
 
 use crate::broker::world::{HOUR, World, policy};

@@ -1,28 +1,37 @@
-//! The job queue: what it promises, over SQLite or Redis.
+//! The job queue: one contract over SQLite and over Redis.
 //!
-//! A backend makes atomic moves between states and nothing else. Every number (backoff, attempts, lease) is a pure function in
-//! [`policy`], and payloads and results are opaque bytes. Promised: an acknowledged job reaches exactly one terminal state, an
-//! attempt that lost its lease changes nothing, and a group's counters equal the truth at every instant.
+//! The broker promises: an acknowledged job reaches exactly one terminal state; an attempt whose lease was lost changes
+//! nothing; a group's counters are exact at every instant. A backend makes atomic moves between states and decides nothing
+//! else: backoff, attempts and leases are pure functions in [`policy`], and payloads and results are opaque bytes.
 //!
-//! [`Broker`] is the whole contract, and `contract/` has its words, by subject. `tests/it/broker` of the package `pixmill`
-//! holds both backends to it.
+//! The modules below are in reading order, and each imports only those after it.
 
 mod broker;
-mod check;
-mod clock;
-mod contract;
-pub mod policy;
 mod redis;
-mod relief;
 mod sqlite;
 
-pub use broker::Broker;
-pub use clock::Clock;
-pub use contract::*;
-pub use policy::{LINE_HEAD, MAIL_MEMORY, Policy};
-pub use relief::Relief;
-pub use sqlite::Look;
+mod contract;
+mod error;
 
-use policy::CHUNK;
-#[cfg(test)]
-use relief::no_relief;
+pub mod policy;
+
+mod class;
+mod clock;
+mod id;
+mod run;
+mod state;
+
+pub use broker::Broker;
+pub use class::Class;
+pub use clock::Clock;
+pub use contract::{
+    Beat, Claim, ClaimRequest, ClaimedJob, Event, EventKind, Group, GroupResult, IdempotencyKey, Index, Job, JobFilter,
+    LINE_HEAD, Lease, ListPosition, Listed, MAIL_MEMORY, NewGroup, NewJob, On, Page, Period, QueueDepth, Reservation,
+    Settled, Settlement, Stage, Then, Verdict, Worker,
+};
+pub use error::{Error, Result};
+pub use id::{GroupId, JobId};
+pub use policy::Policy;
+pub use run::Run;
+pub use sqlite::{MakeRoom, ReadOnlyQueue};
+pub use state::State;

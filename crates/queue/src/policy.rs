@@ -4,15 +4,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-/// Jobs, leases or settlements in one transition: a backend serves nobody else meanwhile.
-pub(crate) const CHUNK: usize = 1_000;
-
-/// Jobs at the head of a line among which the oldest one is looked for: a few that were given back stand before it.
-pub const LINE_HEAD: usize = 20;
-
-/// How long a letter waits to be collected.
-pub const MAIL_MEMORY: Duration = Duration::from_mins(1);
-
 /// The queue's settings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use imaging::{Format, Operation, operation::Action};
-use queue::Look;
+use queue::ReadOnlyQueue;
 use serde_json::json;
 
 use super::identity::Facts;
@@ -32,7 +32,7 @@ struct Past {
 
 enum Journalled {
     Nothing,
-    Here(Look),
+    Here(ReadOnlyQueue),
     OnServer(Journal),
 }
 
@@ -110,7 +110,7 @@ impl Past {
         let journal = if on_server {
             Journal::look(&folder.join(UPLOADS))?.map_or(Journalled::Nothing, Journalled::OnServer)
         } else {
-            Look::at(&folder.join(QUEUE))?.map_or(Journalled::Nothing, Journalled::Here)
+            ReadOnlyQueue::open(&folder.join(QUEUE))?.map_or(Journalled::Nothing, Journalled::Here)
         };
         Ok(Self { journal, ledger })
     }

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use imaging::Operation;
-use queue::{Broker, GroupId, Job, JobId, Look, NewGroup, NewJob, Policy, State};
+use queue::{Broker, GroupId, Job, JobId, NewGroup, NewJob, Policy, ReadOnlyQueue, State};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -437,7 +437,7 @@ struct Settled {
 /// How a picture has ended, as far as that still holds, by looking alone.
 pub(super) fn remembered(
     batch: &Batch,
-    queue: &Look,
+    queue: &ReadOnlyQueue,
     ledger: &Ledger,
     picture: &Picture,
     facts: &Facts,

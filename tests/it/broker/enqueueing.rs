@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use queue::{Error, GroupId, Key, NewGroup, NewJob, Policy, Reservation, State};
+use queue::{Error, GroupId, IdempotencyKey as Key, NewGroup, NewJob, Policy, Reservation, State};
 
 use super::world::{HOUR, QUEUE, World, ask, delayed, grouped, ids, ids_of, in_queue, job, jobs, priority, succeed};
 

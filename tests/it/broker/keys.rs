@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use queue::{Error, GroupId, Key, NewGroup, NewJob, Policy, Reservation};
+use queue::{Error, GroupId, IdempotencyKey as Key, NewGroup, NewJob, Policy, Reservation};
 
 use super::world::{MINUTE, QUEUE, World, grouped, jobs};
 

@@ -1,6 +1,6 @@
 use std::collections::{HashMap, HashSet};
 
-use queue::{GroupId, JobFilter, JobId, NewGroup, NewJob, On, Period, Place, State};
+use queue::{GroupId, JobFilter, JobId, ListPosition as Place, NewGroup, NewJob, On, Period, State};
 
 use super::world::{
     HOUR, LONG, MINUTE, World, after, delayed, fail, grouped, ids_of, in_queue, job, jobs, retry, settlement, soon,

@@ -1,40 +1,39 @@
-//! What is enqueued: groups of jobs, follow-ups and idempotency keys.
+//! New work: groups of jobs, and the job that follows a group.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::class::Class;
-use super::id::{GroupId, JobId};
-use crate::policy::Policy;
+use super::IdempotencyKey;
+use crate::{Class, GroupId, JobId, Policy};
 
-/// A job to be enqueued. Its id is made by the submitter: enqueueing it again is a no-op.
+/// A job to be enqueued. The submitter chooses its id; a job that is enqueued twice exists once.
 #[derive(Debug, Clone)]
 pub struct NewJob {
     pub id: JobId,
-    /// Its place in the group, from 0.
+    /// The job's number in its group, from 0.
     pub index: u32,
     pub kind: String,
     pub queue: String,
     pub class: Class,
-    /// 1–10, 10 first.
+    /// From 1 to 10; 10 is claimed first.
     pub priority: u8,
-    /// Delays the first attempt; none starts at once.
+    /// Time until the first attempt may start; `None` lets it start at once.
     pub delay: Option<Duration>,
-    /// Attempts in all, the first included.
+    /// Largest number of attempts, the first included.
     pub max_attempts: u32,
-    /// A job of the same group with a smaller index, whose success starts this one; its `delay` begins then. Until then
-    /// it is delayed without being due. When the other one ends otherwise, this one is cancelled, and so on down the
-    /// chain.
+    /// A job of the same group with a smaller index, which must succeed before this one starts; `delay` counts from then.
+    /// Until then this job is delayed and has no due time. If the other job fails or is cancelled, this one is cancelled,
+    /// and so are the jobs that wait for this one.
     pub after: Option<JobId>,
-    /// The finished job that this one is a copy of: enqueueing it takes that one off the dead-letter list.
+    /// The finished job that this one is a copy of. Enqueueing this job removes the other from the dead-letter list.
     pub retry_of: Option<JobId>,
     pub payload: Bytes,
 }
 
 impl NewJob {
-    /// The first of its group, to be started at once, at the middle priority, with the attempts of a default policy.
+    /// A job with a new id and index 0 that may start at once, with priority 5 and the default number of attempts.
     pub fn new(kind: &str, queue: &str, class: Class, payload: Bytes) -> Self {
         Self {
             id: JobId::new(),
@@ -56,28 +55,29 @@ impl NewJob {
 #[derive(Debug, Clone)]
 pub struct NewGroup {
     pub id: GroupId,
-    /// Kept for the submitter, opaque to the broker.
+    /// Stored for the submitter; the broker does not read it.
     pub meta: Bytes,
-    /// What follows when the group has finished.
+    /// The job to enqueue when the group has finished.
     pub then: Option<Then>,
-    /// Binds the group to an idempotency key; see [`Broker::reserve`].
-    pub key: Option<Key>,
+    /// The key to bind to the group; see [`Broker::reserve`](crate::Broker::reserve).
+    pub key: Option<IdempotencyKey>,
 }
 
 impl NewGroup {
-    /// A group that nothing follows and no key is bound to.
+    /// A group without a follow-up and without an idempotency key.
     pub fn new(id: GroupId, meta: Bytes) -> Self {
         Self { id, meta, then: None, key: None }
     }
 }
 
-/// A job, in a sealed group of its own, that is enqueued exactly once when another group has finished. No cap refuses it.
+/// A follow-up: a job in a sealed group of its own, enqueued exactly once when another group has finished. A full queue
+/// does not refuse it.
 #[derive(Debug, Clone)]
 pub struct Then {
     pub on: On,
-    /// The group of the follow-up; its meta is empty.
+    /// The id of the follow-up's group; its meta is empty.
     pub group: GroupId,
-    /// Index 0, without `after`.
+    /// Has index 0 and no `after`.
     pub job: NewJob,
 }
 
@@ -85,26 +85,8 @@ pub struct Then {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum On {
-    /// All jobs have succeeded.
+    /// If all jobs have succeeded.
     Success,
-    /// All jobs have ended, however.
+    /// When all jobs have ended, in any state.
     Always,
-}
-
-/// An idempotency key and what was submitted under it, as a hash of the submitter's making.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Key {
-    pub name: String,
-    pub fingerprint: Bytes,
-}
-
-/// The answer to a reservation of an idempotency key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reservation {
-    /// The caller's, for [`Policy::reservation`]; asked again for the same group, the time begins anew.
-    Granted,
-    /// Another group's that is still being received.
-    Busy,
-    /// Bound to an enqueued group whose record is kept, for [`Policy::key_memory`] since then.
-    Known { group: GroupId, fingerprint: Bytes },
 }

@@ -1,40 +1,42 @@
-//! What happens to jobs and groups.
+//! Events: what happened to jobs and groups.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::id::{GroupId, JobId};
+use crate::{GroupId, JobId};
 
 /// Something that happened to a job or a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// Sorts by time within one broker, as text; what [`Broker::events`] goes on after.
+    /// Where [`Broker::events`](crate::Broker::events) goes on. The ids of one broker, compared as text, are in the order of time.
     pub id: String,
     pub at: Timestamp,
     pub kind: EventKind,
     pub group: GroupId,
-    /// None for what happens to the group as a whole.
+    /// `None` if it happened to the group as a whole.
     pub job: Option<JobId>,
 }
 
+/// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EventKind {
-    /// A group, or a chunk of it, with all its jobs.
+    /// A group, or a chunk of it, was enqueued with all its jobs.
     Enqueued,
+    /// A worker claimed the job.
     Started,
-    /// Waits for its next attempt.
+    /// The job waits for its next attempt.
     Retried,
-    /// Its lease ran out or its process died; it waits again.
+    /// The job's lease expired or its process died; the job waits again.
     Stalled,
-    /// Waits again without blame: given back, or for its next stage.
+    /// The job waits again, and no attempt was lost: it was given back, or it waits for its next stage.
     Released,
     Succeeded,
     Failed,
     Cancelled,
     /// The last job of a sealed group has ended.
     Finished,
-    /// A group's follow-up was enqueued; `group` is the one that finished.
+    /// The group's follow-up was enqueued; `group` is the finished group.
     Fired,
 }
 

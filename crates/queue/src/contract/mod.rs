@@ -1,28 +1,22 @@
-//! The contract's words, by subject. Both backends take and give these.
+//! The types of the queue's calls, by subject. They know no backend; the calls themselves are methods of
+//! [`Broker`](crate::Broker).
 
-mod claim;
-mod class;
 mod enqueue;
-mod error;
 mod events;
-mod id;
-mod listing;
+mod idempotency;
+mod leases;
 mod lists;
-mod records;
-mod run;
-mod settle;
-mod state;
+mod status;
+mod workers;
 
-pub use claim::{Claim, ClaimRequest, ClaimedJob, Lease};
-pub use class::Class;
-pub use enqueue::{Key, NewGroup, NewJob, On, Reservation, Then};
-pub use error::{Error, Result};
+pub use enqueue::{NewGroup, NewJob, On, Then};
 pub use events::{Event, EventKind};
-pub use id::{GroupId, JobId};
-pub(crate) use listing::{FEW, LOOKS};
-pub use listing::{JobFilter, Page, Period, Place};
-pub use lists::{Index, Listed, QueueDepth, WorkerEntry};
-pub use records::{Group, GroupResult, Job};
-pub use run::Run;
-pub use settle::{Beat, Settled, Settlement, Stage, Verdict};
-pub use state::State;
+pub use idempotency::{IdempotencyKey, Reservation};
+pub use leases::{Beat, Claim, ClaimRequest, ClaimedJob, Lease, Settled, Settlement, Stage, Verdict};
+pub use lists::{Index, JobFilter, ListPosition, Listed, Page, Period};
+pub(crate) use lists::{SCAN_LIMIT, SORT_LIMIT};
+pub use status::{Group, GroupResult, Job, LINE_HEAD, QueueDepth};
+pub use workers::{MAIL_MEMORY, Worker};
+
+/// Largest number of jobs, leases or settlements in one transition. The backend serves no other call during a transition.
+pub(crate) const CHUNK: usize = 1_000;

@@ -9,8 +9,8 @@ use redis::Value;
 
 use super::reads::{self, damaged, parsed, parsed_id};
 use super::{RedisBroker, id_of, ids_of, script};
-use crate::{FEW, LOOKS};
-use crate::{Group, Job, JobFilter, Page, Period, Place, Result};
+use crate::contract::{SCAN_LIMIT, SORT_LIMIT};
+use crate::{Group, Job, JobFilter, ListPosition, Page, Period, Result};
 use crate::{GroupId, JobId, State};
 
 /// Records that are read at a time.
@@ -22,8 +22,8 @@ const AT_ONCE: usize = 500;
 type Member = (Option<String>, Option<String>, Option<String>, Option<u32>);
 
 impl RedisBroker {
-    pub async fn groups(&self, submitted: Period, below: Option<Place>, limit: usize) -> Result<Page<Group>> {
-        let (top, limit) = (submitted.top(below), limit.min(LOOKS));
+    pub async fn groups(&self, submitted: Period, below: Option<ListPosition>, limit: usize) -> Result<Page<Group>> {
+        let (top, limit) = (submitted.top(below), limit.min(SCAN_LIMIT));
         let mut call = self.call(&script::GROUPS);
         call.arg(submitted.floor_ms()).arg(top.created_at.as_millisecond()).arg(top.group.to_string()).arg(limit);
         let found: Vec<(String, i64)> = parsed(self.link.one(call).await?)?;
@@ -42,7 +42,7 @@ impl RedisBroker {
         Ok(Page { entries: groups.into_iter().flatten().collect(), next })
     }
 
-    pub async fn jobs(&self, filter: &JobFilter, below: Option<Place>, limit: usize) -> Result<Page<Job>> {
+    pub async fn jobs(&self, filter: &JobFilter, below: Option<ListPosition>, limit: usize) -> Result<Page<Job>> {
         let few = match filter.state {
             Some(State::Active) => self.sorted("lease", filter, below, limit).await?,
             Some(State::Delayed) => self.sorted("delayed", filter, below, limit).await?,
@@ -63,14 +63,14 @@ impl RedisBroker {
     }
 
     /// Jobs found through their groups.
-    async fn looked_for(&self, filter: &JobFilter, below: Option<Place>, limit: usize) -> Result<Page<JobId>> {
+    async fn looked_for(&self, filter: &JobFilter, below: Option<ListPosition>, limit: usize) -> Result<Page<JobId>> {
         let JobFilter { state, queue, kind, group, submitted } = filter;
         let top = submitted.top(below);
         let mut call = self.call(&script::JOBS);
         call.arg(state.map_or("", State::as_str)).arg(queue.as_deref().unwrap_or_default());
         call.arg(kind.as_deref().unwrap_or_default()).arg(group.map_or_else(String::new, |group| group.to_string()));
         call.arg(submitted.floor_ms()).arg(top.created_at.as_millisecond()).arg(top.group.to_string()).arg(top.index);
-        call.arg(limit).arg(LOOKS);
+        call.arg(limit).arg(SCAN_LIMIT);
         let mut answer = parsed::<Vec<Value>>(self.link.one(call).await?)?.into_iter();
         let mut field = || answer.next().ok_or_else(damaged);
         let more: bool = parsed(field()?)?;
@@ -86,12 +86,12 @@ impl RedisBroker {
         &self,
         zset: &str,
         filter: &JobFilter,
-        below: Option<Place>,
+        below: Option<ListPosition>,
         limit: usize,
     ) -> Result<Option<Page<JobId>>> {
-        let read = redis::cmd("ZRANGE").arg(format!("{}{zset}", self.prefix)).arg(0).arg(FEW).to_owned();
+        let read = redis::cmd("ZRANGE").arg(format!("{}{zset}", self.prefix)).arg(0).arg(SORT_LIMIT).to_owned();
         let ids: Vec<JobId> = ids_of(parsed(self.link.one(read).await?)?)?;
-        if ids.len() > FEW {
+        if ids.len() > SORT_LIMIT {
             return Ok(None);
         }
         let fields = ["kind", "place", "group", "index"];
@@ -143,7 +143,7 @@ fn is_wanted(filter: &JobFilter, kind: Option<&str>, line: Option<&str>, group: 
     is(&filter.kind, kind) && is(&filter.queue, queue) && filter.group.is_none_or(|wanted| wanted == group)
 }
 
-fn place(ms: i64, group: GroupId, index: u32) -> Result<Place> {
+fn place(ms: i64, group: GroupId, index: u32) -> Result<ListPosition> {
     let created_at = Timestamp::from_millisecond(ms).map_err(|_| damaged())?;
-    Ok(Place { created_at, group, index })
+    Ok(ListPosition { created_at, group, index })
 }

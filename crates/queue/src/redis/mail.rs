@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::reads::{damaged, instant, parsed};
 use super::{RedisBroker, script};
 use crate::clock::millis;
-use crate::{MAIL_MEMORY, Result, WorkerEntry};
+use crate::{MAIL_MEMORY, Result, Worker};
 
 impl RedisBroker {
     pub async fn report(&self, session: &str, report: &[u8]) -> Result<()> {
@@ -23,13 +23,13 @@ impl RedisBroker {
         self.link.one(forget).await.map(drop)
     }
 
-    pub async fn workers(&self) -> Result<Vec<WorkerEntry>> {
+    pub async fn workers(&self) -> Result<Vec<Worker>> {
         let mut call = self.call(&script::WORKERS);
         call.arg(millis(self.policy.worker_memory()));
         let found: Vec<(String, Vec<u8>)> = parsed(self.link.one(call).await?)?;
         let entry = |(session, said): (String, Vec<u8>)| {
             let (seen, report) = dated(said)?;
-            Ok(WorkerEntry { session, seen_at: instant(Some(&seen))?, report })
+            Ok(Worker { session, seen_at: instant(Some(&seen))?, report })
         };
         let mut workers = found.into_iter().map(entry).collect::<Result<Vec<_>>>()?;
         workers.sort_unstable_by(|one, other| one.session.cmp(&other.session));

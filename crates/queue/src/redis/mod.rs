@@ -43,10 +43,12 @@ use std::time::Duration;
 use redis::{Cmd, Value};
 use uuid::Uuid;
 
-use super::clock::millis;
-use super::{
-    Beat, CHUNK, Claim, ClaimRequest, ClaimedJob, Clock, Error, Event, Group, GroupResult, Index, Job, Key, LINE_HEAD,
-    Lease, Listed, NewGroup, NewJob, On, Policy, QueueDepth, Result, Settled, Settlement, Stage, Then, Verdict, policy,
+use crate::clock::millis;
+use crate::contract::CHUNK;
+use crate::{
+    Beat, Claim, ClaimRequest, ClaimedJob, Clock, Error, Event, Group, GroupResult, IdempotencyKey, Index, Job,
+    LINE_HEAD, Lease, Listed, NewGroup, NewJob, On, Policy, QueueDepth, Result, Settled, Settlement, Stage, Then,
+    Verdict, policy,
 };
 use crate::{Class, GroupId, JobId};
 use link::Link;
@@ -124,7 +126,7 @@ impl RedisBroker {
         let mut call = self.transition(&script::ENQUEUE);
         call.arg(group.id.to_string()).arg(&group.meta[..]).arg(seal).arg(cap);
         match &group.key {
-            Some(Key { name, fingerprint }) => call.arg(name).arg(&fingerprint[..]),
+            Some(IdempotencyKey { name, fingerprint }) => call.arg(name).arg(&fingerprint[..]),
             None => call.arg("").arg(""),
         };
         call.arg(millis(self.policy.key_memory));

@@ -1,34 +1,37 @@
-//! The claim: what is due waits again, what expired is recovered, a cancel that was broken off goes on, then the session
-//! takes its share.
+//! The claim. First, delayed jobs that are due wait again, jobs with expired leases are recovered, and an interrupted cancel goes
+//! on. Then the session takes its jobs.
 
 use std::time::Duration;
 
 use rusqlite::{OptionalExtension, params};
 use uuid::Uuid;
 
-use super::ledger::{Ledger, Standing, Tally};
-use super::settle::Active;
-use crate::State;
+use super::encoding::class_code;
+use super::job_row::{JobRow, LeasedJob};
+use super::ledger::Ledger;
+use super::tally::Tally;
 use crate::clock::millis;
-use crate::{CHUNK, Claim, ClaimRequest, ClaimedJob, EventKind, Lease, policy};
+use crate::contract::CHUNK;
+use crate::{Claim, ClaimRequest, ClaimedJob, EventKind, Lease, State, policy};
 
-/// Jobs that one claim promotes, recovers or finds cancelled at the most, so that a flood of them blocks nobody for long.
+/// Largest number of jobs that one claim promotes, recovers, or ends because their group is cancelled, so that no claim
+/// takes long.
 const SWEEP: i64 = 1_000;
-/// Answers of sessions silent for so long are forgotten.
-const SAID_MS: i64 = 24 * 60 * 60 * 1_000;
+/// How long the last answer of a silent session is stored, in milliseconds.
+const ANSWER_MEMORY: i64 = 24 * 60 * 60 * 1_000;
 
-/// What a session was told: the job's row and its run, whose token it got.
-type Said = (i64, u32);
+/// A job in a claim's answer: its row, and the number of its claims, which is the last part of its token.
+type Answered = (i64, u32);
 
-/// What a claim has taken so far, and may still take.
-struct Share {
+/// What a claim has taken so far, and what it may still take.
+struct Taking {
     tally: Tally,
-    said: Vec<Said>,
+    answer: Vec<Answered>,
     jobs: Vec<ClaimedJob>,
     room: usize,
-    /// Whether a job that waits may be one of a cancelled group.
-    filters: bool,
-    /// Jobs of cancelled groups that it may still end.
+    /// Whether a waiting job may be one of a cancelled group.
+    checks_groups: bool,
+    /// How many jobs of cancelled groups it may still end.
     skips: i64,
 }
 
@@ -36,11 +39,11 @@ impl Ledger<'_> {
     pub(super) fn claim(&self, request: &ClaimRequest) -> rusqlite::Result<Claim> {
         self.promote_due()?;
         self.recover_expired()?;
-        self.walk_on()?;
+        self.continue_a_cancel()?;
         let jobs = if request.limit == 0 {
             Vec::new()
-        } else if let Some(said) = self.said(request)? {
-            self.say_again(request, &said)?
+        } else if let Some(answer) = self.stored_answer(request)? {
+            self.repeat_answer(request, &answer)?
         } else {
             self.take(request)?
         };
@@ -48,56 +51,56 @@ impl Ledger<'_> {
     }
 
     fn promote_due(&self) -> rusqlite::Result<()> {
-        let due: Vec<Standing> = self
+        let due: Vec<JobRow> = self
             .db
             .prepare_cached(
                 "SELECT seq, id, queue, grp, state FROM job WHERE state = 1 AND due <= ?1 ORDER BY due, seq LIMIT ?2",
             )?
-            .query_map([self.now, SWEEP], Standing::read)?
+            .query_map([self.now, SWEEP], JobRow::read)?
             .collect::<rusqlite::Result<_>>()?;
         if due.is_empty() {
             return Ok(());
         }
         let mut tally = Tally::default();
-        for (place, job) in (self.places_behind(due.len())?..).zip(due) {
-            self.line_up(&mut tally, job, place)?;
+        for (place, job) in (self.places_at_end(due.len())?..).zip(due) {
+            self.make_waiting(&mut tally, job, place)?;
         }
-        self.work_was_made();
-        self.write(tally)
+        self.wake_workers();
+        self.write_counters(tally)
     }
 
     fn recover_expired(&self) -> rusqlite::Result<()> {
-        let expired: Vec<Active> = self
+        let expired: Vec<LeasedJob> = self
             .db
             .prepare_cached(
                 "SELECT seq, id, queue, grp, state, stalls, alone, cancelling FROM job \
                  WHERE state = 2 AND due <= ?1 ORDER BY due, seq LIMIT ?2",
             )?
-            .query_map([self.now, SWEEP], Active::read)?
+            .query_map([self.now, SWEEP], LeasedJob::read)?
             .collect::<rusqlite::Result<_>>()?;
         if expired.is_empty() {
             return Ok(());
         }
         let mut tally = Tally::default();
-        for (place, job) in (self.places_in_front(expired.len())?..).zip(expired) {
-            // The token goes without being recorded as committed, or a zombie would believe that it won.
+        for (place, job) in (self.places_at_front(expired.len())?..).zip(expired) {
+            // The token is removed and not stored as committed, or the former holder would believe that its settlement counted.
             if self.is_cancelling(&job)? {
-                self.end(&mut tally, job.standing, State::Cancelled)?;
+                self.end(&mut tally, job.row, State::Cancelled)?;
             } else {
                 self.stall(&mut tally, &job, job.alone, place)?;
             }
         }
-        self.write(tally)
+        self.write_counters(tally)
     }
 
     fn take(&self, request: &ClaimRequest) -> rusqlite::Result<Vec<ClaimedJob>> {
-        let mut share = Share {
+        let mut taking = Taking {
             tally: Tally::default(),
-            said: Vec::new(),
+            answer: Vec::new(),
             jobs: Vec::new(),
             room: request.limit.min(CHUNK),
-            // Only while a group is still being walked may one of its jobs wait.
-            filters: self.walks()?,
+            // Jobs of a cancelled group wait only until its cancel has reached them.
+            checks_groups: self.has_unfinished_cancel()?,
             skips: SWEEP,
         };
         let mut priorities: Vec<u8> = (1..=10).rev().collect();
@@ -112,22 +115,22 @@ impl Ledger<'_> {
                 .optional()?;
             let Some(queue) = queue else { continue };
             for &priority in &priorities {
-                self.take_from(request, (queue, priority), &mut share)?;
+                self.take_from(request, (queue, priority), &mut taking)?;
             }
         }
-        self.write(share.tally)?;
-        if !share.said.is_empty() {
-            self.remember(request, &share.said)?;
+        self.write_counters(taking.tally)?;
+        if !taking.answer.is_empty() {
+            self.store_answer(request, &taking.answer)?;
         }
-        Ok(share.jobs)
+        Ok(taking.jobs)
     }
 
-    /// Takes from one line until it or the share's room is used up.
+    /// Takes from one line until it is empty or there is no more room.
     fn take_from(
         &self,
         request: &ClaimRequest,
         (queue, priority): (i64, u8),
-        share: &mut Share,
+        taking: &mut Taking,
     ) -> rusqlite::Result<()> {
         let mut waiting = self.db.prepare_cached(
             "SELECT seq, id, queue, grp, state, coalesce(due, created_at) FROM job \
@@ -138,36 +141,37 @@ impl Ledger<'_> {
              token = ?3 || ':' || (runs + 1) WHERE seq = ?1",
         )?;
         let expiry = self.now + millis(self.policy.lease);
-        // The sequence is the session's own: the count comes again where the file goes back in time.
+        // The count alone would be given twice if the file went back in time; a session never repeats a sequence number.
         let claim = claim_of(request);
-        while share.room > 0 && share.skips > 0 {
-            let found: Vec<(Standing, i64)> = waiting
-                .query_map(params![queue, super::class_code(request.class), priority, share.room as i64], |row| {
-                    Ok((Standing::read(row)?, row.get(5)?))
+        while taking.room > 0 && taking.skips > 0 {
+            let found: Vec<(JobRow, i64)> = waiting
+                .query_map(params![queue, class_code(request.class), priority, taking.room as i64], |row| {
+                    Ok((JobRow::read(row)?, row.get(5)?))
                 })?
                 .collect::<rusqlite::Result<_>>()?;
             if found.is_empty() {
                 break;
             }
             for (job, since) in found {
-                if share.filters && self.group_is_cancelling(job.group)? {
-                    self.end(&mut share.tally, job, State::Cancelled)?;
-                    share.skips -= 1;
+                if taking.checks_groups && self.group_is_cancelling(job.group)? {
+                    self.end(&mut taking.tally, job, State::Cancelled)?;
+                    taking.skips -= 1;
                     continue;
                 }
                 lease.execute(params![job.seq, expiry, claim])?;
-                share.tally.moved(queue, State::Waiting, State::Active);
-                self.happened(EventKind::Started, job.group, job.id);
-                let (claimed, run) = self.claimed(job.seq)?;
-                share.said.push((job.seq, run));
+                taking.tally.moved(queue, State::Waiting, State::Active);
+                self.record(EventKind::Started, job.group, job.id);
+                let (claimed, claims) = self.claimed(job.seq)?;
+                taking.answer.push((job.seq, claims));
                 let waited = Some(Duration::from_millis((self.now - since).max(0) as u64));
-                share.jobs.push(ClaimedJob { waited, ..claimed });
-                share.room -= 1;
+                taking.jobs.push(ClaimedJob { waited, ..claimed });
+                taking.room -= 1;
             }
         }
         Ok(())
     }
 
+    /// An active job as its holder sees it, and the number of its claims.
     fn claimed(&self, seq: i64) -> rusqlite::Result<(ClaimedJob, u32)> {
         self.db
             .prepare_cached(
@@ -190,8 +194,8 @@ impl Ledger<'_> {
             })
     }
 
-    /// The answer to this very claim, where it has been given; empty for one that came after a later one.
-    fn said(&self, request: &ClaimRequest) -> rusqlite::Result<Option<Vec<Said>>> {
+    /// The answer to this claim if it was given before; empty if a later claim was answered since.
+    fn stored_answer(&self, request: &ClaimRequest) -> rusqlite::Result<Option<Vec<Answered>>> {
         let last: Option<(i64, Vec<u8>)> = self
             .db
             .prepare_cached("SELECT sequence, answer FROM said WHERE session = ?1")?
@@ -204,29 +208,29 @@ impl Ledger<'_> {
         })
     }
 
-    /// What it was told before, without the leases that it has lost or settled since.
-    fn say_again(&self, request: &ClaimRequest, said: &[Said]) -> rusqlite::Result<Vec<ClaimedJob>> {
+    /// The same answer again, without the leases that were lost or settled since.
+    fn repeat_answer(&self, request: &ClaimRequest, answer: &[Answered]) -> rusqlite::Result<Vec<ClaimedJob>> {
         let mut held = self.db.prepare_cached("SELECT 1 FROM job WHERE seq = ?1 AND state = 2 AND token = ?2")?;
         let claim = claim_of(request);
-        let mut jobs = Vec::with_capacity(said.len());
-        for &(seq, run) in said {
-            if held.exists(params![seq, format!("{claim}:{run}")])? {
+        let mut jobs = Vec::with_capacity(answer.len());
+        for &(seq, claims) in answer {
+            if held.exists(params![seq, format!("{claim}:{claims}")])? {
                 jobs.push(self.claimed(seq)?.0);
             }
         }
         Ok(jobs)
     }
 
-    fn remember(&self, request: &ClaimRequest, said: &[Said]) -> rusqlite::Result<()> {
+    fn store_answer(&self, request: &ClaimRequest, answer: &[Answered]) -> rusqlite::Result<()> {
         let answer: Vec<u8> =
-            said.iter().flat_map(|(seq, run)| seq.to_le_bytes().into_iter().chain(run.to_le_bytes())).collect();
+            answer.iter().flat_map(|(seq, claims)| seq.to_le_bytes().into_iter().chain(claims.to_le_bytes())).collect();
         let sequence = request.sequence as i64;
         let known = self
             .db
             .prepare_cached("UPDATE said SET sequence = ?2, at = ?3, answer = ?4 WHERE session = ?1")?
             .execute(params![request.session, sequence, self.now, answer])?;
         if known == 0 {
-            self.db.prepare_cached("DELETE FROM said WHERE at < ?1")?.execute([self.now - SAID_MS])?;
+            self.db.prepare_cached("DELETE FROM said WHERE at < ?1")?.execute([self.now - ANSWER_MEMORY])?;
             self.db.prepare_cached("INSERT INTO said VALUES (?1, ?2, ?3, ?4)")?.execute(params![
                 request.session,
                 sequence,
@@ -237,6 +241,7 @@ impl Ledger<'_> {
         Ok(())
     }
 
+    /// Time until the next delayed job is due or the next lease expires.
     fn next_due(&self) -> rusqlite::Result<Option<Duration>> {
         let next: Option<i64> = self
             .db
@@ -249,19 +254,19 @@ impl Ledger<'_> {
     }
 }
 
-/// What the tokens begin with that a claim gives.
+/// The first part of all tokens of a claim.
 fn claim_of(request: &ClaimRequest) -> String {
     format!("{}:{}", request.session, request.sequence)
 }
 
-fn unpacked(answer: &[u8]) -> Vec<Said> {
+fn unpacked(answer: &[u8]) -> Vec<Answered> {
     answer
         .chunks_exact(12)
         .map(|pair| {
-            let (seq, run) = pair.split_at(8);
+            let (seq, claims) = pair.split_at(8);
             (
                 i64::from_le_bytes(seq.try_into().expect("eight of twelve bytes")),
-                u32::from_le_bytes(run.try_into().expect("four of twelve bytes")),
+                u32::from_le_bytes(claims.try_into().expect("four of twelve bytes")),
             )
         })
         .collect()

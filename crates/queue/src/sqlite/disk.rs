@@ -1,22 +1,33 @@
-//! The disk under the file: network disks are refused, where SQLite's locks and shared memory do not hold, and new
-//! work is, where what is left is needed to end the old.
+//! The disk with the queue's file. Network disks are refused, because SQLite's locks and shared memory do not work there. New work
+//! is refused while the free space is needed for existing work.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::{Error, Result};
 
-/// Kept free for claims, settlements and the WAL, which may reach some MB before it is moved into the file.
+/// Bytes to keep free for claims, settlements and the WAL, which may grow to some MB before it is copied into the file.
 const RESERVE: u64 = 16 << 20;
-/// What the `-shm` file grows by, twice. SQLite does not say why it could not.
+/// Bytes: twice what the `-shm` file grows by at a time. SQLite's error does not say that the disk is full.
 const BESIDE: u64 = 64 << 10;
 
+/// Makes room on a full disk, e.g. by removing a file that was kept for that; returns whether it could. May block.
+pub type MakeRoom = Arc<dyn Fn() -> bool + Send + Sync>;
+
+/// For a queue that has nothing to remove.
+pub(crate) fn no_room() -> MakeRoom {
+    Arc::new(|| false)
+}
+
+/// Checks whether new work of `bytes` fits on the disk.
+///
 /// # Errors
-/// `StorageFull` when `path`'s disk has no room for `bytes` beside the reserve.
+/// `StorageFull` if it does not fit beside the reserve.
 #[cfg(target_os = "linux")]
 pub(super) fn room(path: &Path, bytes: u64) -> Result<()> {
     #[allow(clippy::unnecessary_cast, reason = "the fields' types differ between targets")]
     let free = about(path).map_or(u64::MAX, |disk| disk.f_bavail as u64 * disk.f_bsize as u64);
-    // Once in the WAL, once in the file.
+    // Written twice: to the WAL and to the file.
     if free >= RESERVE + 2 * bytes {
         return Ok(());
     }
@@ -40,10 +51,10 @@ fn about(path: &Path) -> Option<rustix::fs::StatFs> {
 }
 
 /// # Errors
-/// `Invalid` when `path` lies on a network file system.
+/// `Invalid` if `path` is on a network file system.
 #[cfg(target_os = "linux")]
 pub(super) fn refuse_network(path: &Path) -> Result<()> {
-    // Whoever cannot be asked is not refused: opening the file speaks for itself.
+    // If the disk's type is unknown, opening the file decides.
     let Some(disk) = about(path) else { return Ok(()) };
     #[allow(clippy::unnecessary_cast, clippy::cast_lossless, reason = "the field's type differs between targets")]
     match network_name(disk.f_type as u32) {

@@ -1,4 +1,4 @@
-//! New work: a chunk of a group with its jobs, and the group that follows another one.
+//! New work: a chunk of a group with its jobs, or the follow-up of a group.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -7,38 +7,37 @@ use bytes::Bytes;
 use rusqlite::{OptionalExtension, Row, params};
 use uuid::Uuid;
 
-use super::class_code;
-use super::columns::{bytes, code};
-use super::ledger::{Ledger, Standing, Tally};
-use super::writer::Outcome;
+use super::encoding::{class, class_code, id_bytes, optional_uuid, state_code};
+use super::job_row::JobRow;
+use super::ledger::{Ledger, Outcome};
+use super::tally::Tally;
 use crate::clock::millis;
-use crate::{Class, State};
-use crate::{Error, EventKind, NewGroup, NewJob, On, Then};
+use crate::{Error, EventKind, NewGroup, NewJob, On, State, Then};
 
 /// Which part of a group a chunk is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
     /// More chunks follow in the same call.
     Chunk,
-    /// More may follow, later.
+    /// The last chunk of its call; later calls may add more.
     Open,
-    /// Seals it.
+    /// The last chunk of the group, which seals it.
     Last,
 }
 
 impl Part {
-    /// Of a group that comes in one call.
+    /// A chunk of a group that is enqueued by one call.
     pub(super) fn of_whole(last: bool) -> Self {
         if last { Self::Last } else { Self::Chunk }
     }
 }
 
 impl Ledger<'_> {
-    /// Adds one chunk of a group's jobs.
+    /// Adds one chunk of a group's jobs. Does nothing if the group is sealed.
     pub(super) fn enqueue(&self, group: &NewGroup, jobs: &[NewJob], part: Part) -> Outcome<()> {
-        let id = bytes(group.id);
-        let holder = self.holder(group)?;
-        if let Some(other) = holder.filter(|holder| *holder != group.id) {
+        let id = id_bytes(group.id);
+        let bound_to = self.group_of_key(group)?;
+        if let Some(other) = bound_to.filter(|bound| *bound != group.id) {
             return Ok(Err(Error::KeyTaken(other)));
         }
         let sealed: Option<bool> = self
@@ -49,11 +48,11 @@ impl Ledger<'_> {
         if sealed == Some(true) {
             return Ok(Ok(()));
         }
-        let fresh = self.unknown(jobs)?;
-        // What comes to a group that is being cancelled ends at once, and takes no room in a queue.
+        let new = self.unknown(jobs)?;
+        // Jobs that are added to a group that is being cancelled end at once, and need no room in a queue.
         let cancelling = self.group_is_cancelling(id)?;
         let mut by_queue: BTreeMap<&str, i64> = BTreeMap::new();
-        for job in &fresh {
+        for job in &new {
             *by_queue.entry(&job.queue).or_default() += 1;
         }
         if !cancelling && let Some(refusal) = self.refusal(&by_queue)? {
@@ -62,10 +61,10 @@ impl Ledger<'_> {
         if sealed.is_none() {
             self.insert_group(group)?;
         }
-        self.insert(id, &fresh, cancelling)?;
-        // Not with an earlier chunk: a group that a later one's refusal cancels leaves its key free.
+        self.insert(id, &new, cancelling)?;
+        // Not with an earlier chunk: if a later one is refused, the group is cancelled and its key must be free.
         if part != Part::Chunk
-            && holder.is_none()
+            && bound_to.is_none()
             && let Some(key) = &group.key
         {
             self.bind(key, id)?;
@@ -76,18 +75,19 @@ impl Ledger<'_> {
         Ok(Ok(()))
     }
 
+    /// Those of `jobs` that are not enqueued yet.
     fn unknown<'jobs>(&self, jobs: &'jobs [NewJob]) -> rusqlite::Result<Vec<&'jobs NewJob>> {
         let mut known = self.db.prepare_cached("SELECT 1 FROM job WHERE id = ?1")?;
         let mut unknown = Vec::with_capacity(jobs.len());
         for job in jobs {
-            if !known.exists([bytes(job.id)])? {
+            if !known.exists([id_bytes(job.id)])? {
                 unknown.push(job);
             }
         }
         Ok(unknown)
     }
 
-    /// Why a queue has no room for its part of the jobs.
+    /// The error if a queue has no room for its number of new jobs.
     fn refusal(&self, by_queue: &BTreeMap<&str, i64>) -> rusqlite::Result<Option<Error>> {
         let mut depth = self.db.prepare_cached("SELECT waiting + delayed FROM queue WHERE name = ?1")?;
         let cap = self.policy.queue_cap;
@@ -111,29 +111,29 @@ impl Ledger<'_> {
                 "INSERT INTO grp (id, total, pending, sealed, created_at, meta, follows) \
                  VALUES (?1, 0, 0, 0, ?2, ?3, ?4)",
             )?
-            .execute(params![bytes(group.id), self.now, group.meta.as_ref(), follows])?;
+            .execute(params![id_bytes(group.id), self.now, group.meta.as_ref(), follows])?;
         let Some(Then { group: next, job, .. }) = &group.then else { return Ok(()) };
         self.db
             .prepare_cached("INSERT INTO follow_up VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)")?
             .execute(params![
-                bytes(group.id),
-                bytes(*next),
-                bytes(job.id),
+                id_bytes(group.id),
+                id_bytes(*next),
+                id_bytes(job.id),
                 job.kind,
                 job.queue,
                 class_code(job.class),
                 job.priority,
                 job.delay.map(millis),
                 job.max_attempts,
-                job.retry_of.map(bytes),
+                job.retry_of.map(id_bytes),
                 job.payload.as_ref(),
             ])
             .map(drop)
     }
 
-    /// Adds jobs that are not known yet to their group. To one that is being cancelled they come as cancelled.
+    /// Adds new jobs to a group. If the group is being cancelled, they end as cancelled.
     fn insert(&self, group: [u8; 16], jobs: &[&NewJob], cancelling: bool) -> rusqlite::Result<()> {
-        self.happened_to_group(EventKind::Enqueued, group);
+        self.record_for_group(EventKind::Enqueued, group);
         self.db
             .prepare_cached("UPDATE grp SET total = total + ?2, pending = pending + ?2 WHERE id = ?1")?
             .execute(params![group, jobs.len() as i64])?;
@@ -144,22 +144,22 @@ impl Ledger<'_> {
              after, delay, retry_of) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
         )?;
         let mut insert_payload = self.db.prepare_cached("INSERT INTO payload (seq, bytes) VALUES (?1, ?2)")?;
-        for (place, job) in (self.places_behind(jobs.len())?..).zip(jobs) {
+        for (place, job) in (self.places_at_end(jobs.len())?..).zip(jobs) {
             let queue = queues[job.queue.as_str()];
-            let after = job.after.map(|id| self.standing(bytes(id))).transpose()?;
-            // What it waits for may have ended with an earlier chunk, or been removed since.
+            let after = job.after.map(|id| self.job_row(id)).transpose()?;
+            // The job that it waits for may have ended since an earlier chunk, or its record may have been removed.
             let held = after.is_some_and(|after| after.is_none_or(|after| after.state != State::Succeeded));
             let lost = cancelling || held && after.flatten().is_none_or(|after| after.state.is_terminal());
             let state = if held || job.delay.is_some() { State::Delayed } else { State::Waiting };
             let delay = job.delay.map(millis);
             insert_job.execute(params![
-                bytes(job.id),
+                id_bytes(job.id),
                 group,
                 job.index,
                 queue,
                 class_code(job.class),
                 job.priority,
-                code(state),
+                state_code(state),
                 place,
                 delay.filter(|_| !held).map(|delay| self.now + delay),
                 job.max_attempts,
@@ -167,27 +167,28 @@ impl Ledger<'_> {
                 job.kind,
                 after.flatten().map(|after| after.seq),
                 delay.filter(|_| held),
-                job.retry_of.map(bytes),
+                job.retry_of.map(id_bytes),
             ])?;
             let seq = self.db.last_insert_rowid();
             insert_payload.execute(params![seq, job.payload.as_ref()])?;
             if let Some(original) = job.retry_of {
-                self.take_off_dead_list(bytes(original))?;
+                self.remove_from_dead_list(id_bytes(original))?;
             }
-            // It comes from nowhere: a terminal state has no counter.
+            // A new job leaves no state: terminal ones have no counter.
             tally.moved(queue, State::Cancelled, state);
             if lost {
                 self.end(
                     &mut tally,
-                    Standing { seq, id: bytes(job.id), queue, group, state, settled: false },
+                    JobRow { seq, id: id_bytes(job.id), queue, group, state, settled: false },
                     State::Cancelled,
                 )?;
             }
         }
-        self.work_was_made();
-        self.write(tally)
+        self.wake_workers();
+        self.write_counters(tally)
     }
-    /// The queues' rows by name, made where missing.
+
+    /// The rows of the jobs' queues by name. Missing ones are created.
     fn queue_rows<'jobs>(&self, jobs: &[&'jobs NewJob]) -> rusqlite::Result<HashMap<&'jobs str, i64>> {
         let mut rows = HashMap::new();
         for job in jobs {
@@ -198,6 +199,7 @@ impl Ledger<'_> {
         Ok(rows)
     }
 
+    /// The row of a queue; creates it if it is missing.
     pub(super) fn queue_row(&self, queue: &str) -> rusqlite::Result<i64> {
         self.db
             .prepare_cached(
@@ -206,12 +208,12 @@ impl Ledger<'_> {
             .query_row([queue], |row| row.get(0))
     }
 
-    fn take_off_dead_list(&self, job: [u8; 16]) -> rusqlite::Result<()> {
+    fn remove_from_dead_list(&self, job: [u8; 16]) -> rusqlite::Result<()> {
         self.db.prepare_cached("UPDATE job SET retried = 1 WHERE id = ?1 AND state = 4")?.execute([job]).map(drop)
     }
 
-    /// Enqueues what follows a group that has finished.
-    pub(super) fn follow(&self, group: [u8; 16]) -> rusqlite::Result<()> {
+    /// Enqueues the follow-up of a group that has finished.
+    pub(super) fn enqueue_follow_up(&self, group: [u8; 16]) -> rusqlite::Result<()> {
         let (next, job) = self
             .db
             .prepare_cached(
@@ -220,12 +222,12 @@ impl Ledger<'_> {
             )?
             .query_row([group], |row| Ok((Uuid::from_bytes(row.get(0)?).into(), follow_up(row)?)))?;
         let next = NewGroup::new(next, Bytes::new());
-        if self.db.prepare_cached("SELECT 1 FROM grp WHERE id = ?1")?.exists([bytes(next.id)])? {
+        if self.db.prepare_cached("SELECT 1 FROM grp WHERE id = ?1")?.exists([id_bytes(next.id)])? {
             return Ok(());
         }
         self.insert_group(&next)?;
-        self.insert(bytes(next.id), &self.unknown(&[job])?, false)?;
-        self.seal(bytes(next.id))
+        self.insert(id_bytes(next.id), &self.unknown(&[job])?, false)?;
+        self.seal(id_bytes(next.id))
     }
 }
 
@@ -235,12 +237,12 @@ fn follow_up(row: &Row<'_>) -> rusqlite::Result<NewJob> {
         index: 0,
         kind: row.get(2)?,
         queue: row.get(3)?,
-        class: if row.get::<_, i64>(4)? == class_code(Class::Cpu) { Class::Cpu } else { Class::Io },
+        class: class(row, 4)?,
         priority: row.get(5)?,
         delay: row.get::<_, Option<i64>>(6)?.map(|delay| Duration::from_millis(delay as u64)),
         max_attempts: row.get(7)?,
         after: None,
-        retry_of: row.get::<_, Option<[u8; 16]>>(8)?.map(|id| Uuid::from_bytes(id).into()),
+        retry_of: optional_uuid(row, 8)?.map(Into::into),
         payload: row.get::<_, Vec<u8>>(9)?.into(),
     })
 }

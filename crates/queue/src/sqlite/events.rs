@@ -1,25 +1,23 @@
-//! Lifecycle events: gathered while a transaction runs and kept in few rows, so that they cost little beside the moves
-//! that they tell of.
+//! Events: written at the end of a transaction, read by the id of the one before.
 
-use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
-use uuid::Uuid;
 
-use super::columns::instant;
+use super::encoding::instant;
 use super::ledger::Ledger;
-use super::packed::{KINDS, PACKED};
-use crate::{Error, Event, EventKind, Result};
+use super::packed_events::{EVENT_BYTES, unpack};
+use crate::{Error, Event, Result};
 
-/// Events in one row.
+/// Largest number of events in one row.
 const ROW: usize = 1_000;
+
 impl Ledger<'_> {
-    /// Keeps what has happened, as the last statements of a transaction.
+    /// Stores the events of the transaction. Called after all its other statements.
     pub(super) fn write_events(&self) -> rusqlite::Result<()> {
         let gathered = self.events.take().0;
         if gathered.is_empty() {
             return Ok(());
         }
-        self.events_were_written();
+        self.wake_event_readers();
         let before: i64 = self
             .db
             .prepare_cached("SELECT upto FROM event ORDER BY seq DESC LIMIT 1")?
@@ -28,14 +26,14 @@ impl Ledger<'_> {
             .unwrap_or(0);
         let mut insert = self.db.prepare_cached("INSERT INTO event (at, upto, packed) VALUES (?1, ?2, ?3)")?;
         let mut upto = before;
-        for packed in gathered.chunks(ROW * PACKED) {
-            upto += (packed.len() / PACKED) as i64;
+        for packed in gathered.chunks(ROW * EVENT_BYTES) {
+            upto += (packed.len() / EVENT_BYTES) as i64;
             insert.execute(params![self.now, upto, packed])?;
         }
         self.trim_events(before, upto)
     }
 
-    /// Drops old events, whenever an eighth of those that are kept has come in.
+    /// Removes old events, each time that an eighth of the number to keep has been added.
     fn trim_events(&self, before: i64, upto: i64) -> rusqlite::Result<()> {
         let kept = i64::try_from(self.policy.events).unwrap_or(i64::MAX);
         let stride = kept / 8 + 1;
@@ -51,40 +49,43 @@ impl Ledger<'_> {
     }
 }
 
-/// Row and place in the row, as an event's id says it.
+/// An event's id: its row, and its number in the row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct EventId {
     row: i64,
-    at: usize,
+    number: usize,
 }
 
-impl Place {
+impl EventId {
     /// # Errors
-    /// `Invalid` for an id that is not an event's.
-    pub(super) fn parse(id: &str) -> Result<Self> {
-        let place =
-            id.split_once('.').and_then(|(row, at)| Some(Self { row: row.parse().ok()?, at: at.parse().ok()? }));
-        place.ok_or_else(|| Error::Invalid(format!("`{id}` is no event's id: <row>.<number>")))
+    /// `Invalid` for a text that is not an event's id.
+    pub(super) fn parse(text: &str) -> Result<Self> {
+        let id = text
+            .split_once('.')
+            .and_then(|(row, number)| Some(Self { row: row.parse().ok()?, number: number.parse().ok()? }));
+        id.ok_or_else(|| Error::Invalid(format!("`{text}` is no event's id: <row>.<number>")))
     }
 
-    /// Padded, so that ids sort as texts, too.
-    fn id(self) -> String {
-        format!("{:012}.{:03}", self.row, self.at)
+    /// Padded, so that ids compared as texts are in the order of time.
+    fn text(self) -> String {
+        format!("{:012}.{:03}", self.row, self.number)
     }
 }
 
-pub(super) fn events(db: &Connection, after: Option<Place>, limit: usize) -> rusqlite::Result<Vec<Event>> {
+/// See [`Broker::events`](crate::Broker::events).
+pub(super) fn events(db: &Connection, after: Option<EventId>, limit: usize) -> rusqlite::Result<Vec<Event>> {
     let mut events = Vec::new();
-    let mut kept = db.prepare_cached("SELECT seq, at, packed FROM event WHERE seq >= ?1 ORDER BY seq")?;
-    let mut rows = kept.query([after.map_or(0, |place| place.row)])?;
+    let mut stored = db.prepare_cached("SELECT seq, at, packed FROM event WHERE seq >= ?1 ORDER BY seq")?;
+    let mut rows = stored.query([after.map_or(0, |id| id.row)])?;
     while let Some(row) = rows.next()? {
         let (seq, at, packed) = (row.get(0)?, instant(row, 1)?, row.get_ref(2)?.as_blob()?);
-        let first = after.filter(|place| place.row == seq).map_or(0, |place| place.at + 1);
-        for (number, event) in packed.chunks_exact(PACKED).enumerate().skip(first) {
+        let first = after.filter(|id| id.row == seq).map_or(0, |id| id.number + 1);
+        for (number, event) in packed.chunks_exact(EVENT_BYTES).enumerate().skip(first) {
             if events.len() == limit {
                 return Ok(events);
             }
-            events.extend(unpacked(event, Place { row: seq, at: number }, at));
+            let id = EventId { row: seq, number }.text();
+            events.extend(unpack(event).map(|(kind, group, job)| Event { id, at, kind, group, job }));
         }
     }
     Ok(events)
@@ -93,20 +94,15 @@ pub(super) fn events(db: &Connection, after: Option<Place>, limit: usize) -> rus
 /// The id of the last event.
 pub(super) fn last(db: &Connection) -> rusqlite::Result<Option<String>> {
     db.prepare_cached("SELECT seq, length(packed) FROM event ORDER BY seq DESC LIMIT 1")?
-        .query_row([], |row| Ok(Place { row: row.get(0)?, at: row.get::<_, i64>(1)? as usize / PACKED - 1 }.id()))
+        .query_row([], |row| {
+            let number = row.get::<_, i64>(1)? as usize / EVENT_BYTES - 1;
+            Ok(EventId { row: row.get(0)?, number }.text())
+        })
         .optional()
 }
 
-/// Whether something has happened after another event.
-pub(super) fn is_news(db: &Connection, after: Option<Place>) -> rusqlite::Result<bool> {
-    let after = after.map(Place::id);
+/// Whether there is an event after this one.
+pub(super) fn has_later(db: &Connection, after: Option<EventId>) -> rusqlite::Result<bool> {
+    let after = after.map(EventId::text);
     last(db).map(|last| last > after)
-}
-
-/// None where its kind is not one of ours: a bit of it has changed, and the events behind it are told all the same.
-fn unpacked(packed: &[u8], place: Place, at: Timestamp) -> Option<Event> {
-    let kind = *KINDS.get(usize::from(packed[0]))?;
-    let uuid = |from: usize| Uuid::from_slice(&packed[from..from + 16]).expect("sixteen bytes");
-    let of_group = matches!(kind, EventKind::Enqueued | EventKind::Finished | EventKind::Fired);
-    Some(Event { id: place.id(), at, kind, group: uuid(1).into(), job: (!of_group).then(|| uuid(17).into()) })
 }

@@ -1,4 +1,4 @@
-//! What an error of SQLite means to the caller.
+//! What errors of SQLite mean: a full disk, a damaged file, a file that another process holds.
 
 use std::path::Path;
 
@@ -7,10 +7,25 @@ use rusqlite::{ErrorCode, ffi};
 use super::disk;
 use crate::Error;
 
-/// What SQLite says of tables and columns that a statement names and that are not there.
-const LOST: [&str; 3] = ["no such table", "no such column", "has no column named"];
+/// What SQLite reports if a statement names a table or a column that does not exist.
+const MISSING: [&str; 3] = ["no such table", "no such column", "has no column named"];
 
-/// A file that does not hold any more what was written; what is wrong with it, and what to do.
+/// The error for the caller of a call that failed on `file`.
+pub(super) fn explain(file: &Path, error: &rusqlite::Error) -> Error {
+    let name = file.display();
+    if is_disk_full(file, error) {
+        return Error::StorageFull(format!("no space left on the disk of {name}; free some"));
+    }
+    match error.sqlite_error_code() {
+        _ if is_damage(error) => damaged(file, &error.to_string()),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            Error::Unavailable(format!("another process has held {name} for too long"))
+        }
+        _ => Error::Unavailable(format!("{name}: {error}")),
+    }
+}
+
+/// The error for a file that no longer holds what was written, with `what` is wrong and what to do.
 pub(super) fn damaged(file: &Path, what: &str) -> Error {
     let name = file.display();
     Error::Incompatible(format!(
@@ -19,47 +34,32 @@ pub(super) fn damaged(file: &Path, what: &str) -> Error {
     ))
 }
 
-/// Whether an error says that the file holds what nobody has written: a page, a table, a row or a value. Statements and types
-/// are the same at all times.
-pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
-    let lost = |said: &str| LOST.iter().any(|words| said.contains(*words));
+/// Whether the disk of `file` has no room for what SQLite had to write.
+pub(super) fn is_disk_full(file: &Path, error: &rusqlite::Error) -> bool {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => true,
+        // A `-wal` that cannot be created, a `-shm` that cannot grow.
+        Some(ErrorCode::CannotOpen | ErrorCode::SystemIoFailure) => disk::is_full(file),
+        _ => false,
+    }
+}
+
+/// Whether an error shows a page, table, row or value that pixmill never wrote. Its statements and types never change, so
+/// a statement that does not fit the tables is such an error too.
+fn is_damage(error: &rusqlite::Error) -> bool {
+    let names_missing = |text: &str| MISSING.iter().any(|words| text.contains(*words));
     match error {
-        rusqlite::Error::SqliteFailure(failure, said) => match failure.code {
+        rusqlite::Error::SqliteFailure(failure, text) => match failure.code {
             ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => true,
             ErrorCode::ConstraintViolation => failure.extended_code == ffi::SQLITE_CONSTRAINT_DATATYPE,
-            _ => said.as_deref().is_some_and(lost),
+            _ => text.as_deref().is_some_and(names_missing),
         },
-        rusqlite::Error::SqlInputError { msg, .. } => lost(msg),
+        rusqlite::Error::SqlInputError { msg, .. } => names_missing(msg),
         rusqlite::Error::FromSqlConversionFailure(..)
         | rusqlite::Error::IntegralValueOutOfRange(..)
         | rusqlite::Error::InvalidColumnType(..)
         | rusqlite::Error::Utf8Error(..)
         | rusqlite::Error::QueryReturnedNoRows => true,
-        _ => false,
-    }
-}
-
-/// What an error of SQLite means to the caller.
-pub(super) fn unavailable(path: &Path, error: &rusqlite::Error) -> Error {
-    let file = path.display();
-    if says_full(path, error) {
-        return Error::StorageFull(format!("no space left on the disk of {file}; free some"));
-    }
-    match error.sqlite_error_code() {
-        _ if is_damage(error) => damaged(path, &error.to_string()),
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            Error::Unavailable(format!("another process has held {file} for too long"))
-        }
-        _ => Error::Unavailable(format!("{file}: {error}")),
-    }
-}
-
-/// Whether the disk has no room for what failed.
-pub(super) fn says_full(file: &Path, error: &rusqlite::Error) -> bool {
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => true,
-        // A `-wal` that cannot be made, a `-shm` that cannot grow.
-        Some(ErrorCode::CannotOpen | ErrorCode::SystemIoFailure) => disk::is_full(file),
         _ => false,
     }
 }

@@ -1,20 +1,20 @@
-//! Idempotency keys: reserved while a group is being received, bound by enqueueing it.
+//! Idempotency keys: reserved while a group is being received, bound when it is enqueued.
 
 use rusqlite::{OptionalExtension, params};
 use uuid::Uuid;
 
-use super::columns::bytes;
+use super::encoding::id_bytes;
 use super::ledger::Ledger;
-use crate::GroupId;
 use crate::clock::millis;
-use crate::{Key, NewGroup, Reservation};
+use crate::{GroupId, IdempotencyKey, NewGroup, Reservation};
 
-/// Keys that have lapsed, dropped by one reservation at the most.
+/// Largest number of expired keys that one reservation removes.
 const SWEEP: i64 = 100;
 
-struct Held {
+/// A key in use.
+struct KeyRow {
     group: [u8; 16],
-    /// None while it is only reserved.
+    /// `None` while the key is only reserved.
     fingerprint: Option<Vec<u8>>,
 }
 
@@ -23,13 +23,13 @@ impl Ledger<'_> {
         self.db
             .prepare_cached("DELETE FROM key WHERE name IN (SELECT name FROM key WHERE expires <= ?1 LIMIT ?2)")?
             .execute([self.now, SWEEP])?;
-        match self.held(name)? {
-            Some(Held { group, fingerprint: Some(fingerprint) }) => {
+        match self.key_row(name)? {
+            Some(KeyRow { group, fingerprint: Some(fingerprint) }) => {
                 Ok(Reservation::Known { group: Uuid::from_bytes(group).into(), fingerprint: fingerprint.into() })
             }
-            Some(held) if held.group != bytes(group) => Ok(Reservation::Busy),
+            Some(key) if key.group != id_bytes(group) => Ok(Reservation::Busy),
             _ => {
-                self.hold(name, bytes(group), None, self.now + millis(self.policy.reservation))?;
+                self.write_key(name, id_bytes(group), None, self.now + millis(self.policy.reservation))?;
                 Ok(Reservation::Granted)
             }
         }
@@ -38,34 +38,34 @@ impl Ledger<'_> {
     pub(super) fn unreserve(&self, name: &str, group: GroupId) -> rusqlite::Result<()> {
         self.db
             .prepare_cached("DELETE FROM key WHERE name = ?1 AND grp = ?2 AND fingerprint IS NULL")?
-            .execute(params![name, bytes(group)])
+            .execute(params![name, id_bytes(group)])
             .map(drop)
     }
 
-    /// The group that the key of this one is bound to, this one itself perhaps.
-    pub(super) fn holder(&self, group: &NewGroup) -> rusqlite::Result<Option<GroupId>> {
+    /// The group that the key of `group` is bound to, which may be `group` itself.
+    pub(super) fn group_of_key(&self, group: &NewGroup) -> rusqlite::Result<Option<GroupId>> {
         let Some(key) = &group.key else { return Ok(None) };
-        let held = self.held(&key.name)?.filter(|held| held.fingerprint.is_some());
-        Ok(held.map(|held| Uuid::from_bytes(held.group).into()))
+        let bound = self.key_row(&key.name)?.filter(|key| key.fingerprint.is_some());
+        Ok(bound.map(|key| Uuid::from_bytes(key.group).into()))
     }
 
-    /// Binds a key that is bound to no group.
-    pub(super) fn bind(&self, key: &Key, group: [u8; 16]) -> rusqlite::Result<()> {
-        self.hold(&key.name, group, Some(&key.fingerprint), self.now + millis(self.policy.key_memory))
+    /// Binds a key to a group. The key must not be bound.
+    pub(super) fn bind(&self, key: &IdempotencyKey, group: [u8; 16]) -> rusqlite::Result<()> {
+        self.write_key(&key.name, group, Some(&key.fingerprint), self.now + millis(self.policy.key_memory))
     }
 
-    /// Who holds a key that has not lapsed. One that is bound has lapsed where its group's record was removed.
-    fn held(&self, name: &str) -> rusqlite::Result<Option<Held>> {
+    /// A key that has not expired. A bound key also expires when its group's record is removed.
+    fn key_row(&self, name: &str) -> rusqlite::Result<Option<KeyRow>> {
         self.db
             .prepare_cached(
                 "SELECT grp, fingerprint FROM key WHERE name = ?1 AND expires > ?2 \
                  AND (fingerprint IS NULL OR EXISTS (SELECT 1 FROM grp WHERE grp.id = key.grp))",
             )?
-            .query_row(params![name, self.now], |row| Ok(Held { group: row.get(0)?, fingerprint: row.get(1)? }))
+            .query_row(params![name, self.now], |row| Ok(KeyRow { group: row.get(0)?, fingerprint: row.get(1)? }))
             .optional()
     }
 
-    fn hold(&self, name: &str, group: [u8; 16], fingerprint: Option<&[u8]>, expires: i64) -> rusqlite::Result<()> {
+    fn write_key(&self, name: &str, group: [u8; 16], fingerprint: Option<&[u8]>, expires: i64) -> rusqlite::Result<()> {
         self.db
             .prepare_cached("REPLACE INTO key VALUES (?1, ?2, ?3, ?4)")?
             .execute(params![name, group, fingerprint, expires])

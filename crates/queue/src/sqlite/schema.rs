@@ -1,4 +1,4 @@
-//! Opens the queue's file: its pragmas, its schema and version, and the refusal of files that are not ours.
+//! Opens the queue's file: pragmas, tables and their version. Refuses files that are not a pixmill queue.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,42 +8,42 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use url::Url;
 
 use super::disk;
-use super::failure::{damaged, unavailable};
+use super::failure::{damaged, explain};
 use crate::{Error, Result};
 
-/// What `PRAGMA user_version` says of the tables in `schema.sql`.
+/// The version of the tables in `schema.sql`, stored as `PRAGMA user_version`.
 pub(super) const VERSION: i64 = 4;
-/// What leads from each former version, from the first on, to the next one.
+/// The statements that upgrade each former version to the next one, from version 1 on.
 const UPGRADES: [&str; 3] =
     [include_str!("upgrade_1.sql"), include_str!("upgrade_2.sql"), include_str!("upgrade_3.sql")];
 /// Marks the file as pixmill's ("pxml").
 const APPLICATION: i64 = 0x7078_6d6c;
 
-/// How long a call waits for other processes.
+/// How long a call waits while another process has the file locked.
 pub(super) const BUSY: Duration = Duration::from_secs(5);
 
-/// Pages that the writer keeps; what it does not keep it reads from the system's cache.
+/// Size of the writer's page cache, in KiB. Other pages are read from the system's cache.
 const CACHE_KIB: i64 = 8 << 10;
 
-/// Whether a commit waits until it is on the disk.
+/// Whether a commit waits until it is on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Synchronous {
     Full,
-    /// A power cut may lose commits, or damage the file: for tests, which would wait for the disk.
+    /// A power cut may lose commits or damage the file. For tests, which need not wait for the disk.
     Off,
 }
 
-/// The one connection that writes. Creates file and tables where missing.
+/// The one connection that writes. Creates the file and the tables if they are missing.
 pub(super) fn writer(file: &Path, synchronous: Synchronous) -> Result<Connection> {
     if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder)
             .map_err(|error| Error::Invalid(format!("cannot create {} for the queue: {error}", folder.display())))?;
     }
-    let mut db = Connection::open(file).map_err(|error| match unavailable(file, &error) {
+    let mut db = Connection::open(file).map_err(|error| match explain(file, &error) {
         full @ Error::StorageFull(_) => full,
         _ => Error::Invalid(format!("cannot open the queue in {}: {error}", file.display())),
     })?;
-    // Asked once the file exists; a folder may be a mount of its own.
+    // Checked when the file exists, because its folder may be a mount of its own.
     disk::refuse_network(file)?;
     prepare(&mut db, file, synchronous)?;
     Ok(db)
@@ -51,12 +51,12 @@ pub(super) fn writer(file: &Path, synchronous: Synchronous) -> Result<Connection
 
 /// A connection that only reads and sees the last commit of every process.
 pub(super) fn reader(file: &Path) -> Result<Connection> {
-    read_only(file, OpenFlags::empty()).map_err(|error| unavailable(file, &error))
+    read_only(file, OpenFlags::empty()).map_err(|error| explain(file, &error))
 }
 
-/// A connection for a look that leaves nothing beside the file. Only where a writer's `-wal` lies there, from which it must
-/// read as well, SQLite may leave a `-shm`, too.
-pub(super) fn onlooker(file: &Path) -> Result<Connection> {
+/// A connection that reads once and leaves no file beside the queue's. Only if a writer's `-wal` is there, which must be read as
+/// well, SQLite may leave a `-shm`.
+pub(super) fn immutable_reader(file: &Path) -> Result<Connection> {
     let mut log = file.as_os_str().to_owned();
     log.push("-wal");
     let address = std::path::absolute(file).ok().and_then(|file| Url::from_file_path(file).ok());
@@ -64,7 +64,7 @@ pub(super) fn onlooker(file: &Path) -> Result<Connection> {
         Some(mut address) if !Path::new(&log).exists() => {
             address.set_query(Some("immutable=1"));
             let opened = read_only(Path::new(address.as_str()), OpenFlags::SQLITE_OPEN_URI);
-            opened.map_err(|error| unavailable(file, &error))
+            opened.map_err(|error| explain(file, &error))
         }
         _ => reader(file),
     }
@@ -78,22 +78,22 @@ fn read_only(file: &Path, more: OpenFlags) -> rusqlite::Result<Connection> {
     Ok(db)
 }
 
-/// Lets a prepared statement keep its plan whatever is bound to it; it would be prepared anew for each new value of a limit.
+/// Makes prepared statements keep their plans for all bound values. Otherwise SQLite prepares them again for each new limit.
 fn keep_plans(db: &Connection) -> rusqlite::Result<()> {
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
 fn prepare(db: &mut Connection, file: &Path, synchronous: Synchronous) -> Result<()> {
     let failed = |error: rusqlite::Error| match error.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::NotADatabase) => not_ours(file),
-        _ => unavailable(file, &error),
+        Some(rusqlite::ErrorCode::NotADatabase) => not_a_queue(file),
+        _ => explain(file, &error),
     };
     db.busy_timeout(BUSY).map_err(failed)?;
     keep_plans(db).map_err(failed)?;
     let application: i64 = db.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(failed)?;
     let empty = is_empty(db).map_err(failed)?;
     if !(application == APPLICATION || empty && application == 0) {
-        return Err(not_ours(file));
+        return Err(not_a_queue(file));
     }
     known_version(db, file)?;
     db.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
@@ -105,12 +105,12 @@ fn prepare(db: &mut Connection, file: &Path, synchronous: Synchronous) -> Result
     db.pragma_update(None, "cache_size", -CACHE_KIB).map_err(failed)?;
     db.set_prepared_statement_cache_capacity(128);
 
-    // Immediate: of two processes that open a new file at once, one waits here and finds the tables.
+    // Immediate: if two processes open a new file at once, one waits here and then finds the tables.
     let create = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
     match known_version(&create, file)? {
-        // Nothing is written, so that a full disk keeps nobody from opening it.
+        // Nothing is written, so the file opens even if the disk is full.
         VERSION => return Ok(()),
-        // Tables and version are written at once.
+        // Tables and version are written in one transaction, so one without the other is damage.
         0 if !is_empty(&create).map_err(failed)? => return Err(damaged(file, "it has tables and no version")),
         0 => {
             create.execute_batch(include_str!("schema.sql")).map_err(failed)?;
@@ -130,9 +130,10 @@ fn is_empty(db: &Connection) -> rusqlite::Result<bool> {
     db.query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))
 }
 
+/// The version of the tables; 0 if there are none. Fails if it is newer than this pixmill.
 pub(super) fn known_version(db: &Connection, file: &Path) -> Result<i64> {
     let version: i64 =
-        db.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(|error| unavailable(file, &error))?;
+        db.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(|error| explain(file, &error))?;
     if version > VERSION {
         return Err(Error::Incompatible(format!(
             "{} has queue schema {version}, this pixmill knows up to {VERSION}: run the newer version, \
@@ -143,7 +144,7 @@ pub(super) fn known_version(db: &Connection, file: &Path) -> Result<i64> {
     Ok(version)
 }
 
-fn not_ours(file: &Path) -> Error {
+fn not_a_queue(file: &Path) -> Error {
     Error::Invalid(format!(
         "{} is not a pixmill queue; name another file. If it was one, it is damaged: move it away and start again, and what \
          is owed comes back from the outbox",

@@ -1,9 +1,9 @@
-//! Whether the file still holds what was written, asked once when a service or a worker starts.
+//! Checks once, when a service or a worker starts, whether the file still holds what was written.
 //!
-//! SQLite's own check finds pages that are broken and indexes that do not fit their tables. What it cannot know is what the
-//! tables are called and made of, that counters equal the jobs that they count, that each open job has a payload, and which
-//! values are ever written. Payloads and results bear checksums of their own. A value that may be another one unnoticed, like
-//! a text for people or an instant in the past, is not looked at; nor is whether a queue is paused.
+//! SQLite's own check finds broken pages and indexes that do not fit their tables. The rules here find the rest: tables and
+//! columns that are not those of `schema.sql`, counters that differ from the jobs that they count, open jobs without a payload,
+//! and values that are never written. Payloads and results have checksums of their own. Values of which any may be right,
+//! such as texts for people, instants in the past, or whether a queue is paused, are not checked.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,14 +13,13 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row};
 
-use super::failure::{damaged, unavailable};
+use super::failure::{damaged, explain};
 use super::schema;
-use crate::{Error, Result};
+use crate::Result;
 
-/// Each yields a row where something is wrong, and its first column says what. A group that has finished may be on its
-/// way to be removed, and its jobs are not counted. Texts are read as UTF-8, and whoever claims reads a job's: what pixmill
-/// writes there is ASCII. No clock has said an instant beyond the year 2100; a worker may have reported a moment after the
-/// last note of the clock.
+/// Each rule gives a row if something is wrong; the first column says what. The jobs of a finished group are not counted,
+/// because it may be half removed. Texts that a claim reads must be ASCII, because pixmill writes no others there and reading
+/// fails if they are not UTF-8. No instant may be after the year 2100. A worker's report may be later than the stored latest instant.
 const RULES: [&str; 16] = [
     "SELECT 'a job is in no known state' FROM job WHERE state NOT BETWEEN 0 AND 5",
     "SELECT 'a job has values that are never written' FROM job WHERE class NOT IN (0, 1) OR priority NOT BETWEEN 1 AND 10 \
@@ -71,10 +70,10 @@ const RULES: [&str; 16] = [
      OR session GLOB '*[^ -~]*')",
 ];
 
-/// Looks at all of the file, for no longer than `limit`; answers whether it came to the end.
+/// Checks the file for at most `limit`. `true` if the check reached the end.
 ///
 /// # Errors
-/// `Incompatible` where it is damaged, with what to do.
+/// `Incompatible` if it is damaged; the text says what to do.
 pub(super) fn verify(file: &Path, limit: Duration) -> Result<bool> {
     let db = schema::reader(file)?;
     let interrupt = db.get_interrupt_handle();
@@ -84,22 +83,22 @@ pub(super) fn verify(file: &Path, limit: Duration) -> Result<bool> {
             interrupt.interrupt();
         }
     });
-    let found = look(&db);
+    let found = find_damage(&db);
     drop(done);
     watch.join().expect("it waits and interrupts");
     match found {
         Ok(None) => Ok(true),
         Ok(Some(wrong)) => Err(damaged(file, &wrong)),
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => Ok(false),
-        Err(error) => Err(unavailable(file, &error)),
+        Err(error) => Err(explain(file, &error)),
     }
 }
 
-/// What is wrong, at one instant.
-fn look(db: &Connection) -> rusqlite::Result<Option<String>> {
+/// The first fault, in one transaction.
+fn find_damage(db: &Connection) -> rusqlite::Result<Option<String>> {
     let transaction = db.unchecked_transaction()?;
-    // First: the rules rely on the tables, and however long the file is, this is soon done.
-    if let Some(wrong) = misshapen(&transaction)? {
+    // First, because the rules rely on the tables, and because it is quick for a file of any size.
+    if let Some(wrong) = changed_definition(&transaction)? {
         return Ok(Some(wrong));
     }
     let said: String = transaction.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
@@ -115,9 +114,9 @@ fn look(db: &Connection) -> rusqlite::Result<Option<String>> {
     Ok(None)
 }
 
-/// Which table or index is not what `schema.sql` makes. A bit in a column's name leaves a whole file, and statements that fail.
-/// What is there beside them is none of ours.
-fn misshapen(db: &Connection) -> rusqlite::Result<Option<String>> {
+/// The first table or index whose definition is not that of `schema.sql`. A changed bit in a column's name leaves all pages
+/// whole, but statements fail. Tables that are not pixmill's are ignored.
+fn changed_definition(db: &Connection) -> rusqlite::Result<Option<String>> {
     let made = Connection::open_in_memory()?;
     made.execute_batch(include_str!("schema.sql"))?;
     let found = objects(db)?;
@@ -127,7 +126,7 @@ fn misshapen(db: &Connection) -> rusqlite::Result<Option<String>> {
 
 /// Tables and indexes by kind, name and table, each with the words of its definition, if it has one.
 fn objects(db: &Connection) -> rusqlite::Result<BTreeMap<[String; 3], Option<Vec<String>>>> {
-    // Not as texts: a bit may have made something else of them.
+    // Read as bytes, because a changed bit may have made them another type or invalid UTF-8.
     let text = |row: &Row<'_>, column: usize| -> rusqlite::Result<Option<String>> {
         let bytes = row.get_ref(column)?.as_bytes_or_null()?;
         Ok(bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
@@ -140,20 +139,11 @@ fn objects(db: &Connection) -> rusqlite::Result<BTreeMap<[String; 3], Option<Vec
         .collect()
 }
 
-/// What SQLite reads of a definition. Blanks do not count, which stand elsewhere where a column was added later, and
-/// neither do comments.
+/// The words of a definition, without comments. Blanks are ignored, because they differ if a column was added later.
 fn words(sql: &str) -> Vec<String> {
     let code: Vec<&str> = sql.lines().map(|line| line.split_once("--").map_or(line, |(code, _)| code)).collect();
     let apart = code.join(" ").replace('(', " ( ").replace(')', " ) ").replace(',', " , ");
     apart.split_ascii_whitespace().map(str::to_owned).collect()
-}
-
-impl Error {
-    /// Whether the broker's own file is damaged.
-    #[cfg(test)]
-    fn says_damaged(&self) -> bool {
-        matches!(self, Self::Incompatible(said) if said.contains("is damaged"))
-    }
 }
 
 #[cfg(test)]
@@ -161,12 +151,15 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::{Broker, Clock, NewGroup, NewJob, Policy};
-    use crate::{Class, GroupId};
+    use crate::{Broker, Class, Clock, Error, GroupId, NewGroup, NewJob, Policy};
+
+    fn says_damaged(error: &Error) -> bool {
+        matches!(error, Error::Incompatible(text) if text.contains("is damaged"))
+    }
 
     const LONG: Duration = Duration::from_mins(1);
 
-    /// A queue with groups that wait, closed.
+    /// The closed file of a queue with waiting groups.
     async fn queue(folder: &Path) -> std::path::PathBuf {
         let file = folder.join("queue.db");
         let broker = Broker::open_sqlite_unsynced(&file, Policy::default(), Clock::default()).unwrap();
@@ -185,7 +178,7 @@ mod tests {
         broker.claim(&claim).await.unwrap();
         assert!(broker.verify(LONG).await.unwrap());
         drop(broker);
-        // As its last user closes it, all of it is in the one file.
+        // When its last user has closed it, everything is in the one file.
         let log = folder.join("queue.db-wal");
         while log.exists() {
             tokio::task::yield_now().await;
@@ -198,7 +191,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = queue(folder.path()).await;
         assert!(verify(&file, LONG).unwrap());
-        // Too short for anything, or just enough: it is no error.
+        // Running out of time is not an error.
         verify(&file, Duration::ZERO).unwrap();
     }
 
@@ -237,7 +230,7 @@ mod tests {
             let db = Connection::open(&file).unwrap();
             db.execute_batch(change).unwrap();
             let error = verify(&file, LONG).expect_err(change);
-            assert!(error.says_damaged() && error.to_string().contains("move"), "{change}: {error}");
+            assert!(says_damaged(&error) && error.to_string().contains("move"), "{change}: {error}");
         }
     }
 
@@ -249,7 +242,7 @@ mod tests {
         let whole = std::fs::read(&file).unwrap();
         for column in ["retry_of", "fingerprint", "packed", "session"] {
             let (name, mut changed) = (format!("    {column} "), whole.clone());
-            // Some may be what a page held before.
+            // Some copies may be former contents of a page.
             for place in 0..whole.len() {
                 if whole[place..].starts_with(name.as_bytes()) {
                     changed[place + 4] ^= 4;
@@ -257,7 +250,7 @@ mod tests {
             }
             std::fs::write(&file, &changed).unwrap();
             let error = verify(&file, LONG).expect_err(column);
-            assert!(error.says_damaged() && error.to_string().contains("as it was made"), "{column}: {error}");
+            assert!(says_damaged(&error) && error.to_string().contains("as it was made"), "{column}: {error}");
         }
     }
 
@@ -270,9 +263,9 @@ mod tests {
              ALTER TABLE line ADD COLUMN seen INTEGER NOT NULL DEFAULT 0;",
         )
         .unwrap();
-        assert_eq!(misshapen(&db).unwrap(), None);
+        assert_eq!(changed_definition(&db).unwrap(), None);
         db.execute_batch("DROP INDEX job_held").unwrap();
-        assert!(misshapen(&db).unwrap().is_some_and(|wrong| wrong.contains("index `job_held`")));
+        assert!(changed_definition(&db).unwrap().is_some_and(|wrong| wrong.contains("index `job_held`")));
     }
 
     #[tokio::test]
@@ -287,9 +280,9 @@ mod tests {
             let mut changed = whole.clone();
             changed[page * 4096 + 3] ^= 0x10;
             std::fs::write(&file, &changed).unwrap();
-            // Some pages are free, or a part of a longer record.
+            // Some pages are free, or part of a longer record.
             if let Err(error) = verify(&file, LONG) {
-                assert!(error.says_damaged(), "{error}");
+                assert!(says_damaged(&error), "{error}");
                 found += 1;
             }
         }

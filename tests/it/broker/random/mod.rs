@@ -16,7 +16,10 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use proptest::collection::vec;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use queue::{Claim, ClaimRequest, Error, GroupId, JobId, Key, Lease, NewGroup, NewJob, Reservation, Settlement, Then};
+use queue::{
+    Claim, ClaimRequest, Error, GroupId, IdempotencyKey as Key, JobId, Lease, NewGroup, NewJob, Reservation,
+    Settlement, Then,
+};
 
 use super::world::{World, ask, grouped, job};
 use crate::support::redis::RedisServer;

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use queue::{
-    ClaimedJob, EventKind, GroupId, JobId, Key, Lease, NewGroup, NewJob, On, Policy, Reservation, Settled, State, Then,
-    policy as numbers,
+    ClaimedJob, EventKind, GroupId, IdempotencyKey as Key, JobId, Lease, NewGroup, NewJob, On, Policy, Reservation,
+    Settled, State, Then, policy as numbers,
 };
 
 use super::operation::{End, next_stage};

@@ -1,12 +1,16 @@
-//! Groups and jobs as they stand.
+//! The state of groups, jobs and queues, as it is when the broker is asked.
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use serde::Serialize;
 
-use super::id::{GroupId, JobId};
-use super::state::State;
+use crate::{GroupId, JobId, State};
 
-/// A group as it stands. `succeeded + failed + cancelled + pending == total`, always.
+/// Number of jobs at the head of a line among which [`Broker::oldest_waiting`](crate::Broker::oldest_waiting) searches. Jobs that
+/// were given back wait before the oldest one, but they are few.
+pub const LINE_HEAD: usize = 20;
+
+/// A group. At every instant `succeeded + failed + cancelled + pending == total`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
     pub id: GroupId,
@@ -21,9 +25,9 @@ pub struct Group {
     pub created_at: Timestamp,
     /// When the last job of a sealed group ended.
     pub finished_at: Option<Timestamp>,
-    /// A cancel has been asked for.
+    /// A cancel was requested.
     pub cancelling: bool,
-    /// The group that follows, as submitted.
+    /// The id of the follow-up's group, as submitted.
     pub then: Option<GroupId>,
     /// The follow-up has been enqueued.
     pub fired: bool,
@@ -39,7 +43,7 @@ pub struct GroupResult {
     pub result: Bytes,
 }
 
-/// A job as it stands.
+/// A job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {
     pub id: JobId,
@@ -49,22 +53,33 @@ pub struct Job {
     pub queue: String,
     pub priority: u8,
     pub state: State,
-    /// Attempts begun so far.
+    /// Number of attempts begun so far.
     pub attempt: u32,
     pub max_attempts: u32,
-    /// Deaths of a process in which it ran alone.
+    /// How many processes have died while they computed only this job.
     pub stalls: u32,
     /// Its next attempt runs in a process that computes nothing else.
     pub alone: bool,
-    /// A cancel has been asked for while it ran.
+    /// A cancel was requested while it ran.
     pub cancelling: bool,
     pub after: Option<JobId>,
     pub retry_of: Option<JobId>,
     pub payload: Bytes,
     pub created_at: Timestamp,
-    /// When a delayed job waits again, or an active one's lease runs out.
+    /// When a delayed job waits again, or when an active job's lease expires.
     pub due_at: Option<Timestamp>,
     pub finished_at: Option<Timestamp>,
-    /// As last settled: the outcome of a finished job, the reason of one that waits for a retry.
+    /// As last settled: the result of a finished job, or the reason of one that waits for a retry.
     pub result: Option<Bytes>,
+}
+
+/// The number of jobs in one queue, by state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct QueueDepth {
+    pub queue: String,
+    pub waiting: u64,
+    pub delayed: u64,
+    pub active: u64,
+    /// Claims take no job from it.
+    pub paused: bool,
 }

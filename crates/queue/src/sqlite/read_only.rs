@@ -1,30 +1,29 @@
-//! A look into a queue's file by somebody who may change nothing: no table is made, none is brought up to date.
+//! Reads a queue's file without changing anything: creates no table, upgrades none, and leaves no file beside it.
 
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-use super::failure::unavailable;
-use super::{reads, schema};
-use crate::JobId;
-use crate::{Error, Job, Result};
+use super::failure::explain;
+use super::{schema, status};
+use crate::{Error, Job, JobId, Result};
 
-/// A queue's file, opened for reading alone.
-pub struct Look {
+/// A queue's file, opened for reading only.
+pub struct ReadOnlyQueue {
     file: PathBuf,
     db: Connection,
 }
 
-impl Look {
-    /// None where there is no such file, or nothing in it yet.
+impl ReadOnlyQueue {
+    /// `None` if there is no such file, or it has no tables yet.
     ///
     /// # Errors
-    /// When it cannot be read, or is of another version.
-    pub fn at(file: &Path) -> Result<Option<Self>> {
+    /// `Incompatible` if it was written by another version or is damaged; `Unavailable` if it cannot be read.
+    pub fn open(file: &Path) -> Result<Option<Self>> {
         if !file.exists() {
             return Ok(None);
         }
-        let db = schema::onlooker(file)?;
+        let db = schema::immutable_reader(file)?;
         let version = schema::known_version(&db, file)?;
         // Its writer was killed before it had made the tables.
         if version == 0 {
@@ -39,7 +38,8 @@ impl Look {
         Ok(Some(Self { file: file.to_owned(), db }))
     }
 
+    /// A job; `None` if it is unknown.
     pub fn job(&self, id: JobId) -> Result<Option<Job>> {
-        reads::job(&self.db, id).map_err(|error| unavailable(&self.file, &error))
+        status::job(&self.db, id).map_err(|error| explain(&self.file, &error))
     }
 }

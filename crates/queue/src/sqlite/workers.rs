@@ -1,13 +1,13 @@
-//! Workers that say what they do, and letters to them and from them.
+//! Workers that report themselves, and the mailboxes for letters to them and from them.
 
 use rusqlite::{Connection, params};
 
-use super::columns::instant;
+use super::encoding::instant;
 use super::ledger::Ledger;
 use crate::clock::millis;
-use crate::{MAIL_MEMORY, WorkerEntry};
+use crate::{MAIL_MEMORY, Worker};
 
-/// Letters that a mailbox keeps.
+/// Largest number of letters in a mailbox; older ones are removed.
 const LETTERS: i64 = 1_000;
 
 impl Ledger<'_> {
@@ -26,7 +26,7 @@ impl Ledger<'_> {
     }
 
     pub(super) fn post(&self, mailbox: &str, letter: &[u8]) -> rusqlite::Result<()> {
-        self.empty_lapsed_mailboxes()?;
+        self.empty_expired_mailboxes()?;
         self.db
             .prepare_cached("REPLACE INTO mailbox VALUES (?1, ?2)")?
             .execute(params![mailbox, self.now + millis(MAIL_MEMORY)])?;
@@ -39,13 +39,13 @@ impl Ledger<'_> {
                  (SELECT seq FROM letter WHERE mailbox = ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2)",
             )?
             .execute(params![mailbox, LETTERS])?;
-        self.mail_was_posted();
+        self.wake_mailboxes();
         Ok(())
     }
 
-    /// Takes all the letters out of a mailbox, the oldest first.
+    /// Takes all letters out of a mailbox, the earliest first.
     pub(super) fn collect(&self, mailbox: &str) -> rusqlite::Result<Vec<bytes::Bytes>> {
-        self.empty_lapsed_mailboxes()?;
+        self.empty_expired_mailboxes()?;
         let letters = self
             .db
             .prepare_cached("SELECT bytes FROM letter WHERE mailbox = ?1 ORDER BY seq")?
@@ -56,7 +56,7 @@ impl Ledger<'_> {
         Ok(letters)
     }
 
-    fn empty_lapsed_mailboxes(&self) -> rusqlite::Result<()> {
+    fn empty_expired_mailboxes(&self) -> rusqlite::Result<()> {
         self.db
             .prepare_cached("DELETE FROM letter WHERE mailbox IN (SELECT name FROM mailbox WHERE expires <= ?1)")?
             .execute([self.now])?;
@@ -64,20 +64,16 @@ impl Ledger<'_> {
     }
 }
 
-/// Whether there is something to collect at the instant `now`.
+/// Whether the mailbox holds letters that have not expired at the instant `now`.
 pub(super) fn has_letters(db: &Connection, mailbox: &str, now: i64) -> rusqlite::Result<bool> {
     db.prepare_cached("SELECT 1 FROM mailbox WHERE name = ?1 AND expires > ?2")?.exists(params![mailbox, now])
 }
 
-/// The workers that have reported themselves after the instant `since`.
-pub(super) fn workers(db: &Connection, since: i64) -> rusqlite::Result<Vec<WorkerEntry>> {
+/// The workers that have reported themselves after the instant `since`, by session.
+pub(super) fn workers(db: &Connection, since: i64) -> rusqlite::Result<Vec<Worker>> {
     db.prepare_cached("SELECT session, seen_at, report FROM worker WHERE seen_at > ?1 ORDER BY session")?
         .query_map([since], |row| {
-            Ok(WorkerEntry {
-                session: row.get(0)?,
-                seen_at: instant(row, 1)?,
-                report: row.get::<_, Vec<u8>>(2)?.into(),
-            })
+            Ok(Worker { session: row.get(0)?, seen_at: instant(row, 1)?, report: row.get::<_, Vec<u8>>(2)?.into() })
         })?
         .collect()
 }

@@ -1,11 +1,11 @@
-//! What the broker refuses before it asks a backend: calls that are wrong in themselves.
+//! Checks of arguments, before a backend is called.
 //!
-//! Both backends rely on it: names become parts of Redis' keys, results are paged by index, and no id stands twice in
-//! one group.
+//! Both backends rely on them: names become parts of Redis' keys, results are paged by index, and no two jobs of a group
+//! have the same id.
 
 use std::collections::HashMap;
 
-use super::{ClaimRequest, Error, NewGroup, NewJob, Result};
+use crate::{ClaimRequest, Error, NewGroup, NewJob, Result};
 
 pub(super) fn group(group: &NewGroup, members: &[NewJob]) -> Result<()> {
     jobs(members)?;
@@ -19,7 +19,7 @@ pub(super) fn group(group: &NewGroup, members: &[NewJob]) -> Result<()> {
     }
 }
 
-/// Further jobs of a group, whose indexes begin anywhere.
+/// Jobs that are added to a group; the first index may be any number.
 pub(super) fn part(whole: &NewGroup, members: &[NewJob]) -> Result<()> {
     if let Some(held) = members.iter().find(|job| job.after.is_some()) {
         return invalid(format!("job {} waits for another, and its group comes in parts", held.id));
@@ -45,7 +45,7 @@ fn jobs(jobs: &[NewJob]) -> Result<()> {
             _ => return invalid(format!("index {} of job {} is taken or leaves a hole", job.index, job.id)),
         }
     }
-    // Chunks go in this order, so a job never comes before the one it waits for.
+    // Chunks are enqueued in this order, so a job never comes before the one that it waits for.
     if !jobs.is_sorted_by_key(|job| job.index) {
         return invalid("the jobs of a group do not stand in the order of their indexes".into());
     }

@@ -1,14 +1,17 @@
-//! How states, ids and instants are written in columns, and read from them.
+//! How values are stored in the tables: ids as 16 bytes, states and classes as numbers, instants as milliseconds since 1970.
 
 use jiff::Timestamp;
 use rusqlite::Row;
 use rusqlite::types::{FromSqlError, Type};
 use uuid::Uuid;
 
-use crate::State;
+use crate::{Class, State};
 
-/// A state as a number.
-pub(super) fn code(state: State) -> i64 {
+pub(super) fn id_bytes(id: impl Into<Uuid>) -> [u8; 16] {
+    id.into().into_bytes()
+}
+
+pub(super) fn state_code(state: State) -> i64 {
     match state {
         State::Waiting => 0,
         State::Delayed => 1,
@@ -19,17 +22,6 @@ pub(super) fn code(state: State) -> i64 {
     }
 }
 
-/// An id as a blob.
-pub(super) fn bytes(id: impl Into<Uuid>) -> [u8; 16] {
-    id.into().into_bytes()
-}
-
-/// A number of rows, as a LIMIT.
-pub(super) fn most(rows: usize) -> i64 {
-    i64::try_from(rows).unwrap_or(i64::MAX)
-}
-
-/// Reads what [`code`] wrote.
 pub(super) fn state(row: &Row<'_>, column: usize) -> rusqlite::Result<State> {
     Ok(match row.get::<_, i64>(column)? {
         0 => State::Waiting,
@@ -42,15 +34,33 @@ pub(super) fn state(row: &Row<'_>, column: usize) -> rusqlite::Result<State> {
     })
 }
 
+pub(super) fn class_code(class: Class) -> i64 {
+    match class {
+        Class::Cpu => 0,
+        Class::Io => 1,
+    }
+}
+
+pub(super) fn class(row: &Row<'_>, column: usize) -> rusqlite::Result<Class> {
+    Ok(if row.get::<_, i64>(column)? == class_code(Class::Cpu) { Class::Cpu } else { Class::Io })
+}
+
 pub(super) fn instant(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
     Timestamp::from_millisecond(row.get(column)?)
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Integer, error.into()))
 }
 
-pub(super) fn instant_if_any(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
+/// `None` for null.
+pub(super) fn optional_instant(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
     row.get::<_, Option<i64>>(column)?.map(|_| instant(row, column)).transpose()
 }
 
-pub(super) fn uuid_if_any(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Uuid>> {
+/// `None` for null.
+pub(super) fn optional_uuid(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Uuid>> {
     Ok(row.get::<_, Option<[u8; 16]>>(column)?.map(Uuid::from_bytes))
+}
+
+/// A number of rows for `LIMIT` or `OFFSET`.
+pub(super) fn row_count(rows: usize) -> i64 {
+    i64::try_from(rows).unwrap_or(i64::MAX)
 }
