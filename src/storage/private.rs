@@ -8,7 +8,7 @@ use std::path::Path;
 use uuid::Uuid;
 
 use super::error::at;
-use super::local::{entries, sync};
+use super::local::sync;
 use super::{Error, Result, Storage};
 
 /// Bytes of a secret.
@@ -50,11 +50,21 @@ impl Storage {
         }
     }
 
-    /// The names in a folder of private files; none where there is no folder. Drafts are among them.
+    /// The names in a folder of private files, drafts among them. A folder that does not exist has none.
+    ///
+    /// # Errors
+    /// When the folder cannot be read, also where a file is in its place: nobody knows then what it held.
     pub fn private_names(&self, folder: &str) -> Result<Vec<String>> {
-        let names =
-            entries(&self.path(folder))?.map(|path| path.map(|path| path.file_name()?.to_str().map(str::to_owned)));
-        names.filter_map(Result::transpose).collect()
+        let folder = self.path(folder);
+        let entries = match std::fs::read_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(|error| at(&folder, &error))?,
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            names.extend(entry.map_err(|error| at(&folder, &error))?.file_name().into_string().ok());
+        }
+        Ok(names)
     }
 
     /// A private file's content; `None` where there is no file.
