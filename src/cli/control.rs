@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use clap::Subcommand;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use queue::{Broker, Class, GroupId, Index, JobId, QueueDepth, State};
+use queue::{Broker, Class, GroupId, JobId, JobList, QueueDepth, State};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -361,7 +361,7 @@ async fn retry_dead(broker: &Broker, config: &Config) -> Result<Done> {
     let mut groups: BTreeMap<GroupId, BTreeSet<(u32, JobId)>> = BTreeMap::new();
     let mut listed = 0;
     loop {
-        let page = broker.list(Index::Dead, listed, PAGE).await?;
+        let page = broker.list(JobList::Dead, listed, PAGE).await?;
         if page.is_empty() {
             break;
         }

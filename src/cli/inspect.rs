@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
-use queue::{Broker, Index, Job, Listed, QueueDepth};
+use queue::{Broker, Job, JobList, ListedJob, QueueDepth};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -114,8 +114,8 @@ async fn inspect(args: &Args, broker: &Broker) -> Result<ExitCode> {
         What::Ping => return ping(args, broker, &workers).await,
         What::Active => active(&workers),
         What::Reserved => reserved(&workers),
-        What::Scheduled => scheduled(&listed(broker, Index::Delayed, args.limit).await?),
-        What::Dead => dead(&listed(broker, Index::Dead, args.limit).await?),
+        What::Scheduled => scheduled(&listed(broker, JobList::Delayed, args.limit).await?),
+        What::Dead => dead(&listed(broker, JobList::Dead, args.limit).await?),
         What::Stats => stats(broker, &workers).await?,
         What::Queues => {
             let depths = broker.depths().await?;
@@ -172,14 +172,14 @@ fn reserved(workers: &[Worker]) -> (Value, String) {
 }
 
 /// Jobs of a list with what the broker knows of them.
-async fn listed(broker: &Broker, index: Index, limit: usize) -> Result<Vec<(Listed, Job)>> {
+async fn listed(broker: &Broker, list: JobList, limit: usize) -> Result<Vec<(ListedJob, Job)>> {
     // One more than is shown tells whether there are more.
-    let mut entries = broker.list(index, 0, limit.saturating_add(1)).await?;
+    let mut entries = broker.list(list, 0, limit.saturating_add(1)).await?;
     if entries.len() > limit {
         entries.truncate(limit);
         eprintln!("there are more than {limit}; --limit shows more of them");
     }
-    let jobs: Vec<(Listed, Option<Job>)> = stream::iter(entries)
+    let jobs: Vec<(ListedJob, Option<Job>)> = stream::iter(entries)
         .map(|entry| async move { broker.job(entry.job).await.map(|job| (entry, job)) })
         .buffered(LOOKUPS)
         .try_collect()
@@ -188,7 +188,7 @@ async fn listed(broker: &Broker, index: Index, limit: usize) -> Result<Vec<(List
     Ok(jobs.into_iter().filter_map(|(entry, job)| Some((entry, job?))).collect())
 }
 
-fn scheduled(jobs: &[(Listed, Job)]) -> (Value, String) {
+fn scheduled(jobs: &[(ListedJob, Job)]) -> (Value, String) {
     let now = Timestamp::now();
     let document = jobs.iter().map(|(entry, job)| described(job, "due_at", entry.at)).collect();
     let rows = jobs.iter().map(|(entry, job)| {
@@ -200,7 +200,7 @@ fn scheduled(jobs: &[(Listed, Job)]) -> (Value, String) {
     (document, table(["job", "picture", "queue", "priority", "attempts", "due", "why it waits"], rows.collect()))
 }
 
-fn dead(jobs: &[(Listed, Job)]) -> (Value, String) {
+fn dead(jobs: &[(ListedJob, Job)]) -> (Value, String) {
     let now = Timestamp::now();
     let document = jobs.iter().map(|(entry, job)| described(job, "died_at", entry.at)).collect();
     let rows = jobs.iter().map(|(entry, job)| {

@@ -1,6 +1,8 @@
+//! The classes of jobs.
+
 use serde::{Deserialize, Serialize};
 
-/// What a job's work mostly needs, and so which slots it takes.
+/// What a job mostly needs: processor time, or waiting for disks and networks. A worker has separate slots for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Class {
@@ -9,6 +11,7 @@ pub enum Class {
 }
 
 impl Class {
+    /// In lower case, as it is serialized.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Cpu => "cpu",

@@ -1,4 +1,5 @@
-//! The errors of all queue calls. `Unavailable`, `Full` and `StorageFull` may pass with time; the others need somebody to act.
+//! The errors of all queue calls. `Unavailable`, `Full` and `StorageFull` may pass with time; the others need somebody
+//! to act.
 
 use crate::GroupId;
 

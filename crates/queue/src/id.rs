@@ -1,3 +1,5 @@
+//! The ids of jobs and groups: UUIDs.
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -48,18 +50,18 @@ macro_rules! id {
 }
 
 id! {
-    /// Names one unit of work, for ever.
+    /// The id of a job; it is never used again.
     JobId
 }
 
 id! {
-    /// Names the jobs of one submission.
+    /// The id of a group: the jobs of one submission.
     GroupId
 }
 
 impl GroupId {
-    /// Whether the service made it for a job of its own (UUID version 5), such as a sweep or the listing of a long prefix: no
-    /// picture is in it.
+    /// Whether the service made the group for a job of its own, such as a sweep or the listing of a long prefix (UUID
+    /// version 5). No picture is in such a group.
     pub fn is_scheduled(self) -> bool {
         self.0.get_version_num() == 5
     }

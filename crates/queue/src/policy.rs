@@ -1,4 +1,4 @@
-//! Every number of the queue, as settings and pure functions.
+//! The numbers of the queue, as settings and pure functions.
 
 use std::time::Duration;
 
@@ -7,23 +7,25 @@ use bytes::Bytes;
 /// The queue's settings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
-    /// How long a claim holds without a heartbeat.
+    /// How long a lease lasts without a heartbeat.
     pub lease: Duration,
-    /// Time between heartbeats; a lease must outlast three.
+    /// Time between heartbeats; at most a third of `lease`.
     pub beat: Duration,
-    /// Attempts in all, the first included.
+    /// Largest number of attempts, the first included.
     pub max_attempts: u32,
-    /// Processes that a job may take down while it runs alone, before it fails as `poison`.
+    /// How many processes die with a job that runs alone in them before it fails as `poison`.
     pub max_stalls: u32,
+    /// Upper bound of the wait before the second attempt; it doubles with each further one.
     pub backoff_base: Duration,
+    /// Largest upper bound of the wait before an attempt.
     pub backoff_cap: Duration,
-    /// Open jobs (waiting and delayed) a queue takes before it refuses more.
+    /// Largest number of open jobs (waiting and delayed) in a queue; further ones are refused.
     pub queue_cap: u64,
-    /// How long an idempotency key stays reserved for a group that is being received, unless the receiver renews it.
+    /// How long an idempotency key stays reserved for a group that is being received, if it is not renewed.
     pub reservation: Duration,
-    /// How long a key stays bound to its group.
+    /// How long an idempotency key stays bound to its group.
     pub key_memory: Duration,
-    /// Lifecycle events kept.
+    /// Number of events to store.
     pub events: u64,
 }
 
@@ -45,7 +47,7 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// How long a worker that says nothing is still listed.
+    /// How long a worker is listed after its last report.
     pub fn worker_memory(&self) -> Duration {
         self.lease
     }
@@ -59,12 +61,13 @@ pub fn backoff(policy: &Policy, attempt: u32, jitter: f64) -> Duration {
     doubled.min(policy.backoff_cap).mul_f64(jitter)
 }
 
-/// Whether a session's claim reads priorities from 1 upwards: every eighth does, so that nothing starves.
+/// Whether a claim takes priorities from 1 upwards. Every eighth claim of a session does, so that low priorities do not
+/// starve.
 pub fn looks_from_below(sequence: u64) -> bool {
     sequence % 8 == 7
 }
 
-/// The result of a job that took `stalls` processes down: what none of them lived to say.
+/// The result of a job that fails because `stalls` processes died with it.
 pub fn poison(stalls: u32) -> Bytes {
     let detail = format!("the job ran {stalls} times alone in a process, which died or fell silent every time");
     let error = serde_json::json!({ "code": "poison", "detail": detail, "retryable": false });

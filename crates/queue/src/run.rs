@@ -1,3 +1,5 @@
+//! The names of output folders, one for each claim of a job.
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -5,23 +7,24 @@ use serde::de::{self, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
-/// Separates the names made of tokens from every other UUID made of a name.
+/// The namespace of UUIDs that are made from tokens (RFC 9562, version 5).
 const NAMESPACE: Uuid = Uuid::from_u128(0x6b1f_93d4_0c7e_5a28_9d35_e2c4_71f8_0ab6);
 
-/// Names the folder that one claim of a job writes its outputs into.
+/// The folder that one claim of a job writes its outputs into.
 ///
-/// It is made of the claim's whole token. A count of the job's runs would not do: it is kept by the broker, and a broker
-/// that goes back in time (a stale replica is promoted, a backup is restored) gives the same number again to another
-/// claim, whose holder would then overwrite or remove what the first one has published.
+/// It is a hash of the claim's token. The number of the job's claims would not be enough: a broker that goes back in
+/// time (a stale replica is promoted, a backup is restored) gives the same number to another claim, whose worker would
+/// overwrite or remove the outputs of the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Run {
-    /// As former versions named it: the job's claims, counted from 1. 0 where nothing was written.
+    /// As earlier versions named it: the number of the claim, from 1; 0 if nothing was written.
     Numbered(u32),
+    /// The hash of the claim's token.
     Claimed(Uuid),
 }
 
 impl Run {
-    /// The run of the claim with this token.
+    /// The folder of the claim with this token.
     pub fn of(token: &str) -> Self {
         Self::Claimed(Uuid::new_v5(&NAMESPACE, token.as_bytes()))
     }
@@ -43,7 +46,7 @@ impl fmt::Display for Run {
     }
 }
 
-/// The text names no run's folder.
+/// The error for a text that is not the name of such a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a run is named by a number or by 32 hexadecimal digits")]
 pub struct NoRun;
@@ -51,7 +54,7 @@ pub struct NoRun;
 impl FromStr for Run {
     type Err = NoRun;
 
-    /// Reads what [`Display`](fmt::Display) writes, and no other spelling of it: one file has one address.
+    /// Reads exactly what [`Display`](fmt::Display) writes, so that a file has only one address.
     fn from_str(text: &str) -> Result<Self, NoRun> {
         let run = if text.len() == 32 {
             Uuid::try_parse(text).map(Self::Claimed).map_err(|_| NoRun)
@@ -63,7 +66,7 @@ impl FromStr for Run {
 }
 
 impl Serialize for Run {
-    /// A number as a number, as former versions read it.
+    /// Writes a number as a number, which earlier versions can read.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Numbered(number) => serializer.serialize_u32(*number),
@@ -107,7 +110,7 @@ mod tests {
         for (i, run) in runs.iter().enumerate() {
             assert!(!runs[..i].contains(run), "{runs:?}");
         }
-        assert_eq!(runs[0], Run::of("a.0:7:1"), "a claim that is told again goes on in its folder");
+        assert_eq!(runs[0], Run::of("a.0:7:1"), "a repeated answer to a claim leads to the same folder");
     }
 
     #[test]

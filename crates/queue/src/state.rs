@@ -1,15 +1,19 @@
+//! The states of a job, and which may follow which.
+
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Where a job stands. Celery's words for the same: PENDING, RETRY, STARTED, SUCCESS, FAILURE, REVOKED.
+/// The state of a job. Celery calls them PENDING, RETRY, STARTED, SUCCESS, FAILURE and REVOKED.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
+    /// May be claimed.
     Waiting,
-    /// Waits for its time: an ETA, or a retry's backoff.
+    /// Waits for its due time (a start time, or the backoff of a retry), or for another job to succeed.
     Delayed,
+    /// Leased to a worker.
     Active,
     Succeeded,
     Failed,
@@ -20,7 +24,7 @@ impl State {
     pub const ALL: [Self; 6] =
         [Self::Waiting, Self::Delayed, Self::Active, Self::Succeeded, Self::Failed, Self::Cancelled];
 
-    /// A terminal state is never left.
+    /// Whether a job stays in this state for ever.
     pub fn is_terminal(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
     }
@@ -36,6 +40,7 @@ impl State {
         }
     }
 
+    /// In lower case, as it is serialized.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",

@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
-use queue::{Broker, Index};
+use queue::{Broker, JobList};
 use serde_json::{Value, json};
 
 use crate::http::Services;
@@ -30,7 +30,7 @@ pub(in crate::http) fn alive_docs() -> Operation {
 
 /// The number of dead letters, at most [`DEAD_COUNTED`].
 pub(in crate::http) async fn dead_letters(broker: &Broker) -> queue::Result<usize> {
-    broker.list(Index::Dead, 0, DEAD_COUNTED).await.map(|dead| dead.len())
+    broker.list(JobList::Dead, 0, DEAD_COUNTED).await.map(|dead| dead.len())
 }
 
 pub(in crate::http) async fn metrics(

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use queue::{
-    Error, Index, NewJob, Policy,
+    Error, JobList as Index, NewJob, Policy,
     State::{self, Active, Cancelled, Delayed, Failed, Succeeded, Waiting},
     Verdict,
 };

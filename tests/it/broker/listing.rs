@@ -1,4 +1,4 @@
-use queue::{Index, JobId, NewJob, State, Verdict};
+use queue::{JobId, JobList as Index, NewJob, State, Verdict};
 
 use super::world::{HOUR, MINUTE, World, after, delayed, fail, ids_of, job, jobs, retry, succeed};
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use queue::{
-    Broker, Class, Clock, Error, EventKind, GroupId, IdempotencyKey as Key, Index, JobFilter, JobId, NewGroup, NewJob,
-    On, Period, Reservation, Settled, State, Then, Verdict,
+    Broker, Class, Clock, Error, EventKind, GroupId, IdempotencyKey as Key, JobFilter, JobId, JobList as Index,
+    NewGroup, NewJob, On, Period, Reservation, Settled, State, Then, Verdict,
 };
 
 use super::world::{

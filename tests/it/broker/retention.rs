@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use queue::{GroupId, Index, Settled};
+use queue::{GroupId, JobList as Index, Settled};
 
 use super::world::{HOUR, MINUTE, QUEUE, World, fail, ids, jobs, settlement, succeed};
 

@@ -6,7 +6,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use bytes::Bytes;
-use queue::{Broker, Clock, Error, GroupId, Index, JobFilter, JobId, NewGroup, NewJob, Period, Policy, Settled, State};
+use queue::{
+    Broker, Clock, Error, GroupId, JobFilter, JobId, JobList as Index, NewGroup, NewJob, Period, Policy, Settled, State,
+};
 
 use crate::support::disk::SmallDisk;
 

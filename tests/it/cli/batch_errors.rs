@@ -169,7 +169,7 @@ fn full_disk_breaks_nothing_that_more_room_does_not_mend() {
     let output = desk.run(&line);
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     let said = stderr(&output);
-    assert!([": storage: ", "journal", "ledger"].iter().any(|words| said.contains(words)), "{said}");
+    assert!([": storage-full: ", "journal", "ledger"].iter().any(|words| said.contains(words)), "{said}");
     std::fs::remove_file(filler).unwrap();
     let output = desk.run(&line);
     assert!(output.status.success(), "{}", stderr(&output));

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use pixmill::kinds::Source;
 use pixmill::storage::upload_key;
 use pixmill::worker::control::Command;
-use queue::{Class, GroupId, Index, NewGroup, NewJob, State};
+use queue::{Class, GroupId, JobList, NewGroup, NewJob, State};
 use serde_json::{Value, json};
 
 use super::post::{Post, report};
@@ -153,7 +153,7 @@ async fn dead_jobs_are_tried_again_group_by_group() {
         assert!(entries[1]["id"] == json!(lost) && reason.contains("retention.originals"), "{entries}");
         let copy = entries[0]["group"].as_str().unwrap().parse().unwrap();
         assert_eq!(post.broker.group(copy).await.unwrap().unwrap().pending, 1);
-        let dead = post.broker.list(Index::Dead, 0, 10).await.unwrap();
+        let dead = post.broker.list(JobList::Dead, 0, 10).await.unwrap();
         assert_eq!(dead.len(), 1, "what is tried again is no longer dead");
         assert_ne!(dead[0].job, jobs[0].id);
     }

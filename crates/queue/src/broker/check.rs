@@ -1,7 +1,7 @@
 //! Checks of arguments, before a backend is called.
 //!
-//! Both backends rely on them: names become parts of Redis' keys, results are paged by index, and no two jobs of a group
-//! have the same id.
+//! Both backends rely on them: names become parts of Redis' keys, results are paged by index, and no two jobs of a
+//! group have the same id.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,5 @@
-//! Calls of operators and of the service's own upkeep: cancel, pause, purge, remove what is old, bind the queue to a store.
+//! Calls of operators and of the service's own upkeep: cancel, pause, purge, remove what is old, bind the queue to a
+//! store.
 
 use std::time::Duration;
 
@@ -8,9 +9,9 @@ use super::{Broker, check};
 use crate::{GroupId, JobId, Result, State};
 
 impl Broker {
-    /// Cancels a job. If it waits or is delayed, it ends at once. If it runs, its worker is asked for a heartbeat, whose answer
-    /// asks the worker to stop; a success or failure that is settled before that still counts, and any other verdict ends
-    /// the job as cancelled.
+    /// Cancels a job. If it waits or is delayed, it ends at once. If it runs, its worker is asked for a heartbeat,
+    /// whose answer asks the worker to stop; a success or failure that is settled before that still counts, and any
+    /// other verdict ends the job as cancelled.
     ///
     /// Returns the job's state after the call; `None` if the job is unknown.
     pub async fn cancel_job(&self, id: JobId) -> Result<Option<State>> {
@@ -21,9 +22,9 @@ impl Broker {
         Ok(state)
     }
 
-    /// Cancels each job of a group as [`cancel_job`](Self::cancel_job) does. Claims take none of its jobs from now on; those that
-    /// wait are then ended in chunks, so that the group ends even without a worker. A group that is not sealed stays so:
-    /// jobs may still be added, and are cancelled at once.
+    /// Cancels each job of a group as [`cancel_job`](Self::cancel_job) does. Claims take none of its jobs from now on;
+    /// those that wait are then ended in chunks, so that the group ends even without a worker. A group that is not
+    /// sealed stays so: jobs may still be added, and are cancelled at once.
     ///
     /// Returns how many jobs this call ended; `None` if the group is unknown.
     pub async fn cancel_group(&self, id: GroupId) -> Result<Option<u64>> {
@@ -84,8 +85,8 @@ impl Broker {
         either!(self, broker => broker.remove_group(id).await)
     }
 
-    /// The id of the store that the jobs belong to, where their originals and outputs are. A queue that has none yet takes
-    /// `mine`; if several programs ask at once, all get the same answer.
+    /// The id of the store that the jobs belong to, where their originals and outputs are. A queue that has none yet
+    /// takes `mine`; if several programs ask at once, all get the same answer.
     pub async fn store_or(&self, mine: Uuid) -> Result<Uuid> {
         either!(self, broker => broker.store_or(mine).await)
     }

@@ -8,9 +8,9 @@ use crate::{GroupId, NewGroup, NewJob, Reservation, Result};
 impl Broker {
     /// Enqueues a group and its jobs, all of them or none, and seals the group. They are durable when it returns.
     ///
-    /// Long groups are enqueued in chunks. The last chunk seals the group and binds its key. If a later chunk is refused, the
-    /// group is cancelled as by [`abandon_group`](Self::abandon_group). Enqueueing a sealed group again changes nothing; if the
-    /// group is not sealed, its missing jobs are added.
+    /// Long groups are enqueued in chunks. The last chunk seals the group and binds its key. If a later chunk is
+    /// refused, the group is cancelled as by [`abandon_group`](Self::abandon_group). Enqueueing a sealed group again
+    /// changes nothing; if the group is not sealed, its missing jobs are added.
     ///
     /// # Errors
     /// `Full` if a queue's cap or the memory is used up, `StorageFull` if the disk is.
@@ -22,12 +22,12 @@ impl Broker {
         either!(self, broker => broker.enqueue(group, jobs).await)
     }
 
-    /// Adds jobs to a group that is not sealed or does not exist yet; their indexes follow those of the call before. The
-    /// call with `last` seals the group. The first call binds its key, so a client that repeats its submission gets the
-    /// group as far as it exists.
+    /// Adds jobs to a group that is not sealed or does not exist yet; their indexes follow those of the call before.
+    /// The call with `last` seals the group. The first call binds its key, so a client that repeats its submission gets
+    /// the group as far as it exists.
     ///
-    /// A refused call cancels nothing and may be repeated later. A sealed group is not changed. Jobs that are added to a
-    /// group that is being cancelled are cancelled at once, so the group counts and lists them.
+    /// A refused call cancels nothing and may be repeated later. A sealed group is not changed. Jobs that are added to
+    /// a group that is being cancelled are cancelled at once, so the group counts and lists them.
     ///
     /// # Errors
     /// As for [`enqueue`](Self::enqueue), and `Invalid` for a job with an `after`.
@@ -36,9 +36,10 @@ impl Broker {
         either!(self, broker => broker.extend(group, jobs, last).await)
     }
 
-    /// Reserves an idempotency key for a group that is being received; [`enqueue`](Self::enqueue) binds it to the group. Called
-    /// again for the same group, it renews the reservation; do so well within [`reservation`](Self::reservation). A key is free
-    /// again when the record of the group that it is bound to has been removed.
+    /// Reserves an idempotency key for a group that is being received; [`enqueue`](Self::enqueue) binds it to the
+    /// group. Called again for the same group, it renews the reservation; do so well within
+    /// [`reservation`](Self::reservation). A key is free again when the record of the group that it is bound to has
+    /// been removed.
     ///
     /// # Errors
     /// `Invalid` for a key that is empty or longer than 255 bytes.

@@ -6,8 +6,8 @@ use super::{Broker, check};
 use crate::{Beat, Claim, ClaimRequest, Class, Lease, Result, Settled, Settlement};
 
 impl Broker {
-    /// Takes waiting jobs by queue, then by priority, then by age. Before that, delayed jobs that are due wait again, and so do
-    /// jobs whose lease has expired.
+    /// Takes waiting jobs by queue, then by priority, then by age. Before that, delayed jobs that are due wait again,
+    /// and so do jobs whose lease has expired.
     ///
     /// # Errors
     /// `Invalid` for a session or a queue name that is not a word.

@@ -1,5 +1,5 @@
-//! The broker: one queue over one of two backends. Checks arguments and passes each call on; only this module knows that
-//! there are two backends.
+//! The broker: one queue over one of two backends. Checks arguments and passes each call on; only this module knows
+//! that there are two backends.
 
 /// Evaluates `$call` with the backend bound to `$name`.
 macro_rules! either {
@@ -42,8 +42,8 @@ impl Broker {
         Self::open_sqlite_at(file, policy, Clock::default())
     }
 
-    /// As [`open_sqlite`](Self::open_sqlite). If the disk is full, `make_room` is called and the work is tried once more, when
-    /// the file is opened and in all calls except those that bring new work.
+    /// As [`open_sqlite`](Self::open_sqlite). If the disk is full, `make_room` is called and the work is tried once
+    /// more, when the file is opened and in all calls except those that bring new work.
     pub fn open_sqlite_with(file: &Path, policy: Policy, make_room: MakeRoom) -> Result<Self> {
         SqliteBroker::open(file, policy, Clock::default(), Synchronous::Full, make_room).map(Self::Sqlite)
     }
@@ -53,8 +53,8 @@ impl Broker {
         SqliteBroker::open(file, policy, clock, Synchronous::Full, no_room()).map(Self::Sqlite)
     }
 
-    /// As [`open_sqlite_at`](Self::open_sqlite_at), without waiting for the disk: a power cut may lose commits or damage the
-    /// file. For tests only.
+    /// As [`open_sqlite_at`](Self::open_sqlite_at), without waiting for the disk: a power cut may lose commits or
+    /// damage the file. For tests only.
     pub fn open_sqlite_unsynced(file: &Path, policy: Policy, clock: Clock) -> Result<Self> {
         SqliteBroker::open(file, policy, clock, Synchronous::Off, no_room()).map(Self::Sqlite)
     }
@@ -90,8 +90,8 @@ impl Broker {
         }
     }
 
-    /// Checks for at most `limit` whether SQLite's file still holds what was written. `true` if the check reached the end.
-    /// For Redis it is always `true`, because Redis checks its own files when it reads them.
+    /// Checks for at most `limit` whether SQLite's file still holds what was written. `true` if the check reached the
+    /// end. For Redis it is always `true`, because Redis checks its own files when it reads them.
     ///
     /// # Errors
     /// `Incompatible` if the file is damaged; the text says what to do.

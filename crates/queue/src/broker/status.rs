@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::Broker;
 use crate::{
-    Event, Group, GroupId, GroupResult, Index, Job, JobFilter, JobId, ListPosition, Listed, Page, Period, QueueDepth,
-    Result,
+    Event, Group, GroupId, GroupResult, Job, JobFilter, JobId, JobList, ListPosition, ListedJob, Page, Period,
+    QueueDepth, Result,
 };
 
 impl Broker {
@@ -14,8 +14,8 @@ impl Broker {
         either!(self, broker => broker.group(id).await)
     }
 
-    /// A group and its finished jobs, as [`results`](Self::results) lists them, both at one instant: the counters count what is in
-    /// the list. For a group of more than 1,000 jobs the list may be newer than the counters.
+    /// A group and its finished jobs, as [`results`](Self::results) lists them, both at one instant: the counters count
+    /// what is in the list. For a group of more than 1,000 jobs the list may be newer than the counters.
     pub async fn group_with_results(
         &self,
         id: GroupId,
@@ -35,21 +35,21 @@ impl Broker {
         either!(self, broker => broker.job(id).await)
     }
 
-    /// Groups by the time they were enqueued, the newest first, after the position `below`. At most `limit`, and at most 1,000
-    /// in one call.
+    /// Groups by the time they were enqueued, the newest first, after the position `below`. At most `limit`, and at
+    /// most 1,000 in one call.
     pub async fn groups(&self, submitted: Period, below: Option<ListPosition>, limit: usize) -> Result<Page<Group>> {
         either!(self, broker => broker.groups(submitted, below, limit).await)
     }
 
-    /// Jobs by the time their group was enqueued, the newest first, after the position `below`, at most `limit`. One call
-    /// reads a bounded number of records, so a page may be short or empty although `next` has a position.
+    /// Jobs by the time their group was enqueued, the newest first, after the position `below`, at most `limit`. One
+    /// call reads a bounded number of records, so a page may be short or empty although `next` has a position.
     pub async fn jobs(&self, filter: &JobFilter, below: Option<ListPosition>, limit: usize) -> Result<Page<Job>> {
         either!(self, broker => broker.jobs(filter, below, limit).await)
     }
 
     /// Jobs of one list, at most `limit`, without the first `skip`.
-    pub async fn list(&self, index: Index, skip: usize, limit: usize) -> Result<Vec<Listed>> {
-        either!(self, broker => broker.list(index, skip, limit).await)
+    pub async fn list(&self, list: JobList, skip: usize, limit: usize) -> Result<Vec<ListedJob>> {
+        either!(self, broker => broker.list(list, skip, limit).await)
     }
 
     /// The depths of each queue that ever held a job or is paused.
@@ -57,13 +57,14 @@ impl Broker {
         either!(self, broker => broker.depths().await)
     }
 
-    /// How long the oldest waiting job of each queue has waited, for queues in which jobs wait. In each line (the jobs of one
-    /// queue, class and priority) only the first [`LINE_HEAD`](crate::LINE_HEAD) jobs are read.
+    /// How long the oldest waiting job of each queue has waited, for queues in which jobs wait. In each line (the jobs
+    /// of one queue, class and priority) only the first [`LINE_HEAD`](crate::LINE_HEAD) jobs are read.
     pub async fn oldest_waiting(&self) -> Result<Vec<(String, Duration)>> {
         either!(self, broker => broker.oldest_waiting().await)
     }
 
-    /// The events after the one with the id `after`, or from the first stored one on; the earliest first, at most `limit`.
+    /// The events after the one with the id `after`, or from the first stored one on; the earliest first, at most
+    /// `limit`.
     ///
     /// The last [`Policy::events`](crate::Policy::events) are stored, and somewhat more.
     ///

@@ -27,8 +27,8 @@ impl Broker {
         either!(self, broker => broker.workers().await)
     }
 
-    /// Puts a letter into a mailbox: a command to a worker, whose mailbox is its session, or an answer to it. A mailbox keeps
-    /// its last 1,000 letters, for [`MAIL_MEMORY`](crate::MAIL_MEMORY) after the last one.
+    /// Puts a letter into a mailbox: a command to a worker, whose mailbox is its session, or an answer to it. A mailbox
+    /// keeps its last 1,000 letters, for [`MAIL_MEMORY`](crate::MAIL_MEMORY) after the last one.
     ///
     /// # Errors
     /// `Invalid` for a mailbox whose name is not a word.
@@ -37,7 +37,8 @@ impl Broker {
         either!(self, broker => broker.post(mailbox, letter).await)
     }
 
-    /// Takes all letters out of a mailbox, the earliest first. Waits up to `timeout` for the first one; empty if none came.
+    /// Takes all letters out of a mailbox, the earliest first. Waits up to `timeout` for the first one; empty if none
+    /// came.
     ///
     /// # Errors
     /// `Invalid` for a mailbox whose name is not a word.

@@ -23,9 +23,9 @@ pub struct NewJob {
     pub delay: Option<Duration>,
     /// Largest number of attempts, the first included.
     pub max_attempts: u32,
-    /// A job of the same group with a smaller index, which must succeed before this one starts; `delay` counts from then.
-    /// Until then this job is delayed and has no due time. If the other job fails or is cancelled, this one is cancelled,
-    /// and so are the jobs that wait for this one.
+    /// A job of the same group with a smaller index, which must succeed before this one starts; `delay` counts from
+    /// then. Until then this job is delayed and has no due time. If the other job fails or is cancelled, this one is
+    /// cancelled, and so are the jobs that wait for this one.
     pub after: Option<JobId>,
     /// The finished job that this one is a copy of. Enqueueing this job removes the other from the dead-letter list.
     pub retry_of: Option<JobId>,

@@ -8,7 +8,8 @@ use crate::{GroupId, JobId};
 /// Something that happened to a job or a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// Where [`Broker::events`](crate::Broker::events) goes on. The ids of one broker, compared as text, are in the order of time.
+    /// Where [`Broker::events`](crate::Broker::events) goes on. The ids of one broker, compared as text, are in the
+    /// order of time.
     pub id: String,
     pub at: Timestamp,
     pub kind: EventKind,
@@ -54,6 +55,7 @@ impl EventKind {
         Self::Fired,
     ];
 
+    /// In lower case, as it is serialized.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Enqueued => "enqueued",

@@ -46,13 +46,13 @@ pub struct ClaimedJob {
     pub payload: Bytes,
 }
 
-/// A right to one attempt that expires after [`Policy::lease`](crate::Policy::lease) without a heartbeat. Only its holder may
-/// settle the attempt.
+/// A right to one attempt that expires after [`Policy::lease`](crate::Policy::lease) without a heartbeat. Only its
+/// holder may settle the attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Lease {
     pub job: JobId,
-    /// `<session>:<sequence>:<count>`: the claim that gave the lease, and the number of claims of this job so far. No two
-    /// claims have the same token, even if the broker's state goes back in time, because a session does not use a
+    /// `<session>:<sequence>:<count>`: the claim that gave the lease, and the number of claims of this job so far. No
+    /// two claims have the same token, even if the broker's state goes back in time, because a session does not use a
     /// sequence number again once it has the answer.
     pub token: String,
 }
@@ -76,8 +76,8 @@ pub struct Settlement {
     pub verdict: Verdict,
 }
 
-/// What happens to the job of a settled attempt. If the job is being cancelled, `Retry`, `Continue` and `Crash` end it as
-/// cancelled instead.
+/// What happens to the job of a settled attempt. If the job is being cancelled, `Retry`, `Continue` and `Crash` end it
+/// as cancelled instead.
 #[derive(Debug, Clone)]
 pub enum Verdict {
     /// The job ends as succeeded; its result is stored with the group.
@@ -91,9 +91,9 @@ pub enum Verdict {
     Continue(Stage),
     /// The job ends as cancelled, because a cancel stopped the attempt.
     Cancel,
-    /// The process that computed the attempt died. The job waits again, first in line, and its next attempt runs alone. If
-    /// this one ran `alone` already, a stall is counted; with [`Policy::max_stalls`](crate::Policy::max_stalls) of them the job
-    /// fails as `poison`.
+    /// The process that computed the attempt died. The job waits again, first in line, and its next attempt runs alone.
+    /// If this one ran `alone` already, a stall is counted; with [`Policy::max_stalls`](crate::Policy::max_stalls) of
+    /// them the job fails as `poison`.
     Crash { alone: bool },
 }
 

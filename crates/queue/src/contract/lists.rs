@@ -1,5 +1,5 @@
-//! Lists of groups and of jobs, the newest submission first, and the position where the next page goes on. Also the lists of
-//! jobs by due time, by lease and by death.
+//! Lists of groups and of jobs, the newest submission first, and the position where the next page goes on. Also the
+//! lists of jobs by due time, by lease and by death.
 //!
 //! The jobs of a group are listed with the highest index first. A position keeps its meaning while new groups are added
 //! before it, so successive pages repeat nothing and skip nothing.
@@ -15,8 +15,8 @@ use crate::{GroupId, JobId, State};
 /// Largest number of groups and jobs that one call reads to find those that it lists. A backend may serve no other call
 /// meanwhile.
 pub(crate) const SCAN_LIMIT: usize = 1_000;
-/// Largest number of active or delayed jobs that are read whole and sorted. If there are more, the list is searched through
-/// the groups instead.
+/// Largest number of active or delayed jobs that are read whole and sorted. If there are more, the list is searched
+/// through the groups instead.
 pub(crate) const SORT_LIMIT: usize = 5_000;
 
 /// Which jobs to list. A field that is `None` allows all jobs.
@@ -61,7 +61,7 @@ pub struct Page<T> {
 
 /// A list of jobs, each with the instant that it is sorted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Index {
+pub enum JobList {
     /// Delayed jobs by due time, the earliest first. Jobs that wait for another job are not in it.
     Delayed,
     /// Active jobs by the end of their lease, the earliest first.
@@ -72,7 +72,7 @@ pub enum Index {
 
 /// An entry of such a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Listed {
+pub struct ListedJob {
     pub job: JobId,
     /// When it is due, when its lease expires, or when it failed.
     pub at: Timestamp,

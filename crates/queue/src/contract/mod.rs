@@ -13,10 +13,11 @@ pub use enqueue::{NewGroup, NewJob, On, Then};
 pub use events::{Event, EventKind};
 pub use idempotency::{IdempotencyKey, Reservation};
 pub use leases::{Beat, Claim, ClaimRequest, ClaimedJob, Lease, Settled, Settlement, Stage, Verdict};
-pub use lists::{Index, JobFilter, ListPosition, Listed, Page, Period};
+pub use lists::{JobFilter, JobList, ListPosition, ListedJob, Page, Period};
 pub(crate) use lists::{SCAN_LIMIT, SORT_LIMIT};
 pub use status::{Group, GroupResult, Job, LINE_HEAD, QueueDepth};
 pub use workers::{MAIL_MEMORY, Worker};
 
-/// Largest number of jobs, leases or settlements in one transition. The backend serves no other call during a transition.
+/// Largest number of jobs, leases or settlements in one transition. The backend serves no other call during a
+/// transition.
 pub(crate) const CHUNK: usize = 1_000;

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use crate::{GroupId, JobId, State};
 
-/// Number of jobs at the head of a line among which [`Broker::oldest_waiting`](crate::Broker::oldest_waiting) searches. Jobs that
-/// were given back wait before the oldest one, but they are few.
+/// Number of jobs at the head of a line among which [`Broker::oldest_waiting`](crate::Broker::oldest_waiting) searches.
+/// Jobs that were given back wait before the oldest one, but they are few.
 pub const LINE_HEAD: usize = 20;
 
 /// A group. At every instant `succeeded + failed + cancelled + pending == total`.

@@ -1,14 +1,12 @@
-//! What operators and the service's own upkeep ask for: cancel, pause, purge, idempotency keys, retention.
+//! Calls of operators and of the service's own upkeep: cancel, pause, purge, remove what is old.
 
 use std::time::Duration;
 
-use redis::Value;
-
-use super::reads::{damaged, parsed};
-use super::{RedisBroker, id_of, ids_of, script};
+use super::answer::{damaged, ids_of, parsed};
+use super::broker::RedisBroker;
+use super::script;
 use crate::clock::millis;
-use crate::{GroupId, JobId, State};
-use crate::{Reservation, Result};
+use crate::{GroupId, JobId, Result, State};
 
 impl RedisBroker {
     pub async fn cancel_job(&self, id: JobId) -> Result<Option<State>> {
@@ -51,28 +49,6 @@ impl RedisBroker {
         Ok(ended)
     }
 
-    pub async fn reserve(&self, key: &str, group: GroupId) -> Result<Reservation> {
-        let mut call = self.call(&script::RESERVE);
-        call.arg(key).arg(group.to_string()).arg(millis(self.policy.reservation));
-        let mut answer = parsed::<Vec<Value>>(self.link.one(call).await?)?.into_iter();
-        let mut field = || answer.next().ok_or_else(damaged);
-        match parsed::<String>(field()?)?.as_str() {
-            "granted" => Ok(Reservation::Granted),
-            "busy" => Ok(Reservation::Busy),
-            _ => Ok(Reservation::Known { group: id_of(field()?)?, fingerprint: parsed::<Vec<u8>>(field()?)?.into() }),
-        }
-    }
-
-    pub fn reservation(&self) -> Duration {
-        self.policy.reservation
-    }
-
-    pub async fn unreserve(&self, key: &str, group: GroupId) -> Result<()> {
-        let mut call = self.call(&script::UNRESERVE);
-        call.arg(key).arg(group.to_string());
-        self.link.one(call).await.map(drop)
-    }
-
     pub async fn finished_groups(&self, age: Duration, skip: usize, limit: usize) -> Result<Vec<GroupId>> {
         let mut call = self.call(&script::FINISHED);
         let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
@@ -87,7 +63,7 @@ impl RedisBroker {
             call.arg(id.to_string()).arg(from);
             from = match parsed(self.link.one(call).await?)? {
                 -1 => return Ok(true),
-                // Where this call has begun, the last reply was lost.
+                // The group is unknown. If this call has removed jobs of it, the reply to its last chunk was lost.
                 -2 => return Ok(from > 0),
                 -3 => return Ok(false),
                 next => next,

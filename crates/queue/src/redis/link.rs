@@ -1,5 +1,5 @@
-//! The connection: built when it is needed, dropped on its first error and built anew at the next call, for all clones
-//! at once. No call outlasts its deadline, and nothing here ever shows a password.
+//! The connection, shared by all clones of a broker. It is made when a call needs it, dropped at its first error, and
+//! made anew by the next call. No call takes longer than its deadline, and no error shows a password.
 
 use std::time::Duration;
 
@@ -15,27 +15,27 @@ use tokio_util::task::AbortOnDropHandle;
 use super::script;
 use crate::{Error, Result};
 
-/// A call in all, its connecting included.
+/// Deadline of a call, including the time to connect.
 const CALL: Duration = Duration::from_millis(2_500);
 const CONNECT: Duration = Duration::from_secs(1);
 const RESPONSE: Duration = Duration::from_secs(2);
-/// Well before any call's deadline.
+/// Much shorter than the deadline of any call; see [`tick`].
 const TICK: Duration = Duration::from_millis(500);
 
 pub(super) struct Link {
     client: Client,
-    /// Host and port, for people.
-    place: String,
+    /// Host and port, for messages.
+    address: String,
     current: Mutex<Current>,
 }
 
 #[derive(Default)]
 struct Current {
     connection: Option<MultiplexedConnection>,
-    /// Runs once there is a connection.
+    /// Runs from the first connection on.
     ticking: Option<AbortOnDropHandle<()>>,
-    /// Which connection it is, so that only its own failure takes it away.
-    number: u64,
+    /// Counts the connections, so that an error of an earlier one does not drop this one.
+    generation: u64,
 }
 
 impl Link {
@@ -46,17 +46,18 @@ impl Link {
         let tcp = TcpSettings::default().set_nodelay(true);
         let info = url.into_connection_info().map_err(wrong)?.set_tcp_settings(tcp);
         let client = Client::open(info).map_err(wrong)?;
-        let place = client.get_connection_info().addr().to_string();
-        Ok(Self { client, place, current: Mutex::default() })
+        let address = client.get_connection_info().addr().to_string();
+        Ok(Self { client, address, current: Mutex::default() })
     }
 
     /// The same server over a connection of its own.
     pub(super) fn another(&self) -> Self {
-        Self { client: self.client.clone(), place: self.place.clone(), current: Mutex::default() }
+        Self { client: self.client.clone(), address: self.address.clone(), current: Mutex::default() }
     }
 
-    pub(super) fn place(&self) -> &str {
-        &self.place
+    /// Host and port.
+    pub(super) fn address(&self) -> &str {
+        &self.address
     }
 
     /// Runs one command.
@@ -65,13 +66,13 @@ impl Link {
         Ok(answer)
     }
 
-    /// Runs commands in one round trip. Each may run twice where a reply is lost: every transition bears that.
+    /// Runs commands in one round trip. A command may run twice if a reply is lost; every transition allows that.
     pub(super) async fn run<const N: usize>(&self, commands: [Cmd; N]) -> Result<[Value; N]> {
         let answers = self.all(commands.into()).await?;
-        answers.try_into().map_err(|_| Error::Incompatible(format!("Redis at {} answers out of turn", self.place)))
+        answers.try_into().map_err(|_| Error::Incompatible(format!("Redis at {} answers out of turn", self.address)))
     }
 
-    /// As [`run`](Self::run), with as many commands as there are.
+    /// As [`run`](Self::run), with any number of commands.
     pub(super) async fn all(&self, commands: Vec<Cmd>) -> Result<Vec<Value>> {
         let count = commands.len();
         let mut pipeline = Pipeline::with_capacity(count);
@@ -79,18 +80,18 @@ impl Link {
             pipeline.add_command(command);
         }
         let Ok(answers) = tokio::time::timeout(CALL, self.retried(&pipeline, count)).await else {
-            // Whoever holds it at present builds a new connection.
+            // If the lock is taken, its holder is making a new connection already.
             if let Ok(mut current) = self.current.try_lock() {
                 current.connection = None;
             }
-            return Err(Error::Unavailable(format!("Redis at {} does not answer", self.place)));
+            return Err(Error::Unavailable(format!("Redis at {} does not answer", self.address)));
         };
         answers.map_err(|error| self.explain(&error))
     }
 
     async fn retried(&self, pipeline: &Pipeline, count: usize) -> redis::RedisResult<Vec<Value>> {
         let answers = match self.send(pipeline, count).await {
-            // The connection had been cut, maybe long ago; a fresh one is no wait.
+            // The connection was closed, perhaps long ago; a new one costs no wait.
             Err(error) if error.is_connection_dropped() => self.send(pipeline, count).await,
             answers => answers,
         };
@@ -106,18 +107,18 @@ impl Link {
     }
 
     async fn send(&self, pipeline: &Pipeline, count: usize) -> redis::RedisResult<Vec<Value>> {
-        let (number, mut connection) = self.connection().await?;
+        let (generation, mut connection) = self.connection().await?;
         let answers = connection.send_packed_commands(pipeline, 0, count).await;
         let answers = answers.and_then(|answers| answers.into_iter().map(Value::extract_error).collect());
-        // An answer that never came may still come, and be taken for another's: only a fresh connection is sure. A
-        // master that has become a replica stays one; the address may lead to the new master by now.
-        let useless = |error: &RedisError| {
+        // A late answer could be taken for that of another command, so only a new connection is safe. If the server is
+        // a replica now, the address may lead to the new master.
+        let needs_new_connection = |error: &RedisError| {
             error.is_io_error()
                 || error.is_unrecoverable_error()
                 || error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly)
         };
-        if answers.as_ref().is_err_and(useless) {
-            self.forget(number).await;
+        if answers.as_ref().is_err_and(needs_new_connection) {
+            self.forget(generation).await;
         }
         answers
     }
@@ -125,50 +126,51 @@ impl Link {
     async fn connection(&self) -> redis::RedisResult<(u64, MultiplexedConnection)> {
         let mut current = self.current.lock().await;
         if let Some(connection) = &current.connection {
-            return Ok((current.number, connection.clone()));
+            return Ok((current.generation, connection.clone()));
         }
-        // Seldom done, and most of what a call would carry about.
+        // Boxed, because connecting is rare and its state would be most of every call's future.
         let connection = Box::pin(self.connect(RESPONSE)).await?;
-        current.number += 1;
+        current.generation += 1;
         current.connection = Some(connection.clone());
         current.ticking.get_or_insert_with(|| AbortOnDropHandle::new(tokio::spawn(tick())));
-        Ok((current.number, connection))
+        Ok((current.generation, connection))
     }
 
-    /// Gives the connection up; the next call builds another.
+    /// Gives up the connection; the next call makes another.
     pub(super) async fn renew(&self) {
         self.current.lock().await.connection = None;
     }
 
-    async fn forget(&self, number: u64) {
+    /// Drops the connection, unless it is a later one.
+    async fn forget(&self, generation: u64) {
         let mut current = self.current.lock().await;
-        if current.number == number {
+        if current.generation == generation {
             current.connection = None;
         }
     }
 
-    /// A connection that is not shared, whose answers may take `response`.
+    /// A new connection that is not shared; each of its answers may take `response`.
     pub(super) async fn connect(&self, response: Duration) -> redis::RedisResult<MultiplexedConnection> {
         let config =
             AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT)).set_response_timeout(Some(response));
         self.client.get_multiplexed_async_connection_with_config(&config).await
     }
 
-    /// What an error of Redis means to the caller.
+    /// The error for the caller of a call that Redis failed.
     pub(super) fn explain(&self, error: &RedisError) -> Error {
-        let place = &self.place;
+        let address = &self.address;
         match (error.kind(), error.code()) {
-            (_, Some("OOM")) => Error::Full(format!("Redis at {place} has used up its memory; raise maxmemory")),
+            (_, Some("OOM")) => Error::Full(format!("Redis at {address} has used up its memory; raise maxmemory")),
             (ErrorKind::AuthenticationFailed, _) | (_, Some("NOAUTH" | "WRONGPASS" | "NOPERM")) => Error::Refused(
-                format!("Redis at {place} refuses the login, or a command; check user, password and rights: {error}"),
+                format!("Redis at {address} refuses the login, or a command; check user, password and rights: {error}"),
             ),
-            _ => Error::Unavailable(format!("Redis at {place}: {error}")),
+            _ => Error::Unavailable(format!("Redis at {address}: {error}")),
         }
     }
 }
 
-/// Lets the runtime's alarm be set to what is due before the deadline of any call. Else each call would wake the thread that
-/// waits for the network, to set it to its own deadline: a switch of threads, twice a call.
+/// Keeps a timer that ends before the deadline of any call. Without it, each call's deadline would be the runtime's
+/// next timer, and setting it would wake the thread that waits for the network: two thread switches per call.
 async fn tick() {
     let mut interval = interval(TICK);
     loop {

@@ -1,4 +1,4 @@
-//! Lists of groups and jobs: scripts find their ids, plain reads what is known of each.
+//! Lists of groups and jobs. Scripts find their ids; plain commands read their records.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -7,63 +7,74 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use redis::Value;
 
-use super::reads::{self, damaged, parsed, parsed_id};
-use super::{RedisBroker, id_of, ids_of, script};
+use super::answer::{damaged, id_of, ids_of, moment, parsed, parsed_id};
+use super::broker::RedisBroker;
+use super::script;
 use crate::contract::{SCAN_LIMIT, SORT_LIMIT};
-use crate::{Group, Job, JobFilter, ListPosition, Page, Period, Result};
-use crate::{GroupId, JobId, State};
+use crate::{Group, GroupId, Job, JobFilter, JobId, JobList, ListPosition, ListedJob, Page, Period, Result, State};
 
-/// Records that are read at a time.
+/// Number of records that are read at the same time.
 const READS: usize = 64;
-/// Reads of a few fields in one round trip.
+/// Number of reads of a few fields in one round trip.
 const AT_ONCE: usize = 500;
 
-/// What a job's record says of its kind, line, group and index.
+/// A job's kind, line, group and index.
 type Member = (Option<String>, Option<String>, Option<String>, Option<u32>);
 
 impl RedisBroker {
+    pub async fn list(&self, list: JobList, skip: usize, limit: usize) -> Result<Vec<ListedJob>> {
+        let mut read = redis::cmd("ZRANGE");
+        match list {
+            // Held jobs have an infinite score.
+            JobList::Delayed => read.arg(self.sorted_set("delayed")).arg(&["-inf", "(+inf", "BYSCORE"]),
+            JobList::Active => read.arg(self.sorted_set("lease")).arg(&["-inf", "+inf", "BYSCORE"]),
+            JobList::Dead => read.arg(self.sorted_set("dead")).arg(&["+inf", "-inf", "BYSCORE", "REV"]),
+        };
+        let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        read.arg("LIMIT").arg(count(skip)).arg(count(limit)).arg("WITHSCORES");
+        let found: Vec<(String, f64)> = parsed(self.link.one(read).await?)?;
+        found.iter().map(|(id, at)| Ok(ListedJob { job: parsed_id(id.as_bytes())?, at: moment(*at)? })).collect()
+    }
+
+    fn sorted_set(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
     pub async fn groups(&self, submitted: Period, below: Option<ListPosition>, limit: usize) -> Result<Page<Group>> {
         let (top, limit) = (submitted.top(below), limit.min(SCAN_LIMIT));
         let mut call = self.call(&script::GROUPS);
         call.arg(submitted.floor_ms()).arg(top.created_at.as_millisecond()).arg(top.group.to_string()).arg(limit);
         let found: Vec<(String, i64)> = parsed(self.link.one(call).await?)?;
-        let mut places = Vec::with_capacity(found.len());
+        let mut positions = Vec::with_capacity(found.len());
         for (id, ms) in found {
-            places.push(place(ms, parsed_id(id.as_bytes())?, 0)?);
+            positions.push(position(ms, parsed_id(id.as_bytes())?, 0)?);
         }
-        let ids: Vec<GroupId> = places.iter().map(|place| place.group).collect();
-        let groups: Vec<Option<Group>> = stream::iter(ids)
-            .map(|id| reads::group(&self.link, &self.prefix, id))
-            .buffered(READS)
-            .try_collect()
-            .await?;
-        // What has been removed meanwhile is no longer listed.
-        let next = places.last().copied().filter(|_| places.len() == limit);
+        let ids: Vec<GroupId> = positions.iter().map(|position| position.group).collect();
+        let groups: Vec<Option<Group>> =
+            stream::iter(ids).map(|id| self.group(id)).buffered(READS).try_collect().await?;
+        // Groups that were removed since are not listed.
+        let next = positions.last().copied().filter(|_| positions.len() == limit);
         Ok(Page { entries: groups.into_iter().flatten().collect(), next })
     }
 
     pub async fn jobs(&self, filter: &JobFilter, below: Option<ListPosition>, limit: usize) -> Result<Page<Job>> {
-        let few = match filter.state {
+        let sorted = match filter.state {
             Some(State::Active) => self.sorted("lease", filter, below, limit).await?,
             Some(State::Delayed) => self.sorted("delayed", filter, below, limit).await?,
             _ => None,
         };
-        let Page { entries, next } = match few {
+        let Page { entries, next } = match sorted {
             Some(page) => page,
-            None => self.looked_for(filter, below, limit).await?,
+            None => self.searched(filter, below, limit).await?,
         };
-        let jobs: Vec<Option<Job>> = stream::iter(entries)
-            .map(|id| reads::job(&self.link, &self.prefix, id))
-            .buffered(READS)
-            .try_collect()
-            .await?;
-        // One may have moved on since.
-        let stands = |job: &Job| filter.state.is_none_or(|state| state == job.state);
-        Ok(Page { entries: jobs.into_iter().flatten().filter(stands).collect(), next })
+        let jobs: Vec<Option<Job>> = stream::iter(entries).map(|id| self.job(id)).buffered(READS).try_collect().await?;
+        // A job may have changed its state since.
+        let matches = |job: &Job| filter.state.is_none_or(|state| state == job.state);
+        Ok(Page { entries: jobs.into_iter().flatten().filter(matches).collect(), next })
     }
 
     /// Jobs found through their groups.
-    async fn looked_for(&self, filter: &JobFilter, below: Option<ListPosition>, limit: usize) -> Result<Page<JobId>> {
+    async fn searched(&self, filter: &JobFilter, below: Option<ListPosition>, limit: usize) -> Result<Page<JobId>> {
         let JobFilter { state, queue, kind, group, submitted } = filter;
         let top = submitted.top(below);
         let mut call = self.call(&script::JOBS);
@@ -75,13 +86,13 @@ impl RedisBroker {
         let mut field = || answer.next().ok_or_else(damaged);
         let more: bool = parsed(field()?)?;
         let (ms, group, index) = (parsed(field()?)?, id_of(field()?)?, parsed(field()?)?);
-        // Nothing looked at, it is where the list began.
-        let next = if more { Some(place(ms, group, index)?) } else { None };
+        // If no record was read, this is the position where the list began.
+        let next = if more { Some(position(ms, group, index)?) } else { None };
         Ok(Page { entries: ids_of(answer.collect())?, next })
     }
 
-    /// The jobs of a sorted set that has few; none where it has many. No script: to read them all at once would hold
-    /// others up.
+    /// The jobs of a sorted set, sorted; `None` if it has too many. Plain commands and not a script, which would block
+    /// Redis while it reads them all.
     async fn sorted(
         &self,
         zset: &str,
@@ -89,7 +100,7 @@ impl RedisBroker {
         below: Option<ListPosition>,
         limit: usize,
     ) -> Result<Option<Page<JobId>>> {
-        let read = redis::cmd("ZRANGE").arg(format!("{}{zset}", self.prefix)).arg(0).arg(SORT_LIMIT).to_owned();
+        let read = redis::cmd("ZRANGE").arg(self.sorted_set(zset)).arg(0).arg(SORT_LIMIT).to_owned();
         let ids: Vec<JobId> = ids_of(parsed(self.link.one(read).await?)?)?;
         if ids.len() > SORT_LIMIT {
             return Ok(None);
@@ -98,7 +109,7 @@ impl RedisBroker {
         let mut members: Vec<(JobId, GroupId, u32)> = Vec::new();
         for (id, record) in ids.iter().zip(self.read_all(&ids, 'j', &fields).await?) {
             let (kind, line, group, index): Member = parsed(record)?;
-            // One that has been removed meanwhile has none.
+            // A job that was removed since has no record.
             let (Some(group), Some(index)) = (group, index) else { continue };
             let group: GroupId = parsed_id(group.as_bytes())?;
             if is_wanted(filter, kind.as_deref(), line.as_deref(), group) {
@@ -115,13 +126,13 @@ impl RedisBroker {
         let mut found = Vec::new();
         for (id, group, index) in members {
             let Some(ms) = created[&group].filter(|ms| *ms >= floor) else { continue };
-            found.push((place(ms, group, index)?, id));
+            found.push((position(ms, group, index)?, id));
         }
-        found.retain(|(place, _)| *place < top);
+        found.retain(|(position, _)| *position < top);
         found.sort_unstable_by(|one, other| other.cmp(one));
         let more = found.len() > limit;
         found.truncate(limit);
-        let next = found.last().map(|(place, _)| *place).filter(|_| more);
+        let next = found.last().map(|(position, _)| *position).filter(|_| more);
         Ok(Some(Page { entries: found.into_iter().map(|(_, id)| id).collect(), next }))
     }
 
@@ -143,7 +154,7 @@ fn is_wanted(filter: &JobFilter, kind: Option<&str>, line: Option<&str>, group: 
     is(&filter.kind, kind) && is(&filter.queue, queue) && filter.group.is_none_or(|wanted| wanted == group)
 }
 
-fn place(ms: i64, group: GroupId, index: u32) -> Result<ListPosition> {
+fn position(ms: i64, group: GroupId, index: u32) -> Result<ListPosition> {
     let created_at = Timestamp::from_millisecond(ms).map_err(|_| damaged())?;
     Ok(ListPosition { created_at, group, index })
 }

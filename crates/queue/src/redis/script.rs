@@ -1,10 +1,11 @@
-//! The transitions, one Lua script each, sent by hash and loaded again where Redis has forgotten them.
+//! The Lua scripts, one for each transition. They are called by hash; `Link` loads them again if Redis has lost them.
 
 use std::sync::LazyLock;
 
 use redis::Cmd;
 
-/// Makes the scripts, and the list of all of them. Each is headed by its flags and by what it shares with others.
+/// Declares the scripts and the list of all of them. A script is its flags, then the files that it shares with others,
+/// then its own.
 macro_rules! scripts {
     ($($(#[$doc:meta])* $name:ident: $flags:literal, $($file:literal),+;)+) => {
         $(
@@ -20,7 +21,7 @@ macro_rules! scripts {
 }
 
 scripts! {
-    /// No flags, like all that need memory and do not give it back.
+    /// No flags: Redis refuses it if the memory is used up, as all scripts that need more of it.
     ENQUEUE: "", "lua/cancels.lua", "lua/moves.lua", "lua/finish.lua", "lua/enqueue.lua";
     CLAIM: " flags=allow-oom",
         "lua/cancels.lua", "lua/moves.lua", "lua/clock.lua", "lua/finish.lua", "lua/stall.lua", "lua/walk.lua",
@@ -47,7 +48,7 @@ scripts! {
     COLLECT: " flags=allow-oom", "lua/collect.lua";
     ADOPT: " flags=allow-oom", "lua/adopt.lua";
     OLDEST: " flags=allow-oom", "lua/oldest.lua";
-    /// No flags: refused wherever an enqueue is.
+    /// No flags: refused whenever an enqueue is.
     PROBE: "", "lua/probe.lua";
 }
 
@@ -67,7 +68,7 @@ impl Script {
         load
     }
 
-    /// A call of it; arguments from `ARGV[2]` on are added by the caller.
+    /// A call of it. The caller adds the arguments from `ARGV[2]` on.
     pub(super) fn call(&self, prefix: &str, ahead_ms: i64) -> Cmd {
         let mut call = redis::cmd("EVALSHA");
         call.arg(&self.hash).arg(1).arg(prefix).arg(ahead_ms);

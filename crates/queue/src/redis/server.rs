@@ -1,4 +1,4 @@
-//! What the server must be, and what the operator should know about it.
+//! Checks of the server: its version, the version of its records, and settings that may lose work.
 
 use std::collections::HashMap;
 
@@ -8,18 +8,18 @@ use super::link::Link;
 use super::script;
 use crate::{Error, Result};
 
-/// What `{prefix}:schema` says of the records that this version writes.
+/// The version of the records that this pixmill writes, stored under `{prefix}:schema`.
 const SCHEMA: &str = "3";
-/// Of the versions before, whose records this one takes over.
+/// Earlier versions, whose records are converted.
 const FORMER: [&str; 2] = ["1", "2"];
 
-/// Loads the scripts, after making sure that server and records are fit for them.
+/// Checks the versions of server and records, and loads the scripts.
 pub(super) async fn prepare(link: &Link, prefix: &str) -> Result<()> {
     let info = info(link, "server").await?;
     old_enough(&info).map_err(|running| {
         Error::Incompatible(format!(
             "{running} runs at {}; the queue needs Redis 7.0 or later, or Valkey 7.2 or later",
-            link.place()
+            link.address()
         ))
     })?;
     for script in script::ALL {
@@ -38,13 +38,13 @@ pub(super) async fn prepare(link: &Link, prefix: &str) -> Result<()> {
         Some(found) => Err(Error::Incompatible(format!(
             "the records at {} under {key} have schema {found}, this pixmill knows {} and {SCHEMA}: run the \
              version that wrote them, or name another prefix",
-            link.place(),
+            link.address(),
             FORMER.join(", "),
         ))),
     }
 }
 
-/// Takes a former version's records over. Broken off, it is begun again at the next connect.
+/// Converts the records of an earlier version. If it is interrupted, the next connect begins again.
 async fn adopt(link: &Link, prefix: &str, schema: &str, former: &str) -> Result<()> {
     let pattern: String =
         prefix.chars().flat_map(|char| r"*?[]\".contains(char).then_some('\\').into_iter().chain([char])).collect();
@@ -58,13 +58,13 @@ async fn adopt(link: &Link, prefix: &str, schema: &str, former: &str) -> Result<
         }
     }
     match link.one(redis::cmd("SET").arg(schema).arg(SCHEMA).to_owned()).await {
-        // Without memory for it, they are taken over again at the next connect.
+        // Without memory to store the version, the next connect converts them again.
         Err(Error::Full(_)) => Ok(()),
         raised => raised.map(drop),
     }
 }
 
-/// Settings under which the queue can lose work.
+/// Settings that may lose work, one sentence each.
 pub(super) async fn warnings(link: &Link) -> Result<Vec<String>> {
     let memory = info(link, "memory").await?;
     let persistence = info(link, "persistence").await?;
@@ -73,20 +73,20 @@ pub(super) async fn warnings(link: &Link) -> Result<Vec<String>> {
     if !is(&persistence, "aof_enabled", "1") {
         warnings.push(format!(
             "Redis at {} keeps no append-only file, so a crash loses jobs: set `appendonly yes`",
-            link.place()
+            link.address()
         ));
     }
     if let Some(policy) = memory.get("maxmemory_policy").filter(|policy| *policy != "noeviction") {
         warnings.push(format!(
             "Redis at {} may evict jobs when its memory is used up (maxmemory-policy is {policy}): \
              set `maxmemory-policy noeviction`",
-            link.place()
+            link.address()
         ));
     }
     Ok(warnings)
 }
 
-/// The name and version of a server that is too old.
+/// Fails with the name and version of a server that is too old.
 fn old_enough(info: &HashMap<String, String>) -> std::result::Result<(), String> {
     let (name, key, needed) = match info.get("valkey_version") {
         Some(_) => ("Valkey", "valkey_version", (7, 2)),

@@ -23,8 +23,8 @@ use super::{cancel, encoding, listing, queues, status, store, verify, wait, work
 use crate::clock::millis;
 use crate::contract::CHUNK;
 use crate::{
-    Beat, Claim, ClaimRequest, Class, Clock, Error, Event, Group, GroupId, GroupResult, Index, Job, JobFilter, JobId,
-    Lease, ListPosition, Listed, NewGroup, NewJob, Page, Period, Policy, QueueDepth, Reservation, Result, Settled,
+    Beat, Claim, ClaimRequest, Class, Clock, Error, Event, Group, GroupId, GroupResult, Job, JobFilter, JobId, JobList,
+    Lease, ListPosition, ListedJob, NewGroup, NewJob, Page, Period, Policy, QueueDepth, Reservation, Result, Settled,
     Settlement, State, Worker,
 };
 
@@ -86,7 +86,8 @@ impl SqliteBroker {
                     Err(refused) => refused,
                 };
             if matches!(refused, Error::Full(_) | Error::StorageFull(_) | Error::KeyTaken(_)) && number > 0 {
-                // If the cancel fails too, jobs of the group are left, so the caller must not read that nothing was enqueued.
+                // If the cancel fails too, jobs of the group are left, so the caller must not read that nothing was
+                // enqueued.
                 self.cancel_group(id, true).await.map_err(|error| Error::Unavailable(error.to_string()))?;
             }
             return Err(refused);
@@ -200,8 +201,8 @@ impl SqliteBroker {
         }
     }
 
-    pub async fn list(&self, index: Index, skip: usize, limit: usize) -> Result<Vec<Listed>> {
-        self.shared.read(move |db| listing::list(db, index, skip, limit)).await
+    pub async fn list(&self, list: JobList, skip: usize, limit: usize) -> Result<Vec<ListedJob>> {
+        self.shared.read(move |db| listing::list(db, list, skip, limit)).await
     }
 
     pub async fn events(&self, after: Option<&str>, limit: usize) -> Result<Vec<Event>> {

@@ -1,5 +1,5 @@
-//! Cancels of a job, of a group, and of what waits in a queue. Long ones are done in chunks, one transaction each, so that
-//! other calls are served in between.
+//! Cancels of a job, of a group, and of what waits in a queue. Long ones are done in chunks, one transaction each, so
+//! that other calls are served in between.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -37,7 +37,8 @@ impl Ledger<'_> {
         }
     }
 
-    /// Marks a group as cancelled, seals it if `seal`, and cancels the first chunk of its jobs; `None` if the group is unknown.
+    /// Marks a group as cancelled, seals it if `seal`, and cancels the first chunk of its jobs; `None` if the group is
+    /// unknown.
     pub(super) fn cancel_group(&self, id: GroupId, seal: bool) -> rusqlite::Result<Option<CancelledChunk>> {
         let group = id_bytes(id);
         let before: Option<(bool, bool)> = self
@@ -58,8 +59,8 @@ impl Ledger<'_> {
         self.cancel_chunk(group).map(Some)
     }
 
-    /// Ends the waiting and delayed jobs in the next chunk of a cancelled group. Jobs in earlier chunks cannot wait again,
-    /// because whatever would let them wait ends them.
+    /// Ends the waiting and delayed jobs in the next chunk of a cancelled group. Jobs in earlier chunks cannot wait
+    /// again, because whatever would let them wait ends them.
     pub(super) fn cancel_chunk(&self, group: [u8; 16]) -> rusqlite::Result<CancelledChunk> {
         let from: Option<i64> = self
             .db

@@ -1,5 +1,5 @@
-//! The claim. First, delayed jobs that are due wait again, jobs with expired leases are recovered, and an interrupted cancel goes
-//! on. Then the session takes its jobs.
+//! The claim. First, delayed jobs that are due wait again, jobs with expired leases are recovered, and an interrupted
+//! cancel goes on. Then the session takes its jobs.
 
 use std::time::Duration;
 
@@ -83,7 +83,8 @@ impl Ledger<'_> {
         }
         let mut tally = Tally::default();
         for (place, job) in (self.places_at_front(expired.len())?..).zip(expired) {
-            // The token is removed and not stored as committed, or the former holder would believe that its settlement counted.
+            // The token is removed and not stored as committed, or the former holder would believe that its settlement
+            // counted.
             if self.is_cancelling(&job)? {
                 self.end(&mut tally, job.row, State::Cancelled)?;
             } else {
@@ -141,7 +142,8 @@ impl Ledger<'_> {
              token = ?3 || ':' || (runs + 1) WHERE seq = ?1",
         )?;
         let expiry = self.now + millis(self.policy.lease);
-        // The count alone would be given twice if the file went back in time; a session never repeats a sequence number.
+        // The count alone would be given twice if the file went back in time; a session never repeats a sequence
+        // number.
         let claim = claim_of(request);
         while taking.room > 0 && taking.skips > 0 {
             let found: Vec<(JobRow, i64)> = waiting

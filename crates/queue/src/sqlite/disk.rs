@@ -1,5 +1,5 @@
-//! The disk with the queue's file. Network disks are refused, because SQLite's locks and shared memory do not work there. New work
-//! is refused while the free space is needed for existing work.
+//! The disk with the queue's file. Network disks are refused, because SQLite's locks and shared memory do not work
+//! there. New work is refused while the free space is needed for existing work.
 
 use std::path::Path;
 use std::sync::Arc;

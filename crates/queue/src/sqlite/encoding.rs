@@ -1,4 +1,5 @@
-//! How values are stored in the tables: ids as 16 bytes, states and classes as numbers, instants as milliseconds since 1970.
+//! How values are stored in the tables: ids as 16 bytes, states and classes as numbers, instants as milliseconds since
+//! 1970.
 
 use jiff::Timestamp;
 use rusqlite::Row;

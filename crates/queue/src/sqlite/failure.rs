@@ -44,8 +44,8 @@ pub(super) fn is_disk_full(file: &Path, error: &rusqlite::Error) -> bool {
     }
 }
 
-/// Whether an error shows a page, table, row or value that pixmill never wrote. Its statements and types never change, so
-/// a statement that does not fit the tables is such an error too.
+/// Whether an error shows a page, table, row or value that pixmill never wrote. Its statements and types never change,
+/// so a statement that does not fit the tables is such an error too.
 fn is_damage(error: &rusqlite::Error) -> bool {
     let names_missing = |text: &str| MISSING.iter().any(|words| text.contains(*words));
     match error {

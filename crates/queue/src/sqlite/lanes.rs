@@ -1,5 +1,5 @@
-//! The commands that wait for the writer, in three lanes. Commands that keep work going overtake those that bring new work, so
-//! that many enqueues never cost a worker its lease.
+//! The commands that wait for the writer, in three lanes. Commands that keep work going overtake those that bring new
+//! work, so that many enqueues never cost a worker its lease.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -13,8 +13,8 @@ use crate::Result;
 /// How soon a command is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lane {
-    /// Renewals of leases: before all others, and without waiting for the disk. Only a power cut undoes them, and it ends
-    /// the work that they are for as well.
+    /// Renewals of leases: before all others, and without waiting for the disk. Only a power cut undoes them, and it
+    /// ends the work that they are for as well.
     Beat,
     /// Before new work.
     Drain,
@@ -104,8 +104,8 @@ impl Lanes {
         self.came.notify_one();
     }
 
-    /// Puts a command that could not be run back at the front of its lane. Removes and returns all commands that have waited
-    /// for `patience`.
+    /// Puts a command that could not be run back at the front of its lane. Removes and returns all commands that have
+    /// waited for `patience`.
     pub(super) fn put_back(&self, command: Box<dyn Command>, patience: Duration) -> Vec<Box<dyn Command>> {
         let mut waiting = self.waiting();
         waiting.lanes[command.lane() as usize].push_front(command);

@@ -1,5 +1,5 @@
-//! The moves that every transition is made of: a job changes its state, a group is sealed and finishes. The counters of queues
-//! and groups are written in the same transaction, so every commit has them exact.
+//! The moves that every transition is made of: a job changes its state, a group is sealed and finishes. The counters of
+//! queues and groups are written in the same transaction, so every commit has them exact.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -77,8 +77,8 @@ impl<'db> Ledger<'db> {
             .optional()
     }
 
-    /// Ends a job in the terminal state `state`. Jobs that are held until it succeeds start now, or are cancelled with it, and
-    /// so are those held by them. Does nothing if the job is no longer in the state of its row.
+    /// Ends a job in the terminal state `state`. Jobs that are held until it succeeds start now, or are cancelled with
+    /// it, and so are those held by them. Does nothing if the job is no longer in the state of its row.
     pub(super) fn end(&self, tally: &mut Tally, job: JobRow, state: State) -> rusqlite::Result<()> {
         let mut end = self.db.prepare_cached(
             "UPDATE job SET state = ?2, due = NULL, finished_at = ?3, token = NULL, \

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::encoding::{id_bytes, instant, row_count, state, state_code};
 use super::status;
 use crate::contract::{SCAN_LIMIT, SORT_LIMIT};
-use crate::{Group, Index, Job, JobFilter, JobId, ListPosition, Listed, Page, Period, State};
+use crate::{Group, Job, JobFilter, JobId, JobList, ListPosition, ListedJob, Page, Period, State};
 
 const GROUPS: &str = "SELECT id, created_at, pending, succeeded, failed, cancelled FROM grp \
                       WHERE created_at >= ?1 AND (created_at, id) < (?2, ?3) ORDER BY created_at DESC, id DESC";
@@ -14,19 +14,19 @@ const MEMBERS: &str = "SELECT job.id, idx, state, name, kind FROM job JOIN queue
                        WHERE grp = ?1 AND idx < ?2 ORDER BY idx DESC";
 
 /// See [`Broker::list`](crate::Broker::list).
-pub(super) fn list(db: &Connection, index: Index, skip: usize, limit: usize) -> rusqlite::Result<Vec<Listed>> {
-    db.prepare_cached(match index {
-        Index::Delayed => {
+pub(super) fn list(db: &Connection, list: JobList, skip: usize, limit: usize) -> rusqlite::Result<Vec<ListedJob>> {
+    db.prepare_cached(match list {
+        JobList::Delayed => {
             "SELECT id, due FROM job WHERE state = 1 AND due IS NOT NULL ORDER BY due, seq LIMIT ?2 OFFSET ?1"
         }
-        Index::Active => "SELECT id, due FROM job WHERE state = 2 ORDER BY due, seq LIMIT ?2 OFFSET ?1",
-        Index::Dead => {
+        JobList::Active => "SELECT id, due FROM job WHERE state = 2 ORDER BY due, seq LIMIT ?2 OFFSET ?1",
+        JobList::Dead => {
             "SELECT id, finished_at FROM job WHERE state = 4 AND retried = 0 \
              ORDER BY finished_at DESC, seq DESC LIMIT ?2 OFFSET ?1"
         }
     })?
     .query_map([row_count(skip), row_count(limit)], |row| {
-        Ok(Listed { job: Uuid::from_bytes(row.get(0)?).into(), at: instant(row, 1)? })
+        Ok(ListedJob { job: Uuid::from_bytes(row.get(0)?).into(), at: instant(row, 1)? })
     })?
     .collect()
 }
@@ -189,7 +189,8 @@ impl Search<'_> {
         self.unread == 0 || self.jobs.len() >= self.limit
     }
 
-    /// Reads the jobs of the position's group that are after the position. Returns whether it reached the end of the group.
+    /// Reads the jobs of the position's group that are after the position. Returns whether it reached the end of the
+    /// group.
     fn read_group(&mut self, below: ListPosition) -> rusqlite::Result<bool> {
         let JobFilter { state: wanted, queue, kind, .. } = self.filter;
         let mut members = self.db.prepare_cached(MEMBERS)?;

@@ -1,12 +1,12 @@
 //! The queue in a SQLite file: durable, without a server, shared by the processes of one machine.
 //!
-//! One thread per process writes; its transactions take all commands that arrived while the last one was written to disk
-//! (`synchronous=FULL`, except for renewals of leases). Reads use other connections, on the WAL. The tables are in
-//! `schema.sql`. Each transition is a method of [`Ledger`](ledger::Ledger), made of the moves in `ledger.rs`. The file must not be
-//! on a network disk.
+//! One thread per process writes; its transactions take all commands that arrived while the last one was written to
+//! disk (`synchronous=FULL`, except for renewals of leases). Reads use other connections, on the WAL. The tables are in
+//! `schema.sql`. Each transition is a method of [`Ledger`](ledger::Ledger), made of the moves in `ledger.rs`. The file
+//! must not be on a network disk.
 //!
-//! The groups of modules below are in reading order, from the calls down to the disk; a group imports only itself and those
-//! after it, without circles.
+//! The groups of modules below are in reading order, from the calls down to the disk; a group imports only itself and
+//! those after it, without circles.
 
 mod broker;
 mod read_only;

@@ -42,8 +42,8 @@ impl Readers {
     }
 }
 
-/// Runs `read` in one transaction, so that all its statements see the same commit. BEGIN and COMMIT are prepared once, as the
-/// statements of `read` are.
+/// Runs `read` in one transaction, so that all its statements see the same commit. BEGIN and COMMIT are prepared once,
+/// as the statements of `read` are.
 pub(super) fn at_one_instant<T>(
     db: &Connection,
     read: impl FnOnce(&Connection) -> rusqlite::Result<T>,

@@ -54,8 +54,8 @@ pub(super) fn reader(file: &Path) -> Result<Connection> {
     read_only(file, OpenFlags::empty()).map_err(|error| explain(file, &error))
 }
 
-/// A connection that reads once and leaves no file beside the queue's. Only if a writer's `-wal` is there, which must be read as
-/// well, SQLite may leave a `-shm`.
+/// A connection that reads once and leaves no file beside the queue's. Only if a writer's `-wal` is there, which must
+/// be read as well, SQLite may leave a `-shm`.
 pub(super) fn immutable_reader(file: &Path) -> Result<Connection> {
     let mut log = file.as_os_str().to_owned();
     log.push("-wal");
@@ -78,7 +78,8 @@ fn read_only(file: &Path, more: OpenFlags) -> rusqlite::Result<Connection> {
     Ok(db)
 }
 
-/// Makes prepared statements keep their plans for all bound values. Otherwise SQLite prepares them again for each new limit.
+/// Makes prepared statements keep their plans for all bound values. Otherwise SQLite prepares them again for each new
+/// limit.
 fn keep_plans(db: &Connection) -> rusqlite::Result<()> {
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }

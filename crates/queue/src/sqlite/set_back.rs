@@ -1,6 +1,6 @@
-//! A clock that is set back. The file stores the latest instant of a write. If the clock is behind it, everything that counts
-//! from an earlier event is moved earlier by the difference: leases, retries, keys and mail. Otherwise a dead worker would
-//! hold its jobs until the clock is where it was.
+//! A clock that is set back. The file stores the latest instant of a write. If the clock is behind it, everything that
+//! counts from an earlier event is moved earlier by the difference: leases, retries, keys and mail. Otherwise a dead
+//! worker would hold its jobs until the clock is where it was.
 
 use rusqlite::params;
 use tracing::warn;

@@ -11,7 +11,7 @@ use super::tally::Tally;
 use crate::clock::millis;
 use crate::{Beat, EventKind, Lease, Settled, Settlement, Stage, State, Verdict, policy};
 
-/// How an active job runs requeue.
+/// How an active job runs again.
 struct Requeue {
     /// Until when it is delayed, in milliseconds since 1970; `None` if it waits at once.
     due: Option<i64>,
@@ -101,8 +101,8 @@ impl Ledger<'_> {
         self.write_counters(tally)
     }
 
-    /// The job's process died, or its lease expired. The job runs again, first in line and alone; or it fails, if it ran
-    /// `alone` and this is its last stall.
+    /// The job's process died, or its lease expired. The job runs again, first in line and alone; or it fails, if it
+    /// ran `alone` and this is its last stall.
     pub(super) fn stall(&self, tally: &mut Tally, job: &LeasedJob, alone: bool, place: i64) -> rusqlite::Result<()> {
         let stalls = job.stalls + u32::from(alone);
         if alone && stalls >= self.policy.max_stalls {

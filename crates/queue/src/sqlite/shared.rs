@@ -44,8 +44,8 @@ impl Shared {
         }
     }
 
-    /// The error for the caller of a call that failed. Damage is logged once and noted: from then on the queue takes no new
-    /// work, because some reads and writes of a damaged file still succeed by chance.
+    /// The error for the caller of a call that failed. Damage is logged once and noted: from then on the queue takes no
+    /// new work, because some reads and writes of a damaged file still succeed by chance.
     pub(super) fn failure(&self, error: &rusqlite::Error) -> Error {
         let failure = failure::explain(&self.file, error);
         if let Error::Incompatible(damage) = &failure
@@ -73,8 +73,8 @@ impl Shared {
             .unwrap_or_else(|error| Err(Error::Unavailable(format!("a read of the queue was cut short: {error}"))))
     }
 
-    /// Runs a short `read` on the caller's thread. The pages are nearly always in memory, and reading them takes a fraction
-    /// of the time that another thread takes to wake up. If it would have to wait for another process or for a
+    /// Runs a short `read` on the caller's thread. The pages are nearly always in memory, and reading them takes a
+    /// fraction of the time that another thread takes to wake up. If it would have to wait for another process or for a
     /// connection, it runs on a thread that may block.
     pub(super) async fn read_inline<T, F>(self: &Arc<Self>, read: F) -> Result<T>
     where

@@ -1,9 +1,10 @@
 //! Checks once, when a service or a worker starts, whether the file still holds what was written.
 //!
-//! SQLite's own check finds broken pages and indexes that do not fit their tables. The rules here find the rest: tables and
-//! columns that are not those of `schema.sql`, counters that differ from the jobs that they count, open jobs without a payload,
-//! and values that are never written. Payloads and results have checksums of their own. Values of which any may be right,
-//! such as texts for people, instants in the past, or whether a queue is paused, are not checked.
+//! SQLite's own check finds broken pages and indexes that do not fit their tables. The rules here find the rest: tables
+//! and columns that are not those of `schema.sql`, counters that differ from the jobs that they count, open jobs
+//! without a payload, and values that are never written. Payloads and results have checksums of their own. Values of
+//! which any may be right, such as texts for people, instants in the past, or whether a queue is paused, are not
+//! checked.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,9 +18,10 @@ use super::failure::{damaged, explain};
 use super::schema;
 use crate::Result;
 
-/// Each rule gives a row if something is wrong; the first column says what. The jobs of a finished group are not counted,
-/// because it may be half removed. Texts that a claim reads must be ASCII, because pixmill writes no others there and reading
-/// fails if they are not UTF-8. No instant may be after the year 2100. A worker's report may be later than the stored latest instant.
+/// Each rule gives a row if something is wrong; the first column says what. The jobs of a finished group are not
+/// counted, because it may be half removed. Texts that a claim reads must be ASCII, because pixmill writes no others
+/// there and reading fails if they are not UTF-8. No instant may be after the year 2100. A worker's report may be later
+/// than the stored latest instant.
 const RULES: [&str; 16] = [
     "SELECT 'a job is in no known state' FROM job WHERE state NOT BETWEEN 0 AND 5",
     "SELECT 'a job has values that are never written' FROM job WHERE class NOT IN (0, 1) OR priority NOT BETWEEN 1 AND 10 \
@@ -114,8 +116,8 @@ fn find_damage(db: &Connection) -> rusqlite::Result<Option<String>> {
     Ok(None)
 }
 
-/// The first table or index whose definition is not that of `schema.sql`. A changed bit in a column's name leaves all pages
-/// whole, but statements fail. Tables that are not pixmill's are ignored.
+/// The first table or index whose definition is not that of `schema.sql`. A changed bit in a column's name leaves all
+/// pages whole, but statements fail. Tables that are not pixmill's are ignored.
 fn changed_definition(db: &Connection) -> rusqlite::Result<Option<String>> {
     let made = Connection::open_in_memory()?;
     made.execute_batch(include_str!("schema.sql"))?;

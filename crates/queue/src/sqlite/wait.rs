@@ -1,5 +1,5 @@
-//! Waits for work, letters or events. This process' writer notifies; every 100 ms the file is also checked for commits of other
-//! processes.
+//! Waits for work, letters or events. This process' writer notifies; every 100 ms the file is also checked for commits
+//! of other processes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,8 @@ use super::writer::Writer;
 use crate::{Class, Error, Result};
 
 const POLL: Duration = Duration::from_millis(100);
-/// Largest number of delayed jobs that a check reads, by due time. The answer to a claim says when the first of all is due.
+/// Largest number of delayed jobs that a check reads, by due time. The answer to a claim says when the first of all is
+/// due.
 const DELAYED: i64 = 1_000;
 
 /// Returns when there may be work in `queues`, or after `timeout`.

@@ -189,8 +189,8 @@ fn commit(
     Ok(())
 }
 
-/// Adds commands that wait to the batch and runs them. A batch that began with a heartbeat takes only heartbeats, because
-/// its commit does not wait for the disk. Every other batch takes at least one command of new work.
+/// Adds commands that wait to the batch and runs them. A batch that began with a heartbeat takes only heartbeats,
+/// because its commit does not wait for the disk. Every other batch takes at least one command of new work.
 fn run_waiting(
     batch: &mut Vec<Box<dyn Command>>,
     lanes: &Lanes,

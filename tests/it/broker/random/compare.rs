@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use jiff::Timestamp;
-use queue::{EventKind, GroupId, Index, JobFilter, JobId, Period, State};
+use queue::{EventKind, GroupId, JobFilter, JobId, JobList as Index, Period, State};
 
 use super::model::{QUEUES, Tick, span, ticks};
 use super::{ALL, Run};

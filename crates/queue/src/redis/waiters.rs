@@ -1,4 +1,4 @@
-//! Commands that block, on connections of their own: they would hold up whatever shares one.
+//! Commands that block. Each runs on a connection of its own, because it would delay all other calls on a shared one.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,15 +9,15 @@ use redis::aio::MultiplexedConnection;
 use super::link::Link;
 use crate::Result;
 
-/// Past the time asked for, before a silent server counts as gone.
+/// How long after its timeout a command may still be answered, before the server counts as gone.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Connections on which nobody waits at present.
+/// Connections on which no command blocks at present.
 #[derive(Default)]
 pub(super) struct Waiters(Mutex<Vec<MultiplexedConnection>>);
 
 impl Waiters {
-    /// Takes a token off the first of the lists that has one; returns without one after `timeout`.
+    /// Waits until one of the lists has a token, and takes it; returns without one after `timeout`.
     pub(super) async fn pop(&self, link: &Link, lists: impl Iterator<Item = String>, timeout: Duration) -> Result<()> {
         let lists: Vec<String> = lists.collect();
         if lists.is_empty() {
@@ -28,40 +28,41 @@ impl Waiters {
         self.wait(link, pop, timeout).await
     }
 
-    /// Runs a command that blocks for up to `timeout`; its answer is nobody's.
+    /// Runs a command that blocks for up to `timeout`; its answer is discarded.
     pub(super) async fn wait(&self, link: &Link, blocking: Cmd, timeout: Duration) -> Result<()> {
-        // No time at all would mean for ever.
+        // To Redis, 0 means without a limit.
         if timeout.is_zero() {
             return Ok(());
         }
-        let kept = self.kept().pop();
-        let mut connection = match kept {
+        let idle = self.idle().pop();
+        let mut connection = match idle {
             Some(connection) => connection,
             None => link.connect(timeout + GRACE).await.map_err(|error| link.explain(&error))?,
         };
         connection.set_response_timeout(timeout + GRACE);
-        // Given up halfway or failed, the connection is dropped, and Redis forgets the command with it.
+        // If this future is dropped, or the command fails, the connection is dropped, and Redis drops the command with
+        // it.
         let ended = connection.send_packed_command(&blocking).await.and_then(redis::Value::extract_error);
-        let mut kept = self.kept();
+        let mut idle = self.idle();
         match ended {
             Ok(_) => {
-                kept.push(connection);
+                idle.push(connection);
                 Ok(())
             }
             Err(error) => {
-                // What cut this one has most likely cut the others.
-                kept.clear();
+                // The others have most likely failed for the same reason.
+                idle.clear();
                 Err(link.explain(&error))
             }
         }
     }
 
-    /// Gives up the connections on which nobody waits.
+    /// Gives up the idle connections.
     pub(super) fn renew(&self) {
-        self.kept().clear();
+        self.idle().clear();
     }
 
-    fn kept(&self) -> MutexGuard<'_, Vec<MultiplexedConnection>> {
+    fn idle(&self) -> MutexGuard<'_, Vec<MultiplexedConnection>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! Workers that report themselves, and the letters between them and those who ask.
+//! Workers that report themselves, and the mailboxes for letters to them and from them.
 
 use std::time::Duration;
 
@@ -6,8 +6,9 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::reads::{damaged, instant, parsed};
-use super::{RedisBroker, script};
+use super::answer::{damaged, instant, parsed};
+use super::broker::RedisBroker;
+use super::script;
 use crate::clock::millis;
 use crate::{MAIL_MEMORY, Result, Worker};
 
@@ -27,11 +28,11 @@ impl RedisBroker {
         let mut call = self.call(&script::WORKERS);
         call.arg(millis(self.policy.worker_memory()));
         let found: Vec<(String, Vec<u8>)> = parsed(self.link.one(call).await?)?;
-        let entry = |(session, said): (String, Vec<u8>)| {
-            let (seen, report) = dated(said)?;
+        let worker = |(session, stored): (String, Vec<u8>)| {
+            let (seen, report) = dated(stored)?;
             Ok(Worker { session, seen_at: instant(Some(&seen))?, report })
         };
-        let mut workers = found.into_iter().map(entry).collect::<Result<Vec<_>>>()?;
+        let mut workers = found.into_iter().map(worker).collect::<Result<Vec<_>>>()?;
         workers.sort_unstable_by(|one, other| one.session.cmp(&other.session));
         Ok(workers)
     }
@@ -43,13 +44,13 @@ impl RedisBroker {
     }
 
     pub async fn collect(&self, mailbox: &str, timeout: Duration) -> Result<Vec<Bytes>> {
-        let until = Instant::now() + timeout;
+        let deadline = Instant::now() + timeout;
         let number = Uuid::now_v7().to_string();
         loop {
             let mut call = self.call(&script::COLLECT);
             call.arg(mailbox).arg(&number).arg(millis(MAIL_MEMORY));
             let letters: Vec<Vec<u8>> = parsed(self.link.one(call).await?)?;
-            let left = until.saturating_duration_since(Instant::now());
+            let left = deadline.saturating_duration_since(Instant::now());
             if !letters.is_empty() || left.is_zero() {
                 return letters.into_iter().map(|letter| Ok(dated(letter)?.1)).collect();
             }
