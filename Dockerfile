@@ -2,8 +2,8 @@
 # docker run --rm -v pixmill:/data -p 127.0.0.1:8080:8080 \
 #     -e PIXMILL__AUTH__KEYS__0__NAME=shop -e PIXMILL__AUTH__KEYS__0__SHA256=… pixmill
 #
-# A container is reached from outside itself, so `serve` listens on every address and wants an API
-# key: without one it stops and says so. config.default.toml shows how a key is made.
+# A container is reached from outside, so `serve` listens on every address and needs an API
+# key: without a key it stops with an error. config.default.toml shows how to make a key.
 
 FROM rust:1.95-slim-trixie AS build
 WORKDIR /src
@@ -11,12 +11,12 @@ WORKDIR /src
 # hadolint ignore=DL3008
 RUN apt-get update && apt-get install -y --no-install-recommends nasm && rm -rf /var/lib/apt/lists/*
 COPY . .
-# The caches keep a rebuild to what changed; what they hold is gone from the layer, hence the install.
+# With the caches, a rebuild compiles only what changed. They are not part of the layer, hence the install.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     scripts/dist --features asm && install -D -t /out target/dist/pixmill target/dist/pixmill.debug
 
-# docker build --target debug -o . .     the debug information of the program in the image, for a debugger
+# docker build --target debug -o . .     the debug information of the image's program, for a debugger
 FROM scratch AS debug
 COPY --from=build /out/pixmill.debug /
 

@@ -1,5 +1,6 @@
-//! Draws `tests/fixtures/`: run `cargo run --release --example draw_fixtures` to make them anew.
-//! What it cannot write is `tests/fixtures/draw.py`'s. The landscape is computed, so that it belongs to nobody.
+//! Draws `tests/fixtures/`: run `cargo run --release --example draw_fixtures` to make them again.
+//! `tests/fixtures/draw.py` draws the formats that this program cannot write. The landscape is computed, so that nobody
+//! else owns it.
 
 use std::f64::consts::TAU;
 use std::fs;

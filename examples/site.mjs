@@ -1,9 +1,9 @@
-// A site of one page, with pixmill behind it: the browser sees one origin, and no API key.
+// A site of one page, with pixmill behind it. The browser sees one origin, and no API key.
 //
 //   PIXMILL=http://127.0.0.1:8080 PIXMILL_API_KEY=… PORT=3000 node examples/site.mjs
 //
-// What a reverse proxy (nginx, Caddy) does in the real world: /api/upload, /api/task_status/… and /files/… go to
-// pixmill, with the key added; everything else is the site's own.
+// In production a reverse proxy (nginx, Caddy) does this: it forwards /api/upload, /api/task_status/… and /files/… to
+// pixmill and adds the key. The site itself serves all other paths.
 import { createServer, request } from "node:http";
 import { readFile } from "node:fs/promises";
 

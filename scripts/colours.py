@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Holds the colours of pictures with embedded profiles against LittleCMS's (Pillow's ImageCms).
+"""Compares the colours of pictures with embedded profiles with those of LittleCMS (Pillow's ImageCms).
 
     scripts/colours.py PIXMILL FOLDER [--tolerance 6]
 
 PIXMILL is the program, FOLDER holds pictures. Each is converted to PNG by the program and by LittleCMS (perceptual intent);
-differences are taken on pictures scaled down to 64×64, so that decoders' noise does not count. Exit code 1 where the largest
+the two are compared after scaling down to 64×64, so that decoders' noise does not count. Exit code 1 if the largest difference
 is above the tolerance. Needs Pillow.
 """
 import argparse, io, pathlib, subprocess, sys, tempfile

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Holds the licence of every crate in Cargo.lock against deny.toml's allow-list.
+"""Checks the licence of every crate in Cargo.lock against the allow-list in deny.toml.
 
-What `cargo deny check licenses` does, for machines without it; exceptions are not supported.
+Replaces `cargo deny check licenses` on machines without cargo-deny. Exceptions are not supported.
 """
 
 import json

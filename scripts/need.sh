@@ -1,4 +1,4 @@
-# Sourced: what the scripts that run something need.
+# Sourced by scripts that need other programs.
 
 say() { printf '%s: %s\n' "$0" "$*" >&2; }
 

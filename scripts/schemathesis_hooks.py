@@ -1,4 +1,4 @@
-"""What no schema can say: that the files of a form are pictures, and that they are done a little later."""
+"""Rules that a schema cannot express: the files of a form are pictures, and they are done a little later."""
 import struct
 import time
 import zlib
@@ -24,13 +24,13 @@ schemathesis.openapi.format("picture", strategies.sampled_from([png(side) for si
 def before_load_schema(context, schema):
     form = schema["paths"]["/api/upload"]["post"]["requestBody"]["content"]["multipart/form-data"]
     form["schema"]["properties"]["images"]["items"] = {"type": "string", "format": "picture"}
-    # It names files, and files of these names there are none.
+    # It names files, and no files with these names exist.
     form.pop("example", None)
 
 
 @schemathesis.hook
 def filter_failure(context, failure, case, response):
-    """An empty list has no parts in a form: what was sent is right, and not the mistake that was meant."""
+    """An empty list has no parts in a form: the request is valid, although schemathesis intended an invalid one."""
     accepted = type(failure).__name__ == "AcceptedNegativeData"
     return not (accepted and isinstance(case.body, dict) and case.body.get("operations") == [])
 
