@@ -1,4 +1,4 @@
-//! The HTTP server. [`router`] is the table of its routes.
+//! The HTTP server. `router.rs` is the table of its routes.
 //!
 //! Handlers are extract → one call → response. Every error, also of the framework, is an `application/problem+json` document.
 

@@ -1,8 +1,8 @@
 //! The kinds of jobs: a file per kind, and one list of them all.
 //!
 //! A kind's file has its payload, its class, the queue that it goes to unless asked otherwise, its results, and its work,
-//! [`Run`]. Where the work is another module's (`submission`, `maintenance`), the `impl Run` is in that module, which imports
-//! this one. The worker knows no kind by name: it asks the [`Payload`].
+//! `Run`. Where the work is another module's (`submission`, `maintenance`), the `impl Run` is in that module, which imports
+//! this one. The worker knows no kind by name: it asks the `Payload`.
 
 mod group_follow;
 mod image_process;

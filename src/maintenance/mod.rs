@@ -4,8 +4,8 @@
 //! durable, and the next sweep goes on from what it finds. What is stored of a group is removed in one order, so that
 //! nothing comes back to life: first its manifest, then its files, then its record.
 //!
-//! - `outbox.sweep` ([`outbox`]) erases what its owners ordered to be erased ([`erasure`]), then delivers.
-//! - `storage.sweep` ([`retention`]) removes what is over its age, and what no record knows ([`orphans`]).
+//! - `outbox.sweep` (`outbox.rs`) erases what its owners ordered to be erased (`erasure.rs`), then delivers.
+//! - `storage.sweep` (`retention.rs`) removes what is over its age, and what no record knows (`orphans.rs`).
 
 pub mod erasure;
 mod orphans;
