@@ -31,6 +31,7 @@ use operators::OperatorServer;
 pub use open::{open_storage, require_store, visit_broker, visit_storage};
 
 /// What each process that takes work or does it has open.
+#[derive(Clone)]
 struct Opened {
     config: Config,
     storage: Storage,
@@ -137,6 +138,8 @@ impl App {
         let connections = descriptors::connections(config.server.max_connections, files, pictures, jobs);
         let places = open::places(&config)?;
         let workers = with_workers.then(|| worker_settings(&config, places.clone())).transpose()?;
+        // First, so that the worker is there when the first upload asks for one.
+        let mut worker = workers.map(|settings| tokio::spawn(opened.clone().work(settings, shutdown.clone())));
         let services = Services {
             sources: places,
             ..opened.services(access, Readiness::of(Role::Service), shutdown.warm.clone())?
@@ -145,7 +148,6 @@ impl App {
         background.spawn(scheduler::run(opened.broker.clone(), Schedule::all(&config.retention, &config.queue)));
         let (settings, counts, closing) = (config.server.clone(), opened.metrics.clone(), shutdown.warm.clone());
         let bounds = http::Bounds { connections, buffered: config.limits.max_buffered_bytes };
-        let mut worker = workers.map(|settings| tokio::spawn(opened.work(settings, shutdown.clone())));
         let mut server = tokio::spawn(async move {
             http::serve(listener, http::app(services), &settings, bounds, counts, closing).await;
         });

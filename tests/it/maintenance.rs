@@ -483,6 +483,8 @@ async fn group_that_another_follows_is_kept_until_that_has_begun() {
         assert!(house.owes(manifest.group) && house.has("uploads", manifest.group));
         house.world.group(manifest.group).await;
         let others = house.done(1).await;
+        // Ages count in milliseconds.
+        house.world.clock.advance(Duration::from_millis(1));
         assert_eq!(house.sweep(all).await.records, 1, "the one that is kept is passed by");
         assert!(house.world.broker.group(others.group).await.unwrap().is_none());
 

@@ -46,6 +46,8 @@ async fn uploads_are_refused_while_redis_is_away_and_taken_when_it_is_back() {
     let service = home.serve();
     let (group, gates) = gated_group(&home, &service, 10, 3..5).await;
     reaches(&service, &group, 3).await;
+    // What the service last saw holds for a second, a worker that was not there yet included.
+    until("the service is ready", async || (service.get("/readyz").await.status == 200).then_some(())).await;
     let before = home.files("uploads").len();
     redis.down();
 
