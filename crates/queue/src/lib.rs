@@ -14,6 +14,7 @@
 //! | stall | the death of a process, or an expired lease, while a job ran alone |
 //! | held | delayed until another job of the group has succeeded |
 //! | sealed | said of a group to which no jobs can be added |
+//! | cursor | a named value that moves only from the value that its mover has seen, with the work that the move brings |
 //! | position | where a page of a list ends and the next one begins |
 //! | letter | a message in the mailbox of a worker, or of a program that asks workers |
 //! | chunk | the jobs, leases or settlements of one transition, at most 1,000 |
@@ -39,9 +40,9 @@ pub use broker::Broker;
 pub use class::Class;
 pub use clock::Clock;
 pub use contract::{
-    Beat, Claim, ClaimRequest, ClaimedJob, Event, EventKind, Group, GroupResult, IdempotencyKey, Job, JobFilter,
-    JobList, LINE_HEAD, Lease, ListPosition, ListedJob, MAIL_MEMORY, NewGroup, NewJob, On, Page, Period, QueueDepth,
-    Reservation, Settled, Settlement, Stage, Then, Verdict, Worker,
+    Advance, Advanced, Beat, CURSOR_NOTES, Claim, ClaimRequest, ClaimedJob, Cursor, Event, EventKind, Group,
+    GroupResult, IdempotencyKey, Job, JobFilter, JobList, LINE_HEAD, Lease, ListPosition, ListedJob, MAIL_MEMORY,
+    NewGroup, NewJob, On, Page, Period, QueueDepth, Reservation, Settled, Settlement, Stage, Then, Verdict, Worker,
 };
 pub use error::{Error, Result};
 pub use id::{GroupId, JobId};

@@ -5,6 +5,7 @@
 //! than events are kept, gets the state again. Streams end when the service ends, and at the latest one sign of life
 //! after their key or login ends.
 
+mod end;
 mod everything;
 mod feed;
 mod group;
@@ -34,6 +35,7 @@ use crate::http::operation::{Answer, Operation, in_query};
 use crate::http::problem::Problem;
 use crate::http::request::{Parameters, UrlPath};
 
+pub(super) use end::ends_before;
 pub use feed::Feed;
 
 /// Time between signs of life on a quiet stream. Proxies close connections that are quiet for longer.

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::config;
 use crate::http::Shared;
 use crate::http::operation::{Operation, in_path, ok_as, reference};
-use crate::http::submissions::uploads;
+use crate::http::submissions::{LONGEST_WAIT, uploads};
 
 pub(super) async fn openapi(State(services): Shared, request: Request) -> Json<Value> {
     let address = services.access.address(&request.into_parts().0);
@@ -95,6 +95,15 @@ fn parameters() -> Value {
                 is done twice.",
             "schema": {"type": "string", "minLength": 1, "maxLength": uploads::MOST_KEY_CHARS,
                 "pattern": "^[\\x21-\\x7e]+$"},
+        },
+        "prefer": {
+            "name": "Prefer",
+            "in": "header",
+            "description": format!(
+                "`wait=10`: the answer is the finished status (200) if the group ends within ten seconds, and 202 otherwise. \
+                At most {LONGEST_WAIT} seconds (RFC 7240)."
+            ),
+            "schema": {"type": "string", "examples": ["wait=10"]},
         },
     })
 }

@@ -12,12 +12,12 @@ use serde_json::{Map, Value, json};
 
 use crate::http::Services;
 use crate::http::access::Caller;
-use crate::http::groups::accepted;
 use crate::http::monitoring::readiness::takes_work;
 use crate::http::operation::{Operation, accepted as taken, ok, parameter, reference};
 use crate::http::problem::Problem;
 use crate::http::request::{NoQuery, QueryOf, query};
 use crate::http::server::bodies::whole;
+use crate::http::submissions::prefer::{answer, finished_docs};
 use crate::http::submissions::uploads::{asked, idempotency_key, sender};
 use crate::submission::{Asked, Submission, Submitted, Wanted};
 
@@ -34,16 +34,17 @@ pub(in crate::http) async fn create(
     let sender = sender(&caller, request.headers());
     let mut submission = Submission::begin(services.storage.clone(), &services.limits).by(sender);
     let key = idempotency_key(request.headers(), &caller)?;
+    let headers = request.headers().clone();
     let body = body(request, services.limits.max_body_bytes).await?;
     if let Some(key) = key {
         submission.reserve(&services.broker, key).await?;
     }
     match take(&services, &caller, &body, &mut submission).await {
-        Ok(Taken::Before(known)) => Ok(accepted(&known)),
+        Ok(Taken::Before(known)) => Ok(answer(&services, &headers, &known).await),
         Ok(Taken::Now(asked)) => {
             let submitted = submission.enqueue(&services.broker, &asked, &services.queue).await?;
             services.metrics.images_accepted.inc_by(submitted.images as u64);
-            Ok(accepted(&submitted))
+            Ok(answer(&services, &headers, &submitted).await)
         }
         Err(problem) => {
             submission.unreserve().await;
@@ -60,7 +61,8 @@ pub(in crate::http) fn create_docs() -> Operation {
             "Answered as an upload is. A source that cannot be taken is told in `rejected` and fails no other; a URL \
             that cannot be fetched fails as its picture does.",
         )
-        .parameters([parameter("idempotency_key")])
+        .parameters([parameter("idempotency_key"), parameter("prefer")])
+        .answer("200", finished_docs())
         .body(json!({"required": true, "content": {"application/json": {"schema": reference("Group")}}}))
         .problems(&["400", "409", "413", "415", "422", "503"])
 }

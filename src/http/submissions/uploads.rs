@@ -12,12 +12,12 @@ use serde_json::{Value, json};
 use crate::config;
 use crate::http::Services;
 use crate::http::access::Caller;
-use crate::http::groups::accepted;
 use crate::http::monitoring::readiness::takes_work;
 use crate::http::operation::{Operation, accepted as taken, operations_or_preset, parameter, reference};
 use crate::http::problem::Problem;
 use crate::http::request::form::{Field, Form, unreadable};
 use crate::http::server::request_id;
+use crate::http::submissions::prefer::{answer, finished_docs};
 use crate::submission::{Asked, Rules, Sender, Submission, Submitted};
 
 /// Most characters of an idempotency key. With the caller's name before it, it stays within the broker's limit.
@@ -37,7 +37,9 @@ pub(in crate::http) async fn upload(
     Extension(caller): Extension<Caller>,
     request: Request,
 ) -> Result<Response, Problem> {
-    Ok(accepted(&take(&services, &caller, request, Repeated::Refused).await?))
+    let headers = request.headers().clone();
+    let submitted = take(&services, &caller, request, Repeated::Refused).await?;
+    Ok(answer(&services, &headers, &submitted).await)
 }
 
 pub(in crate::http) fn upload_docs(limits: &config::Limits) -> Operation {
@@ -47,7 +49,8 @@ pub(in crate::http) fn upload_docs(limits: &config::Limits) -> Operation {
             "All pictures of a request become one group. A picture that cannot be taken is told in `rejected` \
             and fails no other. 202 means that everything is on disk: no acknowledged picture is lost.",
         )
-        .parameters([parameter("idempotency_key")])
+        .parameters([parameter("idempotency_key"), parameter("prefer")])
+        .answer("200", finished_docs())
         .body(form_docs(limits))
         .problems(&["400", "408", "409", "413", "415", "422", "503"])
 }

@@ -9,6 +9,7 @@ mod alone;
 mod cancelling;
 mod chains;
 mod claiming;
+mod cursors;
 mod enqueueing;
 mod events;
 mod follow_ups;
@@ -160,6 +161,15 @@ conformance! {
         purge_spares_what_follows_it,
         chain_that_breaks_finishes_its_group_and_fires,
         group_cannot_follow_itself;
+    cursors:
+        cursor_moves_from_the_expected_value_only,
+        work_comes_with_the_move_and_only_with_it,
+        sealed_group_is_not_enqueued_again_by_a_move,
+        cursor_does_not_move_too_early,
+        full_queue_moves_nothing,
+        racing_movers_move_a_cursor_once,
+        cursor_keeps_its_newest_notes,
+        wrong_moves_are_refused;
     queues:
         paused_queue_gives_no_jobs_until_resumed,
         paused_queue_still_promotes_recovers_and_settles,

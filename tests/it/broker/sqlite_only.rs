@@ -27,7 +27,7 @@ async fn file_of_a_newer_version_is_refused() {
 
     let refused = open(&file).err().unwrap();
 
-    assert!(matches!(&refused, Error::Incompatible(why) if why.contains("999") && why.contains(" 4")), "{refused}");
+    assert!(matches!(&refused, Error::Incompatible(why) if why.contains("999") && why.contains(" 5")), "{refused}");
 }
 
 /// A process that has the former file open would go on in it for nobody, and its sweeps would remove what others publish.
@@ -120,6 +120,11 @@ async fn file_of_the_second_version_goes_on() {
 #[tokio::test]
 async fn file_of_the_third_version_goes_on() {
     goes_on(include_str!("../../fixtures/queue-schema-3.sql")).await;
+}
+
+#[tokio::test]
+async fn file_of_the_fourth_version_goes_on() {
+    goes_on(include_str!("../../fixtures/queue-schema-4.sql")).await;
 }
 
 #[tokio::test]

@@ -158,6 +158,8 @@ async fn cancelled_avif_ends_as_cancelled() {
     assert_eq!(service.send("DELETE", &format!("/api/groups/{}", id(&accepted))).await.status, 200);
     let status = service.finished(id(&accepted)).await;
     assert_eq!((&status["status"], &status["cancelled"]), (&json!("cancelled"), &json!(1)), "{status}");
+    // It was not made to its end.
+    service.process.says("is cancelled and does not stop: its process is killed").await;
     let left = async || home.files("outputs").iter().all(|path| !path.is_file()).then_some(());
     until("nothing of it is left", left).await;
 }

@@ -32,3 +32,4 @@ mod start;
 mod steering;
 mod submitting;
 mod telemetry;
+mod waiting;

@@ -5,7 +5,8 @@
 
 use std::collections::HashMap;
 
-use crate::{ClaimRequest, Error, NewGroup, NewJob, Result};
+use crate::contract::CHUNK;
+use crate::{Advance, CURSOR_NOTES, ClaimRequest, Error, NewGroup, NewJob, Result};
 
 pub(super) fn group(group: &NewGroup, members: &[NewJob]) -> Result<()> {
     jobs(members)?;
@@ -56,6 +57,29 @@ fn jobs(jobs: &[NewJob]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// A move of a cursor, and the work that comes with it.
+pub(super) fn advance(advance: &Advance, work: Option<(&NewGroup, &[NewJob])>) -> Result<()> {
+    cursor(&advance.cursor)?;
+    if !(1..=255).contains(&advance.next.len()) {
+        return invalid(format!("a cursor's value has 1 to 255 bytes, this one {}", advance.next.len()));
+    }
+    if advance.notes.len() > CURSOR_NOTES {
+        return invalid(format!("a cursor keeps {CURSOR_NOTES} notes, this move has {}", advance.notes.len()));
+    }
+    let Some((whole, members)) = work else { return Ok(()) };
+    if members.len() > CHUNK {
+        return invalid(format!("a cursor's move brings at most {CHUNK} jobs, this one {}", members.len()));
+    }
+    group(whole, members)
+}
+
+pub(super) fn cursor(name: &str) -> Result<()> {
+    if (1..=255).contains(&name.len()) {
+        return Ok(());
+    }
+    invalid(format!("a cursor's name has 1 to 255 bytes, this one {}", name.len()))
 }
 
 pub(super) fn claim(request: &ClaimRequest) -> Result<()> {

@@ -13,6 +13,7 @@ macro_rules! either {
 
 mod check;
 mod control;
+mod cursors;
 mod enqueue;
 mod leases;
 mod status;

@@ -1,6 +1,7 @@
 //! The types of the queue's calls, by subject. They know no backend; the calls themselves are methods of
 //! [`Broker`](crate::Broker).
 
+mod cursors;
 mod enqueue;
 mod events;
 mod idempotency;
@@ -9,6 +10,7 @@ mod lists;
 mod status;
 mod workers;
 
+pub use cursors::{Advance, Advanced, CURSOR_NOTES, Cursor};
 pub use enqueue::{NewGroup, NewJob, On, Then};
 pub use events::{Event, EventKind};
 pub use idempotency::{IdempotencyKey, Reservation};

@@ -7,7 +7,7 @@ use super::broker::RedisBroker;
 use super::script;
 use crate::clock::millis;
 use crate::contract::CHUNK;
-use crate::{Error, IdempotencyKey, JobId, NewGroup, NewJob, On, Result, Then};
+use crate::{Error, IdempotencyKey, JobId, NewGroup, NewJob, On, Policy, Result, Then};
 
 /// Largest number of bytes of payloads in one call.
 const CHUNK_BYTES: usize = 4 << 20;
@@ -45,35 +45,44 @@ impl RedisBroker {
     }
 
     async fn enqueue_chunk(&self, group: &NewGroup, jobs: &[NewJob], seal: &str) -> Result<()> {
-        let cap = self.policy.queue_cap;
         let mut call = self.transition(&script::ENQUEUE);
-        call.arg(group.id.to_string()).arg(&group.meta[..]).arg(seal).arg(cap);
-        match &group.key {
-            Some(IdempotencyKey { name, fingerprint }) => call.arg(name).arg(&fingerprint[..]),
-            None => call.arg("").arg(""),
+        chunk_args(&mut call, group, jobs, seal, &self.policy);
+        refusal(&parsed::<Vec<Value>>(self.link.one(call).await?)?, self.policy.queue_cap)?.map_or(Ok(()), Err)
+    }
+}
+
+/// Adds the arguments of `enqueue.lua`.
+pub(super) fn chunk_args(call: &mut Cmd, group: &NewGroup, jobs: &[NewJob], seal: &str, policy: &Policy) {
+    call.arg(group.id.to_string()).arg(&group.meta[..]).arg(seal).arg(policy.queue_cap);
+    match &group.key {
+        Some(IdempotencyKey { name, fingerprint }) => call.arg(name).arg(&fingerprint[..]),
+        None => call.arg("").arg(""),
+    };
+    call.arg(millis(policy.key_memory));
+    if let Some(Then { on, group, job }) = &group.then {
+        let on = match on {
+            On::Success => "success",
+            On::Always => "always",
         };
-        call.arg(millis(self.policy.key_memory));
-        if let Some(Then { on, group, job }) = &group.then {
-            let on = match on {
-                On::Success => "success",
-                On::Always => "always",
-            };
-            call.arg(group.to_string()).arg(on);
-            job_fields(&mut call, job);
-        } else {
-            call.arg(&[""; 2 + FIELDS]);
+        call.arg(group.to_string()).arg(on);
+        job_fields(call, job);
+    } else {
+        call.arg(&[""; 2 + FIELDS]);
+    }
+    for job in jobs {
+        job_fields(call, job);
+    }
+}
+
+/// The error in an answer of `enqueue.lua`; `None` if the chunk is enqueued.
+pub(super) fn refusal(answer: &[Value], cap: u64) -> Result<Option<Error>> {
+    match answer {
+        [_, owner] => Ok(Some(Error::KeyTaken(id_of(owner.clone())?))),
+        [_, queue, open, more] => {
+            let (open, more) = (parsed(open.clone())?, parsed(more.clone())?);
+            Ok(Some(Error::full_queue(&parsed::<String>(queue.clone())?, open, more, cap)))
         }
-        for job in jobs {
-            job_fields(&mut call, job);
-        }
-        match parsed::<Vec<Value>>(self.link.one(call).await?)?.as_slice() {
-            [_, owner] => Err(Error::KeyTaken(id_of(owner.clone())?)),
-            [_, queue, open, more] => {
-                let (open, more) = (parsed(open.clone())?, parsed(more.clone())?);
-                Err(Error::full_queue(&parsed::<String>(queue.clone())?, open, more, cap))
-            }
-            _ => Ok(()),
-        }
+        _ => Ok(None),
     }
 }
 

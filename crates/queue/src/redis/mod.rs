@@ -16,6 +16,7 @@
 //! | `wake:<queue>:<class>` | LIST of at most one token |
 //! | `said:<session>` | HASH of a session's last claim and its answer |
 //! | `i:<key>` | HASH of the group that an idempotency key is reserved for or bound to |
+//! | `cursors`, `notes:<cursor>` | HASH of cursors: `<ms of the last move> <value>`; LIST of the notes of one, the newest first |
 //! | `events`, `told` | STREAM of the events of transitions, the id of an entry is the number of its last event; that number |
 //! | `workers` | HASH of sessions: `<ms> <report>` |
 //! | `mail:<mailbox>`, `bell:<mailbox>` | LIST of letters, `<ms> <letter>`; LIST of at most one token |
@@ -29,6 +30,7 @@
 //! and those after it, without circles.
 
 mod control;
+mod cursors;
 mod enqueue;
 mod events;
 mod idempotency;

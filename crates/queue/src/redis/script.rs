@@ -22,7 +22,10 @@ macro_rules! scripts {
 
 scripts! {
     /// No flags: Redis refuses it if the memory is used up, as all scripts that need more of it.
-    ENQUEUE: "", "lua/cancels.lua", "lua/moves.lua", "lua/finish.lua", "lua/enqueue.lua";
+    ENQUEUE: "",
+        "lua/cancels.lua", "lua/moves.lua", "lua/finish.lua", "lua/enqueue.lua", "lua/enqueue_chunk.lua";
+    ADVANCE: "", "lua/cancels.lua", "lua/moves.lua", "lua/finish.lua", "lua/enqueue.lua", "lua/advance.lua";
+    NOTE: " flags=allow-oom", "lua/note.lua";
     CLAIM: " flags=allow-oom",
         "lua/cancels.lua", "lua/moves.lua", "lua/clock.lua", "lua/finish.lua", "lua/stall.lua", "lua/walk.lua",
         "lua/claim.lua";

@@ -19,13 +19,13 @@ use super::retention::{self, Removal};
 use super::schema::{self, Synchronous};
 use super::shared::Shared;
 use super::writer::Writer;
-use super::{cancel, encoding, listing, queues, status, store, verify, wait, workers};
+use super::{cancel, cursors, encoding, listing, queues, status, store, verify, wait, workers};
 use crate::clock::millis;
 use crate::contract::CHUNK;
 use crate::{
-    Beat, Claim, ClaimRequest, Class, Clock, Error, Event, Group, GroupId, GroupResult, Job, JobFilter, JobId, JobList,
-    Lease, ListPosition, ListedJob, NewGroup, NewJob, Page, Period, Policy, QueueDepth, Reservation, Result, Settled,
-    Settlement, State, Worker,
+    Advance, Advanced, Beat, Claim, ClaimRequest, Class, Clock, Cursor, Error, Event, Group, GroupId, GroupResult, Job,
+    JobFilter, JobId, JobList, Lease, ListPosition, ListedJob, NewGroup, NewJob, Page, Period, Policy, QueueDepth,
+    Reservation, Result, Settled, Settlement, State, Worker,
 };
 
 /// Upper estimate of the bytes of a job in tables and indexes, without its payload.
@@ -73,8 +73,7 @@ impl SqliteBroker {
     }
 
     pub async fn enqueue(&self, group: &NewGroup, jobs: &[NewJob]) -> Result<()> {
-        let bytes = jobs.iter().map(|job| job.payload.len() + JOB_BYTES).sum::<usize>() + group.meta.len();
-        disk::room(&self.shared.file, bytes as u64)?;
+        disk::room(&self.shared.file, bytes_of(group, jobs))?;
         let last = jobs.len().saturating_sub(1) / CHUNK;
         for number in 0..=last {
             let chunk = jobs.chunks(CHUNK).nth(number).unwrap_or_default().to_vec();
@@ -96,8 +95,7 @@ impl SqliteBroker {
     }
 
     pub async fn extend(&self, group: &NewGroup, jobs: &[NewJob], last: bool) -> Result<()> {
-        let bytes: usize = jobs.iter().map(|job| job.payload.len()).sum();
-        disk::room(&self.shared.file, bytes as u64)?;
+        disk::room(&self.shared.file, bytes_of(group, jobs))?;
         let parts = jobs.len().div_ceil(CHUNK).max(1);
         for number in 0..parts {
             let (group, chunk) = (group.clone(), jobs.chunks(CHUNK).nth(number).unwrap_or_default().to_vec());
@@ -105,6 +103,37 @@ impl SqliteBroker {
             self.intake(move |ledger| ledger.enqueue(&group, &chunk, part)).await?;
         }
         Ok(())
+    }
+
+    pub async fn advance(&self, advance: &Advance, work: Option<(&NewGroup, &[NewJob])>) -> Result<Advanced> {
+        let (advance, work) = (advance.clone(), work.map(|(group, jobs)| (group.clone(), jobs.to_vec())));
+        if let Some((group, jobs)) = &work {
+            disk::room(&self.shared.file, bytes_of(group, jobs))?;
+        }
+        let moves = move |ledger: &Ledger<'_>| {
+            ledger.advance(&advance, work.as_ref().map(|(group, jobs)| (group, jobs.as_slice())))
+        };
+        self.intake(moves).await
+    }
+
+    pub async fn cursor(&self, name: &str) -> Result<Option<Cursor>> {
+        let name = name.to_owned();
+        self.shared.read(move |db| cursors::cursor(db, &name)).await
+    }
+
+    pub async fn notes(&self, cursor: &str, limit: usize) -> Result<Vec<Bytes>> {
+        let cursor = cursor.to_owned();
+        self.shared.read(move |db| cursors::notes(db, &cursor, limit)).await
+    }
+
+    pub async fn note(&self, cursor: &str, note: &Bytes) -> Result<()> {
+        let (cursor, note) = (cursor.to_owned(), note.clone());
+        self.drain(move |ledger| ledger.note(&cursor, &note)).await
+    }
+
+    pub async fn remove_cursor(&self, name: &str) -> Result<()> {
+        let name = name.to_owned();
+        self.drain(move |ledger| ledger.remove_cursor(&name)).await
     }
 
     pub async fn claim(&self, request: &ClaimRequest) -> Result<Claim> {
@@ -325,6 +354,12 @@ impl SqliteBroker {
     pub async fn warnings(&self) -> Result<Vec<String>> {
         Ok(Vec::new())
     }
+}
+
+/// Upper estimate of the bytes that a group and its jobs take in the file.
+fn bytes_of(group: &NewGroup, jobs: &[NewJob]) -> u64 {
+    let jobs: usize = jobs.iter().map(|job| job.payload.len() + JOB_BYTES).sum();
+    (jobs + group.meta.len()) as u64
 }
 
 impl fmt::Display for SqliteBroker {

@@ -18,6 +18,7 @@ mod writer;
 
 mod cancel;
 mod claim;
+mod cursors;
 mod enqueue;
 mod events;
 mod idempotency;

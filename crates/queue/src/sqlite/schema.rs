@@ -12,10 +12,14 @@ use super::failure::{damaged, explain};
 use crate::{Error, Result};
 
 /// The version of the tables in `schema.sql`, stored as `PRAGMA user_version`.
-pub(super) const VERSION: i64 = 4;
+pub(super) const VERSION: i64 = 5;
 /// The statements that upgrade each former version to the next one, from version 1 on.
-const UPGRADES: [&str; 3] =
-    [include_str!("upgrade_1.sql"), include_str!("upgrade_2.sql"), include_str!("upgrade_3.sql")];
+const UPGRADES: [&str; 4] = [
+    include_str!("upgrade_1.sql"),
+    include_str!("upgrade_2.sql"),
+    include_str!("upgrade_3.sql"),
+    include_str!("upgrade_4.sql"),
+];
 /// Marks the file as pixmill's ("pxml").
 const APPLICATION: i64 = 0x7078_6d6c;
 

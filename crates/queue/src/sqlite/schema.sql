@@ -138,3 +138,8 @@ CREATE TABLE worker (session TEXT PRIMARY KEY, seen_at INTEGER NOT NULL, report 
 CREATE TABLE mailbox (name TEXT PRIMARY KEY, expires INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE letter (seq INTEGER PRIMARY KEY, mailbox TEXT NOT NULL, bytes BLOB NOT NULL) STRICT;
 CREATE INDEX letter_by_mailbox ON letter (mailbox);
+
+-- Named positions, and the newest notes of each. Notes may be there before their cursor.
+CREATE TABLE cursor (name TEXT PRIMARY KEY, at TEXT NOT NULL, moved_at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE note (seq INTEGER PRIMARY KEY, cursor TEXT NOT NULL, bytes BLOB NOT NULL) STRICT;
+CREATE INDEX note_by_cursor ON note (cursor);

@@ -66,8 +66,9 @@ const RULES: [&str; 16] = [
     "SELECT 'the events are not as many as they count' FROM \
      (SELECT upto - lag(upto) OVER (ORDER BY seq) AS more, length(packed) AS bytes FROM event) \
      WHERE bytes % 33 <> 0 OR more <> bytes / 33",
-    "SELECT 'a store, a key or a worker has values that are never written' WHERE (SELECT count(*) FROM store) > 1 \
+    "SELECT 'a store, a key, a cursor or a worker has values that are never written' WHERE (SELECT count(*) FROM store) > 1 \
      OR EXISTS (SELECT 1 FROM store WHERE length(id) <> 16) OR EXISTS (SELECT 1 FROM key WHERE length(grp) <> 16) \
+     OR EXISTS (SELECT 1 FROM cursor WHERE moved_at NOT BETWEEN 0 AND 4102444800000) \
      OR EXISTS (SELECT 1 FROM line CROSS JOIN worker WHERE seen > 0 AND seen_at > seen + 86400000 \
      OR session GLOB '*[^ -~]*')",
 ];
@@ -224,6 +225,7 @@ mod tests {
             "UPDATE line SET back = -1",
             "UPDATE line SET seen = 1 << 45",
             "INSERT INTO store VALUES (x'00')",
+            "INSERT INTO cursor VALUES ('c', '1', 1 << 60)",
             "UPDATE event SET upto = upto + 1024 WHERE seq = 3",
             "INSERT INTO worker VALUES ('s', 1 << 45, x'')",
         ] {

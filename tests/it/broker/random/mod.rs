@@ -17,13 +17,13 @@ use jiff::Timestamp;
 use proptest::collection::vec;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use queue::{
-    Claim, ClaimRequest, Error, GroupId, IdempotencyKey as Key, JobId, Lease, NewGroup, NewJob, Reservation,
-    Settlement, Then,
+    Advance, Advanced, Claim, ClaimRequest, Error, GroupId, IdempotencyKey as Key, JobId, Lease, NewGroup, NewJob,
+    Reservation, Settlement, Then,
 };
 
 use super::world::{World, ask, grouped, job};
 use crate::support::redis::RedisServer;
-use model::{Enqueued, Model, QUEUES, Tick, policy, span, ticks};
+use model::{CursorMove, Enqueued, Model, QUEUES, Tick, policy, span, ticks};
 use operation::{Call, Draft, End, Operation, Pick, Told, call};
 
 /// Seeds that every run begins with, and how many fresh ones follow.
@@ -72,6 +72,7 @@ enum Bound {
     Reserve(String, GroupId),
     Unreserve(String, GroupId),
     RemoveGroup(GroupId),
+    MoveCursor(Advance, Option<(NewGroup, Vec<NewJob>)>),
     Report(String, Bytes),
     SignOff(String),
     Post(usize, Bytes),
@@ -135,7 +136,24 @@ impl<'a> Run<'a> {
     fn bind(&mut self, operation: &Operation) -> Option<Bound> {
         let leases = |told: &[Told]| told.iter().filter_map(|told| self.believed(*told)).collect();
         Some(match operation {
-            Operation::Enqueue(draft) => self.bind_group(draft),
+            Operation::Enqueue(draft) => {
+                let (group, jobs) = self.bind_group(draft);
+                Bound::Enqueue(Box::new(group), jobs)
+            }
+            Operation::MoveCursor { cursor, expected, early, group } => {
+                let cursor = format!("cursor {cursor}");
+                let work = group.as_ref().map(|draft| self.bind_group(draft));
+                let at = self.model.cursors.get(&cursor).cloned();
+                let wrong = at.is_none().then(|| "0".to_owned());
+                let advance = Advance {
+                    expected: if *expected { at } else { wrong },
+                    next: self.model.cursors.len().to_string() + "/" + &self.groups.len().to_string(),
+                    not_before: early.then(|| self.began + span(self.model.now + 3)),
+                    notes: Vec::new(),
+                    cursor,
+                };
+                Bound::MoveCursor(advance, work)
+            }
             Operation::EnqueueAgain(pick) => {
                 let group = self.model.groups.get(&chosen(&self.groups, *pick)?)?;
                 Bound::Enqueue(Box::new(group.new.clone()), group.submitted.clone())
@@ -171,7 +189,7 @@ impl<'a> Run<'a> {
         })
     }
 
-    fn bind_group(&mut self, draft: &Draft) -> Bound {
+    fn bind_group(&mut self, draft: &Draft) -> (NewGroup, Vec<NewJob>) {
         let mut jobs: Vec<NewJob> = Vec::new();
         for draft in &draft.jobs {
             let ended = |id: &JobId| self.model.jobs.get(id).is_some_and(|job| job.state.is_terminal());
@@ -205,7 +223,7 @@ impl<'a> Run<'a> {
             self.last_then = Some(then.clone());
             group.then = Some(then);
         }
-        Bound::Enqueue(Box::new(group), jobs)
+        (group, jobs)
     }
 
     /// A follow-up that was made and removed again would be made with the tokens of before.
@@ -254,6 +272,22 @@ impl<'a> Run<'a> {
                 assert_eq!(enqueued, model.enqueue(group, jobs));
                 let known = broker.group(group.id).await.unwrap().is_some();
                 assert_eq!(known, model.groups.contains_key(&group.id));
+            }
+            Bound::MoveCursor(advance, work) => {
+                let moved = broker.advance(advance, work.as_ref().map(|(group, jobs)| (group, &jobs[..]))).await;
+                let expected = model.move_cursor(advance, work.as_ref());
+                match (moved, expected) {
+                    (Ok(Advanced::Early { .. }), CursorMove::Early)
+                    | (Ok(Advanced::Moved), CursorMove::Moved)
+                    | (Err(Error::Full(_)), CursorMove::Refused(Enqueued::Full)) => {}
+                    (Ok(Advanced::Elsewhere { at }), CursorMove::Elsewhere(known)) => assert_eq!(at, known),
+                    (Err(Error::KeyTaken(taken)), CursorMove::Refused(Enqueued::KeyTaken(known))) => {
+                        assert_eq!(taken, known);
+                    }
+                    (moved, expected) => panic!("{moved:?} instead of {expected:?}"),
+                }
+                let at = broker.cursor(&advance.cursor).await.unwrap().map(|cursor| cursor.at);
+                assert_eq!(at.as_ref(), model.cursors.get(&advance.cursor));
             }
             Bound::Claim(session, request) => {
                 let claim = broker.claim(request).await.unwrap();

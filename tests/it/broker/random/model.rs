@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use queue::{
-    ClaimedJob, EventKind, GroupId, IdempotencyKey as Key, JobId, Lease, NewGroup, NewJob, On, Policy, Reservation,
-    Settled, State, Then, policy as numbers,
+    Advance, ClaimedJob, EventKind, GroupId, IdempotencyKey as Key, JobId, Lease, NewGroup, NewJob, On, Policy,
+    Reservation, Settled, State, Then, policy as numbers,
 };
 
 use super::operation::{End, next_stage};
@@ -106,6 +106,15 @@ pub enum Enqueued {
     Full,
 }
 
+/// What becomes of a cursor's move.
+#[derive(Debug)]
+pub enum CursorMove {
+    Moved,
+    Elsewhere(Option<String>),
+    Early,
+    Refused(Enqueued),
+}
+
 #[derive(Default)]
 pub struct Model {
     pub now: Tick,
@@ -115,6 +124,7 @@ pub struct Model {
     /// By session: when it reported itself, and what.
     pub workers: BTreeMap<String, (Tick, Bytes)>,
     pub mail: [VecDeque<Bytes>; 2],
+    pub cursors: HashMap<String, String>,
     /// What has happened since it was last asked.
     pub events: Vec<Happened>,
     keys: HashMap<String, Holder>,
@@ -157,6 +167,23 @@ impl Model {
         }
         self.insert(group.clone(), jobs.to_vec(), members);
         Enqueued::Done
+    }
+
+    pub fn move_cursor(&mut self, advance: &Advance, work: Option<&(NewGroup, Vec<NewJob>)>) -> CursorMove {
+        let at = self.cursors.get(&advance.cursor).cloned();
+        if at != advance.expected {
+            return CursorMove::Elsewhere(at);
+        }
+        if advance.not_before.is_some() {
+            return CursorMove::Early;
+        }
+        if let Some((group, jobs)) = work
+            && let refused @ (Enqueued::Full | Enqueued::KeyTaken(_)) = self.enqueue(group, jobs)
+        {
+            return CursorMove::Refused(refused);
+        }
+        self.cursors.insert(advance.cursor.clone(), advance.next.clone());
+        CursorMove::Moved
     }
 
     fn bound_elsewhere(&self, key: &Key, group: GroupId) -> Option<GroupId> {

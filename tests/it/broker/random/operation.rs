@@ -49,6 +49,13 @@ pub enum Operation {
         group: Pick,
     },
     RemoveGroup(Pick),
+    MoveCursor {
+        cursor: usize,
+        /// From the value that it has.
+        expected: bool,
+        early: bool,
+        group: Option<Draft>,
+    },
     Report(usize),
     SignOff(usize),
     Post(usize),
@@ -144,6 +151,7 @@ impl Operation {
             Self::Reserve { .. } => "reserve",
             Self::Unreserve { .. } => "unreserve",
             Self::RemoveGroup(_) => "remove group",
+            Self::MoveCursor { .. } => "move cursor",
             Self::Report(_) => "report",
             Self::SignOff(_) => "sign off",
             Self::Post(_) => "post",
@@ -178,6 +186,8 @@ fn operation() -> impl Strategy<Value = Operation> {
         6 => (0..2usize, group()).prop_map(|(key, group)| Operation::Reserve { key, group }),
         3 => (0..2usize, group()).prop_map(|(key, group)| Operation::Unreserve { key, group }),
         6 => group().prop_map(Operation::RemoveGroup),
+        8 => (0..2usize, weighted_bool(0.7), weighted_bool(0.15), weighted(0.7, draft()))
+            .prop_map(|(cursor, expected, early, group)| Operation::MoveCursor { cursor, expected, early, group }),
         3 => (0..3usize).prop_map(Operation::Report),
         1 => (0..3usize).prop_map(Operation::SignOff),
         3 => (0..2usize).prop_map(Operation::Post),

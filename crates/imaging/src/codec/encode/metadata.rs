@@ -20,9 +20,9 @@ pub(crate) struct Metadata {
 }
 
 impl Metadata {
-    /// What `save` asks to keep, as far as `format` has a place for it.
+    /// What `save` asks to keep, as far as `format` has a place for it. A profile is in `kept_icc` only if `save` asks for it.
     pub(super) fn of(facts: &Facts, save: &Save, format: Format) -> Self {
-        let icc = facts.kept_icc.clone().filter(|_| save.keeps(Keep::Icc) && format.holds_profiles());
+        let icc = facts.kept_icc.clone().filter(|_| format.holds_profiles());
         let exif = if !format.holds_exif() {
             None
         } else if save.keeps(Keep::Exif) {
