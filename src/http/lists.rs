@@ -12,7 +12,7 @@ use axum::http::Uri;
 use axum::response::Response;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
-use queue::{GroupId, Job, JobFilter, ListPosition, Period, State as JobState};
+use queue::{GroupFilter, GroupId, Job, JobFilter, ListPosition, Period, State as JobState};
 use serde_json::{Value, json};
 
 use crate::errors::Failure;
@@ -24,6 +24,7 @@ use crate::http::groups::{Document, Links, STATUSES, image_of};
 use crate::http::operation::{Operation, in_query, ok, one_of};
 use crate::http::problem::Problem;
 use crate::http::request::Parameters;
+use crate::job::labels;
 use crate::kinds::Payload;
 use crate::submission::Meta;
 
@@ -42,17 +43,9 @@ pub(super) async fn jobs(
     Extension(caller): Extension<Caller>,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    let known = [&["state", "queue", "group", "kind"], &OF_LISTS[..]].concat();
+    let known = [&["state", "queue", "group", "kind", "label"], &OF_LISTS[..]].concat();
     let asked = Parameters::of(&uri, &known)?;
-    let word = |word: &str| (!word.is_empty()).then(|| word.to_owned());
-    let states = JobState::ALL.map(JobState::as_str).join(", ");
-    let filter = JobFilter {
-        state: asked.get("state", &format!("one of {states}"), |state| state.parse().ok())?,
-        queue: asked.get("queue", "the name of a queue", word)?,
-        kind: asked.get("kind", "a kind of job", word)?,
-        group: asked.get("group", "a group's id", |id| id.parse().ok())?,
-        submitted: period(&asked)?,
-    };
+    let filter = job_filter(&asked)?;
     let (limit, mut below) = page(&asked)?;
     let (mut jobs, mut seen): (Vec<Value>, HashMap<GroupId, bool>) = (Vec::new(), HashMap::new());
     for _ in 0..CALLS {
@@ -69,30 +62,44 @@ pub(super) async fn jobs(
     Ok(fresh(json!({"jobs": jobs, "links": links(&uri, &asked, below)})))
 }
 
+/// The filter that the parameters of a request describe.
+pub(super) fn job_filter(asked: &Parameters) -> Result<JobFilter, Problem> {
+    let word = |word: &str| (!word.is_empty()).then(|| word.to_owned());
+    let states = JobState::ALL.map(JobState::as_str).join(", ");
+    Ok(JobFilter {
+        state: asked.get("state", &format!("one of {states}"), |state| state.parse().ok())?,
+        queue: asked.get("queue", "the name of a queue", word)?,
+        kind: asked.get("kind", "a kind of job", word)?,
+        group: asked.get("group", "a group's id", |id| id.parse().ok())?,
+        label: label(asked)?,
+        submitted: period(asked)?,
+    })
+}
+
 pub(super) async fn groups(
     State(services): State<Arc<Services>>,
     Extension(caller): Extension<Caller>,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    let known = [&["status"], &OF_LISTS[..]].concat();
+    let known = [&["status", "label"], &OF_LISTS[..]].concat();
     let asked = Parameters::of(&uri, &known)?;
     let takes = format!("one of {}", STATUSES.join(", "));
     let status = asked.get("status", &takes, |status| STATUSES.into_iter().find(|known| *known == status))?;
-    let submitted = period(&asked)?;
+    let filter = GroupFilter { label: label(&asked)?, submitted: period(&asked)? };
     let (limit, below) = page(&asked)?;
     let shown = |document: &Document, meta: &Meta| {
         // Jobs of the service itself matter only when they fail.
         let hidden = meta.is_of_service() && document.failed == 0;
         status.is_none_or(|status| document.status == status) && caller.sees(meta) && !hidden
     };
-    let (groups, next) = newest(&services, submitted, below, limit, shown).await?;
+    let (groups, next) = newest(&services, &filter, below, limit, shown).await?;
     Ok(fresh(json!({"groups": groups, "links": links(&uri, &asked, next)})))
 }
 
 pub(super) fn groups_docs() -> Operation {
     Operation::new("groups", "watching", "Groups, the newest first.", ok("A page.", "Groups"))
         .details(PAGES)
-        .parameters([one_of("status", "As the group's status says.", &STATUSES)])
+        .parameters([one_of("status", "As the group's status says.", &STATUSES), label_parameter()])
         .parameters(list_parameters())
         .problems(&["400", "503"])
 }
@@ -100,14 +107,20 @@ pub(super) fn groups_docs() -> Operation {
 pub(super) fn jobs_docs() -> Operation {
     Operation::new("jobs", "watching", "Jobs, those of the newest group first.", ok("A page.", "Jobs"))
         .details(PAGES)
-        .parameters([
-            one_of("state", "Where the job stands.", &JobState::ALL.map(JobState::as_str)),
-            in_query("queue", "The queue that it was enqueued to.", json!({"type": "string", "minLength": 1})),
-            in_query("group", "Its group.", json!({"type": "string", "format": "uuid"})),
-            in_query("kind", "Such as `image.process`.", json!({"type": "string", "minLength": 1})),
-        ])
+        .parameters(filter_docs())
         .parameters(list_parameters())
         .problems(&["400", "503"])
+}
+
+/// The parameters that [`job_filter`] reads, without the period.
+pub(super) fn filter_docs() -> [Value; 5] {
+    [
+        one_of("state", "Where the job stands.", &JobState::ALL.map(JobState::as_str)),
+        in_query("queue", "The queue that it was enqueued to.", json!({"type": "string", "minLength": 1})),
+        in_query("group", "Its group.", json!({"type": "string", "format": "uuid"})),
+        in_query("kind", "Such as `image.process`.", json!({"type": "string", "minLength": 1})),
+        label_parameter(),
+    ]
 }
 
 const PAGES: &str = "A page may be short, or empty, and have a `links.next` all the same; the list ends where there is none. \
@@ -115,10 +128,10 @@ const PAGES: &str = "A page may be short, or empty, and have a `links.next` all 
 
 /// The parameters that both lists have, [`OF_LISTS`].
 fn list_parameters() -> [Value; 4] {
-    let instant = || json!({"type": "string", "format": "date-time"});
+    let [since, until] = period_docs();
     [
-        in_query("since", "Of groups that were enqueued then or later.", instant()),
-        in_query("until", "Of groups that were enqueued before.", instant()),
+        since,
+        until,
         in_query(
             "limit",
             "Entries of a page at the most.",
@@ -128,17 +141,26 @@ fn list_parameters() -> [Value; 4] {
     ]
 }
 
+/// The parameters of a period.
+pub(super) fn period_docs() -> [Value; 2] {
+    let instant = || json!({"type": "string", "format": "date-time"});
+    [
+        in_query("since", "Of groups that were enqueued then or later.", instant()),
+        in_query("until", "Of groups that were enqueued before.", instant()),
+    ]
+}
+
 /// The caller's newest groups, without those of the service itself.
 pub(super) async fn latest(services: &Services, caller: &Caller, limit: usize) -> Result<Vec<Document>, Problem> {
     let shown = |_: &Document, meta: &Meta| caller.sees(meta) && !meta.is_of_service();
-    let (groups, _) = newest(services, Period::default(), None, limit, shown).await?;
+    let (groups, _) = newest(services, &GroupFilter::default(), None, limit, shown).await?;
     Ok(groups)
 }
 
 /// The newest groups below `below` that `shown` accepts, and the place below which the next page begins.
 async fn newest(
     services: &Services,
-    submitted: Period,
+    filter: &GroupFilter,
     mut below: Option<ListPosition>,
     limit: usize,
     shown: impl Fn(&Document, &Meta) -> bool,
@@ -146,7 +168,7 @@ async fn newest(
     let (mut groups, mut last): (Vec<Document>, _) = (Vec::new(), None);
     for call in 0..CALLS {
         // Each call reads twice as many as the one before, in case few of them are shown.
-        let page = services.broker.groups(submitted, below, LARGEST_PAGE.min(limit << call)).await?;
+        let page = services.broker.groups(filter, below, LARGEST_PAGE.min(limit << call)).await?;
         below = page.next;
         for group in &page.entries {
             let meta = Meta::of(group);
@@ -176,7 +198,7 @@ fn is_shown(job: &Job, filter: &JobFilter) -> bool {
 }
 
 /// Finds out which of the jobs' groups the caller may see.
-async fn learn(
+pub(super) async fn learn(
     services: &Services,
     caller: &Caller,
     jobs: &[Job],
@@ -211,6 +233,15 @@ fn of_job(job: &Job) -> Value {
         "error_code": failure.map(|failure| failure.code),
         "links": Links::of_job(job),
     })
+}
+
+fn label(asked: &Parameters) -> Result<Option<String>, Problem> {
+    asked.get("label", "a label's name and value, as in `order:A-17`", labels::word)
+}
+
+fn label_parameter() -> Value {
+    let schema = json!({"type": "string", "pattern": "^[A-Za-z0-9._-]{1,63}:.+$", "examples": ["order:A-17"]});
+    in_query("label", "A label of the group, its name and value.", schema)
 }
 
 fn period(asked: &Parameters) -> Result<Period, Problem> {

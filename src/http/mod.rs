@@ -5,6 +5,7 @@
 mod access;
 mod answers;
 mod base;
+mod bulk;
 mod events;
 mod files;
 mod groups;

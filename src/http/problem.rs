@@ -214,6 +214,7 @@ impl From<submission::Error> for Problem {
                 );
                 Self::unprocessable("idempotency-key-reused", detail)
             }
+            submission::Error::TwoKeys => Self::unprocessable("invalid-options", error.to_string()),
             submission::Error::Unknown(what) => Self::not_found(format!("There is no {what}.")),
             submission::Error::TooMany(detail) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-many-files", detail),
             submission::Error::NotRetryable(detail) => Self::new(StatusCode::CONFLICT, "not-retryable", detail),

@@ -5,22 +5,27 @@ use std::time::Duration;
 use imaging::{Operation, operation};
 use jiff::Timestamp;
 use queue::{GroupId, JobId, On};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::manifest::{Entry, Then};
+use super::manifest::{Entry, Key, Then};
 use super::{Next, routing};
 use crate::config::{self, Presets};
 use crate::duration::show;
-use crate::job::{Keep, Terms};
+use crate::job::{Keep, Labels, Terms};
 use crate::kinds::{GroupFollow, ImageProcess, Kind, Payload, SourceFetch};
 
 /// Pictures that are handed to the broker in one step at the most: as many as one of its transitions takes.
 pub const MOST_PER_CHUNK: usize = 1_000;
 
-const FIELDS: &str = "queue, priority, eta, retries, lenient, retention, then, chunk_size, preset";
+/// Longest window of `options.dedupe`.
+const LONGEST_WINDOW: Duration = Duration::from_hours(30 * 24);
+
+const FIELDS: &str = "queue, priority, eta, expires, retries, lenient, retention, labels, dedupe, then, \
+                      chunk_size, preset";
 
 /// Names the ids of what follows a group, so that they are the same whenever they are made.
 const NAMESPACE: Uuid = Uuid::from_u128(0x51f0_8a6d_3c2e_5b7f_9e14_60ab_c8d2_7735);
@@ -40,6 +45,9 @@ pub struct Options {
     pub priority: Option<u8>,
     /// Not to be started before.
     pub eta: Option<Timestamp>,
+    /// Cancelled, if not begun by then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Timestamp>,
     /// Further attempts after the first.
     pub retries: Option<u32>,
     /// Makes what there is of a file cut short, with a warning, instead of refusing it.
@@ -48,11 +56,47 @@ pub struct Options {
     /// For less long than the settings say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retention: Option<Keep>,
+    /// Of the group, for lists.
+    #[serde(skip_serializing_if = "Labels::is_empty")]
+    pub labels: Labels,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dedupe: Option<Dedupe>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub then: Option<Box<After>>,
     /// Pictures of a long prefix that are enqueued at a time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub chunk_size: Option<usize>,
+}
+
+/// A second submission with the same key within the window is answered with the first one's group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dedupe {
+    /// 1 to 128 bytes.
+    pub key: String,
+    /// From the first submission on, 1 s to 30 d.
+    #[serde(with = "crate::duration::required")]
+    pub window: Duration,
+}
+
+impl Dedupe {
+    fn parse(value: &Value, path: &str) -> Result<Self, String> {
+        let dedupe: Self = read(value, path)?;
+        if !(1..=128).contains(&dedupe.key.len()) {
+            return Err(format!("{path}.key: has {} bytes; it takes 1 to 128", dedupe.key.len()));
+        }
+        if !(Duration::from_secs(1)..=LONGEST_WINDOW).contains(&dedupe.window) {
+            return Err(format!("{path}.window: {} is not within 1s to {}", show(dedupe.window), show(LONGEST_WINDOW)));
+        }
+        Ok(dedupe)
+    }
+
+    /// As the broker keeps it: a hash of owner and key. The space distinguishes it from idempotency keys, which have none.
+    pub(super) fn key(&self, owner: Option<&str>) -> Key {
+        let whole = serde_json::to_vec(&(owner, &self.key)).expect("strings always serialise");
+        let name = format!("dedupe {:x}", bytes::Bytes::copy_from_slice(&Sha256::digest(whole)));
+        Key { name, fingerprint: String::new(), memory: Some(self.window) }
+    }
 }
 
 /// The originals once more, with other operations, when all are done.
@@ -124,16 +168,24 @@ impl Options {
                     named = if is_blank(&name) { None } else { Some(preset(&name, &path, rules)?) };
                 }
                 ("eta", Depth::First) => options.eta = Some(read(value, &path).map_err(invalid)?),
+                ("expires", Depth::First) => options.expires = Some(read(value, &path).map_err(invalid)?),
                 ("chunk_size", Depth::First) => {
                     let size = number(value, &path, 1, MOST_PER_CHUNK as u64).map_err(invalid)?;
                     options.chunk_size = Some(size as usize);
                 }
+                ("labels", Depth::First) => options.labels = Labels::parse(value, &path).map_err(invalid)?,
+                ("dedupe", Depth::First) => options.dedupe = Some(Dedupe::parse(value, &path).map_err(invalid)?),
                 ("then", Depth::First) => options.then = Some(Box::new(After::parse(value, &path, rules)?)),
-                ("eta" | "chunk_size" | "then", Depth::Then) => {
+                ("eta" | "expires" | "chunk_size" | "labels" | "dedupe" | "then", Depth::Then) => {
                     return Err(invalid(format!("{path}: what follows a group has none of its own")));
                 }
                 _ => return Err(invalid(format!("{whole}: unknown field `{}`; known: {FIELDS}", name.escape_debug()))),
             }
+        }
+        if let (Some(eta), Some(expires)) = (options.eta, options.expires)
+            && expires <= eta
+        {
+            return Err(invalid(format!("{path}.expires: {expires} is not after {path}.eta ({eta})")));
         }
         Ok((options, named))
     }

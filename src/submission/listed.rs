@@ -9,7 +9,7 @@
 use queue::{Broker, GroupId, JobId, NewGroup, NewJob};
 use uuid::Uuid;
 
-use super::manifest::{Entry, Listed, Manifest};
+use super::manifest::{Entry, Listed, Manifest, Times};
 use super::{Accepted, Seen, routing};
 use crate::config;
 use crate::job::Terms;
@@ -39,7 +39,7 @@ impl Listed {
                 seen: Seen::Elsewhere(Origin::InPlace),
             };
             let entry = accepted.entry(id(group, index), &self.terms, &limits);
-            entry.at(index as u32, manifest.delay(), manifest.request())
+            entry.at(index as u32, manifest.times(), manifest.request())
         };
         indexes.map(job).collect()
     }
@@ -63,7 +63,7 @@ impl Listed {
             payload: Payload::SourceScan(SourceScan { group: group.id }),
         };
         let scan = NewGroup::new(named("group").into(), bytes::Bytes::new());
-        if let Err(error) = broker.enqueue(&scan, &[entry.at(0, None, manifest.request())]).await {
+        if let Err(error) = broker.enqueue(&scan, &[entry.at(0, Times::default(), manifest.request())]).await {
             // The group is owed until it is sealed: the next sweep of the outbox goes on with it.
             tracing::warn!(group.id = %group.id, "the rest of group {} waits for the upkeep: {error}", group.id);
         }

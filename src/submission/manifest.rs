@@ -21,6 +21,9 @@ pub struct Manifest {
     /// Not to be started before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta: Option<Timestamp>,
+    /// Cancelled, if not begun by then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Timestamp>,
     /// In the order of their indexes.
     pub jobs: Vec<Entry>,
     /// Instead of `jobs`: a list too long for that.
@@ -46,6 +49,9 @@ pub struct Then {
 pub struct Key {
     pub name: String,
     pub fingerprint: String,
+    /// How long the broker remembers it, if not as long as the settings say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Duration>,
 }
 
 /// A job of a submission.
@@ -80,8 +86,8 @@ pub struct Listed {
 impl Manifest {
     /// Of a submission made now, with nothing unusual about it.
     pub fn new(group: GroupId, meta: Meta, jobs: Vec<Entry>) -> Self {
-        let (key, eta, listed, then) = (None, None, None, None);
-        Self { group, meta, key, created_at: Timestamp::now(), eta, jobs, listed, then, keep: Keep::default() }
+        let (key, eta, expires, listed, then) = (None, None, None, None, None);
+        Self { group, meta, key, created_at: Timestamp::now(), eta, expires, jobs, listed, then, keep: Keep::default() }
     }
 
     /// Its pictures.
@@ -91,9 +97,10 @@ impl Manifest {
 
     pub(super) fn new_group(&self) -> NewGroup {
         let meta = serde_json::to_vec(&self.meta).expect("strings and numbers always serialise");
-        let job = |entry: &Entry| entry.at(0, None, self.request());
+        let job = |entry: &Entry| entry.at(0, Times::default(), self.request());
         let then = self.then.as_ref().map(|then| queue::Then { on: then.on, group: then.group, job: job(&then.job) });
-        NewGroup { id: self.group, meta: meta.into(), then, key: self.key.as_ref().map(Key::to_queue) }
+        let (labels, key) = (self.meta.labels.words(), self.key.as_ref().map(Key::to_queue));
+        NewGroup { id: self.group, meta: meta.into(), then, labels, key }
     }
 
     /// The request that it came with.
@@ -101,26 +108,41 @@ impl Manifest {
         self.meta.request_id.as_deref()
     }
 
-    /// How long its jobs are not to be started.
-    pub(super) fn delay(&self) -> Option<Duration> {
-        self.eta.and_then(|eta| Duration::try_from(eta.duration_since(Timestamp::now())).ok())
+    /// When its jobs may start, from now on.
+    pub(super) fn times(&self) -> Times {
+        let now = Timestamp::now();
+        let from_now = |at: Timestamp| Duration::try_from(at.duration_since(now)).ok();
+        // What has expired already expires at once.
+        let expires = self.expires.map(|at| from_now(at).unwrap_or_default());
+        Times { delay: self.eta.and_then(from_now), expires }
     }
+}
+
+/// When a job may start, from now on.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Times {
+    /// Not to be started earlier.
+    delay: Option<Duration>,
+    /// Cancelled, if not begun by then.
+    expires: Option<Duration>,
 }
 
 impl Key {
     fn to_queue(&self) -> queue::IdempotencyKey {
-        queue::IdempotencyKey { name: self.name.clone(), fingerprint: self.fingerprint.clone().into() }
+        let Self { name, fingerprint, memory } = self.clone();
+        queue::IdempotencyKey { name, fingerprint: fingerprint.into(), memory }
     }
 }
 
 impl Entry {
-    pub(super) fn at(&self, index: u32, delay: Option<Duration>, request: Option<&str>) -> NewJob {
+    pub(super) fn at(&self, index: u32, times: Times, request: Option<&str>) -> NewJob {
         let bytes = self.payload.to_bytes(request);
         NewJob {
             id: self.id,
             index,
             priority: self.priority,
-            delay,
+            delay: times.delay,
+            expires: times.expires,
             max_attempts: self.max_attempts,
             after: self.after,
             retry_of: self.retry_of,

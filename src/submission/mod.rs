@@ -28,7 +28,7 @@ use tracing::{info, warn};
 
 use crate::config;
 use crate::errors::Failure;
-use crate::job::{Keep, Terms};
+use crate::job::{Keep, Labels, Terms};
 use crate::kinds::{ImageProcess, Origin, Payload, Source, SourceFetch};
 use crate::probe;
 use crate::storage::{self, Storage, upload_key};
@@ -77,6 +77,9 @@ pub struct Meta {
     /// The request that it came with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
+    /// A group that follows or retries another one has the labels of that one.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub labels: Labels,
 }
 
 impl Meta {
@@ -127,6 +130,9 @@ pub enum Error {
     /// Something else was submitted under the same idempotency key.
     #[error("group {0} was submitted with this idempotency key and other content")]
     KeyReused(GroupId),
+    /// `options.dedupe` beside an idempotency key.
+    #[error("options.dedupe: the request has an Idempotency-Key, too; name one of both")]
+    TwoKeys,
     /// There is no such group or job.
     #[error("there is no {0}")]
     Unknown(String),
@@ -360,7 +366,15 @@ impl Submission {
         Asked { operations, options }: &Asked,
         queue: &config::Queue,
     ) -> Result<Submitted, Error> {
-        let key = self.keyed.as_ref().map(|keyed| keyed.key(operations, options));
+        let key = match &options.dedupe {
+            None => self.keyed.as_ref().map(|keyed| keyed.key(operations, options)),
+            Some(_) if self.keyed.is_some() => return Err(Error::TwoKeys),
+            Some(dedupe) => {
+                let key = dedupe.key(self.meta.owner.as_deref());
+                self.reserve(broker, key.name.clone()).await?;
+                Some(key)
+            }
+        };
         if let Some(submitted) = self.answered(broker, key.as_ref()).await? {
             return Ok(submitted);
         }
@@ -369,11 +383,12 @@ impl Submission {
         let listed = self.listed.take().map(|keys| Listed::new(keys, terms.clone(), options.chunk(), queue));
         let mut meta = std::mem::take(&mut self.meta);
         meta.rejected = std::mem::take(&mut self.rejected);
+        meta.labels = options.labels.clone();
         meta.then = then.as_ref().map(|(next, _)| *next);
         meta.listed = listed.as_ref().map(|listed| listed.keys.len() as u32);
-        let (keep, eta) = (options.retention.unwrap_or_default(), options.eta);
-        self.submit(broker, meta, &terms, Circumstances { key, eta, keep, listed, then: then.map(|(_, then)| then) })
-            .await
+        let (keep, eta, expires) = (options.retention.unwrap_or_default(), options.eta, options.expires);
+        let then = then.map(|(_, then)| then);
+        self.submit(broker, meta, &terms, Circumstances { key, eta, expires, keep, listed, then }).await
     }
 
     async fn submit(
@@ -383,7 +398,7 @@ impl Submission {
         terms: &Terms,
         circumstances: Circumstances,
     ) -> Result<Submitted, Error> {
-        let Circumstances { key, eta, keep, listed, then } = circumstances;
+        let Circumstances { key, eta, expires, keep, listed, then } = circumstances;
         let hold = self.keyed.take().and_then(|keyed| match keyed.held {
             Held::Reserved(hold) => Some(hold),
             Held::Known(..) => None,
@@ -396,7 +411,7 @@ impl Submission {
         let images = jobs.len() + listed.as_ref().map_or(0, |listed| listed.keys.len());
         let (rejected, next) = (meta.rejected.clone(), meta.then.map(|then| then.group));
         let submitted = Submitted { group: self.group, images, rejected, then: next };
-        let manifest = Manifest { key, eta, listed, then, keep, ..Manifest::new(self.group, meta, jobs) };
+        let manifest = Manifest { key, eta, expires, listed, then, keep, ..Manifest::new(self.group, meta, jobs) };
         self.owed = true;
         outbox::submit(&self.storage, broker, manifest, hold).await?;
         info!(group.id = %submitted.group, "enqueued {} pictures as group {}", submitted.images, submitted.group);
@@ -409,6 +424,7 @@ impl Submission {
 struct Circumstances {
     key: Option<Key>,
     eta: Option<Timestamp>,
+    expires: Option<Timestamp>,
     keep: Keep,
     listed: Option<Listed>,
     then: Option<Then>,
@@ -443,7 +459,7 @@ impl Keyed {
     fn key(&self, operations: &[Operation], options: &Options) -> Key {
         let asked = serde_json::to_vec(&(operations, options)).expect("operations and options always serialise");
         let whole = Sha256::new().chain_update(self.content.clone().finalize()).chain_update(asked).finalize();
-        Key { name: self.name.clone(), fingerprint: format!("{:x}", Bytes::copy_from_slice(&whole)) }
+        Key { name: self.name.clone(), fingerprint: format!("{:x}", Bytes::copy_from_slice(&whole)), memory: None }
     }
 }
 

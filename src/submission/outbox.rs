@@ -73,9 +73,9 @@ impl Manifest {
         if let Some(listed) = &self.listed {
             return listed.complete(broker, &group, self).await;
         }
-        let delay = self.delay();
+        let times = self.times();
         let jobs: Vec<NewJob> =
-            (0..).zip(&self.jobs).map(|(index, job)| job.at(index, delay, self.request())).collect();
+            (0..).zip(&self.jobs).map(|(index, job)| job.at(index, times, self.request())).collect();
         broker.enqueue(&group, &jobs).await
     }
 
@@ -254,7 +254,7 @@ mod tests {
         let (id, retry_of) = (JobId::new(), Some(JobId::new()));
         let entry = Entry { id, queue: "default".into(), priority: 7, max_attempts: 2, after: None, retry_of, payload };
         let manifest = Manifest {
-            key: Some(Key { name: "local:k".into(), fingerprint: "ab".into() }),
+            key: Some(Key { name: "local:k".into(), fingerprint: "ab".into(), memory: None }),
             eta: Some(Timestamp::now()),
             then: Some(Then { on: On::Always, group: GroupId::new(), job: entry.clone() }),
             keep: Keep { outputs: Some(Duration::from_hours(1)), ..Keep::default() },

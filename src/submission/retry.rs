@@ -6,6 +6,7 @@ use queue::{Broker, GroupId, Job, JobId, State};
 
 use super::manifest::{Entry, Manifest};
 use super::{Error, Meta, Submitted, outbox};
+use crate::job::Labels;
 use crate::kinds::{Payload, Source};
 use crate::storage::{Part, Storage, upload_key};
 
@@ -100,24 +101,28 @@ async fn copies(storage: &Storage, broker: &Broker, group: GroupId, ids: &[JobId
         });
     }
     groups.dedup();
-    let owner = owner(broker, &groups).await?;
+    let (owner, labels) = common(broker, &groups).await?;
     let retry_of = if let [only] = groups[..] { Some(only) } else { None };
-    let meta = Meta { retry_of, owner, ..Meta::default() };
+    let meta = Meta { retry_of, owner, labels, ..Meta::default() };
     Ok(Manifest::new(group, meta, jobs))
 }
 
-/// To whom groups belong, all of them.
-async fn owner(broker: &Broker, groups: &[GroupId]) -> Result<Option<String>, Error> {
-    let mut owners = Vec::with_capacity(1);
+/// The owner of all the groups, and their labels if these are the same.
+async fn common(broker: &Broker, groups: &[GroupId]) -> Result<(Option<String>, Labels), Error> {
+    let (mut owners, mut labels) = (Vec::with_capacity(1), Vec::with_capacity(1));
     for &id in groups {
         let group = broker.group(id).await?.ok_or_else(|| Error::Unknown(format!("group {id}")))?;
-        owners.push(Meta::of(&group).owner);
+        let meta = Meta::of(&group);
+        owners.push(meta.owner);
         owners.dedup();
+        labels.push(meta.labels);
+        labels.dedup();
     }
     if owners.len() > 1 {
         return Err(Error::NotRetryable("the jobs belong to several API keys; try each group again by itself".into()));
     }
-    Ok(owners.pop().flatten())
+    let labels = if labels.len() == 1 { labels.remove(0) } else { Labels::default() };
+    Ok((owners.pop().flatten(), labels))
 }
 
 /// The job's payload, with its original stored a second time under `key`.

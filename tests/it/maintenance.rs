@@ -234,7 +234,7 @@ async fn withdrawn_group_is_cancelled_and_then_erased() {
 #[tokio::test]
 async fn withdrawn_group_that_its_key_leads_to_is_done() {
     for house in House::both().await {
-        let key = manifest::Key { name: "local:order-1".into(), fingerprint: "ab".into() };
+        let key = manifest::Key { name: "local:order-1".into(), fingerprint: "ab".into(), memory: None };
         let manifest = Manifest { key: Some(key), ..house.upload(1).await };
         house.write(&manifest).await;
         manifest.enqueue(&house.world.broker).await.unwrap();
@@ -249,7 +249,7 @@ async fn withdrawn_group_that_its_key_leads_to_is_done() {
 #[tokio::test]
 async fn withdrawn_group_that_the_broker_never_got_frees_its_key() {
     for house in House::both().await {
-        let key = manifest::Key { name: "local:order-1".into(), fingerprint: "ab".into() };
+        let key = manifest::Key { name: "local:order-1".into(), fingerprint: "ab".into(), memory: None };
         let manifest = Manifest { key: Some(key), ..house.upload(1).await };
         house.write(&manifest).await;
         house.withdraw(manifest.group).await;
@@ -263,10 +263,10 @@ async fn withdrawn_group_that_the_broker_never_got_frees_its_key() {
 #[tokio::test]
 async fn lost_group_is_enqueued_again_although_its_key_has_gone_to_another() {
     for house in House::both().await {
-        let key = Key { name: "local:order-1".into(), fingerprint: Bytes::from_static(b"ab") };
+        let key = Key { name: "local:order-1".into(), fingerprint: Bytes::from_static(b"ab"), memory: None };
         let other = NewGroup { key: Some(key), ..NewGroup::new(GroupId::new(), Bytes::new()) };
         house.world.broker.enqueue(&other, &[]).await.unwrap();
-        let key = manifest::Key { name: "local:order-1".into(), fingerprint: "ab".into() };
+        let key = manifest::Key { name: "local:order-1".into(), fingerprint: "ab".into(), memory: None };
         let manifest = Manifest { key: Some(key), ..house.upload(1).await };
         house.write(&manifest).await;
         assert_eq!(house.deliver().await.enqueued, 1);

@@ -41,8 +41,9 @@ pub use class::Class;
 pub use clock::Clock;
 pub use contract::{
     Advance, Advanced, Beat, CURSOR_NOTES, Claim, ClaimRequest, ClaimedJob, Cursor, Event, EventKind, Group,
-    GroupResult, IdempotencyKey, Job, JobFilter, JobList, LINE_HEAD, Lease, ListPosition, ListedJob, MAIL_MEMORY,
-    NewGroup, NewJob, On, Page, Period, QueueDepth, Reservation, Settled, Settlement, Stage, Then, Verdict, Worker,
+    GroupFilter, GroupResult, IdempotencyKey, Job, JobFilter, JobList, LINE_HEAD, Lease, ListPosition, ListedJob,
+    MAIL_MEMORY, NewGroup, NewJob, On, Page, Period, QueueDepth, Reservation, Settled, Settlement, Stage, Then,
+    Verdict, Worker,
 };
 pub use error::{Error, Result};
 pub use id::{GroupId, JobId};

@@ -74,6 +74,13 @@ pub fn poison(stalls: u32) -> Bytes {
     serde_json::json!({ "success": false, "error": error }).to_string().into()
 }
 
+/// The result of a job that no worker has claimed by the time at which it expired.
+pub fn expired() -> Bytes {
+    let detail = "no worker had begun the job when it expired (options.expires)";
+    let error = serde_json::json!({ "code": "expired", "detail": detail, "retryable": false });
+    serde_json::json!({ "success": false, "error": error }).to_string().into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

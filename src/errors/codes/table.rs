@@ -36,6 +36,8 @@ codes! {
         "The file has no bytes." "Send the picture itself; an upload that broke off on your side looks like this.";
     "encoded-body" [415] [Answer] Never:
         "The request's body has a `Content-Encoding`, such as gzip; only bodies without one are taken." "Send it without; pictures hardly shrink.";
+    "expired" [] [Job] Never:
+        "No worker had begun the job by the time that `options.expires` names." "Have it tried again with `POST …/retry`, or submit it with more time; add workers if it happens often.";
     "fetch-failed" [] [Job Batch] Later:
         "A URL could not be fetched: no connection, no answer in time, or a server's fault." "It is tried again by itself; look whether the address answers.";
     "fetch-refused" [] [Job Batch] Never:

@@ -12,7 +12,8 @@ use crate::errors::Failure;
 use crate::http::access::links::Signer;
 use crate::http::base::path;
 use crate::http::problem;
-use crate::kinds::{Answer, Output};
+use crate::job::Labels;
+use crate::kinds::{Answer, ImageResult, Output};
 use crate::maintenance::erasure;
 use crate::submission::Meta;
 
@@ -63,6 +64,8 @@ pub(in crate::http) struct Document {
     retry_of: Option<Uuid>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) request_id: Option<String>,
+    #[serde(skip_serializing_if = "Labels::is_empty")]
+    labels: Labels,
     #[serde(skip_serializing_if = "Option::is_none")]
     follows: Option<GroupId>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -198,6 +201,7 @@ impl Counts {
             rejected: None,
             retry_of: None,
             request_id: None,
+            labels: Labels::default(),
             follows: None,
             then: None,
         }
@@ -206,12 +210,9 @@ impl Counts {
 
 impl Document {
     pub(in crate::http) fn of_group(group: &Group, meta: &Meta) -> Self {
-        Counts::of(group, meta).document(
-            group.id.into(),
-            group.created_at,
-            group.finished_at,
-            Links::of_group(group.id),
-        )
+        let links = Links::of_group(group.id);
+        let document = Counts::of(group, meta).document(group.id.into(), group.created_at, group.finished_at, links);
+        Self { labels: meta.labels.clone(), ..document }
     }
 
     /// A group all of whose jobs are in one state.
@@ -257,6 +258,7 @@ impl Document {
         self.rejected = Some(meta.rejected.iter().map(problem::rejected).collect());
         self.retry_of = meta.retry_of.map(Into::into);
         self.request_id = meta.request_id;
+        self.labels = meta.labels;
         self.follows = meta.follows;
         if let Some(then) = meta.then {
             self.links.then = Some(task(then.group));
@@ -293,13 +295,13 @@ impl Entry {
         let Picture { job, state, image, known, damaged } = picture;
         let success = state == State::Succeeded && !damaged;
         let failed = |code, detail: &str| Outcome::Failed { error: Failure::permanent(code, detail) };
-        let (cost, outcome) = match known {
-            _ if state == State::Cancelled => {
-                (None, failed("cancelled", "The picture was cancelled before it was done."))
-            }
-            None if damaged => (None, failed("result-damaged", "The record of the picture's end cannot be read.")),
-            None => (None, failed("internal", "The job ended without a result.")),
-            Some(known) => {
+        let (cost, outcome) = match (state, known) {
+            // Its result says that it expired.
+            (State::Cancelled, Some(ImageResult { error: Some(error), .. })) => (None, Outcome::Failed { error }),
+            (State::Cancelled, _) => (None, failed("cancelled", "The picture was cancelled before it was done.")),
+            (_, None) if damaged => (None, failed("result-damaged", "The record of the picture's end cannot be read.")),
+            (_, None) => (None, failed("internal", "The job ended without a result.")),
+            (_, Some(known)) => {
                 let cost = Cost { attempts: known.attempts, duration_ms: known.duration_ms };
                 let outcome = if let Some(error) = known.error {
                     Outcome::Failed { error }

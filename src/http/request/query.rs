@@ -73,6 +73,12 @@ impl Parameters {
         }
     }
 
+    /// The parameters as a sentence shows them, without the cursor.
+    pub(in crate::http) fn shown(&self) -> String {
+        let named = self.0.iter().filter(|(name, _)| name != "cursor");
+        named.map(|(name, value)| format!("{name}={}", value.escape_debug())).collect::<Vec<_>>().join(" ")
+    }
+
     /// The same query with another value for `name`.
     pub(in crate::http) fn with(&self, name: &str, value: &str) -> String {
         let others = self.0.iter().filter(|(given, _)| given != name);

@@ -120,7 +120,7 @@ pub async fn cap_counts_delayed_jobs_and_no_running_ones(world: World) {
 
 pub async fn group_that_comes_in_parts_is_open_until_the_last(world: World) {
     let (group, jobs) = grouped(jobs(5));
-    let key = Key { name: "k".into(), fingerprint: Bytes::from_static(b"print") };
+    let key = Key { name: "k".into(), fingerprint: Bytes::from_static(b"print"), memory: None };
     let group = NewGroup { key: Some(key.clone()), ..group };
 
     world.broker.extend(&group, &jobs[..2], false).await.unwrap();

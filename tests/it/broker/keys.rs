@@ -9,7 +9,7 @@ pub fn policy() -> Policy {
 
 fn keyed(name: &str, count: usize) -> (NewGroup, Vec<NewJob>) {
     let (group, jobs) = grouped(jobs(count));
-    let key = Key { name: name.into(), fingerprint: Bytes::from_static(b"hash\0\xff") };
+    let key = Key { name: name.into(), fingerprint: Bytes::from_static(b"hash\0\xff"), memory: None };
     (NewGroup { key: Some(key), ..group }, jobs)
 }
 
@@ -46,6 +46,17 @@ pub async fn enqueued_group_binds_its_key(world: World) {
     world.broker.unreserve("k", group.id).await.unwrap();
     assert_eq!(reserve(&world, "k", GroupId::new()).await, known(&group), "a bound key stays");
     world.clock.advance(MINUTE * 59);
+    assert_eq!(reserve(&world, "k", GroupId::new()).await, known(&group));
+    world.clock.advance(MINUTE * 2);
+    assert_eq!(reserve(&world, "k", GroupId::new()).await, Reservation::Granted);
+}
+
+pub async fn key_has_a_memory_of_its_own(world: World) {
+    let (group, jobs) = keyed("k", 1);
+    let key = group.key.clone().map(|key| Key { memory: Some(MINUTE * 90), ..key });
+    world.broker.enqueue(&NewGroup { key, ..group.clone() }, &jobs).await.unwrap();
+
+    world.clock.advance(MINUTE * 89);
     assert_eq!(reserve(&world, "k", GroupId::new()).await, known(&group));
     world.clock.advance(MINUTE * 2);
     assert_eq!(reserve(&world, "k", GroupId::new()).await, Reservation::Granted);

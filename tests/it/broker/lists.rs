@@ -1,6 +1,8 @@
 use std::collections::{HashMap, HashSet};
 
-use queue::{GroupId, JobFilter, JobId, ListPosition as Place, NewGroup, NewJob, On, Period, State};
+use queue::{
+    Error, GroupFilter, GroupId, JobFilter, JobId, ListPosition as Place, NewGroup, NewJob, On, Period, State,
+};
 
 use super::world::{
     HOUR, LONG, MINUTE, World, after, delayed, fail, grouped, ids_of, in_queue, job, jobs, retry, settlement, soon,
@@ -12,7 +14,8 @@ pub use super::world::policy;
 const LIMIT: usize = 1_000;
 
 async fn groups(world: &World, submitted: Period) -> Vec<GroupId> {
-    let page = world.broker.groups(submitted, None, LIMIT).await.unwrap();
+    let filter = GroupFilter { submitted, ..GroupFilter::default() };
+    let page = world.broker.groups(&filter, None, LIMIT).await.unwrap();
     assert_eq!(page.next, None);
     page.entries.into_iter().map(|group| group.id).collect()
 }
@@ -53,13 +56,13 @@ pub async fn groups_are_listed_the_newest_first(world: World) {
     }
 
     assert_eq!(groups(&world, Period::default()).await, enqueued);
-    let page = world.broker.groups(Period::default(), None, 2).await.unwrap();
+    let page = world.broker.groups(&GroupFilter::default(), None, 2).await.unwrap();
     assert_eq!(page.entries.iter().map(|group| group.id).collect::<Vec<_>>(), enqueued[..2]);
     assert_eq!(page.entries[0], world.group(enqueued[0]).await);
     let (newer, _) = world.enqueue(jobs(1)).await;
-    let page = world.broker.groups(Period::default(), page.next, 3).await.unwrap();
+    let page = world.broker.groups(&GroupFilter::default(), page.next, 3).await.unwrap();
     assert_eq!(page.entries.iter().map(|group| group.id).collect::<Vec<_>>(), enqueued[2..]);
-    assert_eq!(world.broker.groups(Period::default(), page.next, 3).await.unwrap().entries, []);
+    assert_eq!(world.broker.groups(&GroupFilter::default(), page.next, 3).await.unwrap().entries, []);
     assert_eq!(groups(&world, Period::default()).await[0], newer.id);
 }
 
@@ -69,7 +72,7 @@ pub async fn groups_of_one_instant_come_once(world: World) {
 
     let (mut found, mut below) = (Vec::new(), None);
     loop {
-        let page = world.broker.groups(Period::default(), below, 7).await.unwrap();
+        let page = world.broker.groups(&GroupFilter::default(), below, 7).await.unwrap();
         found.extend(page.entries.iter().map(|group| (group.created_at, group.id)));
         below = page.next;
         if below.is_none() {
@@ -307,4 +310,61 @@ pub async fn wait_for_an_event_is_ended_by_the_next_one(world: World) {
     assert_eq!(world.broker.events(last, 9).await.unwrap().len(), 2);
     let refused = world.broker.await_event(Some("x"), MINUTE).await;
     assert!(matches!(refused, Err(queue::Error::Invalid(_))), "{refused:?}");
+}
+
+pub async fn groups_and_jobs_are_listed_by_label(world: World) {
+    let labelled = |labels: &[&str], work: Vec<NewJob>| {
+        let (group, jobs) = grouped(work);
+        (NewGroup { labels: labels.iter().map(ToString::to_string).collect(), ..group }, jobs)
+    };
+    let (first, of_first) = labelled(&["order:A 17", "shop:é"], jobs(2));
+    let (second, of_second) = labelled(&["order:A 17", "order:A 17"], vec![delayed(HOUR)]);
+    let (third, of_third) = labelled(&["order:A 1"], jobs(1));
+    for (group, jobs) in [(&first, &of_first), (&second, &of_second), (&third, &of_third)] {
+        world.broker.enqueue(group, jobs).await.unwrap();
+        world.clock.advance(MINUTE);
+    }
+    world.enqueue(jobs(3)).await;
+    let list = async |label: &str, limit: usize| {
+        let filter = GroupFilter { label: Some(label.into()), submitted: Period::default() };
+        let (mut ids, mut below) = (Vec::new(), None);
+        loop {
+            let page = world.broker.groups(&filter, below, limit).await.unwrap();
+            ids.extend(page.entries.iter().map(|group| group.id));
+            below = page.next;
+            if below.is_none() {
+                return ids;
+            }
+        }
+    };
+    for limit in [1, 2, 9] {
+        assert_eq!(list("order:A 17", limit).await, [second.id, first.id]);
+        assert_eq!(list("order:A 1", limit).await, [third.id]);
+    }
+    assert_eq!(list("shop:é", 9).await, [first.id]);
+    assert!(list("order:A", 9).await.is_empty());
+
+    let of = |label: &str| JobFilter { label: Some(label.into()), ..JobFilter::default() };
+    let newest_first =
+        |jobs: &[&[NewJob]]| jobs.iter().flat_map(|jobs| ids_of(jobs).into_iter().rev()).collect::<Vec<_>>();
+    for limit in [1, 9] {
+        assert_eq!(pages(&world, &of("order:A 17"), limit).await.0, newest_first(&[&of_second, &of_first]));
+    }
+    let with_state = |state| JobFilter { state: Some(state), ..of("order:A 17") };
+    assert_eq!(pages(&world, &with_state(State::Delayed), 9).await.0, ids_of(&of_second));
+    assert_eq!(pages(&world, &with_state(State::Waiting), 9).await.0, newest_first(&[&of_first]));
+    assert!(pages(&world, &with_state(State::Active), 9).await.0.is_empty());
+    let with_group = |group| JobFilter { group: Some(group), ..of("order:A 17") };
+    assert_eq!(pages(&world, &with_group(first.id), 1).await.0, newest_first(&[&of_first]));
+    assert!(pages(&world, &with_group(third.id), 9).await.0.is_empty());
+
+    world.broker.cancel_group(first.id).await.unwrap();
+    assert!(world.broker.remove_group(first.id).await.unwrap());
+    assert_eq!(list("order:A 17", 9).await, [second.id]);
+    assert!(list("shop:é", 9).await.is_empty());
+    for wrong in [vec![String::new()], vec!["two\nlines".into()], vec!["x".repeat(256)], vec!["x".into(); 17]] {
+        let (group, jobs) = grouped(jobs(1));
+        let refused = world.broker.enqueue(&NewGroup { labels: wrong, ..group }, &jobs).await;
+        assert!(matches!(refused, Err(Error::Invalid(_))), "{refused:?}");
+    }
 }

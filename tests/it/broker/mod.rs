@@ -12,6 +12,7 @@ mod claiming;
 mod cursors;
 mod enqueueing;
 mod events;
+mod expiring;
 mod follow_ups;
 mod keys;
 mod leases;
@@ -170,6 +171,11 @@ conformance! {
         racing_movers_move_a_cursor_once,
         cursor_keeps_its_newest_notes,
         wrong_moves_are_refused;
+    expiring:
+        job_that_nobody_has_claimed_in_time_is_cancelled,
+        job_that_was_claimed_in_time_goes_on,
+        jobs_behind_an_expired_one_are_cancelled,
+        job_of_a_paused_queue_expires_too;
     queues:
         paused_queue_gives_no_jobs_until_resumed,
         paused_queue_still_promotes_recovers_and_settles,
@@ -182,6 +188,7 @@ conformance! {
     keys:
         key_is_reserved_for_one_group,
         enqueued_group_binds_its_key,
+        key_has_a_memory_of_its_own,
         key_is_bound_without_a_reservation,
         key_of_a_group_whose_record_is_gone_is_free,
         key_of_another_group_refuses_the_whole_group,
@@ -224,6 +231,7 @@ conformance! {
         pages_give_each_job_once_while_others_come,
         jobs_are_listed_by_state,
         jobs_are_listed_by_queue_kind_and_group,
+        groups_and_jobs_are_listed_by_label,
         long_group_is_listed_in_pages,
         many_delayed_jobs_are_listed_too,
         call_looks_at_so_many_and_the_next_goes_on,

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use queue::{
-    Broker, Class, Clock, Error, EventKind, GroupId, IdempotencyKey as Key, JobFilter, JobId, JobList as Index,
-    NewGroup, NewJob, On, Period, Reservation, Settled, State, Then, Verdict,
+    Broker, Class, Clock, Error, EventKind, GroupFilter, GroupId, IdempotencyKey as Key, JobFilter, JobId,
+    JobList as Index, NewGroup, NewJob, On, Reservation, Settled, State, Then, Verdict,
 };
 
 use super::world::{
@@ -327,7 +327,7 @@ async fn records_of_the_first_version_are_taken_over() {
 
     let (ended, open): (GroupId, GroupId) = (ended.parse().unwrap(), open.parse().unwrap());
     assert_eq!(run(&server, &["GET", "{pixmill}:schema"]).await, redis::Value::BulkString(b"3".into()));
-    let listed = broker.groups(Period::default(), None, 9).await.unwrap().entries;
+    let listed = broker.groups(&GroupFilter::default(), None, 9).await.unwrap().entries;
     assert_eq!(listed.len(), 2);
     assert_eq!(broker.jobs(&JobFilter::default(), None, 9).await.unwrap().entries, [], "their members are not known");
     let dead = broker.list(Index::Dead, 0, 9).await.unwrap();
@@ -361,7 +361,7 @@ async fn records_of_the_second_version_are_taken_over() {
 
     let broker = connect(&server).await;
 
-    let listed = broker.groups(Period::default(), None, 9).await.unwrap().entries;
+    let listed = broker.groups(&GroupFilter::default(), None, 9).await.unwrap().entries;
     assert_eq!(listed.iter().map(|group| group.id).collect::<HashSet<_>>(), HashSet::from([group.id, again.id]));
     assert_eq!(broker.jobs(&JobFilter::default(), None, 9).await.unwrap().entries.len(), 3);
     assert_eq!(broker.list(Index::Dead, 0, 9).await.unwrap(), [], "what was tried again is dead no more");
@@ -414,7 +414,7 @@ async fn lost_replies_to_orders_cost_nothing() {
     let proxy = Proxy::before(server.port()).await;
     let broker = Broker::connect_redis(&proxy.redis_url(), "pixmill", policy()).await.unwrap();
     let (group, jobs) = grouped(vec![job(), job(), job(), in_queue("other")]);
-    let key = Key { name: "key".into(), fingerprint: Bytes::from_static(b"print") };
+    let key = Key { name: "key".into(), fingerprint: Bytes::from_static(b"print"), memory: None };
     let then = Then { on: On::Always, group: GroupId::new(), job: job() };
     let group = NewGroup { key: Some(key.clone()), then: Some(then.clone()), ..group };
 

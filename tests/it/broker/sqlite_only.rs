@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use queue::{
-    Broker, Clock, Error, GroupId, JobFilter, JobId, JobList as Index, NewGroup, NewJob, Period, Policy, Settled, State,
+    Broker, Clock, Error, GroupFilter, GroupId, JobFilter, JobId, JobList as Index, NewGroup, NewJob, Policy, Settled,
+    State,
 };
 
 use crate::support::disk::SmallDisk;
@@ -108,7 +109,7 @@ async fn goes_on(version: &str) {
     let listed = broker.jobs(&JobFilter::default(), None, 9).await.unwrap();
     let states: Vec<_> = listed.entries.iter().map(|job| job.state).collect();
     assert_eq!((states, listed.next), (vec![State::Waiting, State::Failed], None));
-    assert_eq!(broker.groups(Period::default(), None, 9).await.unwrap().entries.len(), 2);
+    assert_eq!(broker.groups(&GroupFilter::default(), None, 9).await.unwrap().entries.len(), 2);
     assert_eq!(broker.claim(&ask("a", 1, 9)).await.unwrap().jobs.len(), 1);
 }
 

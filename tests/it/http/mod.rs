@@ -2,6 +2,7 @@
 
 mod access;
 mod archive;
+mod bulk;
 mod cancelling;
 mod clients;
 mod connections;

@@ -8,14 +8,31 @@ use std::collections::HashMap;
 use crate::contract::CHUNK;
 use crate::{Advance, CURSOR_NOTES, ClaimRequest, Error, NewGroup, NewJob, Result};
 
+/// Largest number of labels of a group.
+const MOST_LABELS: usize = 16;
+
 pub(super) fn group(group: &NewGroup, members: &[NewJob]) -> Result<()> {
     jobs(members)?;
     if let Some(bound) = &group.key {
         key(&bound.name)?;
     }
+    labels(&group.labels)?;
     match &group.then {
         Some(then) if then.group == group.id => invalid(format!("group {} follows itself", group.id)),
         Some(then) => jobs(std::slice::from_ref(&then.job)),
+        None => Ok(()),
+    }
+}
+
+/// Redis keeps the labels of a group as lines of one field.
+fn labels(labels: &[String]) -> Result<()> {
+    if labels.len() > MOST_LABELS {
+        return invalid(format!("a group has at most {MOST_LABELS} labels, this one {}", labels.len()));
+    }
+    match labels.iter().find(|label| !(1..=255).contains(&label.len()) || label.contains('\n')) {
+        Some(wrong) => {
+            invalid(format!("label `{}` is not of 1 to 255 bytes without line breaks", wrong.escape_debug()))
+        }
         None => Ok(()),
     }
 }

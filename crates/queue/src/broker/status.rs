@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Broker;
 use crate::{
-    Event, Group, GroupId, GroupResult, Job, JobFilter, JobId, JobList, ListPosition, ListedJob, Page, Period,
+    Event, Group, GroupFilter, GroupId, GroupResult, Job, JobFilter, JobId, JobList, ListPosition, ListedJob, Page,
     QueueDepth, Result,
 };
 
@@ -37,8 +37,8 @@ impl Broker {
 
     /// Groups by the time they were enqueued, the newest first, after the position `below`. At most `limit`, and at
     /// most 1,000 in one call.
-    pub async fn groups(&self, submitted: Period, below: Option<ListPosition>, limit: usize) -> Result<Page<Group>> {
-        either!(self, broker => broker.groups(submitted, below, limit).await)
+    pub async fn groups(&self, filter: &GroupFilter, below: Option<ListPosition>, limit: usize) -> Result<Page<Group>> {
+        either!(self, broker => broker.groups(filter, below, limit).await)
     }
 
     /// Jobs by the time their group was enqueued, the newest first, after the position `below`, at most `limit`. One

@@ -21,6 +21,9 @@ pub struct NewJob {
     pub priority: u8,
     /// Time until the first attempt may start; `None` lets it start at once.
     pub delay: Option<Duration>,
+    /// Time until which a worker must have claimed the job; otherwise it is cancelled, with the result
+    /// [`policy::expired`](crate::policy::expired). `None` lets it wait for ever.
+    pub expires: Option<Duration>,
     /// Largest number of attempts, the first included.
     pub max_attempts: u32,
     /// A job of the same group with a smaller index, which must succeed before this one starts; `delay` counts from
@@ -43,6 +46,7 @@ impl NewJob {
             class,
             priority: 5,
             delay: None,
+            expires: None,
             max_attempts: Policy::default().max_attempts,
             after: None,
             retry_of: None,
@@ -59,14 +63,16 @@ pub struct NewGroup {
     pub meta: Bytes,
     /// The job to enqueue when the group has finished.
     pub then: Option<Then>,
+    /// Words that lists of groups and jobs can be asked for; at most 16, each of 1 to 255 bytes without line breaks.
+    pub labels: Vec<String>,
     /// The key to bind to the group; see [`Broker::reserve`](crate::Broker::reserve).
     pub key: Option<IdempotencyKey>,
 }
 
 impl NewGroup {
-    /// A group without a follow-up and without an idempotency key.
+    /// A group without a follow-up, labels and an idempotency key.
     pub fn new(id: GroupId, meta: Bytes) -> Self {
-        Self { id, meta, then: None, key: None }
+        Self { id, meta, then: None, labels: Vec::new(), key: None }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Idempotency keys: a client that repeats a submission under the same key gets the group of its first one.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use crate::GroupId;
@@ -10,6 +12,8 @@ pub struct IdempotencyKey {
     /// 1 to 255 bytes.
     pub name: String,
     pub fingerprint: Bytes,
+    /// How long the key stays bound; `None` for [`Policy::key_memory`](crate::Policy::key_memory).
+    pub memory: Option<Duration>,
 }
 
 /// The answer to a reservation of an idempotency key.
@@ -20,6 +24,6 @@ pub enum Reservation {
     /// The key is reserved for another group, which is still being received.
     Busy,
     /// The key is bound to this enqueued group, whose record exists. A key stays bound for
-    /// [`Policy::key_memory`](crate::Policy::key_memory).
+    /// [`IdempotencyKey::memory`].
     Known { group: GroupId, fingerprint: Bytes },
 }

@@ -26,7 +26,17 @@ pub struct JobFilter {
     pub queue: Option<String>,
     pub kind: Option<String>,
     pub group: Option<GroupId>,
+    /// A label of the job's group.
+    pub label: Option<String>,
     /// When the job's group was enqueued.
+    pub submitted: Period,
+}
+
+/// Which groups to list. A field that is `None` allows all groups.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GroupFilter {
+    pub label: Option<String>,
+    /// When the group was enqueued.
     pub submitted: Period,
 }
 

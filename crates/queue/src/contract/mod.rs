@@ -15,7 +15,7 @@ pub use enqueue::{NewGroup, NewJob, On, Then};
 pub use events::{Event, EventKind};
 pub use idempotency::{IdempotencyKey, Reservation};
 pub use leases::{Beat, Claim, ClaimRequest, ClaimedJob, Lease, Settled, Settlement, Stage, Verdict};
-pub use lists::{JobFilter, JobList, ListPosition, ListedJob, Page, Period};
+pub use lists::{GroupFilter, JobFilter, JobList, ListPosition, ListedJob, Page, Period};
 pub(crate) use lists::{SCAN_LIMIT, SORT_LIMIT};
 pub use status::{Group, GroupResult, Job, LINE_HEAD, QueueDepth};
 pub use workers::{MAIL_MEMORY, Worker};

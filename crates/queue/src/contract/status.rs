@@ -68,8 +68,11 @@ pub struct Job {
     pub created_at: Timestamp,
     /// When a delayed job waits again, or when an active job's lease expires.
     pub due_at: Option<Timestamp>,
+    /// When the job is cancelled if no worker has claimed it by then.
+    pub expires_at: Option<Timestamp>,
     pub finished_at: Option<Timestamp>,
-    /// As last settled: the result of a finished job, or the reason of one that waits for a retry.
+    /// As last settled: the result of a finished job, or the reason of one that waits for a retry. Of a cancelled job, that
+    /// it expired.
     pub result: Option<Bytes>,
 }
 

@@ -12,7 +12,7 @@ use crate::{Error, IdempotencyKey, JobId, NewGroup, NewJob, On, Policy, Result, 
 /// Largest number of bytes of payloads in one call.
 const CHUNK_BYTES: usize = 4 << 20;
 /// Number of arguments of a job; `FIELDS` in `finish.lua`.
-const FIELDS: usize = 11;
+const FIELDS: usize = 12;
 
 impl RedisBroker {
     pub async fn enqueue(&self, group: &NewGroup, jobs: &[NewJob]) -> Result<()> {
@@ -55,10 +55,11 @@ impl RedisBroker {
 pub(super) fn chunk_args(call: &mut Cmd, group: &NewGroup, jobs: &[NewJob], seal: &str, policy: &Policy) {
     call.arg(group.id.to_string()).arg(&group.meta[..]).arg(seal).arg(policy.queue_cap);
     match &group.key {
-        Some(IdempotencyKey { name, fingerprint }) => call.arg(name).arg(&fingerprint[..]),
+        Some(IdempotencyKey { name, fingerprint, .. }) => call.arg(name).arg(&fingerprint[..]),
         None => call.arg("").arg(""),
     };
-    call.arg(millis(policy.key_memory));
+    let memory = group.key.as_ref().and_then(|key| key.memory).unwrap_or(policy.key_memory);
+    call.arg(millis(memory)).arg(group.labels.join("\n"));
     if let Some(Then { on, group, job }) = &group.then {
         let on = match on {
             On::Success => "success",
@@ -102,5 +103,5 @@ fn job_fields(call: &mut Cmd, job: &NewJob) {
     let text = |id: Option<JobId>| id.map_or_else(String::new, |id| id.to_string());
     call.arg(job.id.to_string()).arg(job.index).arg(&job.queue).arg(job.class.as_str()).arg(job.priority);
     call.arg(&job.kind).arg(job.delay.map_or(-1, millis)).arg(job.max_attempts).arg(&job.payload[..]);
-    call.arg(text(job.after)).arg(text(job.retry_of));
+    call.arg(text(job.after)).arg(text(job.retry_of)).arg(job.expires.map_or(-1, millis));
 }

@@ -27,7 +27,7 @@ impl RedisBroker {
         let mut call = self.transition(&script::CLAIM);
         call.arg(millis(lease)).arg(max_stalls).arg(&policy::poison(max_stalls)[..]);
         call.arg(&request.session).arg(request.sequence).arg(request.class.as_str());
-        call.arg(first).arg(last).arg(request.limit.min(CHUNK)).arg(&request.queues);
+        call.arg(first).arg(last).arg(request.limit.min(CHUNK)).arg(&policy::expired()[..]).arg(&request.queues);
         call
     }
 

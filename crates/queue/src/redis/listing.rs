@@ -11,7 +11,9 @@ use super::answer::{damaged, id_of, ids_of, moment, parsed, parsed_id};
 use super::broker::RedisBroker;
 use super::script;
 use crate::contract::{SCAN_LIMIT, SORT_LIMIT};
-use crate::{Group, GroupId, Job, JobFilter, JobId, JobList, ListPosition, ListedJob, Page, Period, Result, State};
+use crate::{
+    Group, GroupFilter, GroupId, Job, JobFilter, JobId, JobList, ListPosition, ListedJob, Page, Result, State,
+};
 
 /// Number of records that are read at the same time.
 const READS: usize = 64;
@@ -40,10 +42,12 @@ impl RedisBroker {
         format!("{}{name}", self.prefix)
     }
 
-    pub async fn groups(&self, submitted: Period, below: Option<ListPosition>, limit: usize) -> Result<Page<Group>> {
+    pub async fn groups(&self, filter: &GroupFilter, below: Option<ListPosition>, limit: usize) -> Result<Page<Group>> {
+        let GroupFilter { label, submitted } = filter;
         let (top, limit) = (submitted.top(below), limit.min(SCAN_LIMIT));
         let mut call = self.call(&script::GROUPS);
         call.arg(submitted.floor_ms()).arg(top.created_at.as_millisecond()).arg(top.group.to_string()).arg(limit);
+        call.arg(label.as_deref().unwrap_or_default());
         let found: Vec<(String, i64)> = parsed(self.link.one(call).await?)?;
         let mut positions = Vec::with_capacity(found.len());
         for (id, ms) in found {
@@ -75,13 +79,13 @@ impl RedisBroker {
 
     /// Jobs found through their groups.
     async fn searched(&self, filter: &JobFilter, below: Option<ListPosition>, limit: usize) -> Result<Page<JobId>> {
-        let JobFilter { state, queue, kind, group, submitted } = filter;
+        let JobFilter { state, queue, kind, group, label, submitted } = filter;
         let top = submitted.top(below);
         let mut call = self.call(&script::JOBS);
         call.arg(state.map_or("", State::as_str)).arg(queue.as_deref().unwrap_or_default());
         call.arg(kind.as_deref().unwrap_or_default()).arg(group.map_or_else(String::new, |group| group.to_string()));
         call.arg(submitted.floor_ms()).arg(top.created_at.as_millisecond()).arg(top.group.to_string()).arg(top.index);
-        call.arg(limit).arg(SCAN_LIMIT);
+        call.arg(limit).arg(SCAN_LIMIT).arg(label.as_deref().unwrap_or_default());
         let mut answer = parsed::<Vec<Value>>(self.link.one(call).await?)?.into_iter();
         let mut field = || answer.next().ok_or_else(damaged);
         let more: bool = parsed(field()?)?;
@@ -118,8 +122,12 @@ impl RedisBroker {
         }
         let groups: BTreeSet<GroupId> = members.iter().map(|(_, group, _)| *group).collect();
         let groups: Vec<GroupId> = groups.into_iter().collect();
-        let created = self.read_all(&groups, 'g', &["created"]).await?;
-        let created = created.into_iter().map(|record| Ok(parsed::<(Option<i64>,)>(record)?.0));
+        let created = self.read_all(&groups, 'g', &["created", "labels"]).await?;
+        let created = created.into_iter().map(|record| {
+            let (created, labels): (Option<i64>, Option<String>) = parsed(record)?;
+            let has = |label: &str| labels.is_some_and(|labels| labels.split('\n').any(|one| one == label));
+            Ok(created.filter(|_| filter.label.as_deref().is_none_or(has)))
+        });
         let created: HashMap<GroupId, Option<i64>> =
             groups.iter().copied().zip(created).map(|(id, ms)| Ok((id, ms?))).collect::<Result<_>>()?;
         let (top, floor) = (filter.submitted.top(below), filter.submitted.floor_ms());

@@ -9,8 +9,9 @@
 //! | `j:<id>` | HASH of the job |
 //! | `g:<id>` | HASH of the group: its counters, `m:<n>` for the ids of its nth chunk, `r:<index>` for the result of each job that ended |
 //! | `delayed`, `lease` | ZSET of job ids by due time (infinite for held jobs), or by the end of the lease |
+//! | `expiring` | ZSET of the ids of jobs that are cancelled at this time if nobody has claimed them; claimed ones stay until then |
 //! | `dead`, `finished` | ZSET of failed jobs, and of finished groups, by the time of their end |
-//! | `groups` | ZSET of groups by the time they were enqueued |
+//! | `groups`, `l:<label>` | ZSET of groups, and of those with a label, by the time they were enqueued |
 //! | `cancels` | HASH of groups whose cancel has not reached all their jobs: the number of the next chunk |
 //! | `queues` | HASH of depths, `<queue>:<class>:<state>`, and of paused queues, `<queue>::paused` |
 //! | `wake:<queue>:<class>` | LIST of at most one token |

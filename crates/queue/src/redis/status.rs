@@ -135,6 +135,7 @@ impl RedisBroker {
             after: field("after").map(parsed_id).transpose()?,
             retry_of: field("retry_of").map(parsed_id).transpose()?,
             due_at,
+            expires_at: field("expires").map(|ms| instant(Some(ms))).transpose()?,
             payload: field("payload").map(Bytes::copy_from_slice).unwrap_or_default(),
             created_at: instant(field("created"))?,
             finished_at: field("finished").map(|ms| instant(Some(ms))).transpose()?,

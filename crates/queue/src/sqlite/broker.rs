@@ -23,9 +23,9 @@ use super::{cancel, cursors, encoding, listing, queues, status, store, verify, w
 use crate::clock::millis;
 use crate::contract::CHUNK;
 use crate::{
-    Advance, Advanced, Beat, Claim, ClaimRequest, Class, Clock, Cursor, Error, Event, Group, GroupId, GroupResult, Job,
-    JobFilter, JobId, JobList, Lease, ListPosition, ListedJob, NewGroup, NewJob, Page, Period, Policy, QueueDepth,
-    Reservation, Result, Settled, Settlement, State, Worker,
+    Advance, Advanced, Beat, Claim, ClaimRequest, Class, Clock, Cursor, Error, Event, Group, GroupFilter, GroupId,
+    GroupResult, Job, JobFilter, JobId, JobList, Lease, ListPosition, ListedJob, NewGroup, NewJob, Page, Policy,
+    QueueDepth, Reservation, Result, Settled, Settlement, State, Worker,
 };
 
 /// Upper estimate of the bytes of a job in tables and indexes, without its payload.
@@ -247,8 +247,9 @@ impl SqliteBroker {
         wait::await_event(&self.shared, after.map(EventId::parse).transpose()?, timeout).await
     }
 
-    pub async fn groups(&self, submitted: Period, below: Option<ListPosition>, limit: usize) -> Result<Page<Group>> {
-        let list = move |db: &Connection| listing::groups(db, submitted, below, limit);
+    pub async fn groups(&self, filter: &GroupFilter, below: Option<ListPosition>, limit: usize) -> Result<Page<Group>> {
+        let filter = filter.clone();
+        let list = move |db: &Connection| listing::groups(db, &filter, below, limit);
         self.shared.read(move |db| at_one_instant(db, list)).await
     }
 

@@ -1,4 +1,4 @@
-//! The claim. First, delayed jobs that are due wait again, jobs with expired leases are recovered, and an interrupted
+//! The claim. First, jobs that have expired are cancelled, delayed jobs that are due wait again, jobs with expired leases are recovered, and an interrupted
 //! cancel goes on. Then the session takes its jobs.
 
 use std::time::Duration;
@@ -37,6 +37,7 @@ struct Taking {
 
 impl Ledger<'_> {
     pub(super) fn claim(&self, request: &ClaimRequest) -> rusqlite::Result<Claim> {
+        self.cancel_unclaimed()?;
         self.promote_due()?;
         self.recover_expired()?;
         self.continue_a_cancel()?;
@@ -48,6 +49,27 @@ impl Ledger<'_> {
             self.take(request)?
         };
         Ok(Claim { jobs, next_due: self.next_due()? })
+    }
+
+    /// Ends the jobs that have expired before anybody has claimed them.
+    fn cancel_unclaimed(&self) -> rusqlite::Result<()> {
+        let expired: Vec<JobRow> = self
+            .db
+            .prepare_cached(
+                "SELECT seq, id, queue, grp, state FROM job \
+                 WHERE expires <= ?1 AND expires IS NOT NULL AND state <= 1 AND runs = 0 ORDER BY expires, seq LIMIT ?2",
+            )?
+            .query_map([self.now, SWEEP], JobRow::read)?
+            .collect::<rusqlite::Result<_>>()?;
+        if expired.is_empty() {
+            return Ok(());
+        }
+        let mut tally = Tally::default();
+        for job in expired {
+            self.store_result(job.seq, &policy::expired())?;
+            self.end(&mut tally, job, State::Cancelled)?;
+        }
+        self.write_counters(tally)
     }
 
     fn promote_due(&self) -> rusqlite::Result<()> {
@@ -243,13 +265,14 @@ impl Ledger<'_> {
         Ok(())
     }
 
-    /// Time until the next delayed job is due or the next lease expires.
+    /// Time until the next delayed job is due, the next lease ends or the next job expires.
     fn next_due(&self) -> rusqlite::Result<Option<Duration>> {
         let next: Option<i64> = self
             .db
             .prepare_cached(
                 "SELECT min(due) FROM (SELECT min(due) AS due FROM job WHERE state = 1 \
-                 UNION ALL SELECT min(due) FROM job WHERE state = 2)",
+                 UNION ALL SELECT min(due) FROM job WHERE state = 2 UNION ALL SELECT min(expires) FROM job \
+                 WHERE expires IS NOT NULL AND state <= 1 AND runs = 0)",
             )?
             .query_row([], |row| row.get(0))?;
         Ok(next.map(|due| Duration::from_millis((due - self.now).max(0) as u64)))

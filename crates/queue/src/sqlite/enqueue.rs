@@ -112,6 +112,10 @@ impl Ledger<'_> {
                  VALUES (?1, 0, 0, 0, ?2, ?3, ?4)",
             )?
             .execute(params![id_bytes(group.id), self.now, group.meta.as_ref(), follows])?;
+        let mut label = self.db.prepare_cached("INSERT OR IGNORE INTO label VALUES (?1, ?2, ?3)")?;
+        for name in &group.labels {
+            label.execute(params![name, self.now, id_bytes(group.id)])?;
+        }
         let Some(Then { group: next, job, .. }) = &group.then else { return Ok(()) };
         self.db
             .prepare_cached("INSERT INTO follow_up VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)")?
@@ -141,7 +145,8 @@ impl Ledger<'_> {
         let mut tally = Tally::default();
         let mut insert_job = self.db.prepare_cached(
             "INSERT INTO job (id, grp, idx, queue, class, priority, state, place, due, max_attempts, created_at, kind, \
-             after, delay, retry_of) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+             after, delay, retry_of, expires) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
         )?;
         let mut insert_payload = self.db.prepare_cached("INSERT INTO payload (seq, bytes) VALUES (?1, ?2)")?;
         for (place, job) in (self.places_at_end(jobs.len())?..).zip(jobs) {
@@ -168,6 +173,7 @@ impl Ledger<'_> {
                 after.flatten().map(|after| after.seq),
                 delay.filter(|_| held),
                 job.retry_of.map(id_bytes),
+                job.expires.map(|expires| self.now + millis(expires)),
             ])?;
             let seq = self.db.last_insert_rowid();
             insert_payload.execute(params![seq, job.payload.as_ref()])?;
@@ -240,6 +246,7 @@ fn follow_up(row: &Row<'_>) -> rusqlite::Result<NewJob> {
         class: class(row, 4)?,
         priority: row.get(5)?,
         delay: row.get::<_, Option<i64>>(6)?.map(|delay| Duration::from_millis(delay as u64)),
+        expires: None,
         max_attempts: row.get(7)?,
         after: None,
         retry_of: optional_uuid(row, 8)?.map(Into::into),

@@ -51,7 +51,8 @@ impl Ledger<'_> {
 
     /// Binds a key to a group. The key must not be bound.
     pub(super) fn bind(&self, key: &IdempotencyKey, group: [u8; 16]) -> rusqlite::Result<()> {
-        self.write_key(&key.name, group, Some(&key.fingerprint), self.now + millis(self.policy.key_memory))
+        let memory = key.memory.unwrap_or(self.policy.key_memory);
+        self.write_key(&key.name, group, Some(&key.fingerprint), self.now + millis(memory))
     }
 
     /// A key that has not expired. A bound key also expires when its group's record is removed.

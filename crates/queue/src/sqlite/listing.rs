@@ -6,10 +6,15 @@ use uuid::Uuid;
 use super::encoding::{id_bytes, instant, row_count, state, state_code};
 use super::status;
 use crate::contract::{SCAN_LIMIT, SORT_LIMIT};
-use crate::{Group, Job, JobFilter, JobId, JobList, ListPosition, ListedJob, Page, Period, State};
+use crate::{Group, GroupFilter, GroupId, Job, JobFilter, JobId, JobList, ListPosition, ListedJob, Page, State};
 
 const GROUPS: &str = "SELECT id, created_at, pending, succeeded, failed, cancelled FROM grp \
-                      WHERE created_at >= ?1 AND (created_at, id) < (?2, ?3) ORDER BY created_at DESC, id DESC";
+                      WHERE created_at >= ?1 AND (created_at, id) < (?2, ?3) AND ?4 IS NULL \
+                      ORDER BY created_at DESC, id DESC";
+const LABELLED: &str = "SELECT id, grp.created_at, pending, succeeded, failed, cancelled \
+                        FROM label CROSS JOIN grp ON grp.id = label.grp \
+                        WHERE label.created_at >= ?1 AND (label.created_at, label.grp) < (?2, ?3) AND name = ?4 \
+                        ORDER BY label.created_at DESC, label.grp DESC";
 const MEMBERS: &str = "SELECT job.id, idx, state, name, kind FROM job JOIN queue ON queue.id = job.queue \
                        WHERE grp = ?1 AND idx < ?2 ORDER BY idx DESC";
 
@@ -34,15 +39,22 @@ pub(super) fn list(db: &Connection, list: JobList, skip: usize, limit: usize) ->
 /// See [`Broker::groups`](crate::Broker::groups).
 pub(super) fn groups(
     db: &Connection,
-    submitted: Period,
+    filter: &GroupFilter,
     below: Option<ListPosition>,
     limit: usize,
 ) -> rusqlite::Result<Page<Group>> {
+    let GroupFilter { label, submitted } = filter;
     let (top, limit) = (submitted.top(below), limit.min(SCAN_LIMIT));
-    let mut find = db.prepare_cached(&format!("{GROUPS} LIMIT ?4"))?;
+    let mut find = db.prepare_cached(&format!("{} LIMIT ?5", newest(label.as_ref())))?;
     let positions: Vec<ListPosition> = find
         .query_map(
-            params![submitted.floor_ms(), top.created_at.as_millisecond(), id_bytes(top.group), row_count(limit)],
+            params![
+                submitted.floor_ms(),
+                top.created_at.as_millisecond(),
+                id_bytes(top.group),
+                label,
+                row_count(limit)
+            ],
             |row| {
                 Ok(ListPosition { created_at: instant(row, 1)?, group: Uuid::from_bytes(row.get(0)?).into(), index: 0 })
             },
@@ -51,6 +63,17 @@ pub(super) fn groups(
     let groups = positions.iter().filter_map(|position| status::group(db, position.group).transpose());
     let next = positions.last().copied().filter(|_| positions.len() == limit);
     Ok(Page { entries: groups.collect::<rusqlite::Result<_>>()?, next })
+}
+
+/// The statement that lists groups, all or those with a label.
+fn newest(label: Option<&String>) -> &'static str {
+    if label.is_some() { LABELLED } else { GROUPS }
+}
+
+/// Whether a group has this label; `true` for `None`.
+fn is_labelled(db: &Connection, group: GroupId, label: Option<&String>) -> rusqlite::Result<bool> {
+    let Some(label) = label else { return Ok(true) };
+    db.prepare_cached("SELECT 1 FROM label WHERE grp = ?1 AND name = ?2")?.exists(params![id_bytes(group), label])
 }
 
 /// See [`Broker::jobs`](crate::Broker::jobs).
@@ -93,7 +116,8 @@ fn sorted(
          CROSS JOIN queue ON queue.id = job.queue \
          WHERE created >= ?1 AND (created, owner, idx) < (?2, ?3, ?4) AND (?5 IS NULL OR name = ?5) \
          AND (?6 IS NULL OR kind = ?6) AND (?7 IS NULL OR owner = ?7) \
-         ORDER BY created DESC, owner DESC, idx DESC LIMIT ?8",
+         AND (?8 IS NULL OR EXISTS (SELECT 1 FROM label WHERE label.grp = owner AND label.name = ?8)) \
+         ORDER BY created DESC, owner DESC, idx DESC LIMIT ?9",
         state_code(state)
     ))?;
     let found = find.query_map(
@@ -105,6 +129,7 @@ fn sorted(
             filter.queue,
             filter.kind,
             filter.group.map(id_bytes),
+            filter.label,
             // One more than asked for, to see whether there are more.
             row_count(limit.saturating_add(1)),
         ],
@@ -149,18 +174,22 @@ impl Search<'_> {
     /// Returns whether there may be more.
     fn run(&mut self) -> rusqlite::Result<bool> {
         let (db, top, floor) = (self.db, self.position, self.filter.submitted.floor_ms());
-        let is_wanted = |group| self.filter.group.is_none_or(|only| only == group);
-        if top.index > 0 && top.created_at.as_millisecond() >= floor && is_wanted(top.group) && !self.read_group(top)? {
+        let label = self.filter.label.as_ref();
+        let is_wanted = self.filter.group.is_none_or(|only| only == top.group) && is_labelled(db, top.group, label)?;
+        if top.index > 0 && top.created_at.as_millisecond() >= floor && is_wanted && !self.read_group(top)? {
             return Ok(true);
         }
         if let Some(only) = self.filter.group {
             let Some(group) = status::group(db, only)? else { return Ok(false) };
+            if !is_labelled(db, only, label)? {
+                return Ok(false);
+            }
             let whole = ListPosition { created_at: group.created_at, group: only, index: u32::MAX };
             let below = (group.created_at, only) < (top.created_at, top.group);
             return Ok(below && group.created_at.as_millisecond() >= floor && !self.read_group(whole)?);
         }
-        let mut groups = db.prepare_cached(GROUPS)?;
-        let mut rows = groups.query(params![floor, top.created_at.as_millisecond(), id_bytes(top.group)])?;
+        let mut groups = db.prepare_cached(newest(label))?;
+        let mut rows = groups.query(params![floor, top.created_at.as_millisecond(), id_bytes(top.group), label])?;
         while let Some(row) = rows.next()? {
             if self.is_over() {
                 return Ok(true);

@@ -40,7 +40,7 @@ impl Ledger<'_> {
         if jobs.len() == CHUNK {
             return Ok(Removal::Begun);
         }
-        for table in ["walk WHERE grp", "follow_up WHERE grp", "grp WHERE id"] {
+        for table in ["walk WHERE grp", "follow_up WHERE grp", "label WHERE grp", "grp WHERE id"] {
             self.db.prepare_cached(&format!("DELETE FROM {table} = ?1"))?.execute([group])?;
         }
         Ok(Removal::Done)

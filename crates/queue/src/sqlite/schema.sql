@@ -84,13 +84,16 @@ CREATE TABLE job (
     -- The job whose success this one waits for, as its `seq`, and the milliseconds that it is delayed from then on.
     after INTEGER,
     delay INTEGER,
-    retry_of BLOB
+    retry_of BLOB,
+    -- When the job is cancelled if nobody has claimed it by then.
+    expires INTEGER
 ) STRICT;
 
 CREATE INDEX job_by_group ON job (grp, idx);
 CREATE INDEX job_waiting ON job (queue, class, priority, place) WHERE state = 0;
 CREATE INDEX job_delayed ON job (due) WHERE state = 1;
 CREATE INDEX job_held ON job (after) WHERE state = 1 AND due IS NULL;
+CREATE INDEX job_expiring ON job (expires) WHERE expires IS NOT NULL AND state <= 1 AND runs = 0;
 CREATE INDEX job_leased ON job (due) WHERE state = 2;
 CREATE INDEX job_dead ON job (finished_at) WHERE state = 4 AND retried = 0;
 
@@ -143,3 +146,12 @@ CREATE INDEX letter_by_mailbox ON letter (mailbox);
 CREATE TABLE cursor (name TEXT PRIMARY KEY, at TEXT NOT NULL, moved_at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE note (seq INTEGER PRIMARY KEY, cursor TEXT NOT NULL, bytes BLOB NOT NULL) STRICT;
 CREATE INDEX note_by_cursor ON note (cursor);
+
+-- The labels of groups; `created_at` is that of the group.
+CREATE TABLE label (
+    name TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    grp BLOB NOT NULL,
+    PRIMARY KEY (name, created_at, grp)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX label_by_group ON label (grp);

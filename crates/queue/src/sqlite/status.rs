@@ -31,10 +31,11 @@ pub(super) fn group(db: &Connection, id: GroupId) -> rusqlite::Result<Option<Gro
     .optional()
 }
 
-/// See [`Broker::results`](crate::Broker::results).
+/// See [`Broker::results`](crate::Broker::results). A cancelled job has a result only if it was never claimed: then it says
+/// that it expired, and otherwise why a former attempt failed.
 pub(super) fn results(db: &Connection, id: GroupId, from: u32, limit: usize) -> rusqlite::Result<Vec<GroupResult>> {
     db.prepare_cached(
-        "SELECT idx, id, state, CASE WHEN state <> 5 THEN bytes END FROM job LEFT JOIN result USING (seq) \
+        "SELECT idx, id, state, CASE WHEN state <> 5 OR runs = 0 THEN bytes END FROM job LEFT JOIN result USING (seq) \
          WHERE grp = ?1 AND idx >= ?2 AND state >= 3 ORDER BY idx LIMIT ?3",
     )?
     .query_map(params![id_bytes(id), from, row_count(limit)], |row| {
@@ -51,9 +52,9 @@ pub(super) fn results(db: &Connection, id: GroupId, from: u32, limit: usize) -> 
 pub(super) fn job(db: &Connection, id: JobId) -> rusqlite::Result<Option<Job>> {
     db.prepare_cached(
         "SELECT grp, idx, kind, name, priority, state, attempt, max_attempts, stalls, payload.bytes, created_at, \
-         finished_at, CASE WHEN state <> 5 THEN result.bytes END, alone, \
+         finished_at, CASE WHEN state <> 5 OR runs = 0 THEN result.bytes END, alone, \
          cancelling OR state = 2 AND (SELECT cancelling FROM grp WHERE grp.id = job.grp), \
-         (SELECT id FROM job AS other WHERE other.seq = job.after), retry_of, CASE WHEN state <> 0 THEN due END \
+         (SELECT id FROM job AS other WHERE other.seq = job.after), retry_of, CASE WHEN state <> 0 THEN due END, expires \
          FROM job JOIN queue ON queue.id = queue JOIN payload USING (seq) LEFT JOIN result USING (seq) WHERE job.id = ?1",
     )?
     .query_row([id_bytes(id)], |row| {
@@ -75,6 +76,7 @@ pub(super) fn job(db: &Connection, id: JobId) -> rusqlite::Result<Option<Job>> {
             payload: row.get::<_, Vec<u8>>(9)?.into(),
             created_at: instant(row, 10)?,
             due_at: optional_instant(row, 17)?,
+            expires_at: optional_instant(row, 18)?,
             finished_at: optional_instant(row, 11)?,
             result: row.get::<_, Option<Vec<u8>>>(12)?.map(Into::into),
         })

@@ -27,7 +27,7 @@ const RULES: [&str; 16] = [
     "SELECT 'a job has values that are never written' FROM job WHERE class NOT IN (0, 1) OR priority NOT BETWEEN 1 AND 10 \
      OR idx NOT BETWEEN 0 AND 4294967295 OR runs NOT BETWEEN 0 AND 4294967295 OR attempt NOT BETWEEN 0 AND runs \
      OR stalls NOT BETWEEN 0 AND runs OR max_attempts NOT BETWEEN 0 AND 4294967295 OR alone NOT IN (0, 1) \
-     OR cancelling NOT IN (0, 1) OR retried NOT IN (0, 1) OR length(retry_of) <> 16 OR kind GLOB '*[^ -~]*' \
+     OR cancelling NOT IN (0, 1) OR retried NOT IN (0, 1) OR length(retry_of) <> 16 OR expires < 0 OR kind GLOB '*[^ -~]*' \
      OR committed GLOB '*[^ -~]*'",
     "SELECT 'a job is not what its state says' FROM job WHERE (token IS NULL) = (state = 2) \
      OR (finished_at IS NULL) <> (state <= 2) OR state = 2 AND due IS NULL OR state <= 1 AND cancelling",
@@ -66,8 +66,9 @@ const RULES: [&str; 16] = [
     "SELECT 'the events are not as many as they count' FROM \
      (SELECT upto - lag(upto) OVER (ORDER BY seq) AS more, length(packed) AS bytes FROM event) \
      WHERE bytes % 33 <> 0 OR more <> bytes / 33",
-    "SELECT 'a store, a key, a cursor or a worker has values that are never written' WHERE (SELECT count(*) FROM store) > 1 \
+    "SELECT 'a store, a key, a label, a cursor or a worker has values that are never written' WHERE (SELECT count(*) FROM store) > 1 \
      OR EXISTS (SELECT 1 FROM store WHERE length(id) <> 16) OR EXISTS (SELECT 1 FROM key WHERE length(grp) <> 16) \
+     OR EXISTS (SELECT 1 FROM label WHERE (created_at, grp) NOT IN (SELECT created_at, id FROM grp)) \
      OR EXISTS (SELECT 1 FROM cursor WHERE moved_at NOT BETWEEN 0 AND 4102444800000) \
      OR EXISTS (SELECT 1 FROM line CROSS JOIN worker WHERE seen > 0 AND seen_at > seen + 86400000 \
      OR session GLOB '*[^ -~]*')",
@@ -205,6 +206,7 @@ mod tests {
             "UPDATE job SET state = 3 WHERE seq = 30",
             "UPDATE job SET class = 2 WHERE seq = 30",
             "UPDATE job SET priority = 21 WHERE seq = 30",
+            "UPDATE job SET expires = -1 WHERE seq = 30",
             "UPDATE job SET attempt = -127 WHERE seq = 30",
             "UPDATE job SET max_attempts = -124 WHERE seq = 30",
             "UPDATE job SET kind = CAST(x'696DE1' AS TEXT) WHERE seq = 30",
@@ -226,6 +228,7 @@ mod tests {
             "UPDATE line SET seen = 1 << 45",
             "INSERT INTO store VALUES (x'00')",
             "INSERT INTO cursor VALUES ('c', '1', 1 << 60)",
+            "INSERT INTO label VALUES ('order:1', 1, x'00')",
             "UPDATE event SET upto = upto + 1024 WHERE seq = 3",
             "INSERT INTO worker VALUES ('s', 1 << 45, x'')",
         ] {

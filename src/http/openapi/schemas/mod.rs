@@ -104,6 +104,7 @@ fn schemas(limits: &config::Limits) -> Value {
                     are about to be: no path leads anywhere."},
                 "retry_of": text("The group or job that this one tries again."),
                 "request_id": text("The `X-Request-Id` of the request that it came with; logs name it."),
+                "labels": reference("Labels"),
                 "follows": text("The group whose originals these are."),
                 "then": {
                     "type": "object",

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{count, text};
 use crate::config;
 use crate::http::operation::{operations_or_preset, reference};
+use crate::job::labels;
 use crate::submission::MOST_PER_CHUNK;
 
 pub(super) fn schemas(limits: &config::Limits, queue: &config::Queue) -> Value {
@@ -60,6 +61,13 @@ pub(super) fn schemas(limits: &config::Limits, queue: &config::Queue) -> Value {
                 "outputs": text("What was made."),
             },
         },
+        "Labels": {
+            "type": "object",
+            "description": "Names and values of the submitter's own, by which groups and jobs are listed.",
+            "maxProperties": labels::MOST,
+            "propertyNames": {"pattern": format!("^[A-Za-z0-9._-]{{1,{}}}$", labels::LONGEST_NAME)},
+            "additionalProperties": {"type": "string", "minLength": 1, "maxLength": labels::LONGEST_VALUE},
+        },
         "Then": {
             "type": "object",
             "required": ["operations"],
@@ -68,7 +76,7 @@ pub(super) fn schemas(limits: &config::Limits, queue: &config::Queue) -> Value {
                 "on": {"enum": ["success", "always"], "default": "success",
                     "description": "When all pictures have succeeded, or ended however."},
                 "operations": operations_or_preset(),
-                "options": {"allOf": [reference("Options")], "description": "Without eta, chunk_size, then."},
+                "options": {"allOf": [reference("Options")], "description": "Without eta, expires, chunk_size, labels, dedupe, then."},
             },
         },
         "Options": {
@@ -78,12 +86,26 @@ pub(super) fn schemas(limits: &config::Limits, queue: &config::Queue) -> Value {
                 "queue": {"enum": queue.names},
                 "priority": {"type": "integer", "minimum": 1, "maximum": 10, "description": "10 first."},
                 "eta": {"type": "string", "format": "date-time", "description": "Not to be started before."},
+                "expires": {"type": "string", "format": "date-time",
+                    "description": "Cancelled, with the code `expired`, if not begun by then."},
                 "retries": {"type": "integer", "minimum": 0, "maximum": 100,
                     "description": "Further attempts after the first."},
                 "lenient": {"type": "boolean", "default": false,
                     "description": "Make what there is of a file cut short, with a warning, instead of refusing it."},
                 "preset": text("Operations by the name of a preset, in place of `operations`."),
                 "retention": reference("Retention"),
+                "labels": reference("Labels"),
+                "dedupe": {
+                    "type": "object",
+                    "required": ["key", "window"],
+                    "additionalProperties": false,
+                    "description": "A second submission with the same key within the window is answered with the first \
+                        one's group. Not together with an `Idempotency-Key`.",
+                    "properties": {
+                        "key": {"type": "string", "minLength": 1, "maxLength": 128},
+                        "window": text("From the first submission on, `1s` to `30d`."),
+                    },
+                },
                 "then": {"allOf": [reference("Then")],
                     "description": "The originals once more, as a group of its own, when this one has finished."},
                 "chunk_size": {"type": "integer", "minimum": 1, "maximum": MOST_PER_CHUNK, "default": MOST_PER_CHUNK,

@@ -112,6 +112,18 @@ pub(super) fn schemas() -> Value {
         ),
     );
     add("Purged", object(&["queue", "cancelled"], json!({"queue": text("Its name."), "cancelled": count("Jobs.")})));
+    let next = json!({"type": "object", "properties": {"next": text("Where to go on, if the filter has more jobs.")},
+        "additionalProperties": false});
+    let matched = || json!({"matched": count("Jobs that match."), "dry_run": {"type": "boolean"}, "links": next});
+    let mut cancelled = matched();
+    cancelled["cancelled"] = count("Jobs that are cancelled now, or asked to end.");
+    add("BulkCancelled", object(&["matched", "cancelled", "dry_run", "links"], cancelled));
+    let mut retried = matched();
+    retried["retried"] = count("Jobs that are retried.");
+    retried["refused"] = count("Jobs that cannot be retried.");
+    retried["groups"] = json!({"type": "array", "items": {"type": "string", "format": "uuid"},
+        "description": "The new groups."});
+    add("BulkRetried", object(&["matched", "retried", "refused", "groups", "dry_run", "links"], retried));
     add("Workers", list("workers", "Worker", false));
     let totals = ["succeeded", "failed", "retried", "cancelled", "crashed", "lost"];
     add(

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use jiff::Timestamp;
-use queue::{EventKind, GroupId, JobFilter, JobId, JobList as Index, Period, State};
+use queue::{EventKind, GroupFilter, GroupId, JobFilter, JobId, JobList as Index, State};
 
 use super::model::{QUEUES, Tick, span, ticks};
 use super::{ALL, Run};
@@ -37,7 +37,7 @@ impl Run<'_> {
         let broker = &self.world.broker;
         let (mut listed, mut below) = (Vec::new(), None);
         loop {
-            let page = broker.groups(Period::default(), below, 100).await.unwrap();
+            let page = broker.groups(&GroupFilter::default(), below, 100).await.unwrap();
             listed.extend(page.entries.iter().map(|group| (group.created_at, group.id)));
             below = page.next;
             if below.is_none() {

@@ -210,7 +210,7 @@ impl<'a> Run<'a> {
         let (mut group, jobs) = grouped(jobs);
         if let Some(key) = draft.key {
             group.id = std::mem::replace(&mut self.receiving[key], GroupId::new());
-            group.key = Some(Key { name: key.to_string(), fingerprint: group.id.to_string().into() });
+            group.key = Some(Key { name: key.to_string(), fingerprint: group.id.to_string().into(), memory: None });
         }
         if let Some(draft) = &draft.then {
             let new = NewJob { queue: QUEUES[draft.queue].into(), delay: draft.delay.map(span), ..job() };

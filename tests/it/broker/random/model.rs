@@ -157,7 +157,7 @@ impl Model {
                 return Enqueued::Full;
             }
         }
-        if let Some(Key { name, fingerprint }) = group.key.clone() {
+        if let Some(Key { name, fingerprint, .. }) = group.key.clone() {
             self.keys.insert(name, Holder::Bound { group: group.id, fingerprint, until: self.now + KEY_MEMORY });
         }
         for copied in members.iter().filter_map(|job| job.retry_of) {

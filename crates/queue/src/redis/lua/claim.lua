@@ -1,8 +1,9 @@
--- Promotes what is due, recovers expired leases and goes on with broken-off cancels, then leases waiting jobs to a
+-- Cancels what has expired, promotes what is due, recovers expired leases and goes on with broken-off cancels, then leases waiting jobs to a
 -- session: queues in the order given, priorities from `first` to `last`, oldest first.
 -- KEYS[1]  prefix
 -- ARGV     1 time offset, 2 events kept, 3 lease in ms, 4 stalls until poison, 5 result of a poisoned job, 6 session,
---          7 sequence, 8 class, 9 first priority, 10 last priority, 11 most jobs, then the queues
+--          7 sequence, 8 class, 9 first priority, 10 last priority, 11 most jobs, 12 result of a job that has expired,
+--          then the queues
 -- Returns  { ms until something is due or -1, then for each job:
 --          id, token, group, index, kind, attempt, most attempts, 1 to run alone, ms that it waited or -1, payload }
 
@@ -11,6 +12,20 @@ local SWEEP, SKIPS = 1000, 5000
 local lease, max_stalls, poison = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
 local session, sequence, class = ARGV[6], tonumber(ARGV[7]), ARGV[8]
 local first, last, limit = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
+
+-- A job stays in the set until it expires, although a worker has claimed it or it has ended.
+local lapsed = redis.call('ZRANGE', prefix .. 'expiring', '-inf', now, 'BYSCORE', 'LIMIT', 0, SWEEP)
+for _, id in ipairs(lapsed) do
+  local state, place, group, index, waits, runs = unpack(redis.call('HMGET', prefix .. 'j:' .. id,
+    'state', 'place', 'group', 'index', 'waits', 'runs'))
+  if (state == 'waiting' or state == 'delayed') and not runs then
+    finish(id, state, place, group, index, waits, 'cancelled', ARGV[12])
+  end
+end
+if #lapsed > 0 then
+  in_parts('ZREM', prefix .. 'expiring', lapsed)
+  commit()
+end
 
 -- Somebody may have deleted a job's record, or Redis evicted it: that job is lost, but no other one stops for it.
 local due = redis.call('ZRANGE', prefix .. 'delayed', '-inf', now, 'BYSCORE', 'LIMIT', 0, SWEEP)
@@ -76,7 +91,7 @@ if sequence == said then
   end
 elseif sequence > said then
   local room, skips, leases, saying = limit, SKIPS, {}, {}
-  for at = 12, #ARGV do
+  for at = 13, #ARGV do
     local line = ARGV[at] .. ':' .. class
     fresh[line] = nil
     local left, paused = unpack(redis.call('HMGET', prefix .. 'queues', line .. ':waiting', ARGV[at] .. '::paused'))
@@ -132,7 +147,7 @@ for line in pairs(fresh) do
   woken[line] = true
 end
 commit()
-local next_due = walking and now or math.min(first_score('delayed'), first_score('lease'))
+local next_due = walking and now or math.min(first_score('delayed'), first_score('lease'), first_score('expiring'))
 if next_due < math.huge then
   answer[1] = math.max(0, next_due - now)
 end

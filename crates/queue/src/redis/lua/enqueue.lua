@@ -1,14 +1,14 @@
 -- Enqueues one chunk of a group: all of it, or nothing where its key is taken or a queue's cap is reached. Scripts that call
 -- it carry no `allow-oom`: Redis refuses them, before they start, when memory is used up.
 -- ARGV after `base`: 1 group, 2 meta, 3 '1' to seal, 'open' for a part of a group that is added to later,
---          4 cap of a queue, 5 idempotency key or '', 6 its fingerprint, 7 ms for which it is bound,
---          8 the group that follows or '', 9 when it does, 10 to 20 the FIELDS of the job that follows,
+--          4 cap of a queue, 5 idempotency key or '', 6 its fingerprint, 7 ms for which it is bound, 8 labels, a line each,
+--          9 the group that follows or '', 10 when it does, 11 to 22 the FIELDS of the job that follows,
 --          then the FIELDS of each job
 -- Returns  { 'ok' } | { 'known' } for a sealed group | { 'taken', group that the key is bound to }
 --          | { 'full', queue, open jobs, jobs refused }
 
 local function enqueue(base)
-  local first = base + 10 + FIELDS
+  local first = base + 11 + FIELDS
   local id, meta, seal, cap = ARGV[base + 1], ARGV[base + 2], ARGV[base + 3], tonumber(ARGV[base + 4])
   local group = prefix .. 'g:' .. id
 
@@ -62,9 +62,10 @@ local function enqueue(base)
   local unknown = redis.call('EXISTS', group) == 0
   if unknown then
     create_group(id, meta)
-    if ARGV[base + 8] ~= '' then
-      redis.call('HSET', group, 'then', ARGV[base + 8], 'on', ARGV[base + 9],
-        'then_job', cmsgpack.pack({ unpack(ARGV, base + 10, first - 1) }))
+    label_group(id, ARGV[base + 8])
+    if ARGV[base + 9] ~= '' then
+      redis.call('HSET', group, 'then', ARGV[base + 9], 'on', ARGV[base + 10],
+        'then_job', cmsgpack.pack({ unpack(ARGV, base + 11, first - 1) }))
     end
   end
   -- Not with an earlier chunk: a group that a later one's refusal cancels leaves its key free.

@@ -2,8 +2,8 @@
 -- followed by. Results are `<s, f or c><job id><result>` by index.
 
 -- Fields of a job in the arguments: id, index, queue, class, priority, kind, delay in ms or -1, most attempts,
--- payload, the job that it waits for, the job that it is a copy of.
-local FIELDS = 11
+-- payload, the job that it waits for, the job that it is a copy of, ms until it expires or -1.
+local FIELDS = 12
 local LETTERS = { succeeded = 'o', failed = 'f', cancelled = 'c' }
 
 -- Group id -> count by state, and the fields of its results; and the groups in order.
@@ -99,7 +99,7 @@ end
 
 -- A job of `group`, from FIELDS values that begin at `at`. One that comes `cancelled` ends at once.
 local function create(group, values, at, cancelled)
-  local id, index, queue, class, priority, kind, delay, most, payload, after, retry_of =
+  local id, index, queue, class, priority, kind, delay, most, payload, after, retry_of, expires =
     unpack(values, at, at + FIELDS - 1)
   local job, line = prefix .. 'j:' .. id, queue .. ':' .. class
   local place = line .. ':' .. priority
@@ -123,6 +123,12 @@ local function create(group, values, at, cancelled)
     redis.call('HSET', job, 'retry_of', retry_of)
     revived[#revived + 1] = retry_of
   end
+  -- Follow-ups of former versions have one field less.
+  expires = tonumber(expires or -1)
+  if expires >= 0 then
+    redis.call('HSET', job, 'expires', now + expires)
+    redis.call('ZADD', prefix .. 'expiring', now + expires, id)
+  end
   local state = (due or ended) and 'delayed' or 'waiting'
   redis.call('HSET', job, 'state', state, 'place', place, 'group', group, 'index', index, 'kind', kind, 'most', most,
     'created', now, 'payload', payload)
@@ -140,6 +146,17 @@ local function create_group(group, meta)
   redis.call('HSET', prefix .. 'g:' .. group, 'total', 0, 'pending', 0, 'succeeded', 0, 'failed', 0, 'cancelled', 0,
     'sealed', 0, 'created', now, 'meta', meta)
   redis.call('ZADD', prefix .. 'groups', now, group)
+end
+
+-- Lists a group under its labels, a line each.
+local function label_group(group, labels)
+  if labels == '' then
+    return
+  end
+  redis.call('HSET', prefix .. 'g:' .. group, 'labels', labels)
+  for label in string.gmatch(labels, '[^\n]+') do
+    redis.call('ZADD', prefix .. 'l:' .. label, now, group)
+  end
 end
 
 -- Counts jobs into a group. Their ids are kept by chunk: a cancel walks them.

@@ -2,14 +2,20 @@
 -- groups, so none of a group whose members are not known (the first version kept no list).
 -- KEYS[1]  prefix
 -- ARGV     1 time offset, 2 state or '', 3 queue or '', 4 kind or '', 5 group or '', 6 ms of the earliest group,
---          the place that they stand below: 7 ms, 8 group, 9 index; 10 most jobs, 11 most groups and jobs to look at
+--          the place that they stand below: 7 ms, 8 group, 9 index; 10 most jobs, 11 most groups and jobs to look at,
+--          12 label of the group or ''
 -- Returns  { 1 where there may be more, the place to go on below: ms, group, index, then the jobs' ids }
 
 local PAGE = 100
 local state, queue, kind, only, floor = ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
 local created, group, below = tonumber(ARGV[7]), ARGV[8], tonumber(ARGV[9])
 local most, looks = tonumber(ARGV[10]), tonumber(ARGV[11])
+local label, list = ARGV[12], list_of(ARGV[12])
 local found = {}
+
+local function is_labelled(id)
+  return label == '' or redis.call('ZSCORE', list, id)
+end
 
 local function wanted(stands, place, is)
   return (state == '' or stands == state) and (kind == '' or is == kind)
@@ -71,17 +77,18 @@ end
 
 -- Answers whether there may be more.
 local function look()
-  if below > 0 and created >= floor and (only == '' or only == group) and not look_through(group, created, below) then
+  if below > 0 and created >= floor and (only == '' or only == group) and is_labelled(group)
+    and not look_through(group, created, below) then
     return true
   elseif only == group then
     return false
   elseif only ~= '' then
     local at = tonumber(redis.call('HGET', prefix .. 'g:' .. only, 'created')) or -math.huge
     local stands_below = at >= floor and (at < created or at == created and only < group)
-    return stands_below and not look_through(only, at, math.huge)
+    return stands_below and is_labelled(only) and not look_through(only, at, math.huge)
   end
   repeat
-    local page = groups_below(created, group, floor, PAGE)
+    local page = groups_below(list, created, group, floor, PAGE)
     for i = 1, #page, 2 do
       local id, at = page[i], page[i + 1]
       if looks <= 0 or #found >= most then

@@ -14,6 +14,9 @@ elseif not finished then
 elseif from >= tonumber(length or total) then
   redis.call('ZREM', prefix .. 'finished', id)
   redis.call('ZREM', prefix .. 'groups', id)
+  for label in string.gmatch(redis.call('HGET', group, 'labels') or '', '[^\n]+') do
+    redis.call('ZREM', prefix .. 'l:' .. label, id)
+  end
   redis.call('UNLINK', group)
   return -1
 end
