@@ -13,7 +13,7 @@ use queue::{Broker, Class, GroupId, JobId, JobList, QueueDepth, State};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::Place;
+use super::StoreFlags;
 use super::exit::Usage;
 use super::roster::{self, Worker};
 use super::table::{count, show, table};
@@ -60,7 +60,7 @@ pub(super) struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    place: Place,
+    place: StoreFlags,
 }
 
 #[derive(Debug, Subcommand)]

@@ -12,7 +12,7 @@ use queue::{Broker, Job, JobList, ListedJob, QueueDepth};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::Place;
+use super::StoreFlags;
 use super::exit::Usage;
 use super::roster::{self, Worker};
 use super::table::{count, show, span, table};
@@ -59,7 +59,7 @@ pub(super) struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    place: Place,
+    place: StoreFlags,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

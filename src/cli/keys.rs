@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 use serde_json::{Value, json};
 
-use super::Place;
+use super::StoreFlags;
 use super::exit::Usage;
 use super::table::{count, show, table};
 use crate::app;
@@ -44,7 +44,7 @@ pub(super) struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    place: Place,
+    place: StoreFlags,
 }
 
 #[derive(Debug, Subcommand)]

@@ -96,7 +96,7 @@ struct Compute {
 
 /// Where the queue and the pictures are.
 #[derive(Debug, Args)]
-struct Place {
+struct StoreFlags {
     /// Folder for the SQLite queue, uploads and outputs [default: ./pixmill-data].
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
@@ -105,7 +105,7 @@ struct Place {
     redis: Option<String>,
 }
 
-impl Place {
+impl StoreFlags {
     fn flags(&self) -> Vec<Override> {
         let data_dir = self.data_dir.as_ref().map(|dir| ("data_dir", dir.to_string_lossy().into_owned().into()));
         let redis = self.redis.as_ref().map(|url| ("broker.redis", url.clone().into()));
@@ -117,7 +117,7 @@ impl Place {
 #[derive(Debug, Args)]
 struct Settings {
     #[command(flatten)]
-    place: Place,
+    place: StoreFlags,
     /// Pictures to compute at a time [default: one per core].
     #[arg(long, value_name = "N")]
     cpu: Option<usize>,

@@ -40,7 +40,7 @@ pub(super) async fn cancel(
     Extension(caller): Extension<Caller>,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    let asked = Asked::of(&uri)?;
+    let asked = BulkRequest::of(&uri)?;
     let mut below = asked.query.get("cursor", "what `links.next` of another answer has", |at| at.parse().ok())?;
     let (mut matched, mut cancelled, mut seen) = (0, 0, HashMap::new());
     let until = Instant::now() + BUDGET;
@@ -79,7 +79,7 @@ pub(super) async fn retry(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let asked = Asked::of(&uri)?;
+    let asked = BulkRequest::of(&uri)?;
     if asked.filter.state.is_some_and(|state| state != JobState::Failed) {
         let detail =
             "The parameter `state` takes `failed` here: only failed jobs that were not retried yet are retried.";
@@ -163,13 +163,13 @@ fn docs(id: &'static str, summary: &'static str, answer: Answer) -> Operation {
 }
 
 /// What a request asks for.
-struct Asked {
+struct BulkRequest {
     query: Parameters,
     filter: JobFilter,
     dry_run: bool,
 }
 
-impl Asked {
+impl BulkRequest {
     /// At least one filter is needed, so that nobody acts on all jobs by a typing error.
     fn of(uri: &Uri) -> Result<Self, Problem> {
         let query = Parameters::of(uri, &PARAMETERS)?;

@@ -43,6 +43,7 @@ pub enum Source {
 impl Kind for ImageProcess {
     const QUEUE: &str = "cpu_intensive";
     const CLASS: Class = Class::Cpu;
+    const IS_PICTURE: bool = true;
 
     fn picture(&self) -> Option<&ImageProcess> {
         Some(self)

@@ -65,6 +65,12 @@ macro_rules! kinds {
                 match kind { $($(#[$attribute])* $name => <$kind as Kind>::IS_MAINTENANCE,)+ _ => false }
             }
 
+            /// Whether jobs of a kind are about a picture each. `true` for an unknown kind, of which another version of pixmill may know
+            /// more.
+            pub fn is_picture(kind: &str) -> bool {
+                match kind { $($(#[$attribute])* $name => <$kind as Kind>::IS_PICTURE,)+ _ => true }
+            }
+
             pub fn class(&self) -> Class {
                 match self { $($(#[$attribute])* Self::$kind(_) => <$kind as Kind>::CLASS,)+ }
             }
@@ -123,6 +129,9 @@ pub trait Kind {
     const CLASS: Class = Class::Io;
     /// Maintenance of the service itself: shown only when it fails, or to those who ask for it.
     const IS_MAINTENANCE: bool = false;
+
+    /// Each job is about a picture, and its result is an `ImageResult`.
+    const IS_PICTURE: bool = false;
 
     /// The picture that the job is about.
     fn picture(&self) -> Option<&ImageProcess> {

@@ -44,6 +44,7 @@ pub enum Origin {
 
 impl Kind for SourceFetch {
     const QUEUE: &str = "io_intensive";
+    const IS_PICTURE: bool = true;
 
     fn picture(&self) -> Option<&ImageProcess> {
         Some(&self.picture)

@@ -10,7 +10,7 @@ use queue::{Broker, GroupId, JobId, NewGroup, NewJob};
 use uuid::Uuid;
 
 use super::manifest::{Entry, Listed, Manifest, Times};
-use super::{Accepted, Seen, routing};
+use super::{Accepted, Meta, Seen, routing};
 use crate::config;
 use crate::job::Terms;
 use crate::kinds::{Kind, Origin, Payload, Source, SourceScan};
@@ -62,8 +62,10 @@ impl Listed {
             retry_of: None,
             payload: Payload::SourceScan(SourceScan { group: group.id }),
         };
-        let scan = NewGroup::new(named("group").into(), bytes::Bytes::new());
-        if let Err(error) = broker.enqueue(&scan, &[entry.at(0, Times::default(), manifest.request())]).await {
+        let scan = Manifest::new(named("group").into(), Meta::service(), vec![entry]);
+        if let Err(error) =
+            broker.enqueue(&scan.new_group(), &[scan.jobs[0].at(0, Times::default(), manifest.request())]).await
+        {
             // The group is owed until it is sealed: the next sweep of the outbox goes on with it.
             tracing::warn!(group.id = %group.id, "the rest of group {} waits for the upkeep: {error}", group.id);
         }

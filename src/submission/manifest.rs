@@ -85,7 +85,13 @@ pub struct Listed {
 
 impl Manifest {
     /// Of a submission made now, with nothing unusual about it.
-    pub fn new(group: GroupId, meta: Meta, jobs: Vec<Entry>) -> Self {
+    pub fn new(group: GroupId, mut meta: Meta, jobs: Vec<Entry>) -> Self {
+        meta.kind = jobs
+            .first()
+            .map(|job| &job.payload)
+            .filter(|payload| payload.picture().is_none())
+            .map(Payload::kind)
+            .map(str::to_owned);
         let (key, eta, expires, listed, then) = (None, None, None, None, None);
         Self { group, meta, key, created_at: Timestamp::now(), eta, expires, jobs, listed, then, keep: Keep::default() }
     }

@@ -29,7 +29,7 @@ use tracing::{info, warn};
 use crate::config;
 use crate::errors::Failure;
 use crate::job::{Keep, Labels, Terms};
-use crate::kinds::{ImageProcess, Origin, Payload, Source, SourceFetch};
+use crate::kinds::{GroupFollow, ImageProcess, Origin, Payload, Source, SourceFetch};
 use crate::probe;
 use crate::storage::{self, Storage, upload_key};
 
@@ -77,6 +77,9 @@ pub struct Meta {
     /// The request that it came with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
+    /// The kind of the group's jobs; `None` for pictures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
     /// A group that follows or retries another one has the labels of that one.
     #[serde(default, skip_serializing_if = "Labels::is_empty")]
     pub labels: Labels,
@@ -93,9 +96,11 @@ impl Meta {
         self.owner.as_deref() == Some("")
     }
 
-    /// A group's. One that says nothing, or nothing that we can read, is taken for the service's own.
+    /// The metadata of a group. A group without readable metadata belongs to the service: the job that makes what follows
+    /// another group.
     pub fn of(group: &queue::Group) -> Self {
-        serde_json::from_slice(&group.meta).unwrap_or_else(|_| Self::service())
+        let step = || Self { kind: Some(GroupFollow::NAME.into()), ..Self::service() };
+        serde_json::from_slice(&group.meta).unwrap_or_else(|_| step())
     }
 }
 

@@ -13,9 +13,7 @@ use pixmill::maintenance::{self, Delivered, Swept};
 use pixmill::storage::{Part, Storage, damaged_key, keep_key, manifest_key, owner_key, upload_key, withdrawn_key};
 use pixmill::submission::Meta;
 use pixmill::submission::manifest::{self, Entry, Manifest, Then};
-use queue::{
-    ClaimedJob, GroupId, IdempotencyKey as Key, JobId, NewGroup, On, Reservation, Run, Settlement, State, Verdict,
-};
+use queue::{ClaimedJob, GroupId, IdempotencyKey, JobId, NewGroup, On, Reservation, Run, Settlement, State, Verdict};
 use tempfile::TempDir;
 
 use crate::broker::world::{HOUR, World, policy};
@@ -263,7 +261,7 @@ async fn withdrawn_group_that_the_broker_never_got_frees_its_key() {
 #[tokio::test]
 async fn lost_group_is_enqueued_again_although_its_key_has_gone_to_another() {
     for house in House::both().await {
-        let key = Key { name: "local:order-1".into(), fingerprint: Bytes::from_static(b"ab"), memory: None };
+        let key = IdempotencyKey { name: "local:order-1".into(), fingerprint: Bytes::from_static(b"ab"), memory: None };
         let other = NewGroup { key: Some(key), ..NewGroup::new(GroupId::new(), Bytes::new()) };
         house.world.broker.enqueue(&other, &[]).await.unwrap();
         let key = manifest::Key { name: "local:order-1".into(), fingerprint: "ab".into(), memory: None };

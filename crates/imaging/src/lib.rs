@@ -33,7 +33,7 @@ use std::time::Duration;
 pub use error::{Code, Error, Result};
 pub use explain::{Explanation, explain};
 pub use format::Format;
-pub use info::{Exif, Info, Place, Shade};
+pub use info::{Exif, GpsPosition, Info, Shade};
 pub use limits::Limits;
 pub use operation::Operation;
 pub use overlay::Read as ReadOverlay;

@@ -74,11 +74,11 @@ pub(super) struct Rejected {
 pub(super) struct Status {
     pub(super) status: String,
     #[serde(default)]
-    pub(super) result: Vec<Entry>,
+    pub(super) result: Vec<StatusEntry>,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Entry {
+pub(super) struct StatusEntry {
     pub(super) success: bool,
     #[serde(default)]
     pub(super) paths: Vec<Option<String>>,

@@ -70,7 +70,7 @@ struct Inner {
 
 /// A result that is about to get its name.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct LedgerEntry {
     /// Below `OUT`.
     pub(super) path: PathBuf,
     pub(super) source: Vec<u8>,
@@ -147,12 +147,12 @@ impl Ledger {
     }
 
     /// Writes down what the results are, durably, before they get their names.
-    pub(super) fn note<'e>(&self, entries: impl IntoIterator<Item = &'e Entry>) -> Result<()> {
+    pub(super) fn note<'e>(&self, entries: impl IntoIterator<Item = &'e LedgerEntry>) -> Result<()> {
         self.lock().change(|change| {
             let mut insert = change.prepare_cached(
                 "INSERT OR REPLACE INTO result (name, path, source, picture, sha256) VALUES (?1, ?2, ?3, ?4, ?5)",
             )?;
-            for Entry { path, source, picture, sha256 } in entries {
+            for LedgerEntry { path, source, picture, sha256 } in entries {
                 let written = path.as_os_str().as_bytes();
                 insert.execute(params![key(path), written, source, picture.as_bytes(), sha256])?;
             }
@@ -346,7 +346,7 @@ mod tests {
         fn note(&self, name: &str, source: &Picture, picture: u128) {
             let sha256 = digest_of(&self.folder.path().join(name)).unwrap();
             let picture = Uuid::from_u128(picture);
-            let entry = Entry { path: name.into(), source: source_of(source), picture, sha256 };
+            let entry = LedgerEntry { path: name.into(), source: source_of(source), picture, sha256 };
             self.ledger.note([&entry]).unwrap();
         }
 

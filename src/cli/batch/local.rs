@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use super::fetch::{self, Fetcher};
 use super::identity::{Facts, NAMESPACE};
-use super::ledger::{self, Entry, Ledger, Together};
+use super::ledger::{self, Ledger, LedgerEntry, Together};
 use super::picture::{Origin, Picture};
 use super::report::{Ending, Made, Report};
 use super::sources::Found;
@@ -349,7 +349,7 @@ impl Journal<'_> {
         job: &Job,
         record: ImageResult,
         together: &mut Together,
-        entries: &mut Vec<Entry>,
+        entries: &mut Vec<LedgerEntry>,
     ) -> Result<Result<Settled, Failure>> {
         let folder = self.storage.run_folder(job.group, job.id, record.run);
         let source = ledger::source_of(picture);
@@ -381,7 +381,7 @@ impl Journal<'_> {
                     Ok(sha256) => sha256,
                     Err(error) => return Ok(Err(unwritable(&made, &error))),
                 };
-                new.push(Entry { path: path.clone(), source: source.clone(), picture: job.id.into(), sha256 });
+                new.push(LedgerEntry { path: path.clone(), source: source.clone(), picture: job.id.into(), sha256 });
             } else if !is_kept {
                 // Deleted, changed, or replaced by those of other operations.
                 let said =

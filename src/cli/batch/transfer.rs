@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio::sync::mpsc::UnboundedSender;
 use uuid::Uuid;
 
-use super::client::{Entry, Rejected, Uploaded};
+use super::client::{Rejected, StatusEntry, Uploaded};
 use super::journal::{Sent, Upload};
 use super::ledger::{self, Together};
 use super::names::Names;
@@ -61,7 +61,7 @@ impl Remote<'_> {
             }
             return Ok(());
         };
-        let mut results: Vec<Option<Entry>> = results.into_iter().map(Some).collect();
+        let mut results: Vec<Option<StatusEntry>> = results.into_iter().map(Some).collect();
         let wanted = Wanted {
             names: &upload.names,
             operations: serde_json::from_str(&upload.operations).context("the journal's operations cannot be read")?,
@@ -134,7 +134,7 @@ impl Remote<'_> {
     }
 
     /// Waits for the task's end; none where the server does not know it.
-    async fn finished(&self, task: &str) -> Result<Option<Vec<Entry>>> {
+    async fn finished(&self, task: &str) -> Result<Option<Vec<StatusEntry>>> {
         let mut look = FIRST_LOOK;
         loop {
             let Some(status) = self.server.status(task).await? else { return Ok(None) };
@@ -157,7 +157,7 @@ impl Remote<'_> {
 
     /// Fetches a picture's results to where they stay: all of them, then what they are is written down, then they get their
     /// names.
-    async fn take(&self, sent: &Sent, entry: Entry, wanted: &Wanted<'_>) -> Result<Ending> {
+    async fn take(&self, sent: &Sent, entry: StatusEntry, wanted: &Wanted<'_>) -> Result<Ending> {
         if !entry.success {
             let unknown = || Failure::permanent("internal", "the server does not say why");
             return Ok(Ending::Failed(entry.error.map_or_else(unknown, Failure::from)));
@@ -239,7 +239,7 @@ impl Remote<'_> {
             None => made_by(to, file, bytes, output),
         };
         let source = ledger::source_of(&sent.picture);
-        Ok(Ok(Fetched { entry: ledger::Entry { path: below, source, picture: sent.id, sha256 }, made, part }))
+        Ok(Ok(Fetched { entry: ledger::LedgerEntry { path: below, source, picture: sent.id, sha256 }, made, part }))
     }
 
     async fn download(&self, path: &str, part: &Path) -> Result<u64, Failure> {
@@ -260,7 +260,7 @@ struct Wanted<'u> {
 
 /// A result that has no name yet.
 struct Fetched {
-    entry: ledger::Entry,
+    entry: ledger::LedgerEntry,
     made: Made,
     part: PathBuf,
 }

@@ -32,7 +32,7 @@ pub(crate) type Presets = BTreeMap<String, Value>;
 /// The operations that a command line asks for.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Operations {
-    entries: Vec<Entry>,
+    entries: Vec<GivenOperation>,
     /// In place of entries.
     whole: Option<Whole>,
     /// `format` and `quality` for all.
@@ -57,7 +57,7 @@ nothing to do: name an operation, such as
 or a list of them with --preset NAME or --tutorial; --help has all";
 
 #[derive(Debug, Clone)]
-struct Entry {
+struct GivenOperation {
     /// As on the command line, for messages.
     written: String,
     fields: Map<String, Value>,
@@ -158,7 +158,7 @@ impl Operations {
             Some(Whole::Tutorial) => return Ok(tutorial()),
             None => {}
         }
-        let value = |entry: &Entry| {
+        let value = |entry: &GivenOperation| {
             let value = Value::Object(entry.fields.clone());
             match operation::parse(&json!([value]).to_string(), limits) {
                 Ok(_) => Ok(value),
@@ -234,10 +234,10 @@ impl Operations {
             Role::Entry(kind) => {
                 let mut fields = Map::from_iter([("type".to_owned(), kind.into())]);
                 fields.extend(flag.fields(value)?);
-                self.entries.push(Entry { written, fields });
+                self.entries.push(GivenOperation { written, fields });
             }
             Role::Field => {
-                let owns = |entry: &&mut Entry| flag.of.iter().any(|kind| entry.fields["type"] == *kind);
+                let owns = |entry: &&mut GivenOperation| flag.of.iter().any(|kind| entry.fields["type"] == *kind);
                 let owner = self.entries.iter_mut().rev().find(owns).ok_or_else(|| {
                     let kinds = flag.of.join(" or --");
                     format!("{written}: there is no --{kinds} before it; write it after the one it belongs to")

@@ -1,19 +1,16 @@
 //! The status documents of groups and jobs. Both have one shape.
 
-use imaging::Format;
 use jiff::Timestamp;
-use queue::{Group, GroupId, Job, JobId, On, State};
+use queue::{Group, GroupId, Job, On, State};
 use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::pictures::Picture;
-use crate::errors::Failure;
-use crate::http::access::links::Signer;
+use super::entries::Entry;
 use crate::http::base::path;
 use crate::http::problem;
 use crate::job::Labels;
-use crate::kinds::{Answer, ImageResult, Output};
+use crate::kinds::{ImageProcess, Payload};
 use crate::maintenance::erasure;
 use crate::submission::Meta;
 
@@ -36,8 +33,14 @@ struct Counts {
 #[derive(Debug, Serialize)]
 pub(in crate::http) struct Document {
     pub(in crate::http) status: &'static str,
+    kind: String,
     task_id: Uuid,
-    total_images: u32,
+    /// Only of pictures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total_images: Option<u32>,
+    /// Of all other kinds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total: Option<u32>,
     done: u32,
     succeeded: u32,
     pub(in crate::http) failed: u32,
@@ -95,66 +98,6 @@ pub(in crate::http) struct Links {
     pub(super) then: Option<String>,
 }
 
-/// One finished picture, with its paths on this server.
-#[derive(Debug, Serialize)]
-pub(in crate::http) struct Entry {
-    success: bool,
-    job_id: JobId,
-    image: Option<String>,
-    #[serde(flatten)]
-    cost: Option<Cost>,
-    #[serde(flatten)]
-    outcome: Outcome,
-}
-
-/// The time that a picture took.
-#[derive(Debug, Serialize)]
-struct Cost {
-    attempts: u32,
-    duration_ms: Option<u64>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-enum Outcome {
-    /// A path is null if the output has no file.
-    Done {
-        paths: Vec<Option<String>>,
-        outputs: Vec<Made>,
-    },
-    Failed {
-        error: Failure,
-    },
-}
-
-/// The output of one operation.
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-enum Made {
-    File(Box<Written>),
-    Answer(Box<Answer>),
-}
-
-#[derive(Debug, Serialize)]
-struct Written {
-    #[serde(rename = "type")]
-    kind: String,
-    path: String,
-    format: Format,
-    width: u32,
-    height: u32,
-    bytes: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    frames: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    duration_ms: Option<u64>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    warnings: Vec<String>,
-    /// The file's name in an archive.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    file: Option<String>,
-}
-
 impl Counts {
     fn of(group: &Group, meta: &Meta) -> Self {
         let Group { mut total, pending, succeeded, failed, cancelled, sealed, .. } = *group;
@@ -183,8 +126,10 @@ impl Counts {
         let done = succeeded + failed + cancelled;
         Document {
             status: self.status(),
+            kind: ImageProcess::NAME.into(),
             task_id,
-            total_images: total,
+            total_images: Some(total),
+            total: None,
             done,
             succeeded,
             failed,
@@ -212,7 +157,11 @@ impl Document {
     pub(in crate::http) fn of_group(group: &Group, meta: &Meta) -> Self {
         let links = Links::of_group(group.id);
         let document = Counts::of(group, meta).document(group.id.into(), group.created_at, group.finished_at, links);
-        Self { labels: meta.labels.clone(), ..document }
+        let document = Self { labels: meta.labels.clone(), ..document };
+        match &meta.kind {
+            Some(kind) => document.of_kind(kind),
+            None => document,
+        }
     }
 
     /// A group all of whose jobs are in one state.
@@ -247,6 +196,16 @@ impl Document {
             retry_of: job.retry_of.map(Into::into),
             ..counts.document(job.id.into(), job.created_at, job.finished_at, Links::of_job(job))
         }
+        .of_kind(&job.kind)
+    }
+
+    /// The same document of jobs of this kind.
+    fn of_kind(mut self, kind: &str) -> Self {
+        if !Payload::is_picture(kind) {
+            self.total = self.total_images.take();
+        }
+        self.kind = kind.to_owned();
+        self
     }
 
     pub(in crate::http) fn is_final(&self) -> bool {
@@ -290,70 +249,6 @@ pub(super) fn task(id: impl std::fmt::Display) -> String {
     path(&format!("/api/task_status/{id}"))
 }
 
-impl Entry {
-    pub(in crate::http) fn of(group: GroupId, picture: Picture, signer: &Signer<'_>) -> Self {
-        let Picture { job, state, image, known, damaged } = picture;
-        let success = state == State::Succeeded && !damaged;
-        let failed = |code, detail: &str| Outcome::Failed { error: Failure::permanent(code, detail) };
-        let (cost, outcome) = match (state, known) {
-            // Its result says that it expired.
-            (State::Cancelled, Some(ImageResult { error: Some(error), .. })) => (None, Outcome::Failed { error }),
-            (State::Cancelled, _) => (None, failed("cancelled", "The picture was cancelled before it was done.")),
-            (_, None) if damaged => (None, failed("result-damaged", "The record of the picture's end cannot be read.")),
-            (_, None) => (None, failed("internal", "The job ended without a result.")),
-            (_, Some(known)) => {
-                let cost = Cost { attempts: known.attempts, duration_ms: known.duration_ms };
-                let outcome = if let Some(error) = known.error {
-                    Outcome::Failed { error }
-                } else {
-                    let folder = format!("/files/{group}/{job}/{}/", known.run);
-                    Outcome::of(known.outputs, |file| signer.link([folder.as_str(), file].concat()))
-                };
-                (Some(cost), outcome)
-            }
-        };
-        Self { success, job_id: job, image, cost, outcome }
-    }
-
-    /// Gives the files these names, in their order.
-    pub(in crate::http) fn name_files(&mut self, names: impl IntoIterator<Item = String>) {
-        let Outcome::Done { outputs, .. } = &mut self.outcome else { return };
-        let files = outputs.iter_mut().filter_map(|made| match made {
-            Made::File(file) => Some(file),
-            Made::Answer(_) => None,
-        });
-        for (file, name) in files.zip(names) {
-            file.file = Some(name);
-        }
-    }
-}
-
-impl Outcome {
-    fn of(outputs: Vec<Output>, link: impl Fn(&str) -> String) -> Self {
-        let made = outputs.into_iter().map(|output| match output {
-            Output::Answer(answer) => (None, Made::Answer(answer)),
-            Output::File(output) => {
-                let link = link(&output.file);
-                let file = Written {
-                    kind: output.kind,
-                    path: link.clone(),
-                    format: output.format,
-                    width: output.width,
-                    height: output.height,
-                    bytes: output.bytes,
-                    frames: output.frames,
-                    duration_ms: output.duration_ms,
-                    warnings: output.warnings,
-                    file: None,
-                };
-                (Some(link), Made::File(Box::new(file)))
-            }
-        });
-        let (paths, outputs) = made.unzip();
-        Self::Done { paths, outputs }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -379,17 +274,26 @@ mod tests {
     #[test]
     fn every_end_counts_as_done() {
         let document = Document::of_group(&group(true, [8, 2, 3, 2, 1]), &Meta::default());
-        assert_eq!((document.status, document.total_images, document.done), ("processing", 8, 6));
+        assert_eq!((document.status, document.total_images, document.done), ("processing", Some(8), 6));
         assert!((document.progress - 0.75).abs() < 1e-9, "{}", document.progress);
+    }
+
+    #[test]
+    fn only_pictures_are_counted_as_images() {
+        let calls = Meta { kind: Some("http.call".into()), ..Meta::default() };
+        let document = Document::of_group(&group(true, [8, 2, 3, 2, 1]), &calls);
+        assert_eq!((document.kind.as_str(), document.total_images, document.total), ("http.call", None, Some(8)));
+        let pictures = Document::of_group(&group(true, [8, 2, 3, 2, 1]), &Meta::default());
+        assert_eq!((pictures.kind.as_str(), pictures.total), ("image.process", None));
     }
 
     #[test]
     fn group_that_still_comes_is_open_and_has_all_pictures_that_were_listed() {
         let listed = Meta { listed: Some(26), ..Meta::default() };
         let begun = Document::of_group(&group(false, [4, 0, 4, 0, 0]), &listed);
-        assert_eq!((begun.status, begun.total_images, begun.done), ("processing", 26, 4));
+        assert_eq!((begun.status, begun.total_images, begun.done), ("processing", Some(26), 4));
         let whole = Document::of_group(&group(true, [26, 0, 26, 0, 0]), &listed);
-        assert_eq!((whole.status, whole.total_images, whole.done), ("completed", 26, 26));
+        assert_eq!((whole.status, whole.total_images, whole.done), ("completed", Some(26), 26));
     }
 
     #[test]

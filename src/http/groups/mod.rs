@@ -1,6 +1,7 @@
 //! Groups and jobs: their status, cancelling them, retrying them. A group and a job have the same document.
 
 mod documents;
+mod entries;
 mod pictures;
 mod status;
 mod subject;
@@ -22,8 +23,9 @@ use super::request::{NoQuery, QueryOf, UrlPath, query};
 use super::server::request_id;
 use crate::submission::Submitted;
 
-pub(super) use documents::{Document, Entry, Links, STATUSES};
+pub(super) use documents::{Document, Links, STATUSES};
 use documents::{PROCESSING, task};
+pub(super) use entries::PictureEntry;
 pub(super) use pictures::{Picture, image_of, pictures};
 pub(super) use status::{document, standing};
 pub(super) use subject::{Page, parsed, unknown};

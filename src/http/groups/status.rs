@@ -3,11 +3,12 @@
 use axum::http::StatusCode;
 use queue::{Group, GroupId, GroupResult, Job, State as JobState};
 
-use super::documents::{Document, Entry, task};
+use super::documents::{Document, task};
+use super::entries::{Entry, JobEntry, PictureEntry};
 use super::pictures::{Picture, pictures};
 use crate::http::Services;
 use crate::http::problem::Problem;
-use crate::kinds;
+use crate::kinds::{self, Payload};
 use crate::maintenance::erasure;
 use crate::submission::Meta;
 use crate::submission::manifest::Manifest;
@@ -87,9 +88,15 @@ async fn of_group(
         let next = results.last().map(|last| last.index + 1);
         document.links.next = next.map(|next| format!("{}?from={next}", task(group.id)));
     }
-    let pictures = pictures(&services.broker, &results).await?;
-    document.result = Some(pictures.into_iter().map(|picture| Entry::of(group.id, picture, &signer)).collect());
-    document.links.archive = Some(signer.link(format!("/api/groups/{}/archive", group.id)));
+    if meta.kind.is_none() {
+        let pictures = pictures(&services.broker, &results).await?;
+        let entry = |picture| Entry::Picture(PictureEntry::of(group.id, picture, &signer));
+        document.result = Some(pictures.into_iter().map(entry).collect());
+        document.links.archive = Some(signer.link(format!("/api/groups/{}/archive", group.id)));
+    } else {
+        let entry = |one: &GroupResult| Entry::Job(JobEntry::of(one.job, one.state, &one.result));
+        document.result = Some(results.iter().map(entry).collect());
+    }
     document.tell_of_files(erasure::stands(&services.storage, group.id).await?);
     document.tell(meta);
     Ok(document)
@@ -98,9 +105,12 @@ async fn of_group(
 /// The document of one job.
 pub(super) async fn of_job(services: &Services, job: &Job) -> Result<Document, Problem> {
     let mut document = Document::of_job(job);
-    let picture = job.state.is_terminal().then(|| Picture::of_job(job));
     let signer = services.links.signer(&services.access);
-    document.result = Some(picture.into_iter().map(|picture| Entry::of(job.group, picture, &signer)).collect());
+    let entry = || match Payload::is_picture(&job.kind) {
+        true => Entry::Picture(PictureEntry::of(job.group, Picture::of_job(job), &signer)),
+        false => Entry::Job(JobEntry::of(job.id, job.state, job.result.as_deref().unwrap_or_default())),
+    };
+    document.result = Some(job.state.is_terminal().then(entry).into_iter().collect());
     document.request_id = kinds::request_id(&job.payload);
     document.tell_of_files(erasure::stands(&services.storage, job.group).await?);
     Ok(document)

@@ -103,6 +103,7 @@ fn submitted() -> Value {
 fn status(of: &str, done: u32, result: &Value) -> Value {
     json!({
         "status": of,
+        "kind": "image.process",
         "task_id": GROUP,
         "total_images": 2,
         "done": done,

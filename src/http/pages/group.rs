@@ -63,7 +63,8 @@ async fn document(services: &Services, caller: &Caller, id: &str, results: Query
 }
 
 fn page(id: &str, document: &Value, bar: &str) -> Page {
-    let (done, total) = (&document["done"], &document["total_images"]);
+    let total = document.get("total_images").unwrap_or(&document["total"]);
+    let done = &document["done"];
     let is_open = document["status"] == "processing";
     let mut body = format!(
         "<div class=\"head\"><div><h1>Upload of {}</h1><p class=\"q\">{done} of {total} pictures done · \

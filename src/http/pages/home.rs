@@ -213,7 +213,8 @@ async fn recent(services: &Services, caller: &Caller) -> String {
     for group in &groups {
         // Serialized, so that the page has the same values as the API.
         let group = serde_json::to_value(group).expect("strings and numbers always serialise");
-        let (id, done, total) = (group["task_id"].as_str().unwrap_or_default(), &group["done"], &group["total_images"]);
+        let total = group.get("total_images").unwrap_or(&group["total"]);
+        let (id, done) = (group["task_id"].as_str().unwrap_or_default(), &group["done"]);
         let _ = write!(
             rows,
             "<tr><td><a href=\"{}\">{}</a></td><td class=\"n\">{done} of {total}</td><td>{}</td></tr>",

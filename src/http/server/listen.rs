@@ -114,8 +114,8 @@ pub async fn serve(
         let server = server.clone();
         connections.spawn(async move {
             let permit = match place {
-                Place::Open(permit) => permit,
-                Place::Waiting(place) => match server.permit().await {
+                Admission::Open(permit) => permit,
+                Admission::Waiting(place) => match server.permit().await {
                     Some(permit) => {
                         drop(place);
                         permit
@@ -150,14 +150,14 @@ fn protocol(idle: Duration) -> auto::Builder<TokioExecutor> {
 
 impl<A: App> Server<A> {
     /// Accepts the next connection.
-    async fn next(&self, listener: &TcpListener) -> (TcpStream, std::net::SocketAddr, Place) {
+    async fn next(&self, listener: &TcpListener) -> (TcpStream, std::net::SocketAddr, Admission) {
         loop {
             // Taken before the connection, because a connection without a place would hold a descriptor.
             let place = self.waiting.clone().acquire_owned().await.expect("the semaphore is never closed");
             match listener.accept().await {
                 Ok((stream, peer)) => {
                     let room = self.room.clone().try_acquire_owned();
-                    return (stream, peer, room.map_or(Place::Waiting(place), Place::Open));
+                    return (stream, peer, room.map_or(Admission::Waiting(place), Admission::Open));
                 }
                 Err(error) if is_clients(&error) => {}
                 Err(error) => {
@@ -260,7 +260,7 @@ impl<A: App> Server<A> {
 }
 
 /// The place of a new connection.
-enum Place {
+enum Admission {
     Open(OwnedSemaphorePermit),
     /// It waits until there is room.
     Waiting(OwnedSemaphorePermit),

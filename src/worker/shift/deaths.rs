@@ -6,7 +6,7 @@ use tracing::{debug, info, warn};
 
 use super::super::attempt::{Attempt, Picture, Stop};
 use super::runs::remove_run;
-use super::{Blame, Phase, Place, Run, Shift};
+use super::{Blame, Execution, Phase, Run, Shift};
 use crate::errors::Failure;
 
 impl Shift {
@@ -19,7 +19,7 @@ impl Shift {
             if run.overdue(limit).is_none_or(|due| due > now) {
                 continue;
             }
-            let Place::Child { id, killed, .. } = &mut run.place else { continue };
+            let Execution::Child { id, killed, .. } = &mut run.place else { continue };
             *killed = Some(Blame::This);
             doomed.push(*id);
             let (job, request) = (run.attempt.lease().job, run.attempt.request_id.as_deref());
@@ -39,7 +39,7 @@ impl Shift {
             self.crew.kill(child);
             // What its neighbours do from now on, they do no more.
             for run in self.runs.values_mut() {
-                if let Place::Child { id, killed: killed @ None, .. } = &mut run.place
+                if let Execution::Child { id, killed: killed @ None, .. } = &mut run.place
                     && *id == child
                 {
                     *killed = Some(Blame::Neighbour);
@@ -55,7 +55,7 @@ impl Shift {
         {
             warn!("cannot start a computing process: {error}");
         }
-        let here = |run: &mut Run| matches!(run.place, Place::Child { id, .. } if id == child);
+        let here = |run: &mut Run| matches!(run.place, Execution::Child { id, .. } if id == child);
         let mut lost: Vec<(u64, Run)> = self.runs.extract_if(|_, run| here(run)).collect();
         if !killed {
             warn!("a computing process died ({how}) with {} jobs", lost.len());
@@ -66,7 +66,8 @@ impl Shift {
         }
         // The first one first, also where they wait again.
         lost.sort_by_key(|(number, _)| *number);
-        let alone = lost.iter().filter(|(_, run)| matches!(run.place, Place::Child { begun: true, .. })).count() == 1;
+        let alone =
+            lost.iter().filter(|(_, run)| matches!(run.place, Execution::Child { begun: true, .. })).count() == 1;
         let (mut released, mut crashed) = (Vec::new(), Vec::new());
         let is_working = matches!(self.phase, Phase::Working);
         for (_, Run { mut attempt, place }) in lost.into_iter().rev() {
@@ -78,8 +79,8 @@ impl Shift {
                     self.settle(attempt.end(Verdict::Cancel, None));
                 }
                 // Its process never had it, so it is to blame for nothing: another takes it, under the same lease.
-                (_, Place::Child { begun: false, .. }) => self.waiting.push_front(attempt),
-                (_, Place::Child { killed: Some(Blame::This), .. }) => {
+                (_, Execution::Child { begun: false, .. }) => self.waiting.push_front(attempt),
+                (_, Execution::Child { killed: Some(Blame::This), .. }) => {
                     self.discard(&attempt);
                     let limit = self.settings.hard_time_limit;
                     let detail = format!("it took longer than worker.hard_time_limit ({limit:?})");

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use tracing::info;
 
 use super::super::attempt::Attempt;
-use super::{Phase, Place, Run, Shift};
+use super::{Execution, Phase, Run, Shift};
 
 /// For telling the broker of results that are there when the grace period ends, however short that was.
 const LAST_WORD: Duration = Duration::from_secs(2);
@@ -30,10 +30,10 @@ impl Shift {
         self.io.shut();
         self.crew.kill_all();
         let tasks: Vec<Run> =
-            self.runs.extract_if(|_, run| matches!(run.place, Place::Task(_))).map(|(_, run)| run).collect();
+            self.runs.extract_if(|_, run| matches!(run.place, Execution::Task(_))).map(|(_, run)| run).collect();
         let mut leases = Vec::new();
         for Run { attempt, place } in tasks {
-            if let Place::Task(task) = place {
+            if let Execution::Task(task) = place {
                 task.abort();
             }
             leases.push(attempt.lease().clone());

@@ -40,10 +40,10 @@ const STOP_PATIENCE: Duration = Duration::from_secs(1);
 /// An attempt that is being computed or carried out.
 struct Run {
     attempt: Attempt,
-    place: Place,
+    place: Execution,
 }
 
-enum Place {
+enum Execution {
     Child {
         id: u64,
         /// It was ordered before that, but no thread had it.
@@ -66,7 +66,7 @@ enum Blame {
 impl Run {
     /// When its process is to be killed; `None` where that has happened, and for io jobs.
     fn overdue(&self, limit: Duration) -> Option<Instant> {
-        let Place::Child { begun, asked, killed: None, .. } = self.place else { return None };
+        let Execution::Child { begun, asked, killed: None, .. } = self.place else { return None };
         let limit = self.attempt.since + limit;
         // One that no thread has is stopped before its first step, whenever that is.
         let patience = asked.filter(|_| begun).map(|asked| asked.max(self.attempt.since) + STOP_PATIENCE);

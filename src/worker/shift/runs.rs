@@ -10,7 +10,7 @@ use super::super::attempt::{Attempt, Ended, Picture, Stop, Whereabouts, Yield};
 use super::super::event::Event;
 use super::super::execute::{Outcome, Spec};
 use super::super::wire::{self, Order};
-use super::{Phase, Place, Run, Shift};
+use super::{Execution, Phase, Run, Shift};
 use crate::errors::Failure;
 use crate::kinds::{self, Context, ImageProcess, Missing, Payload, Source, Unread};
 use crate::metrics::KindLabels;
@@ -138,7 +138,7 @@ impl Shift {
             let _ = reports.send(Event::CarriedOut { run, outcome });
         });
         self.controls.started(&attempt.job, Class::Io);
-        self.runs.insert(run, Run { attempt, place: Place::Task(abort) });
+        self.runs.insert(run, Run { attempt, place: Execution::Task(abort) });
     }
 
     /// Has pictures computed, in the order in which they came, while there are slots and memory.
@@ -186,14 +186,14 @@ impl Shift {
             }
             self.runs.insert(
                 run,
-                Run { attempt, place: Place::Child { id: child, begun: false, asked: None, killed: None } },
+                Run { attempt, place: Execution::Child { id: child, begun: false, asked: None, killed: None } },
             );
         }
     }
 
     pub(super) fn started(&mut self, run: u64) {
         let Some(Run { attempt, place }) = self.runs.get_mut(&run) else { return };
-        if let Place::Child { id, begun, .. } = place {
+        if let Execution::Child { id, begun, .. } = place {
             *begun = true;
             let pid = self.crew.heard(*id);
             let (job, run) = (attempt.lease().job, attempt.run());
@@ -206,7 +206,7 @@ impl Shift {
 
     pub(super) fn computed(&mut self, run: u64, outcome: Outcome) {
         let Some(Run { attempt, place }) = self.runs.remove(&run) else { return };
-        if let Place::Child { id, .. } = place {
+        if let Execution::Child { id, .. } = place {
             self.crew.finished(id);
         }
         self.leave_slot(&attempt);
@@ -310,12 +310,12 @@ impl Shift {
             return;
         }
         match &mut run.place {
-            Place::Child { id, asked, .. } => {
+            Execution::Child { id, asked, .. } => {
                 *asked = Some(Instant::now());
                 let frame = wire::frame(&Order::Stop { run: number }).expect("it holds no path");
                 self.crew.send(*id, frame);
             }
-            Place::Task(task) => task.abort(),
+            Execution::Task(task) => task.abort(),
         }
     }
 }

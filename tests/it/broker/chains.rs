@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use queue::{
-    Error, JobList as Index, NewJob, Policy,
+    Error, JobList, NewJob, Policy,
     State::{self, Active, Cancelled, Delayed, Failed, Succeeded, Waiting},
     Verdict,
 };
@@ -40,7 +40,7 @@ pub async fn held_job_is_delayed_without_being_due(world: World) {
     assert_eq!((held.state, held.due_at, held.after), (Delayed, None, Some(jobs[0].id)));
     assert_eq!(world.job(jobs[0].id).await.after, None);
     assert_eq!(world.depth(QUEUE).await, (1, 1, 0));
-    assert_eq!(world.broker.list(Index::Delayed, 0, 9).await.unwrap(), []);
+    assert_eq!(world.broker.list(JobList::Delayed, 0, 9).await.unwrap(), []);
     let claim = world.claim_all(&ask("a", 1, 9)).await;
     assert_eq!(ids(&claim.jobs), [jobs[0].id]);
     assert!(claim.next_due.unwrap() <= world.policy.lease);
@@ -79,7 +79,7 @@ pub async fn delay_of_a_held_job_begins_with_the_success(world: World) {
     let kept = world.job(jobs[1].id).await;
     assert_eq!(kept.state, Delayed);
     assert!(kept.due_at.is_some());
-    assert_eq!(world.broker.list(Index::Delayed, 0, 9).await.unwrap()[0].job, jobs[1].id);
+    assert_eq!(world.broker.list(JobList::Delayed, 0, 9).await.unwrap()[0].job, jobs[1].id);
     let early = world.claim_all(&ask("a", 2, 9)).await;
     assert!(early.jobs.is_empty());
     assert!(early.next_due.is_some_and(|next| next > HOUR - MINUTE && next <= HOUR), "{early:?}");
@@ -220,5 +220,5 @@ pub async fn started_follower_outlives_its_delayed_sibling(world: World) {
 
     assert_eq!(states(&world, &jobs).await, [Succeeded, Cancelled, Cancelled, Delayed]);
     assert_eq!(world.depth(QUEUE).await, (0, 1, 0));
-    assert_eq!(world.broker.list(Index::Delayed, 0, 9).await.unwrap().len(), 1);
+    assert_eq!(world.broker.list(JobList::Delayed, 0, 9).await.unwrap().len(), 1);
 }

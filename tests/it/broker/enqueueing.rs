@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use queue::{Error, GroupId, IdempotencyKey as Key, NewGroup, NewJob, Policy, Reservation, State};
+use queue::{Error, GroupId, IdempotencyKey, NewGroup, NewJob, Policy, Reservation, State};
 
 use super::world::{HOUR, QUEUE, World, ask, delayed, grouped, ids, ids_of, in_queue, job, jobs, priority, succeed};
 
@@ -120,7 +120,7 @@ pub async fn cap_counts_delayed_jobs_and_no_running_ones(world: World) {
 
 pub async fn group_that_comes_in_parts_is_open_until_the_last(world: World) {
     let (group, jobs) = grouped(jobs(5));
-    let key = Key { name: "k".into(), fingerprint: Bytes::from_static(b"print"), memory: None };
+    let key = IdempotencyKey { name: "k".into(), fingerprint: Bytes::from_static(b"print"), memory: None };
     let group = NewGroup { key: Some(key.clone()), ..group };
 
     world.broker.extend(&group, &jobs[..2], false).await.unwrap();

@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use queue::{Error, GroupId, IdempotencyKey as Key, NewGroup, NewJob, Policy, Reservation};
+use queue::{Error, GroupId, IdempotencyKey, NewGroup, NewJob, Policy, Reservation};
 
 use super::world::{MINUTE, QUEUE, World, grouped, jobs};
 
@@ -9,7 +9,7 @@ pub fn policy() -> Policy {
 
 fn keyed(name: &str, count: usize) -> (NewGroup, Vec<NewJob>) {
     let (group, jobs) = grouped(jobs(count));
-    let key = Key { name: name.into(), fingerprint: Bytes::from_static(b"hash\0\xff"), memory: None };
+    let key = IdempotencyKey { name: name.into(), fingerprint: Bytes::from_static(b"hash\0\xff"), memory: None };
     (NewGroup { key: Some(key), ..group }, jobs)
 }
 
@@ -53,7 +53,7 @@ pub async fn enqueued_group_binds_its_key(world: World) {
 
 pub async fn key_has_a_memory_of_its_own(world: World) {
     let (group, jobs) = keyed("k", 1);
-    let key = group.key.clone().map(|key| Key { memory: Some(MINUTE * 90), ..key });
+    let key = group.key.clone().map(|key| IdempotencyKey { memory: Some(MINUTE * 90), ..key });
     world.broker.enqueue(&NewGroup { key, ..group.clone() }, &jobs).await.unwrap();
 
     world.clock.advance(MINUTE * 89);

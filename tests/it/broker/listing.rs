@@ -1,10 +1,10 @@
-use queue::{JobId, JobList as Index, NewJob, State, Verdict};
+use queue::{JobId, JobList, NewJob, State, Verdict};
 
 use super::world::{HOUR, MINUTE, World, after, delayed, fail, ids_of, job, jobs, retry, succeed};
 
 pub use super::world::policy;
 
-async fn list(world: &World, index: Index, skip: usize, limit: usize) -> Vec<JobId> {
+async fn list(world: &World, index: JobList, skip: usize, limit: usize) -> Vec<JobId> {
     let listed = world.broker.list(index, skip, limit).await.unwrap();
     listed.into_iter().map(|entry| entry.job).collect()
 }
@@ -15,11 +15,11 @@ pub async fn delayed_jobs_are_listed_by_due_time(world: World) {
     let (_, jobs) = world.enqueue(vec![first, delayed(HOUR), job(), delayed(HOUR * 2), held]).await;
     let due = [jobs[1].id, jobs[3].id, jobs[0].id];
 
-    assert_eq!(list(&world, Index::Delayed, 0, 9).await, due);
-    assert_eq!(list(&world, Index::Delayed, 1, 1).await, due[1..2]);
-    assert_eq!(list(&world, Index::Delayed, 3, 9).await, []);
-    assert_eq!(list(&world, Index::Delayed, 0, 0).await, []);
-    let entry = world.broker.list(Index::Delayed, 0, 1).await.unwrap()[0];
+    assert_eq!(list(&world, JobList::Delayed, 0, 9).await, due);
+    assert_eq!(list(&world, JobList::Delayed, 1, 1).await, due[1..2]);
+    assert_eq!(list(&world, JobList::Delayed, 3, 9).await, []);
+    assert_eq!(list(&world, JobList::Delayed, 0, 0).await, []);
+    let entry = world.broker.list(JobList::Delayed, 0, 1).await.unwrap()[0];
     assert_eq!(Some(entry.at), world.job(jobs[1].id).await.due_at);
 }
 
@@ -33,12 +33,12 @@ pub async fn active_jobs_are_listed_by_the_end_of_their_lease(world: World) {
     world.clock.advance(world.policy.lease / 5);
     world.broker.beat(&[first[0].lease.clone()]).await.unwrap();
 
-    assert_eq!(list(&world, Index::Active, 0, 9).await, [jobs[1].id, jobs[2].id, jobs[0].id]);
-    assert_eq!(list(&world, Index::Active, 1, 1).await, [jobs[2].id]);
-    let entry = world.broker.list(Index::Active, 2, 1).await.unwrap()[0];
+    assert_eq!(list(&world, JobList::Active, 0, 9).await, [jobs[1].id, jobs[2].id, jobs[0].id]);
+    assert_eq!(list(&world, JobList::Active, 1, 1).await, [jobs[2].id]);
+    let entry = world.broker.list(JobList::Active, 2, 1).await.unwrap()[0];
     assert_eq!(Some(entry.at), world.job(jobs[0].id).await.due_at);
     world.settle(&first[0].lease, retry(HOUR)).await;
-    assert_eq!(list(&world, Index::Active, 0, 9).await, [jobs[1].id, jobs[2].id]);
+    assert_eq!(list(&world, JobList::Active, 0, 9).await, [jobs[1].id, jobs[2].id]);
 }
 
 pub async fn failed_jobs_are_listed_the_last_death_first(world: World) {
@@ -49,10 +49,10 @@ pub async fn failed_jobs_are_listed_the_last_death_first(world: World) {
         world.clock.advance(MINUTE / 60);
     }
 
-    assert_eq!(list(&world, Index::Dead, 0, 9).await, [jobs[2].id, jobs[0].id]);
-    assert_eq!(list(&world, Index::Dead, 1, 9).await, [jobs[0].id]);
-    assert_eq!(list(&world, Index::Dead, 0, 1).await, [jobs[2].id]);
-    let entry = world.broker.list(Index::Dead, 0, 1).await.unwrap()[0];
+    assert_eq!(list(&world, JobList::Dead, 0, 9).await, [jobs[2].id, jobs[0].id]);
+    assert_eq!(list(&world, JobList::Dead, 1, 9).await, [jobs[0].id]);
+    assert_eq!(list(&world, JobList::Dead, 0, 1).await, [jobs[2].id]);
+    let entry = world.broker.list(JobList::Dead, 0, 1).await.unwrap()[0];
     assert_eq!(Some(entry.at), world.job(jobs[2].id).await.finished_at);
 }
 
@@ -62,7 +62,7 @@ pub async fn poisoned_jobs_are_dead_too(world: World) {
         let claimed = world.claim("a", sequence, 1).await;
         world.settle(&claimed[0].lease, Verdict::Crash { alone: sequence > 1 }).await;
     }
-    assert_eq!(list(&world, Index::Dead, 0, 9).await, ids_of(&jobs[..1]));
+    assert_eq!(list(&world, JobList::Dead, 0, 9).await, ids_of(&jobs[..1]));
     for sequence in 5..=8 {
         assert_eq!(world.claim("a", sequence, 1).await.len(), 1);
         world.clock.advance(world.policy.lease);
@@ -70,7 +70,7 @@ pub async fn poisoned_jobs_are_dead_too(world: World) {
 
     world.claim("a", 9, 0).await;
 
-    assert_eq!(list(&world, Index::Dead, 0, 9).await, [jobs[1].id, jobs[0].id]);
+    assert_eq!(list(&world, JobList::Dead, 0, 9).await, [jobs[1].id, jobs[0].id]);
 }
 
 pub async fn copy_takes_the_dead_one_off_the_list(world: World) {
@@ -83,7 +83,7 @@ pub async fn copy_takes_the_dead_one_off_the_list(world: World) {
 
     let (_, copies) = world.enqueue(vec![copy]).await;
 
-    assert_eq!(list(&world, Index::Dead, 0, 9).await, [jobs[1].id]);
+    assert_eq!(list(&world, JobList::Dead, 0, 9).await, [jobs[1].id]);
     assert_eq!(world.job(copies[0].id).await.retry_of, Some(jobs[0].id));
     assert_eq!(world.job(jobs[0].id).await.retry_of, None);
     assert_eq!(world.job(jobs[0].id).await.state, State::Failed, "a finished record never changes");
@@ -91,5 +91,5 @@ pub async fn copy_takes_the_dead_one_off_the_list(world: World) {
     // The copy may fail as well.
     let claimed = world.claim("a", 2, 9).await;
     world.settle(&claimed[0].lease, fail()).await;
-    assert_eq!(list(&world, Index::Dead, 0, 9).await.len(), 2);
+    assert_eq!(list(&world, JobList::Dead, 0, 9).await.len(), 2);
 }

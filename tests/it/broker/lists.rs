@@ -1,8 +1,6 @@
 use std::collections::{HashMap, HashSet};
 
-use queue::{
-    Error, GroupFilter, GroupId, JobFilter, JobId, ListPosition as Place, NewGroup, NewJob, On, Period, State,
-};
+use queue::{Error, GroupFilter, GroupId, JobFilter, JobId, ListPosition, NewGroup, NewJob, On, Period, State};
 
 use super::world::{
     HOUR, LONG, MINUTE, World, after, delayed, fail, grouped, ids_of, in_queue, job, jobs, retry, settlement, soon,
@@ -104,7 +102,7 @@ pub async fn groups_and_jobs_are_of_a_period(world: World) {
     assert_eq!(jobs(period(Some(first_at), Some(first_at))).await, []);
     assert_eq!(groups(&world, period(Some(first_at), Some(second_at + MINUTE))).await, [second.id, first.id]);
     // A place within a group that is too old, or too young, leads nowhere else.
-    let inside = Place { created_at: first_at, group: first.id, index: 1 };
+    let inside = ListPosition { created_at: first_at, group: first.id, index: 1 };
     for submitted in [since_second, period(None, Some(first_at))] {
         let filter = JobFilter { submitted, ..JobFilter::default() };
         assert_eq!(world.broker.jobs(&filter, Some(inside), 9).await.unwrap().entries, []);
@@ -267,7 +265,7 @@ pub async fn removed_groups_and_follow_ups_are_known_to_the_lists(world: World) 
 
     assert_eq!(groups(&world, Period::default()).await, [zip.group]);
     assert_eq!(list(&world, JobFilter::default()).await, [zip.job.id]);
-    let gone = Place { created_at: jiff::Timestamp::MAX, group: group.id, index: 5 };
+    let gone = ListPosition { created_at: jiff::Timestamp::MAX, group: group.id, index: 5 };
     let page = world.broker.jobs(&JobFilter::default(), Some(gone), 9).await.unwrap();
     assert_eq!(page.entries.len(), 1, "the place of a group that is gone still leads on");
 }

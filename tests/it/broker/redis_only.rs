@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use queue::{
-    Broker, Class, Clock, Error, EventKind, GroupFilter, GroupId, IdempotencyKey as Key, JobFilter, JobId,
-    JobList as Index, NewGroup, NewJob, On, Reservation, Settled, State, Then, Verdict,
+    Broker, Class, Clock, Error, EventKind, GroupFilter, GroupId, IdempotencyKey, JobFilter, JobId, JobList, NewGroup,
+    NewJob, On, Reservation, Settled, State, Then, Verdict,
 };
 
 use super::world::{
@@ -330,11 +330,11 @@ async fn records_of_the_first_version_are_taken_over() {
     let listed = broker.groups(&GroupFilter::default(), None, 9).await.unwrap().entries;
     assert_eq!(listed.len(), 2);
     assert_eq!(broker.jobs(&JobFilter::default(), None, 9).await.unwrap().entries, [], "their members are not known");
-    let dead = broker.list(Index::Dead, 0, 9).await.unwrap();
+    let dead = broker.list(JobList::Dead, 0, 9).await.unwrap();
     assert_eq!(dead.iter().map(|dead| dead.job.to_string()).collect::<Vec<_>>(), [failed]);
     assert_eq!(broker.finished_groups(HOUR, 0, 9).await.unwrap(), [ended]);
     assert!(broker.remove_group(ended).await.unwrap());
-    assert_eq!(broker.list(Index::Dead, 0, 9).await.unwrap(), []);
+    assert_eq!(broker.list(JobList::Dead, 0, 9).await.unwrap(), []);
     assert_eq!(broker.job(waiting.parse().unwrap()).await.unwrap().unwrap().state, State::Waiting);
     // Its members cannot be walked, but none of them runs any more.
     assert_eq!(broker.cancel_group(open).await.unwrap(), Some(0));
@@ -364,7 +364,7 @@ async fn records_of_the_second_version_are_taken_over() {
     let listed = broker.groups(&GroupFilter::default(), None, 9).await.unwrap().entries;
     assert_eq!(listed.iter().map(|group| group.id).collect::<HashSet<_>>(), HashSet::from([group.id, again.id]));
     assert_eq!(broker.jobs(&JobFilter::default(), None, 9).await.unwrap().entries.len(), 3);
-    assert_eq!(broker.list(Index::Dead, 0, 9).await.unwrap(), [], "what was tried again is dead no more");
+    assert_eq!(broker.list(JobList::Dead, 0, 9).await.unwrap(), [], "what was tried again is dead no more");
     assert_eq!(run(&server, &["GET", "{pixmill}:schema"]).await, redis::Value::BulkString(b"3".into()));
 }
 
@@ -414,7 +414,7 @@ async fn lost_replies_to_orders_cost_nothing() {
     let proxy = Proxy::before(server.port()).await;
     let broker = Broker::connect_redis(&proxy.redis_url(), "pixmill", policy()).await.unwrap();
     let (group, jobs) = grouped(vec![job(), job(), job(), in_queue("other")]);
-    let key = Key { name: "key".into(), fingerprint: Bytes::from_static(b"print"), memory: None };
+    let key = IdempotencyKey { name: "key".into(), fingerprint: Bytes::from_static(b"print"), memory: None };
     let then = Then { on: On::Always, group: GroupId::new(), job: job() };
     let group = NewGroup { key: Some(key.clone()), then: Some(then.clone()), ..group };
 

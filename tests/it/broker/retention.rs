@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use queue::{GroupId, JobList as Index, Settled};
+use queue::{GroupId, JobList, Settled};
 
 use super::world::{HOUR, MINUTE, QUEUE, World, fail, ids, jobs, settlement, succeed};
 
@@ -37,7 +37,7 @@ pub async fn removed_group_leaves_nothing(world: World) {
     world.broker.cancel_group(group.id).await.unwrap();
     world.settle(&claimed[2].lease, fail()).await;
     let (neighbour, _) = world.enqueue(jobs(1)).await;
-    assert_eq!(world.broker.list(Index::Dead, 0, 9).await.unwrap().len(), 2);
+    assert_eq!(world.broker.list(JobList::Dead, 0, 9).await.unwrap().len(), 2);
 
     assert!(world.broker.remove_group(group.id).await.unwrap());
 
@@ -46,7 +46,7 @@ pub async fn removed_group_leaves_nothing(world: World) {
         assert_eq!(world.broker.job(job.id).await.unwrap(), None);
     }
     assert_eq!(world.broker.results(group.id, 0, 9).await.unwrap(), []);
-    assert_eq!(world.broker.list(Index::Dead, 0, 9).await.unwrap(), []);
+    assert_eq!(world.broker.list(JobList::Dead, 0, 9).await.unwrap(), []);
     assert_eq!(world.broker.finished_groups(Duration::ZERO, 0, 9).await.unwrap(), []);
     assert!(!world.broker.remove_group(group.id).await.unwrap(), "it is gone");
     assert_eq!(world.settle(&claimed[0].lease, succeed()).await, Settled::LeaseLost);
@@ -71,11 +71,11 @@ pub async fn long_group_is_removed_whole(world: World) {
     let claimed = world.drain("a").await;
     let ends: Vec<_> = claimed.iter().map(|job| settlement(job, fail())).collect();
     world.broker.settle(&ends, None).await.unwrap();
-    assert_eq!(world.broker.list(Index::Dead, 0, 5_000).await.unwrap().len(), 2_500);
+    assert_eq!(world.broker.list(JobList::Dead, 0, 5_000).await.unwrap().len(), 2_500);
 
     assert!(world.broker.remove_group(group.id).await.unwrap());
 
-    assert_eq!(world.broker.list(Index::Dead, 0, 9).await.unwrap(), []);
+    assert_eq!(world.broker.list(JobList::Dead, 0, 9).await.unwrap(), []);
     for job in work.iter().step_by(499) {
         assert_eq!(world.broker.job(job.id).await.unwrap(), None);
     }

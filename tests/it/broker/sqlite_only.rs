@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use queue::{
-    Broker, Clock, Error, GroupFilter, GroupId, JobFilter, JobId, JobList as Index, NewGroup, NewJob, Policy, Settled,
-    State,
+    Broker, Clock, Error, GroupFilter, GroupId, JobFilter, JobId, JobList, NewGroup, NewJob, Policy, Settled, State,
 };
 
 use crate::support::disk::SmallDisk;
@@ -82,7 +81,7 @@ async fn file_of_the_first_version_goes_on() {
     drop(open(&new).unwrap());
     assert_eq!(layout(&old), layout(&new));
     let job = |byte: u8| JobId::from(uuid::Uuid::from_bytes([byte; 16]));
-    assert_eq!(broker.list(Index::Dead, 0, 9).await.unwrap()[0].job, job(0x22));
+    assert_eq!(broker.list(JobList::Dead, 0, 9).await.unwrap()[0].job, job(0x22));
     // The lease of the running one has expired since.
     let claimed = broker.claim(&ask("a", 1, 9)).await.unwrap().jobs;
     assert_eq!((ids(&claimed), claimed[0].alone), (vec![job(0x21), job(0x20)], true));

@@ -21,7 +21,7 @@ const FILE_HEADER: usize = 14;
 
 /// One picture of the directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Entry {
+struct IconEntry {
     /// As the directory has it; 256 is stored as 0.
     area: u32,
     bits: u16,
@@ -47,7 +47,7 @@ pub(super) fn inspect<R: BufRead + Seek>(reader: R) -> Result<Facts> {
     Ok(Facts::new(Format::Ico, width, height, 1))
 }
 
-fn largest<R: BufRead + Seek>(reader: &mut HeaderReader<R>) -> Result<Entry> {
+fn largest<R: BufRead + Seek>(reader: &mut HeaderReader<R>) -> Result<IconEntry> {
     reader.skip(2)?;
     let (kind, count) = (reader.le16()?, reader.le16()?);
     if count == 0 {
@@ -61,7 +61,7 @@ fn largest<R: BufRead + Seek>(reader: &mut HeaderReader<R>) -> Result<Entry> {
         let (_, bits) = (reader.le16()?, reader.le16()?);
         let bits = if kind == 1 { bits } else { 0 };
         let (length, offset) = (reader.le32()?, reader.le32()?);
-        entries.push(Entry { area: side(width) * side(height), bits, offset, length });
+        entries.push(IconEntry { area: side(width) * side(height), bits, offset, length });
     }
     entries
         .into_iter()

@@ -38,12 +38,12 @@ pub struct Exif {
     pub copyright: Option<String>,
     /// Only if the operation asks for it (`gps: true`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub gps: Option<Place>,
+    pub gps: Option<GpsPosition>,
 }
 
 /// Where a picture was taken, in degrees; north and east are positive.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Place {
+pub struct GpsPosition {
     pub latitude: f64,
     pub longitude: f64,
 }
@@ -82,14 +82,14 @@ fn moment(text: &str) -> Option<String> {
     Some(parsed.strftime("%Y-%m-%dT%H:%M:%S").to_string())
 }
 
-fn place(gps: &Values<'_>) -> Option<Place> {
+fn place(gps: &Values<'_>) -> Option<GpsPosition> {
     let degrees = |tag: u16, reference: u16, negative: char, most: f64| {
         let part = |i| gps.ratio(tag, i).unwrap_or(0.0);
         let value = gps.ratio(tag, 0)? + part(1) / 60.0 + part(2) / 3600.0;
         let sign = if gps.text(reference)?.starts_with(negative) { -1.0 } else { 1.0 };
         (0.0..=most).contains(&value).then(|| (value * sign * 1e6).round() / 1e6)
     };
-    Some(Place { latitude: degrees(2, 1, 'S', 90.0)?, longitude: degrees(4, 3, 'W', 180.0)? })
+    Some(GpsPosition { latitude: degrees(2, 1, 'S', 90.0)?, longitude: degrees(4, 3, 'W', 180.0)? })
 }
 
 /// The values of a directory, by tag. `None` where the tag is missing, or of another type than asked for.
@@ -205,7 +205,7 @@ mod tests {
         assert_eq!((exif.make.as_deref(), exif.model.as_deref()), (Some("Canon"), Some("R5")));
         assert_eq!(exif.taken_at.as_deref(), Some("2024-05-31T18:20:05"));
         assert_eq!((exif.exposure, exif.iso), (Some(0.004), Some(400)));
-        assert_eq!(exif.gps, Some(Place { latitude: -33.51, longitude: 151.0 }));
+        assert_eq!(exif.gps, Some(GpsPosition { latitude: -33.51, longitude: 151.0 }));
     }
 
     #[test]

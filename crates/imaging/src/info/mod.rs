@@ -11,7 +11,7 @@ mod profile;
 use serde::{Deserialize, Serialize};
 
 pub use colors::Shade;
-pub use exif::{Exif, Place};
+pub use exif::{Exif, GpsPosition};
 
 use super::Format;
 use super::codec::Facts;

@@ -1,6 +1,6 @@
 //! The EXIF that outputs carry: read from a source, cleaned, and written as a block of its own.
 
-use super::directory::{Block, Directory, Entry, Field, swapped, width, write};
+use super::directory::{Block, Directory, DirectoryEntry, Field, swapped, width, write};
 use super::{without_prefix, xmp};
 
 const ORIENTATION: u16 = 0x0112;
@@ -113,7 +113,7 @@ fn fields(block: Block<'_>, directory: Directory<'_>) -> Vec<Field> {
     fields
 }
 
-fn field(block: Block<'_>, entry: Entry<'_>) -> Option<Field> {
+fn field(block: Block<'_>, entry: DirectoryEntry<'_>) -> Option<Field> {
     let kind = entry.kind()?;
     let length = usize::try_from(entry.count()?).ok()?.checked_mul(width(kind)?)?;
     let mut data = block.values(&entry)?.get(..length)?.to_vec();

@@ -50,30 +50,30 @@ impl<'a> Directory<'a> {
     }
 
     /// Its entries in the order of the file. The last one may be cut short, but not within its tag.
-    pub(crate) fn entries(self) -> impl Iterator<Item = Entry<'a>> {
+    pub(crate) fn entries(self) -> impl Iterator<Item = DirectoryEntry<'a>> {
         let mut entries = self.bytes.chunks(self.form.entry());
         iter::from_fn(move || {
             let (tag, rest) = entries.next()?.split_at_checked(2)?;
-            Some(Entry { tag: self.form.number(tag) as u16, rest, form: self.form })
+            Some(DirectoryEntry { tag: self.form.number(tag) as u16, rest, form: self.form })
         })
     }
 
     /// The first entry with this tag.
-    pub(crate) fn find(self, tag: u16) -> Option<Entry<'a>> {
+    pub(crate) fn find(self, tag: u16) -> Option<DirectoryEntry<'a>> {
         self.entries().find(|entry| entry.tag == tag)
     }
 }
 
 /// An entry. What is missing at the end of the file is `None`.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Entry<'a> {
+pub(crate) struct DirectoryEntry<'a> {
     pub(crate) tag: u16,
     /// What follows the tag.
     rest: &'a [u8],
     form: Form,
 }
 
-impl<'a> Entry<'a> {
+impl<'a> DirectoryEntry<'a> {
     /// TIFF's number of the type.
     pub(crate) fn kind(&self) -> Option<u16> {
         self.form.first(self.rest, 2).map(|kind| kind as u16)
@@ -128,7 +128,7 @@ impl<'a> Block<'a> {
 
     /// From an entry's first value to the end of the slot or, for values outside it, of the block. `None` for a type that is
     /// unknown, and for an offset behind the end.
-    pub(crate) fn values(self, entry: &Entry<'a>) -> Option<&'a [u8]> {
+    pub(crate) fn values(self, entry: &DirectoryEntry<'a>) -> Option<&'a [u8]> {
         let length = entry.count()?.checked_mul(width(entry.kind()?)? as u64)?;
         if length <= 4 {
             return Some(entry.slot());

@@ -4,13 +4,13 @@
 //! all. [`parse`] is the only way in from a client; it refuses unknown operations and fields by name. Serde reads and writes
 //! the same types, because job payloads hold operations.
 
+mod action_path;
 mod aspect;
 mod blur;
 mod color;
 mod convert;
 mod crop;
 mod definition;
-mod entry;
 mod fields;
 mod flag;
 mod flatten;
@@ -34,11 +34,11 @@ mod watermark;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use action_path::ActionPath;
 pub use aspect::Aspect;
 pub use blur::{Blur, Sharpen};
 pub use crop::{Crop, CropArea};
 pub use definition::Definition;
-pub(crate) use entry::Entry;
 pub use flag::{Flag, FromText, Sets};
 pub use flatten::Flatten;
 pub use info::Inquiry;

@@ -4,7 +4,7 @@
 //! compares them with the limits before any memory is taken.
 
 use crate::operation::{
-    Action, Aspect, Crop, CropArea, Entry, Filter, Fit, Gravity, Pad, PadArea, Radius, Resize, Round, Thumbnail,
+    Action, ActionPath, Aspect, Crop, CropArea, Filter, Fit, Gravity, Pad, PadArea, Radius, Resize, Round, Thumbnail,
 };
 use crate::{Code, Error, Limits, Result};
 
@@ -136,7 +136,7 @@ pub(crate) fn thumbnail(thumbnail: &Thumbnail, size: (u32, u32)) -> Placement {
 ///
 /// # Errors
 /// `invalid-operation` if the part is outside of the picture.
-pub(crate) fn crop(entry: Entry, crop: &Crop, size: (u32, u32)) -> Result<Area> {
+pub(crate) fn crop(entry: ActionPath, crop: &Crop, size: (u32, u32)) -> Result<Area> {
     let (width, height) = match crop.area {
         CropArea::Box { left, top, width, height } => {
             if left >= size.0 || top >= size.1 {
@@ -232,7 +232,7 @@ fn smallest_around(aspect: Aspect, size: (u32, u32)) -> (u32, u32) {
 ///
 /// # Errors
 /// `output-too-large`, naming the limit.
-pub(crate) fn check(entry: Entry, size: (u32, u32), limits: &Limits) -> Result<()> {
+pub(crate) fn check(entry: ActionPath, size: (u32, u32), limits: &Limits) -> Result<()> {
     let (width, height) = size;
     let pixels = u64::from(width) * u64::from(height);
     let refuse = |name: &str, limit: u64| {
@@ -310,7 +310,7 @@ mod tests {
         let area = |left, top, width, height| {
             let area = CropArea::Box { left, top, width, height };
             let wanted = Crop { area, gravity: Gravity::CENTER };
-            crop(Entry::default(), &wanted, (100, 60)).map(|area| (area.left, area.top, area.width, area.height))
+            crop(ActionPath::default(), &wanted, (100, 60)).map(|area| (area.left, area.top, area.width, area.height))
         };
         assert_eq!(area(0, 0, 100, 60).unwrap(), (0, 0, 100, 60));
         assert_eq!(area(30, 20, 70, 40).unwrap(), (30, 20, 70, 40));
@@ -325,7 +325,7 @@ mod tests {
     #[test]
     fn both_limits_of_an_output_hold_exactly() {
         let limits = Limits { max_output_side: 50, max_pixels: 1000, ..Limits::default() };
-        let refused = |size| check(Entry::default(), size, &limits).err().map(|error| error.detail);
+        let refused = |size| check(ActionPath::default(), size, &limits).err().map(|error| error.detail);
         for size in [(50, 20), (20, 50), (25, 40), (1, 1)] {
             assert_eq!(refused(size), None, "{size:?}");
         }
@@ -344,7 +344,7 @@ mod tests {
     fn enormous_aspect_is_refused_by_name() {
         let wanted = Resize { height: None, ..Resize::fill(16_384, 1) };
         let size = resize(&wanted, (1, 20_000)).size();
-        let error = check(Entry::default(), size, &Limits::default()).unwrap_err();
+        let error = check(ActionPath::default(), size, &Limits::default()).unwrap_err();
         assert_eq!(error.code, Code::OutputTooLarge);
         assert!(error.detail.contains("limits.max_output_side (16384)"), "{error}");
     }

@@ -9,7 +9,7 @@ use fast_image_resize::Resizer;
 
 use super::geometry::{self, Area, Canvas, Placement};
 use super::{frame, resize, smart, watermark};
-use crate::operation::{Action, Crop, CropArea, Entry, Fit, Gravity, Resize, Watermark};
+use crate::operation::{Action, ActionPath, Crop, CropArea, Fit, Gravity, Resize, Watermark};
 use crate::raster::{Alpha, Raster, Sample};
 use crate::{Code, Error, Limits, Result};
 
@@ -24,14 +24,14 @@ pub(crate) enum Step<'a> {
     /// Changes pixels: [`paint`](super::paint()).
     Paint(&'a Action),
     /// Depends on the pixels of the picture, or on a size that depends on them: [`settle`].
-    Later(&'a Action, Entry),
+    Later(&'a Action, ActionPath),
 }
 impl<'a> Step<'a> {
     /// The step of `action` for a picture of this size; [`Step::Later`] if the step depends on the pixels.
     ///
     /// # Errors
     /// `invalid-operation`, for a crop outside of the picture.
-    pub(crate) fn of(action: &'a Action, entry: Entry, size: (u32, u32)) -> Result<Self> {
+    pub(crate) fn of(action: &'a Action, entry: ActionPath, size: (u32, u32)) -> Result<Self> {
         Ok(match action {
             Action::Trim(_) => Self::Later(action, entry),
             smart if is_smart(smart) => Self::Later(smart, entry),
@@ -87,7 +87,7 @@ impl<'a> Step<'a> {
 pub(crate) fn settle<'a, S: Sample>(
     action: &'a Action,
     picture: &Raster<S>,
-    entry: Entry,
+    entry: ActionPath,
     limits: &Limits,
     resizer: &mut Resizer,
 ) -> Result<Step<'a>> {

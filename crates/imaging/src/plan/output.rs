@@ -1,7 +1,7 @@
 //! One output of a plan: its steps with their sizes, settled before a pixel is decoded.
 
 use crate::codec::{self, Facts, animation, jpeg};
-use crate::operation::{Action, Entry, Fit, Inquiry, Operation, Resize, Save, Thumbnail};
+use crate::operation::{Action, ActionPath, Fit, Inquiry, Operation, Resize, Save, Thumbnail};
 use crate::ops::Step;
 use crate::ops::geometry::{self, Placement};
 use crate::raster::Alpha;
@@ -26,7 +26,7 @@ pub(crate) struct Planned<'a> {
     /// The alpha of the output's format.
     pub(crate) alpha: Alpha,
     /// A resize that was given a background and puts nothing around the picture.
-    idle_background: Option<Entry>,
+    idle_background: Option<ActionPath>,
 }
 
 impl<'a> Planned<'a> {
@@ -53,7 +53,7 @@ impl<'a> Planned<'a> {
         planned
     }
 
-    pub(super) fn push(&mut self, action: &'a Action, entry: Entry, limits: &Limits) -> Result<()> {
+    pub(super) fn push(&mut self, action: &'a Action, entry: ActionPath, limits: &Limits) -> Result<()> {
         match action {
             Action::Convert => return Ok(()),
             Action::Pipeline(_) => {

@@ -1,7 +1,7 @@
 //! What operations make of pixels: values by hand, on every kind of picture.
 
 use super::*;
-use crate::operation::Entry;
+use crate::operation::ActionPath;
 use crate::ops;
 use crate::raster::{Alpha, Channels, Sample};
 use fast_image_resize::Resizer;
@@ -11,7 +11,7 @@ fn on<S: Sample>(picture: &Raster<S>, json: &str) -> Raster<S> {
     let limits = Limits::default();
     let operations = parse(&format!("[{json}]"), &limits).unwrap();
     let mut resizer = Resizer::new();
-    let step = ops::settle(&operations[0].action, picture, Entry::default(), &limits, &mut resizer).unwrap();
+    let step = ops::settle(&operations[0].action, picture, ActionPath::default(), &limits, &mut resizer).unwrap();
     let borrowed = std::borrow::Cow::Borrowed(picture);
     let made = ops::perform(borrowed, &step, Alpha::Soft, &mut resizer, &|| Ok(())).unwrap().into_owned();
     assert_eq!(made.size(), step.size(picture.size()), "{json}: planned otherwise");

@@ -25,7 +25,7 @@ const UTF_8_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// A picture, or a folder of them, that a list names.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Entry {
+pub(super) struct ListedSource {
     pub(super) given: Given,
     /// What the results are called, instead of by the source.
     pub(super) name: Option<String>,
@@ -115,7 +115,7 @@ impl List {
     /// When it cannot be read further.
     pub(super) fn each(
         &self,
-        take: &mut dyn FnMut(u64, Result<Entry, String>) -> ControlFlow<()>,
+        take: &mut dyn FnMut(u64, Result<ListedSource, String>) -> ControlFlow<()>,
     ) -> io::Result<ControlFlow<()>> {
         let reader: Box<dyn Read> = match &self.file {
             Some(file) => Box::new(File::open(file)?),
@@ -187,7 +187,7 @@ fn names_pictures(heads: &[String]) -> bool {
 
 fn table(
     reader: impl Read,
-    take: &mut dyn FnMut(u64, Result<Entry, String>) -> ControlFlow<()>,
+    take: &mut dyn FnMut(u64, Result<ListedSource, String>) -> ControlFlow<()>,
 ) -> io::Result<ControlFlow<()>> {
     let (mut reader, uncounted) = table_of(reader)?;
     let head = heads(reader.byte_headers()?);
@@ -209,7 +209,7 @@ fn table(
             (_, Some(url)) => address(&url).map(Given::Url),
             (Some(path), None) => bare(path.to_vec()),
         };
-        let entry = entry.map(|given| Entry { given, name: text("name"), out: text("out").map(PathBuf::from) });
+        let entry = entry.map(|given| ListedSource { given, name: text("name"), out: text("out").map(PathBuf::from) });
         if take(number, entry).is_break() {
             return Ok(ControlFlow::Break(()));
         }
@@ -220,7 +220,7 @@ fn table(
 fn lines(
     reader: impl Read,
     form: Form,
-    take: &mut dyn FnMut(u64, Result<Entry, String>) -> ControlFlow<()>,
+    take: &mut dyn FnMut(u64, Result<ListedSource, String>) -> ControlFlow<()>,
 ) -> io::Result<ControlFlow<()>> {
     let mut reader = BufReader::with_capacity(64 << 10, unmarked(reader)?);
     let end = if form == Form::Nul { 0 } else { b'\n' };
@@ -250,11 +250,11 @@ fn lines(
     Ok(ControlFlow::Continue(()))
 }
 
-fn plain(line: &[u8]) -> Result<Entry, String> {
-    bare(line.to_vec()).map(|given| Entry { given, name: None, out: None })
+fn plain(line: &[u8]) -> Result<ListedSource, String> {
+    bare(line.to_vec()).map(|given| ListedSource { given, name: None, out: None })
 }
 
-fn object(line: &[u8]) -> Result<Entry, String> {
+fn object(line: &[u8]) -> Result<ListedSource, String> {
     if line.starts_with(b"\"") {
         let path: String = serde_json::from_slice(line).map_err(|error| error.to_string())?;
         return plain(path.as_bytes());
@@ -265,7 +265,7 @@ fn object(line: &[u8]) -> Result<Entry, String> {
         (Some(path), None) if !path.is_empty() => bare(path.into_bytes())?,
         _ => return Err("names neither path nor url".into()),
     };
-    Ok(Entry { given, name: written.name, out: written.out.map(PathBuf::from) })
+    Ok(ListedSource { given, name: written.name, out: written.out.map(PathBuf::from) })
 }
 
 /// A path or an address, by its beginning.
@@ -295,7 +295,7 @@ pub(super) fn address(text: &str) -> Result<Url, String> {
 mod tests {
     use super::*;
 
-    fn read(text: &[u8], form: Form) -> Vec<(u64, Result<Entry, String>)> {
+    fn read(text: &[u8], form: Form) -> Vec<(u64, Result<ListedSource, String>)> {
         let mut entries = Vec::new();
         let mut take = |number, entry| {
             entries.push((number, entry));
@@ -306,16 +306,16 @@ mod tests {
         entries
     }
 
-    fn path(path: &str) -> Entry {
-        Entry { given: Given::Path(path.into()), name: None, out: None }
+    fn path(path: &str) -> ListedSource {
+        ListedSource { given: Given::Path(path.into()), name: None, out: None }
     }
 
     #[test]
     fn lines_are_paths_addresses_or_objects() {
         let text = b"a b.jpg\r\n\n#1.jpg\nHTTPS://example.org/x.png#top\n{\"path\": \"c.jpg\", \"out\": \"web\"}\nlast";
-        let entries: Vec<Entry> = read(text, Form::Lines).into_iter().map(|(_, entry)| entry.unwrap()).collect();
-        let url = Entry { given: Given::Url("https://example.org/x.png".parse().unwrap()), ..path("") };
-        let object = Entry { out: Some("web".into()), ..path("c.jpg") };
+        let entries: Vec<ListedSource> = read(text, Form::Lines).into_iter().map(|(_, entry)| entry.unwrap()).collect();
+        let url = ListedSource { given: Given::Url("https://example.org/x.png".parse().unwrap()), ..path("") };
+        let object = ListedSource { out: Some("web".into()), ..path("c.jpg") };
         assert_eq!(entries, [path("a b.jpg"), path("#1.jpg"), url, object, path("last")]);
     }
 
@@ -330,16 +330,16 @@ mod tests {
         let text =
             b"id, path ,url,name,out\n1,\"a, b.jpg\",,tom,web/cats\n2,,https://example.org/x,,\n3,,,,\n4,\xfc.jpg\n";
         let entries = read(text, Form::Csv);
-        let named = Entry { name: Some("tom".into()), out: Some("web/cats".into()), ..path("a, b.jpg") };
+        let named = ListedSource { name: Some("tom".into()), out: Some("web/cats".into()), ..path("a, b.jpg") };
         assert_eq!(entries[0], (2, Ok(named)));
-        assert!(matches!(&entries[1].1, Ok(Entry { given: Given::Url(_), name: None, .. })));
+        assert!(matches!(&entries[1].1, Ok(ListedSource { given: Given::Url(_), name: None, .. })));
         assert_eq!(entries[2], (4, Err("names neither path nor url".into())));
-        assert!(matches!(&entries[3].1, Ok(Entry { given: Given::Path(path), .. }) if path.to_str().is_none()));
+        assert!(matches!(&entries[3].1, Ok(ListedSource { given: Given::Path(path), .. }) if path.to_str().is_none()));
     }
 
     #[test]
     fn tables_are_read_as_spreadsheets_write_them() {
-        let named = Entry { name: Some("x y".into()), ..path("a.png") };
+        let named = ListedSource { name: Some("x y".into()), ..path("a.png") };
         for text in [
             "path;name\r\na.png;x y\r\n",
             "path\tname\na.png\tx y\n",

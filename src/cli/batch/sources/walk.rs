@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::super::picture::{Origin, Picture, shown};
-use super::list::{Entry, Given, List};
+use super::list::{Given, List, ListedSource};
 use super::listing::{Kind, Listing};
 use super::name::{self, Beside, Target};
 use super::{Found, Passed, Root, Sources, Why, fold};
@@ -57,7 +57,7 @@ impl Seen {
 
 /// A folder on the way down.
 #[derive(Clone, Copy)]
-struct Place<'a> {
+struct FolderVisit<'a> {
     folder: &'a Path,
     /// The same below the folder that was given: what globs are held against.
     below: &'a Path,
@@ -106,7 +106,7 @@ impl<'a> Walk<'a> {
                     return Flow::Continue(());
                 }
                 let target = target.unwrap_or(Path::new(""));
-                let place = Place { folder: path, below: Path::new(""), target, depth: 1 };
+                let place = FolderVisit { folder: path, below: Path::new(""), target, depth: 1 };
                 self.folder(place, &mut vec![identity(&meta)])
             }
             Ok(meta) if meta.is_file() => {
@@ -119,7 +119,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn folder(&mut self, place: Place<'_>, above: &mut Vec<(u64, u64)>) -> Flow {
+    fn folder(&mut self, place: FolderVisit<'_>, above: &mut Vec<(u64, u64)>) -> Flow {
         let listing = match Listing::read(place.folder) {
             Ok(listing) => listing,
             Err(error) => return self.unusable(place.folder, "source-unreadable", error.to_string()),
@@ -163,7 +163,7 @@ impl<'a> Walk<'a> {
             } else {
                 above.push(identity(&meta));
                 let target = place.target.join(listing.beside.folder(name));
-                let place = Place { folder: &folder, below: &below, target: &target, depth: place.depth + 1 };
+                let place = FolderVisit { folder: &folder, below: &below, target: &target, depth: place.depth + 1 };
                 let flow = self.folder(place, above);
                 above.pop();
                 flow?;
@@ -203,8 +203,8 @@ impl<'a> Walk<'a> {
         })
     }
 
-    fn entry(&mut self, entry: Entry, line: &str) -> Flow {
-        let Entry { given, name, out } = entry;
+    fn entry(&mut self, entry: ListedSource, line: &str) -> Flow {
+        let ListedSource { given, name, out } = entry;
         let explicit = name.is_some() || out.is_some();
         let path = match given {
             Given::Url(url) => {

@@ -30,7 +30,7 @@ use crate::http::Services;
 use crate::http::access::Caller;
 use crate::http::access::links::{self, Signer};
 use crate::http::base::Base;
-use crate::http::groups::{self, Entry, Picture};
+use crate::http::groups::{self, Picture, PictureEntry};
 use crate::http::operation::{Operation, flag};
 use crate::http::problem::Problem;
 use crate::http::request::{Flag, QueryOf, UrlPath, query};
@@ -251,7 +251,7 @@ async fn tell(broker: &Broker, group: &Group, packed: &[u32], zip: &mut Zip, out
 /// An entry of the status, with the names of its files in the archive.
 fn told(group: GroupId, picture: Picture, names: &mut Names) -> String {
     let called = files(group, &picture, names);
-    let mut entry = Entry::of(group, picture, &Signer::none());
+    let mut entry = PictureEntry::of(group, picture, &Signer::none());
     entry.name_files(called.into_iter().map(|(_, name)| name));
     serde_json::to_string(&entry).expect("strings and numbers always serialise")
 }

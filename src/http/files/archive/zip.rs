@@ -28,7 +28,7 @@ pub(super) struct Zip {
 }
 
 /// An entry that is being written.
-pub(super) struct Entry {
+pub(super) struct ZipEntry {
     name: String,
     begin: u64,
     size: u64,
@@ -47,7 +47,7 @@ impl Zip {
     }
 
     /// Begins an entry of at most `most` bytes. Returns its header, which is written before the content.
-    pub(super) fn begin(&mut self, name: String, most: u64) -> (Entry, Vec<u8>) {
+    pub(super) fn begin(&mut self, name: String, most: u64) -> (ZipEntry, Vec<u8>) {
         let large = most >= LARGE;
         let mut header = Vec::with_capacity(50 + name.len());
         put32(&mut header, 0x0403_4b50);
@@ -57,14 +57,14 @@ impl Zip {
         if large {
             extra(&mut header, &[0, 0]);
         }
-        let entry = Entry { name, begin: self.offset, size: 0, crc: crc32fast::Hasher::new(), large };
+        let entry = ZipEntry { name, begin: self.offset, size: 0, crc: crc32fast::Hasher::new(), large };
         self.offset += header.len() as u64;
         (entry, header)
     }
 
     /// Ends an entry. Returns the bytes that follow its content.
-    pub(super) fn end(&mut self, entry: Entry) -> Vec<u8> {
-        let Entry { name, begin, size, crc, large } = entry;
+    pub(super) fn end(&mut self, entry: ZipEntry) -> Vec<u8> {
+        let ZipEntry { name, begin, size, crc, large } = entry;
         let crc = crc.finalize();
         let mut behind = Vec::with_capacity(24);
         put32(&mut behind, 0x0807_4b50);
@@ -145,7 +145,7 @@ impl Zip {
     }
 }
 
-impl Entry {
+impl ZipEntry {
     /// Counts a piece of the content.
     pub(super) fn passes(&mut self, bytes: &[u8]) {
         self.crc.update(bytes);

@@ -79,14 +79,16 @@ fn schemas(limits: &config::Limits) -> Value {
         },
         "Status": {
             "type": "object",
-            "required": ["status", "task_id", "total_images", "done", "succeeded", "failed", "cancelled", "progress",
+            "required": ["status", "kind", "task_id", "done", "succeeded", "failed", "cancelled", "progress",
                 "created_at", "finished_at", "result", "links"],
             "properties": {
                 "status": {"enum": ["processing", "completed", "failed", "cancelled"], "description":
                     "Any picture open: `processing`; else any cancelled: `cancelled`; else none succeeded: `failed`; \
                     else `completed`."},
+                "kind": text("What its jobs do, `image.process`."),
                 "task_id": text("The group's or the job's id."),
-                "total_images": count("Accepted pictures."),
+                "total_images": count("Accepted pictures; only there for pictures."),
+                "total": count("Jobs of any other kind."),
                 "done": count("Pictures that have ended."),
                 "succeeded": count(""),
                 "failed": count(""),
@@ -97,8 +99,8 @@ fn schemas(limits: &config::Limits) -> Value {
                 "state": {"enum": ["delayed", "waiting", "active", "succeeded", "failed", "cancelled"],
                     "description": "Of a job."},
                 "attempts": count("Of a job: those that counted."),
-                "result": {"type": "array", "items": reference("Result"), "maxItems": 1000,
-                    "description": "Pictures that have ended, in the upload's order."},
+                "result": {"type": "array", "items": {"anyOf": [reference("Result"), reference("JobResult")]}, "maxItems": 1000,
+                    "description": "Pictures or jobs that have ended, in the upload's order."},
                 "rejected": {"type": "array", "items": reference("Rejected")},
                 "files": {"enum": ["erasing", "erased"], "description": "There where the group's files were erased, or \
                     are about to be: no path leads anywhere."},
@@ -142,6 +144,16 @@ fn schemas(limits: &config::Limits) -> Value {
                 },
             },
             "additionalProperties": false,
+        },
+        "JobResult": {
+            "type": "object",
+            "required": ["success", "job_id"],
+            "description": "A job that is about no picture, with the fields of its kind's result.",
+            "properties": {
+                "success": {"type": "boolean"},
+                "job_id": text(""),
+                "error": {"type": "object", "required": ["code", "detail", "retryable"]},
+            },
         },
         "Output": {
             "type": "object",

@@ -30,8 +30,8 @@ pub(super) fn schemas() -> Value {
         object(
             &[
                 "status",
+                "kind",
                 "task_id",
-                "total_images",
                 "done",
                 "succeeded",
                 "failed",
@@ -44,7 +44,10 @@ pub(super) fn schemas() -> Value {
             json!({
                 "status": {"enum": STATUSES},
                 "task_id": id("The group's."),
-                "total_images": count("Its jobs."),
+                "kind": text("What its jobs do, `image.process`."),
+                "total_images": count("Its pictures; only there for pictures."),
+                "total": count("Its jobs, of any other kind."),
+                "labels": reference("Labels"),
                 "done": count("Those that have ended."),
                 "succeeded": count(""),
                 "failed": count(""),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use jiff::Timestamp;
-use queue::{EventKind, GroupFilter, GroupId, JobFilter, JobId, JobList as Index, State};
+use queue::{EventKind, GroupFilter, GroupId, JobFilter, JobId, JobList, State};
 
 use super::model::{QUEUES, Tick, span, ticks};
 use super::{ALL, Run};
@@ -143,19 +143,19 @@ impl Run<'_> {
                 seen.map_or((0, 0, 0, false), |depth| (depth.waiting, depth.delayed, depth.active, depth.paused));
             assert_eq!(seen, (waiting, delayed, active, self.model.paused.contains(&at)), "{queue}");
         }
-        for index in [Index::Delayed, Index::Active, Index::Dead] {
+        for index in [JobList::Delayed, JobList::Active, JobList::Dead] {
             let listed = broker.list(index, 0, ALL).await.unwrap();
             let expected = self.model.jobs.iter().filter_map(|(id, job)| match index {
-                Index::Delayed if job.state == State::Delayed => Some((*id, job.due?)),
-                Index::Active if job.state == State::Active => Some((*id, job.due?)),
-                Index::Dead if job.is_dead() => Some((*id, job.finished?)),
+                JobList::Delayed if job.state == State::Delayed => Some((*id, job.due?)),
+                JobList::Active if job.state == State::Active => Some((*id, job.due?)),
+                JobList::Dead if job.is_dead() => Some((*id, job.finished?)),
                 _ => None,
             });
             let seen = listed.iter().map(|entry| (entry.job, self.tick(entry.at)));
             assert_eq!(seen.collect::<HashMap<_, _>>(), expected.collect::<HashMap<_, _>>(), "{index:?}");
             let sorted = match index {
-                Index::Delayed | Index::Active => listed.is_sorted_by_key(|entry| entry.at),
-                Index::Dead => listed.iter().rev().is_sorted_by_key(|entry| entry.at),
+                JobList::Delayed | JobList::Active => listed.is_sorted_by_key(|entry| entry.at),
+                JobList::Dead => listed.iter().rev().is_sorted_by_key(|entry| entry.at),
             };
             assert!(sorted, "{index:?}: {listed:?}");
         }

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use proptest::collection::vec;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use queue::{
-    Advance, Advanced, Claim, ClaimRequest, Error, GroupId, IdempotencyKey as Key, JobId, Lease, NewGroup, NewJob,
+    Advance, Advanced, Claim, ClaimRequest, Error, GroupId, IdempotencyKey, JobId, Lease, NewGroup, NewJob,
     Reservation, Settlement, Then,
 };
 
@@ -210,7 +210,8 @@ impl<'a> Run<'a> {
         let (mut group, jobs) = grouped(jobs);
         if let Some(key) = draft.key {
             group.id = std::mem::replace(&mut self.receiving[key], GroupId::new());
-            group.key = Some(Key { name: key.to_string(), fingerprint: group.id.to_string().into(), memory: None });
+            group.key =
+                Some(IdempotencyKey { name: key.to_string(), fingerprint: group.id.to_string().into(), memory: None });
         }
         if let Some(draft) = &draft.then {
             let new = NewJob { queue: QUEUES[draft.queue].into(), delay: draft.delay.map(span), ..job() };

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use queue::{
-    Advance, ClaimedJob, EventKind, GroupId, IdempotencyKey as Key, JobId, Lease, NewGroup, NewJob, On, Policy,
-    Reservation, Settled, State, Then, policy as numbers,
+    Advance, ClaimedJob, EventKind, GroupId, IdempotencyKey, JobId, Lease, NewGroup, NewJob, On, Policy, Reservation,
+    Settled, State, Then, policy as numbers,
 };
 
 use super::operation::{End, next_stage};
@@ -157,7 +157,7 @@ impl Model {
                 return Enqueued::Full;
             }
         }
-        if let Some(Key { name, fingerprint, .. }) = group.key.clone() {
+        if let Some(IdempotencyKey { name, fingerprint, .. }) = group.key.clone() {
             self.keys.insert(name, Holder::Bound { group: group.id, fingerprint, until: self.now + KEY_MEMORY });
         }
         for copied in members.iter().filter_map(|job| job.retry_of) {
@@ -186,7 +186,7 @@ impl Model {
         CursorMove::Moved
     }
 
-    fn bound_elsewhere(&self, key: &Key, group: GroupId) -> Option<GroupId> {
+    fn bound_elsewhere(&self, key: &IdempotencyKey, group: GroupId) -> Option<GroupId> {
         match self.keys.get(&key.name)? {
             Holder::Bound { group: other, until, .. }
                 if *until > self.now && *other != group && self.groups.contains_key(other) =>
