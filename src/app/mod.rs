@@ -217,6 +217,7 @@ fn worker_settings(config: &Config, sources: Places) -> Result<worker::Settings>
         shutdown_grace: config.server.shutdown_grace,
         limits: config.limits.imaging(),
         sources,
+        calls: open::calls(config)?,
         policy: config.queue.policy(),
     })
 }

@@ -10,7 +10,8 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use crate::config::{self, Config};
-use crate::net::{self, Fetcher, Guard};
+use crate::kinds::http_call::MOST_ANSWERED;
+use crate::net::{self, Calls, Fetcher, Turns};
 use crate::sources::{Folder, Places};
 use crate::storage::{self, Storage};
 
@@ -34,13 +35,12 @@ pub(super) fn places(config: &Config) -> Result<Places> {
 /// What fetches URLs, where any may be fetched.
 fn fetcher(config: &Config) -> Result<Option<Fetcher>> {
     let settings = &config.sources;
-    let allowed = settings.allowed().map_err(anyhow::Error::msg)?;
-    if allowed.is_empty() {
+    let guard = settings.guard().map_err(anyhow::Error::msg)?;
+    if guard.allowed.is_empty() {
         return Ok(None);
     }
-    let networks = settings.networks().map_err(anyhow::Error::msg)?;
     let fetcher = Fetcher::new(net::Settings {
-        guard: Some(Guard { allowed, networks }),
+        guard: Some(guard),
         connect_timeout: settings.connect_timeout,
         read_timeout: None,
         timeout: settings.timeout,
@@ -49,6 +49,28 @@ fn fetcher(config: &Config) -> Result<Option<Fetcher>> {
         max_bytes: config.limits.max_file_bytes,
     });
     fetcher.map(Some).context("cannot fetch URLs (sources.urls) on this machine")
+}
+
+/// How calls are made.
+pub(super) fn calls(config: &Config) -> Result<Calls> {
+    let settings = &config.calls;
+    let guard = settings.guard().map_err(anyhow::Error::msg)?;
+    let signer = settings.signer().map_err(anyhow::Error::msg)?;
+    let turns = Turns::new(settings.per_host);
+    if guard.allowed.is_empty() {
+        return Ok(Calls { fetcher: None, turns, signer });
+    }
+    let fetcher = Fetcher::new(net::Settings {
+        guard: Some(guard),
+        connect_timeout: settings.timeout,
+        read_timeout: None,
+        timeout: settings.timeout,
+        max_redirects: 0,
+        max_retry_after: settings.max_retry_after,
+        max_bytes: MOST_ANSWERED,
+    });
+    let fetcher = fetcher.context("cannot call servers (calls.urls) on this machine")?;
+    Ok(Calls { fetcher: Some(fetcher), turns, signer })
 }
 
 /// Opens the store, which is created where missing.

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub use rules::{is_own_path, is_path};
 pub use sections::{
-    ApiKey, Auth, Broker, Limits, Log, LogFormat, Queue, Retention, Route, Scope, Server, Sources, Watermark, Worker,
+    ApiKey, Auth, Broker, Calls, Limits, Log, LogFormat, Queue, Retention, Route, Scope, Server, Sources, Watermark, Worker,
     is_key_name,
 };
 
@@ -38,6 +38,7 @@ pub struct Config {
     pub limits: Limits,
     pub watermark: Watermark,
     pub sources: Sources,
+    pub calls: Calls,
     pub log: Log,
     /// Lists of operations by name; see [`Config::presets`].
     pub presets: BTreeMap<String, serde_json::Value>,
@@ -97,7 +98,7 @@ impl Config {
         self.presets.iter().map(parse).collect()
     }
 
-    /// The settings in force as TOML, without the Redis password.
+    /// The settings in force as TOML, without the Redis password and the secret of calls.
     pub fn to_toml(&self) -> Result<String> {
         let mut shown = self.clone();
         if let Ok(mut url) = url::Url::parse(&shown.broker.redis)
@@ -105,6 +106,9 @@ impl Config {
         {
             let _ = url.set_password(Some("***"));
             shown.broker.redis = url.into();
+        }
+        if !shown.calls.secret.is_empty() {
+            shown.calls.secret = "***".into();
         }
         Ok(toml::to_string(&shown)?)
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Config, Server, Sources, is_key_name};
+use super::{Calls, Config, Server, Sources, is_key_name};
 use crate::duration::show;
 
 /// The least that a client is given.
@@ -113,7 +113,7 @@ impl Config {
                  limits.max_body_bytes ({body})"
             ),
         );
-        for fault in self.sources.faults() {
+        for fault in self.sources.faults().into_iter().chain(self.calls.faults()) {
             require(false, fault);
         }
         require(
@@ -189,8 +189,7 @@ impl Server {
 impl Sources {
     fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
-        faults.extend(self.allowed().err().map(|fault| format!("sources.urls: {fault}")));
-        faults.extend(self.networks().err());
+        faults.extend(self.guard().err());
         let folder = &self.folder;
         if !folder.as_os_str().is_empty() && !folder.is_absolute() {
             faults.push(format!("sources.folder: {} is not an absolute path", folder.display()));
@@ -202,6 +201,18 @@ impl Sources {
             if time.is_zero() {
                 faults.push(format!("sources.{name}: 0s is no time to fetch anything in"));
             }
+        }
+        faults
+    }
+}
+
+impl Calls {
+    fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        faults.extend(self.guard().err());
+        faults.extend(self.signer().err());
+        if self.timeout.is_zero() {
+            faults.push("calls.timeout: 0s is no time to call anybody in".into());
         }
         faults
     }

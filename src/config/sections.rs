@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use super::address;
 use crate::assets::Folders;
 use crate::duration;
-use crate::net::Allowed;
 use crate::net::address::Networks;
+use crate::net::{Allowed, Guard, Signer};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -229,6 +229,21 @@ pub struct Sources {
     pub max_retry_after: Duration,
 }
 
+/// How servers of others are called.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calls {
+    pub urls: Vec<String>,
+    pub allow_private: Vec<String>,
+    /// Empty where calls are not signed.
+    pub secret: String,
+    pub per_host: usize,
+    #[serde(with = "duration::required")]
+    pub timeout: Duration,
+    #[serde(with = "duration::required")]
+    pub max_retry_after: Duration,
+}
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Log {
@@ -311,17 +326,38 @@ impl Worker {
 }
 
 impl Sources {
+    /// What may be fetched.
+    ///
     /// # Errors
-    /// A sentence that names the pattern.
-    pub fn allowed(&self) -> Result<Allowed, String> {
-        Allowed::parse(&self.urls)
+    /// A sentence that names the setting, and the pattern or the network.
+    pub fn guard(&self) -> Result<Guard, String> {
+        guard("sources", &self.urls, &self.allow_private)
+    }
+}
+
+impl Calls {
+    /// What may be called.
+    ///
+    /// # Errors
+    /// A sentence that names the setting, and the pattern or the network.
+    pub fn guard(&self) -> Result<Guard, String> {
+        guard("calls", &self.urls, &self.allow_private)
     }
 
+    /// What signs calls; `None` where they are not signed.
+    ///
     /// # Errors
-    /// A sentence that names the network.
-    pub fn networks(&self) -> Result<Networks, String> {
-        networks("sources.allow_private", &self.allow_private).map(Networks::new)
+    /// A sentence without the secret.
+    pub fn signer(&self) -> Result<Option<Signer>, String> {
+        let signer = (!self.secret.is_empty()).then(|| Signer::parse(&self.secret));
+        signer.transpose().map_err(|fault| format!("calls.secret: {fault}"))
     }
+}
+
+fn guard(section: &'static str, urls: &[String], allow_private: &[String]) -> Result<Guard, String> {
+    let allowed = Allowed::parse(urls).map_err(|fault| format!("{section}.urls: {fault}"))?;
+    let networks = networks(&format!("{section}.allow_private"), allow_private).map(Networks::new)?;
+    Ok(Guard { section, allowed, networks })
 }
 
 impl Watermark {

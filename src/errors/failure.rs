@@ -17,13 +17,13 @@ pub struct Failure {
     /// The least wait before another attempt, where whoever failed asked for one; it is settled with, not told.
     #[serde(skip)]
     pub retry_after: Option<Duration>,
-    /// The process or its disk lacked something: the attempt is given back and does not count. It is for the worker, and
+    /// The process or its disk lacked something, or a turn was not to be had: the attempt is given back and does not count. It is for the worker, and
     /// never settled with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lacking: Option<Lacking>,
 }
 
-/// What an attempt lacked that no picture is to blame for.
+/// What an attempt lacked that the job is not to blame for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Lacking {
@@ -31,6 +31,8 @@ pub enum Lacking {
     Room(u64),
     /// File descriptors or memory.
     Means,
+    /// A turn at something that only so many jobs may use at a time.
+    Turn,
 }
 
 impl Failure {
@@ -65,7 +67,7 @@ impl Failure {
     pub fn of_bytes(self, bytes: u64) -> Self {
         let lacking = self.lacking.map(|lacking| match lacking {
             Lacking::Room(_) => Lacking::Room(bytes),
-            Lacking::Means => Lacking::Means,
+            other => other,
         });
         Self { lacking, ..self }
     }

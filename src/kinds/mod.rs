@@ -5,6 +5,7 @@
 //! this one. The worker knows no kind by name: it asks the `Payload`.
 
 mod group_follow;
+pub mod http_call;
 mod image_process;
 mod image_result;
 mod outbox_sweep;
@@ -19,16 +20,18 @@ mod tests;
 
 use bytes::Bytes;
 use imaging::Limits;
-use queue::{Broker, Class, Run as RunId, Stage};
+use queue::{Broker, Class, JobId, Run as RunId, Stage};
 use serde::Serialize;
 
 use crate::errors::Failure;
 use crate::job::seal;
 use crate::metrics::Metrics;
+use crate::net::Calls;
 use crate::sources::Places;
 use crate::storage::Storage;
 
 pub use group_follow::GroupFollow;
+pub use http_call::HttpCall;
 pub use image_process::{ImageProcess, Source};
 pub use image_result::{Answer, ImageResult, Output, OutputFile};
 pub use outbox_sweep::OutboxSweep;
@@ -115,6 +118,7 @@ kinds! {
     SourceFetch = "source.fetch",
     SourceScan = "source.scan",
     GroupFollow = "group.follow",
+    HttpCall = "http.call",
     StorageSweep = "storage.sweep",
     OutboxSweep = "outbox.sweep",
     #[cfg(test)]
@@ -165,7 +169,9 @@ pub(crate) struct Context {
     pub(crate) storage: Storage,
     pub(crate) sources: Places,
     pub(crate) limits: Limits,
+    pub(crate) calls: Calls,
     pub(crate) metrics: Metrics,
+    pub(crate) job: JobId,
     /// The id of the request that enqueued the job.
     pub(crate) request_id: Option<String>,
 }

@@ -31,6 +31,7 @@ mod tests {
     use super::*;
     use crate::kinds::Payload;
     use crate::metrics::Metrics;
+    use crate::net::Calls;
     use crate::sources::Places;
     use crate::storage::Storage;
 
@@ -42,7 +43,9 @@ mod tests {
             storage: Storage::local(folder.path()).unwrap(),
             sources: Places::default(),
             limits: imaging::Limits::default(),
+            calls: Calls::default(),
             metrics: Metrics::default(),
+            job: queue::JobId::new(),
             request_id: None,
         };
         for (text, wanted) in [("hello", Ok(r#"{"success":true,"text":"hello"}"#)), ("wrong", Err("internal"))] {

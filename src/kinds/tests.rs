@@ -28,6 +28,13 @@ fn all() -> Vec<Payload> {
         Payload::SourceFetch(SourceFetch { from: Origin::InPlace, picture, queue: "default".into() }),
         Payload::SourceScan(SourceScan { group }),
         Payload::GroupFollow(GroupFollow { of: group, group, terms, keep }),
+        Payload::HttpCall(HttpCall {
+            method: http_call::Method::Put,
+            url: "https://pay.example/charges".parse().unwrap(),
+            headers: [("x-shop".to_owned(), "7".to_owned())].into(),
+            json: Some(serde_json::json!({"order": "A-17"})),
+            timeout: Some(Duration::from_secs(5)),
+        }),
         Payload::StorageSweep(StorageSweep { records: zero, originals: zero, outputs: zero }),
         Payload::OutboxSweep(OutboxSweep { age: zero }),
     ]
@@ -40,6 +47,7 @@ fn kinds_are_stored_under_their_names_and_read_back() {
         ("source.fetch", Class::Io, "io_intensive", false),
         ("source.scan", Class::Io, "io_intensive", false),
         ("group.follow", Class::Io, "io_intensive", false),
+        ("http.call", Class::Io, "io_intensive", false),
         ("storage.sweep", Class::Io, "scheduled", true),
         ("outbox.sweep", Class::Io, "scheduled", true),
     ];
@@ -73,7 +81,7 @@ fn failed_attempt_is_read_as_a_picture_that_failed() {
 fn missing_files_are_known_by_kind_and_code() {
     let misses = |code: &str| all().iter().map(|payload| payload.misses(code)).collect::<Vec<_>>();
     let (own, others) = (Some(Missing::Original), Some(Missing::OthersOriginals));
-    assert_eq!(misses("source-missing"), [own, own, None, None, None, None]);
-    assert_eq!(misses("source-gone"), [None, None, None, others, None, None]);
-    assert_eq!(misses("storage"), [None; 6]);
+    assert_eq!(misses("source-missing"), [own, own, None, None, None, None, None]);
+    assert_eq!(misses("source-gone"), [None, None, None, others, None, None, None]);
+    assert_eq!(misses("storage"), [None; 7]);
 }

@@ -1,4 +1,4 @@
-//! Which URLs may be fetched: the patterns of `sources.urls`.
+//! Which URLs may be asked: the patterns of `sources.urls` and `calls.urls`.
 //!
 //! `cdn.example.com`, `*.example.com` (its subdomains) and `*` (any host) allow http and https on their usual ports;
 //! `shop.example:8443` names a port; `https://cdn.example.com/pictures/` a scheme and what the path begins with, too.
@@ -43,19 +43,20 @@ impl Allowed {
         self.patterns.is_empty()
     }
 
-    /// Holds a URL against what is allowed; addresses that names lead to are for later.
+    /// Holds a URL against what is allowed; addresses that names lead to are for later. `section` is that of the settings
+    /// which has the patterns as `urls`.
     ///
     /// # Errors
     /// A sentence on what is wrong with it, without the URL.
-    pub fn check(&self, url: &Url) -> Result<(), String> {
+    pub fn check(&self, url: &Url, section: &str) -> Result<(), String> {
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(format!("its scheme is `{}`; only http and https are fetched", url.scheme()));
+            return Err(format!("its scheme is `{}`; only http and https are allowed", url.scheme()));
         }
         if !url.username().is_empty() || url.password().is_some() {
             return Err("it holds a user name or a password; credentials in URLs are not used".into());
         }
         if self.is_empty() {
-            return Err("no URLs are fetched here: sources.urls is empty".into());
+            return Err(format!("no URL is allowed here: {section}.urls is empty"));
         }
         let mut ambiguous = None;
         for pattern in self.patterns.iter().filter(|pattern| pattern.fits(url)) {
@@ -69,10 +70,10 @@ impl Allowed {
         }
         Err(match ambiguous {
             Some(part) => format!(
-                "its path holds `{part}`, which servers read in different ways; what sources.urls allows by a path must \
+                "its path holds `{part}`, which servers read in different ways; what {section}.urls allows by a path must \
                  not hold that"
             ),
-            None => "sources.urls does not allow it".into(),
+            None => format!("{section}.urls does not allow it"),
         })
     }
 }
@@ -82,7 +83,7 @@ impl Pattern {
         let fault = |why: &str| format!("`{text}` is not a pattern of URLs: {why}");
         let (scheme, rest) = match text.split_once("://") {
             Some((scheme @ ("http" | "https"), rest)) => (Some(scheme.to_owned()), rest),
-            Some(_) => return Err(fault("only http and https are fetched")),
+            Some(_) => return Err(fault("only http and https are allowed")),
             None => (None, text),
         };
         let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
@@ -204,7 +205,7 @@ mod tests {
     }
 
     fn fits(pattern: &str, url: &str) -> bool {
-        allowed(&[pattern]).check(&Url::parse(url).unwrap()).is_ok()
+        allowed(&[pattern]).check(&Url::parse(url).unwrap(), "sources").is_ok()
     }
 
     #[test]
@@ -271,9 +272,9 @@ mod tests {
             "a%2ejpg",
         ] {
             let url = Url::parse(&format!("https://cdn.example.com/pictures/{path}")).unwrap();
-            let refusal = allowed(&[below]).check(&url).expect_err(path);
+            let refusal = allowed(&[below]).check(&url, "sources").expect_err(path);
             assert!(refusal.contains("in different ways"), "{path}: {refusal}");
-            assert!(allowed(&[below, whole]).check(&url).is_ok(), "{path}: the host is allowed whole");
+            assert!(allowed(&[below, whole]).check(&url, "sources").is_ok(), "{path}: the host is allowed whole");
         }
         // Backslashes are slashes in such URLs, and what leads up is followed before it is looked at.
         assert!(!fits(below, "https://cdn.example.com/pictures/..\\secret"));
@@ -288,7 +289,7 @@ mod tests {
 
     #[test]
     fn refusals_say_what_is_wrong() {
-        let refusal = |patterns: &[&str], url: &str| allowed(patterns).check(&Url::parse(url).unwrap()).unwrap_err();
+        let refusal = |patterns: &[&str], url: &str| allowed(patterns).check(&Url::parse(url).unwrap(), "sources").unwrap_err();
         assert!(refusal(&[], "https://example.com/").contains("sources.urls is empty"));
         assert!(refusal(&["*"], "ftp://example.com/").contains("`ftp`"));
         assert!(refusal(&["*"], "file:///etc/passwd").contains("`file`"));

@@ -1,42 +1,23 @@
 //! Fetches a file by its URL.
 //!
 //! With a [`Guard`], only what may be fetched. Redirects are followed here, one by one, so that each is checked against the
-//! allow-list and the networks like the first URL. Names are resolved by this module, addresses that may not be reached are
-//! taken out of the answer, and the connection is made to one of those left: there is no second look-up for a name to change
-//! in between. A host that is an address never comes to a resolver and is checked with its URL. Proxies of the environment
-//! are not used then.
+//! allow-list and the networks like the first URL. Proxies of the environment are not used then.
 //!
 //! No cookie and no referrer is sent, and the server's `Content-Type` is not trusted.
 
 use std::error::Error as StdError;
-use std::fmt;
-use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use futures::future::BoxFuture;
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::HeaderMap;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode, header};
-use url::{Host, Url};
+use url::Url;
 
-use super::Allowed;
-use super::address::Networks;
+use super::guard::{Guard, Lookup, Refused, shown};
 use crate::errors::Failure;
 use crate::errors::Lack;
-
-/// Looks a host's name up. Another one than the system's is for tests.
-pub type Lookup = Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> + Send + Sync>;
-
-/// What may be fetched.
-#[derive(Debug, Clone)]
-pub struct Guard {
-    pub allowed: Allowed,
-    pub networks: Networks,
-}
 
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -56,8 +37,8 @@ pub struct Settings {
 /// Cheap to clone; clones share connections.
 #[derive(Debug, Clone)]
 pub struct Fetcher {
-    settings: Arc<Settings>,
-    http: Client,
+    pub(super) settings: Arc<Settings>,
+    pub(super) http: Client,
 }
 
 /// An answer whose body is still to come.
@@ -95,8 +76,8 @@ impl Fetcher {
         if let Some(limit) = settings.read_timeout {
             http = http.read_timeout(limit);
         }
-        if let Some(Guard { networks, .. }) = &settings.guard {
-            http = http.no_proxy().dns_resolver(Resolver { lookup, networks: networks.clone() });
+        if let Some(guard) = &settings.guard {
+            http = http.no_proxy().dns_resolver(guard.resolver(lookup));
         }
         Ok(Self { settings: Arc::new(settings), http: http.build()? })
     }
@@ -111,17 +92,7 @@ impl Fetcher {
     /// # Errors
     /// `url-forbidden`.
     pub fn check(&self, url: &Url) -> Result<(), Failure> {
-        let Some(Guard { allowed, networks }) = &self.settings.guard else { return Ok(()) };
-        allowed.check(url).map_err(|why| forbidden(url, &why))?;
-        let address = match url.host() {
-            Some(Host::Ipv4(address)) => IpAddr::V4(address),
-            Some(Host::Ipv6(address)) => IpAddr::V6(address),
-            _ => return Ok(()),
-        };
-        match networks.refusal(address) {
-            Some(class) => Err(forbidden(url, &Refused { address, class }.to_string())),
-            None => Ok(()),
-        }
+        self.settings.guard.as_ref().map_or(Ok(()), |guard| guard.check(url))
     }
 
     /// Asks for a URL and follows redirects to the answer that has the picture.
@@ -134,7 +105,7 @@ impl Fetcher {
         for _ in 0..=self.settings.max_redirects {
             self.check(&at)?;
             let answer = self.http.get(at.clone()).header(header::ACCEPT, "image/*,*/*;q=0.5").send().await;
-            let response = answer.map_err(|error| failed(&at, &error))?;
+            let response = answer.map_err(|error| failed("fetch-failed", &at, &error))?;
             let status = response.status();
             if matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
                 at = target(&at, &response)?;
@@ -219,97 +190,48 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     text.parse().ok().map(Duration::from_secs).or_else(until)
 }
 
+/// Whether the same request may be answered better later.
+pub(super) fn may_pass(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 408 | 425 | 429 | 500..=599)
+}
+
 fn refused(url: &Url, status: StatusCode, retry_after: Option<Duration>) -> Failure {
     let detail = format!("{}: the server answers {status}", shown(url));
-    match status.as_u16() {
-        408 | 425 | 429 | 500..=599 => Failure::transient("fetch-failed", detail).after(retry_after),
-        _ => Failure::permanent("fetch-refused", detail),
+    if may_pass(status) {
+        Failure::transient("fetch-failed", detail).after(retry_after)
+    } else {
+        Failure::permanent("fetch-refused", detail)
     }
 }
 
-fn failed(url: &Url, error: &reqwest::Error) -> Failure {
+/// Why there is no answer: `code`, unless the URL is forbidden or this process lacks something.
+pub(super) fn failed(code: &'static str, url: &Url, error: &reqwest::Error) -> Failure {
     let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(inner) = cause {
         if let Some(refused) = inner.downcast_ref::<Refused>() {
-            return forbidden(url, &refused.to_string());
+            return refused.failure(url);
         }
         cause = inner.source();
     }
     let detail = format!("{}: {}", shown(url), causes(error));
     match Lack::behind(error) {
         Some(lack) => Failure::of_store(Some(lack), detail),
-        None => Failure::transient("fetch-failed", detail),
+        None => Failure::transient(code, detail),
     }
-}
-
-fn forbidden(url: &Url, why: &str) -> Failure {
-    Failure::permanent("url-forbidden", format!("{}: {why}", shown(url)))
 }
 
 fn too_large(limit: u64) -> Failure {
     Failure::permanent("too-large", format!("the answer has more bytes than limits.max_file_bytes ({limit})"))
 }
 
-/// A URL as people are told of it: its query may hold a signature, its user a password.
-fn shown(url: &Url) -> String {
-    let mut shown = url.clone();
-    shown.set_query(None);
-    shown.set_fragment(None);
-    let _ = shown.set_username("");
-    let _ = shown.set_password(None);
-    shown.into()
-}
-
 /// What went wrong, from the inside: the outermost says no more than that something did.
-fn causes(error: &reqwest::Error) -> String {
+pub(super) fn causes(error: &reqwest::Error) -> String {
     let mut innermost: &dyn StdError = error;
     while let Some(inner) = innermost.source() {
         innermost = inner;
     }
     innermost.to_string()
 }
-
-/// Resolves names to addresses that may be reached.
-struct Resolver {
-    lookup: Lookup,
-    networks: Networks,
-}
-
-impl Resolve for Resolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let (found, networks) = ((self.lookup)(name.as_str().to_owned()), self.networks.clone());
-        Box::pin(async move {
-            let mut refused = None;
-            let mut public = Vec::new();
-            for address in found.await? {
-                match networks.refusal(address) {
-                    None => public.push(SocketAddr::new(address, 0)),
-                    Some(class) => refused = Some(Refused { address, class }),
-                }
-            }
-            match refused {
-                Some(refused) if public.is_empty() => Err(refused.into()),
-                _ => Ok(Box::new(public.into_iter()) as Addrs),
-            }
-        })
-    }
-}
-
-/// An address that nothing is fetched from.
-#[derive(Debug)]
-struct Refused {
-    address: IpAddr,
-    class: &'static str,
-}
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { address, class } = self;
-        write!(f, "it leads to {address} ({class}), which sources.allow_private does not allow")
-    }
-}
-
-impl StdError for Refused {}
 
 #[cfg(test)]
 mod tests {

@@ -34,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::metrics::Metrics;
+use crate::net::Calls;
 use crate::sources::Places;
 use crate::storage::Storage;
 
@@ -71,6 +72,7 @@ pub struct Settings {
     pub shutdown_grace: Duration,
     pub limits: Limits,
     pub sources: Places,
+    pub calls: Calls,
     pub policy: Policy,
 }
 

@@ -26,7 +26,7 @@ fn settings(allow_private: &[&str]) -> Settings {
 
 fn guard(urls: &[String], allow_private: &[&str]) -> Guard {
     let networks = allow_private.iter().map(|network| network.parse().unwrap()).collect();
-    Guard { allowed: Allowed::parse(urls).unwrap(), networks: Networks::new(networks) }
+    Guard { section: "sources", allowed: Allowed::parse(urls).unwrap(), networks: Networks::new(networks) }
 }
 
 fn allowing(port: u16, allow_private: &[&str]) -> Settings {

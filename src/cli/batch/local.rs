@@ -31,6 +31,7 @@ use crate::config::Config;
 use crate::errors::Failure;
 use crate::kinds::{ImageProcess, ImageResult, Output, OutputFile, Payload, Source};
 use crate::metrics::Metrics;
+use crate::net::Calls;
 use crate::sources::Places;
 use crate::storage::{self, Part, Storage};
 use crate::worker::{self, Shutdown};
@@ -101,6 +102,7 @@ pub(super) async fn run(batch: &Batch, config: &Config, found: Receiver<Found>, 
         shutdown_grace: config.server.shutdown_grace,
         limits: config.limits.imaging(),
         sources: Places::default(),
+        calls: Calls::default(),
         policy,
     };
     // Abandoned pictures go back to the journal: the next run begins with them, and needs not wait for their leases.

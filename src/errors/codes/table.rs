@@ -20,8 +20,16 @@ macro_rules! codes {
 }
 
 codes! {
+    "answer-too-large" [] [Job] Never:
+        "A server answered a call with success and with more than 64 KiB." "The server has done what the call asks for; let it answer with less.";
     "broker-unavailable" [503] [Answer Job] Later:
         "The job queue cannot be reached." "Wait for `Retry-After`; if it stays so, look whether Redis runs.";
+    "call-failed" [] [Job] Later:
+        "A call had no answer in time, no connection, or an answer that says to try again (408, 425, 429, 5xx)." "It is tried again by itself; the detail has the server's answer.";
+    "call-redirected" [] [Job] Never:
+        "A server answered a call with a redirect, which calls do not follow." "Name the address that it leads to.";
+    "call-refused" [] [Job] Never:
+        "A server refused a call." "The detail has its status and the first KiB of its answer.";
     "cancelled" [] [Job] Never:
         "The picture was cancelled before it was done." "Have it tried again with `POST …/retry`, if that was a mistake.";
     "corrupt-image" [422] [Answer Rejected Job] Never:
@@ -62,6 +70,8 @@ codes! {
         "Each picture of the request was refused, for various reasons." "`rejected` says why for each.";
     "internal" [500] [Answer Job Batch] Never:
         "A fault of ours." "The log has the cause, under the answer's `x-request-id`; report it.";
+    "invalid-call" [] [Job] Never:
+        "A call cannot be sent: one of its headers is not allowed, or its body is too large." "The detail names the field and the limit.";
     "invalid-idempotency-key" [400] [Answer] Never:
         "The `Idempotency-Key` is empty, too long, or has other characters than visible ASCII." "Take 1 to 200 such characters; a UUID will do.";
     "invalid-json" [400] [Answer] Never:
@@ -187,7 +197,7 @@ codes! {
     "uri-too-long" [414] [Answer] Never:
         "The request's target is too long." "Ask for less at a time.";
     "url-forbidden" [422] [Answer Rejected Job] Never:
-        "A URL that must not be fetched: its host is not in `sources.urls`, or leads into a private network." "Add the host to `sources.urls`; private networks are opened by `sources.allow_private`.";
+        "A URL that must not be asked: its host is not in `sources.urls` (for calls, `calls.urls`), or leads into a private network." "Add the host there; private networks are opened by `allow_private` beside it.";
     "worker-deaf" [503] [Answer] Later:
         "Jobs wait, and the workers of this process claim none (`/readyz` only)." "Restart the process; report it with its log.";
     "worker-ending" [503] [Answer] Later:

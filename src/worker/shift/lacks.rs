@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use queue::{Class, policy};
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::super::attempt::Attempt;
 use super::Shift;
@@ -78,7 +78,7 @@ impl Shift {
     pub(super) fn is_blameless(&self, failure: &Failure) -> bool {
         match failure.lacking {
             None => false,
-            Some(Lacking::Means) => true,
+            Some(Lacking::Means | Lacking::Turn) => true,
             // What the attempt wrote has been removed by now. Where the rest of the disk has room, and not enough for
             // this, the picture is too large for it.
             Some(Lacking::Room(bytes)) => {
@@ -89,14 +89,22 @@ impl Shift {
 
     /// Gives an attempt back that failed for want of something. It waits the longer the more often that has happened.
     pub(super) fn give_back(&mut self, attempt: Attempt, failure: &Failure) {
-        self.lacks.breath = Some(Instant::now() + BREATH);
+        // Who waits for a turn says nothing of other work.
+        let lacks_turn = failure.lacking == Some(Lacking::Turn);
+        if !lacks_turn {
+            self.lacks.breath = Some(Instant::now() + BREATH);
+        }
         let lease = attempt.lease().clone();
         let policy = &self.settings.policy;
         let times = lease.claims().saturating_sub(attempt.job.attempt) + 1;
         let after = policy.backoff_base + policy::backoff(policy, times, fastrand::f64());
         let (id, code, detail) = (lease.job, &failure.code, &failure.detail);
         let request = attempt.request_id.as_deref();
-        warn!(job.id = %id, request.id = request, %code, "job {id} is given back, and begun again in {after:.1?} at the earliest: {code}: {detail}");
+        if lacks_turn {
+            debug!(job.id = %id, request.id = request, "job {id} is given back for {after:.1?}: {detail}");
+        } else {
+            warn!(job.id = %id, request.id = request, %code, "job {id} is given back, and begun again in {after:.1?} at the earliest: {code}: {detail}");
+        }
         self.count("released", &attempt.job.kind);
         self.give_up(attempt);
         self.release(vec![lease], Some(after));

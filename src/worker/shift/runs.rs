@@ -121,7 +121,9 @@ impl Shift {
             storage: self.storage.clone(),
             sources: self.settings.sources.clone(),
             limits: self.settings.limits.clone(),
+            calls: self.settings.calls.clone(),
             metrics: self.metrics.clone(),
+            job: attempt.lease().job,
             request_id: attempt.request_id.clone(),
         };
         let limit = self.settings.soft_time_limit;
