@@ -12,6 +12,8 @@ pub mod worker;
 
 pub mod maintenance;
 
+pub mod workflows;
+
 pub mod submission;
 
 pub mod auth;

@@ -28,7 +28,7 @@ use crate::worker::{self, Shutdown};
 
 use operators::OperatorServer;
 
-pub use open::{open_storage, require_store, visit_broker, visit_storage};
+pub use open::{open_storage, require_store, visit_broker, visit_storage, workflows};
 
 /// What each process that takes work or does it has open.
 #[derive(Clone)]
@@ -99,6 +99,8 @@ impl App {
     /// Whatever of the three fails, named by its setting.
     pub async fn build(config: Config, with_workers: bool) -> Result<Self> {
         require_key(&config)?;
+        // A workflow of the settings that is wrong is named at the start, not when somebody asks for it.
+        open::workflows(&config)?;
         let opened = Opened::open(config).await?;
         let Opened { config, storage, .. } = &opened;
         let access = Access::open(&config.server, &config.auth, &config.limits, storage)

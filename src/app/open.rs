@@ -14,6 +14,7 @@ use crate::kinds::http_call::MOST_ANSWERED;
 use crate::net::{self, Calls, Fetcher, Turns};
 use crate::sources::{Folder, Places};
 use crate::storage::{self, Storage};
+use crate::workflows::{self, Templates};
 
 /// How long a start waits for Redis.
 const START_PATIENCE: Duration = Duration::from_secs(10);
@@ -71,6 +72,25 @@ pub(super) fn calls(config: &Config) -> Result<Calls> {
     });
     let fetcher = fetcher.context("cannot call servers (calls.urls) on this machine")?;
     Ok(Calls { fetcher: Some(fetcher), turns, signer })
+}
+
+/// The settings that workflows are checked by, and the workflows that they have. Fonts and overlays must have been provided.
+///
+/// # Errors
+/// Naming the preset or the workflow, and the field.
+pub fn workflows(config: &Config) -> Result<(workflows::Settings, Templates)> {
+    let settings = workflows::Settings {
+        queues: config.queue.names.clone(),
+        retention: config.retention.clone(),
+        presets: config.presets()?,
+        limits: config.limits.imaging(),
+        max_files: config.limits.max_files,
+        sources: config.sources.guard().map_err(anyhow::Error::msg)?,
+        calls: config.calls.guard().map_err(anyhow::Error::msg)?,
+        timeout: config.calls.timeout,
+    };
+    let templates = Templates::parse(&config.workflows, settings.rules()).map_err(anyhow::Error::msg)?;
+    Ok((settings, templates))
 }
 
 /// Opens the store, which is created where missing.

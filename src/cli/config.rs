@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 
 use super::Settings;
 use super::table::print;
-use crate::app::require_key;
+use crate::app::{require_key, workflows};
 use crate::config::DEFAULTS;
 
 const EXAMPLES: &str = "\
@@ -51,7 +51,7 @@ pub(super) fn run(args: &Config, file: Option<&Path>) -> Result<()> {
         Action::Print { settings, .. } => print(&settings.load(file, Vec::new())?.to_toml()?),
         Action::Check { settings } => {
             let config = settings.load(file, Vec::new())?;
-            let checks = [require_key(&config), config.watermark.folders().provide(), config.presets().map(drop)];
+            let checks = [require_key(&config), config.watermark.folders().provide(), workflows(&config).map(drop)];
             let faults: Vec<String> =
                 checks.into_iter().filter_map(|check| check.err().map(|error| format!("{error:#}"))).collect();
             if !faults.is_empty() {

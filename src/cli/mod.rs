@@ -17,6 +17,7 @@ mod roster;
 mod serve;
 mod table;
 mod worker;
+mod workflow;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -63,6 +64,7 @@ enum Command {
     Inspect(inspect::Args),
     Control(control::Args),
     Keys(keys::Args),
+    Workflow(workflow::Args),
     /// Show or check the settings.
     Config(config::Config),
     /// Print the HTTP API's description in OpenAPI 3.1, as the server gives it at /openapi.json.
@@ -182,6 +184,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Inspect(args) => return inspect::run(&args, file),
         Command::Control(args) => return control::run(&args, file),
         Command::Keys(args) => return keys::run(&args, file),
+        Command::Workflow(args) => workflow::run(&args, file)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -24,6 +24,9 @@ const OTHERS: [&str; 10] = [
     "PIXMILL_TELL",
 ];
 
+/// Sections in which the user chooses the names.
+pub(super) const OF_NAMES: [&str; 2] = ["presets", "workflows"];
+
 /// A setting as the environment has it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Variable {
@@ -101,8 +104,9 @@ fn variable(name: &str, value: OsString, known: &[String]) -> Result<Variable, S
 fn is_known(path: &[String], known: &[String]) -> bool {
     let path = path.join(".");
     known.iter().any(|setting| {
-        path.strip_prefix(setting.as_str())
-            .is_some_and(|rest| rest.is_empty() || setting == "presets" && rest.starts_with('.') || is_item(rest))
+        path.strip_prefix(setting.as_str()).is_some_and(|rest| {
+            rest.is_empty() || OF_NAMES.contains(&setting.as_str()) && rest.starts_with('.') || is_item(rest)
+        })
     })
 }
 

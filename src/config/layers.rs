@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use serde_path_to_error::Segment;
 use toml::{Table, Value};
 
+use super::environment::OF_NAMES;
 use super::nearest::nearest;
 use super::{Config, DEFAULTS, Override, environment};
 
@@ -46,12 +47,12 @@ pub(super) fn read(
     layers.finish()
 }
 
-/// The dotted names of all settings. `presets` is a single one, because the user chooses the names in it.
+/// The dotted names of all settings. `presets` and `workflows` are a single one each, because the user chooses the names in them.
 fn settings(defaults: &Table) -> Vec<String> {
     let mut names = Vec::new();
     for (name, value) in defaults {
         match value {
-            Value::Table(section) if name != "presets" => {
+            Value::Table(section) if !OF_NAMES.contains(&name.as_str()) => {
                 names.extend(section.keys().map(|setting| format!("{name}.{setting}")));
             }
             _ => names.push(name.clone()),
@@ -88,9 +89,9 @@ impl Layers {
     fn file(&mut self, table: Table, file: &str) {
         for (name, value) in table {
             match (self.defaults.get(&name), value) {
-                (Some(Value::Table(_)), Value::Table(section)) if name == "presets" => {
-                    for (preset, value) in section {
-                        self.set(&[name.clone(), preset], value);
+                (Some(Value::Table(_)), Value::Table(section)) if OF_NAMES.contains(&name.as_str()) => {
+                    for (own, value) in section {
+                        self.set(&[name.clone(), own], value);
                     }
                 }
                 (Some(Value::Table(known)), Value::Table(section)) => {

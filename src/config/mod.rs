@@ -18,8 +18,8 @@ use serde::{Deserialize, Serialize};
 
 pub use rules::{is_own_path, is_path};
 pub use sections::{
-    ApiKey, Auth, Broker, Calls, Limits, Log, LogFormat, Queue, Retention, Route, Scope, Server, Sources, Watermark, Worker,
-    is_key_name,
+    ApiKey, Auth, Broker, Calls, Limits, Log, LogFormat, Queue, Retention, Route, Scope, Server, Sources, Watermark,
+    Worker, is_key_name,
 };
 
 /// The file that documents every setting; `config.default.toml` in the repository.
@@ -42,6 +42,8 @@ pub struct Config {
     pub log: Log,
     /// Lists of operations by name; see [`Config::presets`].
     pub presets: BTreeMap<String, serde_json::Value>,
+    /// Documents of workflows by name; `workflows::Templates` checks them.
+    pub workflows: BTreeMap<String, serde_json::Value>,
 }
 
 /// Lists of operations by their names.

@@ -31,9 +31,28 @@ fn printed_settings_read_back() {
 
 #[test]
 fn password_is_not_printed() {
-    let config = with("broker.redis", "redis://:secret@127.0.0.1:6379/0").unwrap();
+    let config = with("broker.redis", "redis://:sesame@127.0.0.1:6379/0").unwrap();
     let printed = config.to_toml().unwrap();
-    assert!(!printed.contains("secret") && printed.contains("127.0.0.1:6379"), "{printed}");
+    assert!(!printed.contains("sesame") && printed.contains("127.0.0.1:6379"), "{printed}");
+}
+
+#[test]
+fn secret_of_calls_is_not_printed() {
+    let printed = with("calls.secret", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap().to_toml().unwrap();
+    assert!(!printed.contains("MfKQ") && printed.contains("secret = \"***\""), "{printed}");
+}
+
+#[test]
+fn wrong_settings_of_calls_are_refused_by_name() {
+    for (name, value, said) in [
+        ("calls.urls", "ftp://a.example", "calls.urls: `ftp://a.example` is not a pattern of URLs"),
+        ("calls.allow_private", "10.0.0.0/40", "calls.allow_private: `10.0.0.0/40` is not a network"),
+        ("calls.secret", "whsec_c2hvcnQ=", "calls.secret: the secret has 5 bytes"),
+        ("calls.timeout", "0s", "calls.timeout: 0s is no time"),
+    ] {
+        let fault = with(name, value).unwrap_err().to_string();
+        assert!(fault.contains(said), "{name}: {fault}");
+    }
 }
 
 fn from_file(text: &str) -> Result<Config> {

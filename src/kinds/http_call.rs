@@ -219,14 +219,22 @@ mod tests {
         let (headers, body) = read.parts().unwrap();
         assert_eq!(body.unwrap(), r#"{"b":1,"a":[1.5,null,"ü"]}"#);
         assert_eq!(headers["x-shop"], "7");
-        assert_eq!((&headers["content-type"], &headers["accept"]), (&"application/json".parse().unwrap(), &"application/json".parse().unwrap()));
+        assert_eq!(
+            (&headers["content-type"], &headers["accept"]),
+            (&"application/json".parse().unwrap(), &"application/json".parse().unwrap())
+        );
     }
 
     #[test]
     fn caller_replaces_the_headers_that_are_not_pixmills() {
         let (headers, body) =
-            call(json!({"headers": {"content-type": "application/vnd.x+json", "Accept": "*/*"}, "json": 1})).parts().unwrap();
-        assert_eq!((headers["content-type"].as_bytes(), headers["accept"].as_bytes()), (&b"application/vnd.x+json"[..], &b"*/*"[..]));
+            call(json!({"headers": {"content-type": "application/vnd.x+json", "Accept": "*/*"}, "json": 1}))
+                .parts()
+                .unwrap();
+        assert_eq!(
+            (headers["content-type"].as_bytes(), headers["accept"].as_bytes()),
+            (&b"application/vnd.x+json"[..], &b"*/*"[..])
+        );
         assert_eq!((headers.len(), body.unwrap().as_ref()), (2, &b"1"[..]));
         let (headers, body) = call(json!({"method": "GET"})).parts().unwrap();
         assert_eq!((headers.len(), body), (1, None), "no body, and no type of a body");

@@ -289,7 +289,8 @@ mod tests {
 
     #[test]
     fn refusals_say_what_is_wrong() {
-        let refusal = |patterns: &[&str], url: &str| allowed(patterns).check(&Url::parse(url).unwrap(), "sources").unwrap_err();
+        let refusal =
+            |patterns: &[&str], url: &str| allowed(patterns).check(&Url::parse(url).unwrap(), "sources").unwrap_err();
         assert!(refusal(&[], "https://example.com/").contains("sources.urls is empty"));
         assert!(refusal(&["*"], "ftp://example.com/").contains("`ftp`"));
         assert!(refusal(&["*"], "file:///etc/passwd").contains("`file`"));

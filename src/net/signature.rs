@@ -89,9 +89,12 @@ mod tests {
 
     #[test]
     fn secrets_that_are_none_are_refused_without_being_shown() {
-        for (secret, said) in
-            [("whsec_", "has 0 bytes"), ("c2hvcnQ", "has 5 bytes"), ("whsec_not base64!", "not base64"), ("", "0 bytes")]
-        {
+        for (secret, said) in [
+            ("whsec_", "has 0 bytes"),
+            ("c2hvcnQ", "has 5 bytes"),
+            ("whsec_not base64!", "not base64"),
+            ("", "0 bytes"),
+        ] {
             let fault = Signer::parse(secret).unwrap_err();
             assert!(fault.contains(said), "{fault}");
         }

@@ -41,7 +41,8 @@ impl Turns {
     }
 
     fn host(&self, url: &Url) -> Arc<Semaphore> {
-        let name = format!("{}:{}", url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default());
+        let name =
+            format!("{}:{}", url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default());
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         if hosts.len() >= REMEMBERED {
             // A host that somebody holds or waits for has a second owner.

@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "everything here is for this binary alone")]
 
 mod broker;
+mod calls;
 mod chaos;
 mod cli;
 mod docs_sources;

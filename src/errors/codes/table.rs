@@ -92,6 +92,8 @@ codes! {
         "`sources` has an unknown field, or a value that is not allowed." "The detail names the entry, the field and what is allowed.";
     "invalid-url" [422] [Answer Rejected Batch] Never:
         "A source's `url` is not one." "Write it whole, from `https://` on.";
+    "invalid-workflow" [422] [Answer] Never:
+        "A workflow's document has an unknown field, a value that is not allowed, a reference that leads nowhere, or a cycle." "The detail names the step, the field and what is allowed; `pixmill workflow check FILE` says the same.";
     "keys-unavailable" [503] [Answer] Later:
         "The folder of the created API keys cannot be read, so that nobody knows which are revoked: none is taken." "The service's log has the system's reason; look at `keys` in the data folder, and at the disk.";
     "link-expired" [403] [Answer] Never:

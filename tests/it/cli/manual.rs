@@ -4,8 +4,8 @@ use std::process::Command;
 
 use super::{Desk, stderr};
 
-const COMMANDS: [&str; 10] =
-    ["serve", "worker", "process", "batch", "inspect", "control", "keys", "config", "completions", "man"];
+const COMMANDS: [&str; 11] =
+    ["serve", "worker", "process", "batch", "inspect", "control", "keys", "workflow", "config", "completions", "man"];
 
 fn stdout(line: &[&str]) -> String {
     let output = Desk::new().run(line);
@@ -19,7 +19,7 @@ fn every_command_shows_examples_and_the_main_ones_their_exit_codes() {
         let help = stdout(&[command, "--help"]);
         assert!(help.contains("\nExample"), "{command}: {help}");
     }
-    for command in ["batch", "process", "inspect", "control", "keys", "config"] {
+    for command in ["batch", "process", "inspect", "control", "keys", "workflow", "config"] {
         let help = stdout(&[command, "--help"]);
         assert!(help.contains("Exit code: 0 "), "{command}: {help}");
     }

@@ -11,6 +11,7 @@ mod manual;
 mod post;
 mod process;
 mod remote;
+mod workflow;
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};

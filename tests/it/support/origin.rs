@@ -1,4 +1,4 @@
-//! A server that pictures are fetched from: it answers as the test says, well or badly, and remembers what it was asked.
+//! A server that pictures are fetched from, and that is called: it answers as the test says, well or badly, and remembers what it was asked.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -37,6 +37,7 @@ impl Reply {
 pub struct Origin {
     port: u16,
     heads: Arc<Mutex<Vec<String>>>,
+    bodies: Arc<Mutex<Vec<Vec<u8>>>>,
     gate: watch::Sender<bool>,
 }
 
@@ -48,16 +49,23 @@ impl Origin {
 
     pub async fn at(address: &str, reply: impl Fn(&str, usize) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
-        let origin =
-            Self { port: listener.local_addr().unwrap().port(), heads: Arc::default(), gate: watch::Sender::default() };
-        let (heads, gate) = (origin.heads.clone(), origin.gate.subscribe());
+        let origin = Self {
+            port: listener.local_addr().unwrap().port(),
+            heads: Arc::default(),
+            bodies: Arc::default(),
+            gate: watch::Sender::default(),
+        };
+        let (heads, bodies, gate) = (origin.heads.clone(), origin.bodies.clone(), origin.gate.subscribe());
         tokio::spawn(async move {
             let (reply, asked) = (Arc::new(reply), Arc::new(Mutex::new(HashMap::<String, usize>::new())));
             while let Ok((stream, _)) = listener.accept().await {
-                let (reply, heads, asked, gate) = (reply.clone(), heads.clone(), asked.clone(), gate.clone());
+                let (reply, asked, gate) = (reply.clone(), asked.clone(), gate.clone());
+                let (heads, bodies) = (heads.clone(), bodies.clone());
                 tokio::spawn(async move {
                     let mut stream = stream;
                     let Some(head) = head(&mut stream).await else { return };
+                    let Some(body) = body(&mut stream, &head).await else { return };
+                    bodies.lock().unwrap().push(body);
                     let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
                     heads.lock().unwrap().push(head);
                     let before = {
@@ -87,6 +95,11 @@ impl Origin {
         self.heads.lock().unwrap().clone()
     }
 
+    /// The bodies of all requests so far, in the order in which they were received.
+    pub fn bodies(&self) -> Vec<Vec<u8>> {
+        self.bodies.lock().unwrap().clone()
+    }
+
     pub fn open_gate(&self) {
         self.gate.send_replace(true);
     }
@@ -98,6 +111,15 @@ async fn head(stream: &mut TcpStream) -> Option<String> {
         head.push(stream.read_u8().await.ok()?);
     }
     String::from_utf8(head).ok()
+}
+
+/// The body of the length that the head announces.
+async fn body(stream: &mut TcpStream, head: &str) -> Option<Vec<u8>> {
+    let head = head.to_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length:")).map_or("0", str::trim);
+    let mut body = vec![0; length.parse().ok()?];
+    stream.read_exact(&mut body).await.ok()?;
+    Some(body)
 }
 
 async fn answer(stream: &mut TcpStream, reply: Reply, mut gate: watch::Receiver<bool>) -> std::io::Result<()> {
