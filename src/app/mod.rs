@@ -6,6 +6,7 @@ mod operators;
 
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
@@ -25,6 +26,7 @@ use crate::scheduler::{self, Schedule};
 use crate::sources::Places;
 use crate::storage::Storage;
 use crate::worker::{self, Shutdown};
+use crate::workflows::Engine;
 
 use operators::OperatorServer;
 
@@ -48,7 +50,13 @@ impl Opened {
     }
 
     /// What requests are answered with, of a server that takes no uploads; its streams end with `closing`.
-    fn services(&self, access: Access, readiness: Readiness, closing: CancellationToken) -> Result<Services> {
+    fn services(
+        &self,
+        access: Access,
+        engine: Arc<Engine>,
+        readiness: Readiness,
+        closing: CancellationToken,
+    ) -> Result<Services> {
         let Self { config, storage, broker, metrics } = self;
         let secret = storage.secret("links").context("cannot keep the secret that links are signed with (data_dir)")?;
         Ok(Services {
@@ -58,6 +66,7 @@ impl Opened {
             queue: config.queue.clone(),
             retention: config.retention.clone(),
             presets: config.presets()?,
+            workflows: engine,
             sources: Places::default(),
             access,
             cors_origins: config.server.cors_origins.clone(),
@@ -89,6 +98,7 @@ pub struct App {
     listener: TcpListener,
     opened: Opened,
     access: Access,
+    engine: Arc<Engine>,
     with_workers: bool,
 }
 
@@ -100,7 +110,7 @@ impl App {
     pub async fn build(config: Config, with_workers: bool) -> Result<Self> {
         require_key(&config)?;
         // A workflow of the settings that is wrong is named at the start, not when somebody asks for it.
-        open::workflows(&config)?;
+        let engine = open::engine(&config)?;
         let opened = Opened::open(config).await?;
         let Opened { config, storage, .. } = &opened;
         let access = Access::open(&config.server, &config.auth, &config.limits, storage)
@@ -108,7 +118,7 @@ impl App {
         let listen = config.server.listen;
         let listener =
             TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen} (server.listen)"))?;
-        Ok(Self { listener, opened, access, with_workers })
+        Ok(Self { listener, opened, access, engine, with_workers })
     }
 
     /// The bound address; with port 0 in the settings, the port that the system chose.
@@ -133,18 +143,18 @@ impl App {
     /// # Errors
     /// When the server or a worker cannot go on.
     pub async fn run_until(self, shutdown: Shutdown) -> Result<()> {
-        let Self { listener, opened, access, with_workers } = self;
+        let Self { listener, opened, access, engine, with_workers } = self;
         let config = opened.config.clone();
         let files = descriptors::raise();
         let (pictures, jobs) = if with_workers { (config.worker.slots(), config.worker.io) } else { (0, 0) };
         let connections = descriptors::connections(config.server.max_connections, files, pictures, jobs);
         let places = open::places(&config)?;
-        let workers = with_workers.then(|| worker_settings(&config, places.clone())).transpose()?;
+        let workers = with_workers.then(|| worker_settings(&config, places.clone(), engine.clone())).transpose()?;
         // First, so that the worker is there when the first upload asks for one.
         let mut worker = workers.map(|settings| tokio::spawn(opened.clone().work(settings, shutdown.clone())));
         let services = Services {
             sources: places,
-            ..opened.services(access, Readiness::of(Role::Service), shutdown.warm.clone())?
+            ..opened.services(access, engine, Readiness::of(Role::Service), shutdown.warm.clone())?
         };
         let mut background = opened.background();
         background.spawn(scheduler::run(opened.broker.clone(), Schedule::all(&config.retention, &config.queue)));
@@ -189,9 +199,10 @@ async fn join(worker: &mut Option<JoinHandle<Result<()>>>) -> Result<()> {
 pub async fn run_worker(config: Config, shutdown: Shutdown) -> Result<()> {
     descriptors::raise();
     let opened = Opened::open(config).await?;
-    let settings = worker_settings(&opened.config, open::places(&opened.config)?)?;
+    let engine = open::engine(&opened.config)?;
+    let settings = worker_settings(&opened.config, open::places(&opened.config)?, engine.clone())?;
     let server = match opened.config.worker.address().map_err(anyhow::Error::msg)? {
-        Some(address) => Some(OperatorServer::start(address, &opened, &shutdown).await?),
+        Some(address) => Some(OperatorServer::start(address, &opened, engine, &shutdown).await?),
         None => None,
     };
     let background = opened.background();
@@ -203,7 +214,7 @@ pub async fn run_worker(config: Config, shutdown: Shutdown) -> Result<()> {
     ended
 }
 
-fn worker_settings(config: &Config, sources: Places) -> Result<worker::Settings> {
+fn worker_settings(config: &Config, sources: Places, engine: Arc<Engine>) -> Result<worker::Settings> {
     Ok(worker::Settings {
         program: worker::own_program().context("cannot find the program that computes pictures")?,
         arguments: child_arguments(config),
@@ -220,6 +231,7 @@ fn worker_settings(config: &Config, sources: Places) -> Result<worker::Settings>
         limits: config.limits.imaging(),
         sources,
         calls: open::calls(config)?,
+        workflows: Some(engine),
         policy: config.queue.policy(),
     })
 }

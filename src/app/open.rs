@@ -14,7 +14,7 @@ use crate::kinds::http_call::MOST_ANSWERED;
 use crate::net::{self, Calls, Fetcher, Turns};
 use crate::sources::{Folder, Places};
 use crate::storage::{self, Storage};
-use crate::workflows::{self, Templates};
+use crate::workflows::{self, Engine, Templates};
 
 /// How long a start waits for Redis.
 const START_PATIENCE: Duration = Duration::from_secs(10);
@@ -91,6 +91,15 @@ pub fn workflows(config: &Config) -> Result<(workflows::Settings, Templates)> {
     };
     let templates = Templates::parse(&config.workflows, settings.rules()).map_err(anyhow::Error::msg)?;
     Ok((settings, templates))
+}
+
+/// Who carries workflows out, under the settings in force.
+///
+/// # Errors
+/// As for [`workflows`].
+pub(super) fn engine(config: &Config) -> Result<Arc<Engine>> {
+    let (settings, templates) = workflows(config)?;
+    Ok(Arc::new(Engine::new(settings, templates, config.queue.clone())))
 }
 
 /// Opens the store, which is created where missing.

@@ -1,6 +1,7 @@
 //! Where a worker answers operators' tools: health, readiness and metrics.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -14,6 +15,7 @@ use super::Opened;
 use crate::config;
 use crate::http::{self, Access, Readiness, Role, Services};
 use crate::worker::Shutdown;
+use crate::workflows::Engine;
 
 /// The server of a worker. It answers until the worker has ended, so that its last attempts are seen too.
 pub(super) struct OperatorServer {
@@ -27,7 +29,12 @@ impl OperatorServer {
     /// Time for answers that are under way at the end.
     const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
-    pub(super) async fn start(address: SocketAddr, opened: &Opened, shutdown: &Shutdown) -> Result<Self> {
+    pub(super) async fn start(
+        address: SocketAddr,
+        opened: &Opened,
+        engine: Arc<Engine>,
+        shutdown: &Shutdown,
+    ) -> Result<Self> {
         let config = &opened.config;
         let listener =
             TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} (worker.listen)"))?;
@@ -43,7 +50,7 @@ impl OperatorServer {
             warn!("no API key is there: /metrics at http://{address} (worker.listen) answers nobody");
         }
         let role = Role::Worker { ending: shutdown.warm.clone() };
-        let services = opened.services(access, Readiness::of(role), closing.clone())?;
+        let services = opened.services(access, engine, Readiness::of(role), closing.clone())?;
         let services = Services { cors_origins: Vec::new(), ..services };
         info!("health and metrics are at http://{address}");
         let (counts, closed) = (opened.metrics.clone(), closing.clone());

@@ -25,7 +25,7 @@ use crate::http::operation::{Operation, in_query, ok, one_of};
 use crate::http::problem::Problem;
 use crate::http::request::Parameters;
 use crate::job::labels;
-use crate::kinds::Payload;
+use crate::kinds::{Payload, WorkflowAdvance};
 use crate::submission::Meta;
 
 /// Entries of a page: the default, and the largest number.
@@ -89,7 +89,9 @@ pub(super) async fn groups(
     let (limit, below) = page(&asked)?;
     let shown = |document: &Document, meta: &Meta| {
         // Jobs of the service itself matter only when they fail.
-        let hidden = meta.is_of_service() && document.failed == 0;
+        // A workflow's own group is listed as a workflow.
+        let is_workflow = meta.kind.as_deref() == Some(WorkflowAdvance::NAME);
+        let hidden = is_workflow || meta.is_of_service() && document.failed == 0;
         status.is_none_or(|status| document.status == status) && caller.sees(meta) && !hidden
     };
     let (groups, next) = newest(&services, &filter, below, limit, shown).await?;
@@ -127,7 +129,7 @@ const PAGES: &str = "A page may be short, or empty, and have a `links.next` all 
     Pages that follow one another show nothing twice, whatever comes in meanwhile.";
 
 /// The parameters that both lists have, [`OF_LISTS`].
-fn list_parameters() -> [Value; 4] {
+pub(super) fn list_parameters() -> [Value; 4] {
     let [since, until] = period_docs();
     [
         since,
@@ -152,7 +154,8 @@ pub(super) fn period_docs() -> [Value; 2] {
 
 /// The caller's newest groups, without those of the service itself.
 pub(super) async fn latest(services: &Services, caller: &Caller, limit: usize) -> Result<Vec<Document>, Problem> {
-    let shown = |_: &Document, meta: &Meta| caller.sees(meta) && !meta.is_of_service();
+    let is_workflow = |meta: &Meta| meta.kind.as_deref() == Some(WorkflowAdvance::NAME);
+    let shown = |_: &Document, meta: &Meta| caller.sees(meta) && !meta.is_of_service() && !is_workflow(meta);
     let (groups, _) = newest(services, &GroupFilter::default(), None, limit, shown).await?;
     Ok(groups)
 }
@@ -235,22 +238,22 @@ fn of_job(job: &Job) -> Value {
     })
 }
 
-fn label(asked: &Parameters) -> Result<Option<String>, Problem> {
+pub(super) fn label(asked: &Parameters) -> Result<Option<String>, Problem> {
     asked.get("label", "a label's name and value, as in `order:A-17`", labels::word)
 }
 
-fn label_parameter() -> Value {
+pub(super) fn label_parameter() -> Value {
     let schema = json!({"type": "string", "pattern": "^[A-Za-z0-9._-]{1,63}:.+$", "examples": ["order:A-17"]});
     in_query("label", "A label of the group, its name and value.", schema)
 }
 
-fn period(asked: &Parameters) -> Result<Period, Problem> {
+pub(super) fn period(asked: &Parameters) -> Result<Period, Problem> {
     let instant = |name| asked.get(name, "an instant such as 2026-07-01T00:00:00Z", |at| at.parse::<Timestamp>().ok());
     Ok(Period { since: instant("since")?, until: instant("until")? })
 }
 
 /// How many entries the request wants, and below which place.
-fn page(asked: &Parameters) -> Result<(usize, Option<ListPosition>), Problem> {
+pub(super) fn page(asked: &Parameters) -> Result<(usize, Option<ListPosition>), Problem> {
     let takes = format!("a whole number from 1 to {LARGEST_PAGE}");
     let within = |limit: &str| limit.parse().ok().filter(|limit| (1..=LARGEST_PAGE).contains(limit));
     let limit = asked.get("limit", &takes, within)?.unwrap_or(PAGE);
@@ -258,7 +261,7 @@ fn page(asked: &Parameters) -> Result<(usize, Option<ListPosition>), Problem> {
     Ok((limit, below))
 }
 
-fn links(uri: &Uri, asked: &Parameters, next: Option<ListPosition>) -> Value {
+pub(super) fn links(uri: &Uri, asked: &Parameters, next: Option<ListPosition>) -> Value {
     let mut links = json!({"self": path(uri.path_and_query().map_or(uri.path(), |whole| whole.as_str()))});
     if let Some(next) = next {
         links["next"] = path(&format!("{}?{}", uri.path(), asked.with("cursor", &next.to_string()))).into();

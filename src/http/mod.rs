@@ -21,6 +21,7 @@ mod router;
 mod server;
 mod submissions;
 mod workers;
+mod workflows;
 
 use std::sync::Arc;
 
@@ -33,6 +34,7 @@ use crate::config;
 use crate::metrics::Metrics;
 use crate::sources::Places;
 use crate::storage::Storage;
+use crate::workflows::Engine;
 
 pub use access::{Access, Links};
 pub use events::Feed;
@@ -48,6 +50,7 @@ pub struct Services {
     pub queue: config::Queue,
     pub retention: config::Retention,
     pub presets: config::Presets,
+    pub workflows: Arc<Engine>,
     pub sources: Places,
     pub access: Access,
     pub cors_origins: Vec<String>,
@@ -73,6 +76,7 @@ impl Services {
             broker,
             storage,
             presets: config.presets().expect("the defaults are valid"),
+            workflows: Arc::new(Engine::of_a_test(&config)),
             limits,
             queue: config.queue,
             retention: config.retention,

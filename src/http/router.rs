@@ -17,7 +17,7 @@ use super::operation::Operation;
 use super::pages::{docs, group, home, login, problems, refusal};
 use super::server::bodies;
 use super::submissions::{sources, uploads};
-use super::{Services, bulk, events, files, groups, lists, openapi, queues, workers};
+use super::{Services, bulk, events, files, groups, lists, openapi, queues, workers, workflows};
 use crate::config::Scope::{Admin, Read, Submit};
 use crate::config::{self, Scope};
 
@@ -70,6 +70,11 @@ pub(super) fn of_service(limits: &config::Limits) -> Vec<Route> {
         get("/api/jobs", READ, lists::jobs, lists::jobs_docs()),
         post("/api/jobs/cancel", SUBMIT, bulk::cancel, bulk::cancel_docs()),
         post("/api/jobs/retry", SUBMIT, bulk::retry, bulk::retry_docs()),
+        post("/api/workflows", SUBMIT, workflows::create, workflows::create_docs()),
+        get("/api/workflows", READ, workflows::list, workflows::list_docs()),
+        get("/api/workflows/{id}", READ, workflows::status, workflows::status_docs()),
+        delete("/api/workflows/{id}", SUBMIT, workflows::cancel, workflows::cancel_docs()),
+        post("/api/workflows/{id}/retry", SUBMIT, workflows::retry, workflows::retry_docs()),
         get("/api/groups/{id}/events", READ, events::of_group, events::of_group_docs()),
         get("/api/events", ADMIN, events::of_everything, events::of_everything_docs()),
         get("/api/queues", ADMIN, queues::queues, queues::queues_docs()),

@@ -17,6 +17,7 @@ mod storage_sweep;
 mod test_echo;
 #[cfg(test)]
 mod tests;
+mod workflow_advance;
 
 use bytes::Bytes;
 use imaging::Limits;
@@ -41,6 +42,8 @@ pub use source_scan::SourceScan;
 pub use storage_sweep::StorageSweep;
 #[cfg(test)]
 pub use test_echo::TestEcho;
+pub use workflow_advance::WorkflowAdvance;
+pub(crate) use workflow_advance::{WorkflowRunner, Workflows};
 
 /// Makes the enum of all kinds, which asks the kind that it holds.
 macro_rules! kinds {
@@ -119,6 +122,7 @@ kinds! {
     SourceScan = "source.scan",
     GroupFollow = "group.follow",
     HttpCall = "http.call",
+    WorkflowAdvance = "workflow.advance",
     StorageSweep = "storage.sweep",
     OutboxSweep = "outbox.sweep",
     #[cfg(test)]
@@ -170,6 +174,7 @@ pub(crate) struct Context {
     pub(crate) sources: Places,
     pub(crate) limits: Limits,
     pub(crate) calls: Calls,
+    pub(crate) workflows: WorkflowRunner,
     pub(crate) metrics: Metrics,
     pub(crate) job: JobId,
     /// The id of the request that enqueued the job.

@@ -44,6 +44,7 @@ mod tests {
             sources: Places::default(),
             limits: imaging::Limits::default(),
             calls: Calls::default(),
+            workflows: None,
             metrics: Metrics::default(),
             job: queue::JobId::new(),
             request_id: None,

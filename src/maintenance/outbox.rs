@@ -133,7 +133,8 @@ async fn deliver(storage: &Storage, broker: &Broker, id: GroupId, delivered: &mu
             }
         }
         Some(Owed::Work(manifest)) => match manifest.deliver(storage, broker).await {
-            Ok(()) => {
+            Ok(false) => {}
+            Ok(true) => {
                 info!(group.id = %id, "enqueued group {id} again: the broker did not have it");
                 delivered.enqueued += 1;
             }

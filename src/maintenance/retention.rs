@@ -135,6 +135,7 @@ async fn remove_records(storage: &Storage, broker: &Broker, records: Duration, o
                 // Nothing can name an original without its record; outputs stay at their address.
                 storage.remove_part(Part::Uploads, id)?;
                 storage.remove_part(Part::Erased, id)?;
+                storage.remove_part(Part::Workflow, id)?;
                 if outputs_go { storage.remove_part(Part::Outputs, id) } else { Ok(()) }
             })
             .await?;

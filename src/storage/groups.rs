@@ -62,7 +62,7 @@ impl Storage {
 
     /// Whether anything is kept of a group, or of an order to erase it that is not carried out. Blocks on the disk.
     pub fn keeps(&self, group: GroupId) -> Result<bool> {
-        let folders = [Part::Uploads, Part::Outputs, Part::Erasures].map(|part| part.mark(group));
+        let folders = [Part::Uploads, Part::Outputs, Part::Erasures, Part::Workflow].map(|part| part.mark(group));
         let files = [keep_key(group), manifest_key(group), withdrawn_key(group), damaged_key(group)];
         for key in folders.into_iter().chain(files) {
             if self.has_at_once(&key)? {
@@ -77,6 +77,7 @@ impl Storage {
         self.remove_owed(group)?;
         self.remove_part(Part::Uploads, group)?;
         self.remove_part(Part::Outputs, group)?;
+        self.remove_part(Part::Workflow, group)?;
         self.remove_note(group)
     }
 
@@ -95,7 +96,9 @@ impl Storage {
     pub fn remove_part(&self, part: Part, group: GroupId) -> Result<()> {
         match part {
             Part::Outbox => self.remove_owed(group),
-            Part::Uploads | Part::Outputs => remove_folder(&self.root.join(part.folder()).join(group.to_string())),
+            Part::Uploads | Part::Outputs | Part::Workflow => {
+                remove_folder(&self.root.join(part.folder()).join(group.to_string()))
+            }
             Part::Retention => self.remove_note(group),
             Part::Erasures | Part::Erased => remove_file(&self.root.join(part.mark(group))),
         }

@@ -30,6 +30,8 @@ pub enum Part {
     Erased,
     /// How long the others are kept, where a submission said so.
     Retention,
+    /// The document of a workflow, and how its steps ended.
+    Workflow,
 }
 
 impl Part {
@@ -41,6 +43,7 @@ impl Part {
             Self::Erasures => "erasures",
             Self::Erased => "erased",
             Self::Retention => "retention",
+            Self::Workflow => "workflows",
         }
     }
 
@@ -71,4 +74,9 @@ pub(super) const DAMAGED: &str = "damaged";
 /// The key of what says that a group's things are kept for less long.
 pub fn keep_key(group: GroupId) -> String {
     format!("retention/{group}.json")
+}
+
+/// The key of a file of a workflow.
+pub fn workflow_key(workflow: GroupId, file: &str) -> String {
+    format!("workflows/{workflow}/{file}")
 }

@@ -37,7 +37,9 @@ use error::{at, failed};
 pub use disk::Space;
 pub use error::{Error, Result};
 pub use groups::Groups;
-pub use keys::{Part, damaged_key, keep_key, manifest_key, output_key, owner_key, upload_key, withdrawn_key};
+pub use keys::{
+    Part, damaged_key, keep_key, manifest_key, output_key, owner_key, upload_key, withdrawn_key, workflow_key,
+};
 pub use objects::{About, Incoming, LocalFile, Stored};
 pub use runs::RunFolder;
 

@@ -22,6 +22,7 @@ pub async fn list_cancelled(storage: &Storage, broker: &Broker, id: GroupId) -> 
         _ => return Ok(()),
     }
     match outbox::read(storage, id).await? {
+        Some(Owed::Work(manifest)) if manifest.is_workflow => Ok(broker.abandon_group(id).await.map(drop)?),
         Some(Owed::Work(manifest)) => Ok(manifest.complete(broker).await?),
         // Nobody knows of more.
         Some(Owed::Withdrawn(_) | Owed::Damaged(_)) | None => Ok(broker.abandon_group(id).await.map(drop)?),

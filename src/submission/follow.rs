@@ -37,6 +37,7 @@ async fn follow(job: &GroupFollow, context: &Context) -> Result<usize, Error> {
     // All other fields are the first group's: whoever may see that group may see this one.
     let mut meta = Meta::of(&first);
     (meta.follows, meta.retry_of, meta.then, meta.listed) = (Some(job.of), None, None, None);
+    meta.step = None;
     meta.rejected.clear();
     let mut submission = Submission::begin_as(job.group, storage.clone(), limits.clone(), meta);
     // A late attempt that is given up takes nothing from the one that made the group: what is left of neither is an orphan.

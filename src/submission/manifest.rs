@@ -10,6 +10,9 @@ use super::Meta;
 use crate::job::{Keep, Terms};
 use crate::kinds::Payload;
 
+/// The broker's label of the groups of workflows. A submitter's labels have a colon.
+pub(crate) const WORKFLOW: &str = "workflow";
+
 /// A submission, whole.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -33,6 +36,9 @@ pub struct Manifest {
     pub then: Option<Then>,
     #[serde(default, skip_serializing_if = "Keep::is_empty")]
     pub keep: Keep,
+    /// The group of a workflow: it stays open until the workflow has ended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_workflow: bool,
 }
 
 /// What the broker enqueues when the group has finished.
@@ -93,7 +99,19 @@ impl Manifest {
             .map(Payload::kind)
             .map(str::to_owned);
         let (key, eta, expires, listed, then) = (None, None, None, None, None);
-        Self { group, meta, key, created_at: Timestamp::now(), eta, expires, jobs, listed, then, keep: Keep::default() }
+        Self {
+            group,
+            meta,
+            key,
+            created_at: Timestamp::now(),
+            eta,
+            expires,
+            jobs,
+            listed,
+            then,
+            keep: Keep::default(),
+            is_workflow: false,
+        }
     }
 
     /// Its pictures.
@@ -105,7 +123,11 @@ impl Manifest {
         let meta = serde_json::to_vec(&self.meta).expect("strings and numbers always serialise");
         let job = |entry: &Entry| entry.at(0, Times::default(), self.request());
         let then = self.then.as_ref().map(|then| queue::Then { on: then.on, group: then.group, job: job(&then.job) });
-        let (labels, key) = (self.meta.labels.words(), self.key.as_ref().map(Key::to_queue));
+        let mut labels = self.meta.labels.words();
+        if self.is_workflow {
+            labels.push(WORKFLOW.into());
+        }
+        let (labels, key) = (labels, self.key.as_ref().map(Key::to_queue));
         NewGroup { id: self.group, meta: meta.into(), then, labels, key }
     }
 

@@ -15,6 +15,7 @@ pub mod outbox;
 mod retry;
 pub mod routing;
 mod scan;
+mod step;
 mod wanted;
 
 use bytes::Bytes;
@@ -39,6 +40,7 @@ use manifest::{Entry, Key, Listed, Manifest, Then};
 pub use asked::{After, Asked, MOST_PER_CHUNK, Options, Refusal, Rules};
 pub use cancel::list_cancelled;
 pub use retry::{retry_group, retry_jobs};
+pub(crate) use step::{Begun, PictureStep};
 pub use wanted::Wanted;
 
 /// Characters of a client's file name that are kept.
@@ -80,6 +82,9 @@ pub struct Meta {
     /// The kind of the group's jobs; `None` for pictures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
+    /// The step of a workflow that the group is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<StepOf>,
     /// A group that follows or retries another one has the labels of that one.
     #[serde(default, skip_serializing_if = "Labels::is_empty")]
     pub labels: Labels,
@@ -102,6 +107,13 @@ impl Meta {
         let step = || Self { kind: Some(GroupFollow::NAME.into()), ..Self::service() };
         serde_json::from_slice(&group.meta).unwrap_or_else(|_| step())
     }
+}
+
+/// A step of a workflow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepOf {
+    pub workflow: GroupId,
+    pub name: String,
 }
 
 /// Whence a submission comes.
@@ -408,9 +420,9 @@ impl Submission {
             Held::Reserved(hold) => Some(hold),
             Held::Known(..) => None,
         });
-        let (group, follows) = (self.group, meta.follows.is_some());
-        // What follows a group has the same jobs, however often it is made.
-        let ids = (0..).map(|index| if follows { listed::id(group, index) } else { JobId::new() });
+        let (group, is_made_again) = (self.group, meta.follows.is_some() || meta.step.is_some());
+        // What follows a group, and the step of a workflow, have the same jobs, however often they are made.
+        let ids = (0..).map(|index| if is_made_again { listed::id(group, index) } else { JobId::new() });
         let jobs: Vec<Entry> =
             self.accepted.drain(..).zip(ids).map(|(accepted, id)| accepted.entry(id, terms, &self.limits)).collect();
         let images = jobs.len() + listed.as_ref().map_or(0, |listed| listed.keys.len());

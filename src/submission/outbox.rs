@@ -11,10 +11,10 @@
 
 use bytes::Bytes;
 use futures::TryFutureExt;
-use queue::{Broker, GroupId, NewGroup, NewJob};
+use queue::{Broker, GroupId, JobId, NewGroup, NewJob};
 use tracing::warn;
 
-use super::manifest::Manifest;
+use super::manifest::{Entry, Manifest, Times};
 use super::{Error, Hold, Meta, Rejected};
 use crate::errors::Failure;
 use crate::job::seal;
@@ -41,14 +41,34 @@ pub struct Damage {
 impl Manifest {
     /// Has the broker enqueue again what it has lost.
     ///
+    /// Returns whether the broker had lost anything.
+    ///
     /// # Errors
     /// When the store or the broker fails; it is still owed then.
-    pub async fn deliver(mut self, storage: &Storage, broker: &Broker) -> Result<(), Error> {
+    pub async fn deliver(mut self, storage: &Storage, broker: &Broker) -> Result<bool, Error> {
+        if self.is_workflow {
+            return Ok(self.wake(broker).await?);
+        }
         if let Some(listed) = &mut self.listed {
             listed.lost += 1;
             self.write(storage).await?;
         }
-        Ok(self.complete(broker).await?)
+        self.complete(broker).await?;
+        Ok(true)
+    }
+
+    /// Enqueues the workflow's job again if no job of it is open. The job that should have carried it on was lost, or has failed.
+    async fn wake(&self, broker: &Broker) -> queue::Result<bool> {
+        let Some(known) = broker.group(self.group).await? else {
+            self.enqueue(broker).await?;
+            return Ok(true);
+        };
+        if !known.sealed && known.pending == 0 {
+            let entry = Entry { id: JobId::new(), ..self.jobs[0].clone() };
+            let job = entry.at(known.total, Times::default(), self.request());
+            broker.extend(&self.new_group(), &[job], false).await?;
+        }
+        Ok(false)
     }
 
     /// As [`enqueue`](Self::enqueue), of a submission that was acknowledged: where its key is another group's by now, it does
@@ -76,6 +96,9 @@ impl Manifest {
         let times = self.times();
         let jobs: Vec<NewJob> =
             (0..).zip(&self.jobs).map(|(index, job)| job.at(index, times, self.request())).collect();
+        if self.is_workflow {
+            return broker.extend(&group, &jobs, false).await;
+        }
         broker.enqueue(&group, &jobs).await
     }
 
@@ -143,6 +166,14 @@ pub(super) async fn submit(
         Ok(outcome?)
     });
     submitted.await.expect("submitting does not panic")
+}
+
+/// As `submit`, of work that comes without an upload.
+///
+/// # Errors
+/// As for an upload.
+pub(crate) async fn accept(storage: &Storage, broker: &Broker, manifest: Manifest) -> Result<(), Error> {
+    submit(storage, broker, manifest, None).await
 }
 
 /// Writes down beside the outputs whose they are.

@@ -33,6 +33,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use crate::kinds::WorkflowRunner;
 use crate::metrics::Metrics;
 use crate::net::Calls;
 use crate::sources::Places;
@@ -73,6 +74,7 @@ pub struct Settings {
     pub limits: Limits,
     pub sources: Places,
     pub calls: Calls,
+    pub(crate) workflows: WorkflowRunner,
     pub policy: Policy,
 }
 

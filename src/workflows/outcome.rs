@@ -5,12 +5,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::steps::{On, Step};
 
 /// How the jobs of an ended step's group ended. A group without jobs has succeeded.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     pub succeeded: u64,
     pub failed: u64,
@@ -51,7 +51,7 @@ pub enum Reason {
     NoneFailed,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     Processing,
@@ -59,6 +59,18 @@ pub enum Status {
     Completed,
     Failed,
     Cancelled,
+}
+
+impl Status {
+    /// The word of the status document.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Processing => "processing",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
 }
 
 /// What follows from the facts.
@@ -94,7 +106,7 @@ impl State {
         }
     }
 
-    fn is_final(&self) -> bool {
+    pub fn is_final(&self) -> bool {
         !matches!(self, Self::Waiting | Self::Running)
     }
 

@@ -103,6 +103,7 @@ pub(super) async fn run(batch: &Batch, config: &Config, found: Receiver<Found>, 
         limits: config.limits.imaging(),
         sources: Places::default(),
         calls: Calls::default(),
+        workflows: None,
         policy,
     };
     // Abandoned pictures go back to the journal: the next run begins with them, and needs not wait for their leases.

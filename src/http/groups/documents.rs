@@ -245,7 +245,7 @@ impl Links {
 }
 
 /// The path of a group's or a job's status.
-pub(super) fn task(id: impl std::fmt::Display) -> String {
+pub(in crate::http) fn task(id: impl std::fmt::Display) -> String {
     path(&format!("/api/task_status/{id}"))
 }
 

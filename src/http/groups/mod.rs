@@ -23,8 +23,9 @@ use super::request::{NoQuery, QueryOf, UrlPath, query};
 use super::server::request_id;
 use crate::submission::Submitted;
 
+use documents::PROCESSING;
+pub(super) use documents::task;
 pub(super) use documents::{Document, Links, STATUSES};
-use documents::{PROCESSING, task};
 pub(super) use entries::PictureEntry;
 pub(super) use pictures::{Picture, image_of, pictures};
 pub(super) use status::{document, standing};

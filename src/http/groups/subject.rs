@@ -104,6 +104,8 @@ impl Subject for GroupId {
         Cancel { files }: Cancel,
     ) -> Result<Option<Response>, Problem> {
         let (storage, broker) = (&services.storage, &services.broker);
+        // A workflow's own group.
+        services.workflows.cancel(storage, broker, self).await?;
         let lost = match erasure::cancel(broker, self).await? {
             Some(_) => {
                 list_cancelled(services, self).await;

@@ -124,8 +124,24 @@ pub(in crate::http) fn presets_docs() -> Operation {
 
 /// The JSON object of the request. Unknown fields are refused.
 async fn body(request: Request, limit: usize) -> Result<Map<String, Value>, Problem> {
+    let body = json_object(request, limit, "{\"sources\": [{\"url\": …}, …], …}").await?;
+    match body.keys().find(|name| !FIELDS.contains(&name.as_str())) {
+        Some(other) => {
+            let detail = format!("Unknown field `{}`; known: {}.", other.escape_debug(), FIELDS.join(", "));
+            Err(Problem::bad_request("unknown-field", detail))
+        }
+        None => Ok(body),
+    }
+}
+
+/// The body of a request, which must be a JSON object such as `example`.
+pub(in crate::http) async fn json_object(
+    request: Request,
+    limit: usize,
+    example: &str,
+) -> Result<Map<String, Value>, Problem> {
     if !is_json(request.headers()) {
-        let detail = "Send the request as application/json: {\"sources\": [{\"url\": …}, …], …}.";
+        let detail = format!("Send the request as application/json: {example}.");
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", detail));
     }
     let Some(text) = whole(request.into_body(), limit).await? else {
@@ -136,15 +152,9 @@ async fn body(request: Request, limit: usize) -> Result<Map<String, Value>, Prob
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
     let body: Value = serde_json::from_slice(text)
         .map_err(|error| Problem::bad_request("invalid-json", format!("The body is not valid JSON: {error}.")))?;
-    let Value::Object(body) = body else {
-        return Err(Problem::bad_request("invalid-json", "The body is not a JSON object."));
-    };
-    match body.keys().find(|name| !FIELDS.contains(&name.as_str())) {
-        Some(other) => {
-            let detail = format!("Unknown field `{}`; known: {}.", other.escape_debug(), FIELDS.join(", "));
-            Err(Problem::bad_request("unknown-field", detail))
-        }
-        None => Ok(body),
+    match body {
+        Value::Object(body) => Ok(body),
+        _ => Err(Problem::bad_request("invalid-json", "The body is not a JSON object.")),
     }
 }
 

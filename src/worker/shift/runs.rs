@@ -122,6 +122,7 @@ impl Shift {
             sources: self.settings.sources.clone(),
             limits: self.settings.limits.clone(),
             calls: self.settings.calls.clone(),
+            workflows: self.settings.workflows.clone(),
             metrics: self.metrics.clone(),
             job: attempt.lease().job,
             request_id: attempt.request_id.clone(),

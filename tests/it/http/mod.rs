@@ -34,3 +34,4 @@ mod steering;
 mod submitting;
 mod telemetry;
 mod waiting;
+mod workflows;

@@ -2,6 +2,7 @@
 
 mod submitting;
 mod watching;
+mod workflows;
 
 use imaging::{Format, operation};
 use serde_json::{Map, Value, json};
@@ -11,7 +12,7 @@ use crate::http::operation::reference;
 
 /// `components.schemas`.
 pub(super) fn all(limits: &config::Limits, queue: &config::Queue) -> Value {
-    let parts = [schemas(limits), submitting::schemas(limits, queue), watching::schemas()];
+    let parts = [schemas(limits), submitting::schemas(limits, queue), watching::schemas(), workflows::schemas()];
     parts.into_iter().flat_map(|part| part.as_object().cloned().unwrap_or_default()).collect::<Map<_, _>>().into()
 }
 
