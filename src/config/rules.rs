@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Calls, Config, Server, Sources, is_key_name};
+use super::{Calls, Config, Server, Sources, Worker, is_key_name};
 use crate::duration::show;
+use crate::kinds::http_call::PATIENCE;
 
 /// The least that a client is given.
 const MOMENT: Duration = Duration::from_secs(1);
@@ -113,7 +114,7 @@ impl Config {
                  limits.max_body_bytes ({body})"
             ),
         );
-        for fault in self.sources.faults().into_iter().chain(self.calls.faults()) {
+        for fault in self.sources.faults().into_iter().chain(self.calls.faults(&self.worker)) {
             require(false, fault);
         }
         require(
@@ -207,8 +208,18 @@ impl Sources {
 }
 
 impl Calls {
-    fn faults(&self) -> Vec<String> {
+    fn faults(&self, worker: &Worker) -> Vec<String> {
         let mut faults = Vec::new();
+        // A call waits for its turn, too. An attempt that takes longer than a worker allows is not tried again.
+        let longest = worker.soft_time_limit.saturating_sub(PATIENCE);
+        if !self.urls.is_empty() && self.timeout > longest {
+            faults.push(format!(
+                "calls.timeout: {} exceeds worker.soft_time_limit less the {} that a call may wait for its turn ({})",
+                show(self.timeout),
+                show(PATIENCE),
+                show(longest)
+            ));
+        }
         faults.extend(self.guard().err());
         faults.extend(self.signer().err());
         if self.timeout.is_zero() {

@@ -53,6 +53,11 @@ fn wrong_settings_of_calls_are_refused_by_name() {
         let fault = with(name, value).unwrap_err().to_string();
         assert!(fault.contains(said), "{name}: {fault}");
     }
+    let long = "[worker]\nsoft_time_limit = \"30s\"\n[calls]\nurls = [\"pay.example\"]\ntimeout = \"26s\"";
+    let fault = from_file(long).unwrap_err().to_string();
+    assert!(fault.contains("calls.timeout: 26s exceeds worker.soft_time_limit less the 5s"), "{fault}");
+    assert!(from_file(&long.replace("26s", "25s")).is_ok());
+    assert!(from_file(&long.replace("pay.example", "").replace("\"\"", "")).is_ok(), "nobody is called");
 }
 
 fn from_file(text: &str) -> Result<Config> {

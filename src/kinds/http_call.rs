@@ -27,7 +27,7 @@ pub const MOST_HEADERS: usize = 32;
 /// Bytes of a header's value.
 const MOST_VALUE: usize = 4 << 10;
 /// How long an attempt waits for its turn at a host before it is given back.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Headers that pixmill sets, or that belong to the connection.
 const OWN: [&str; 13] = [
@@ -200,7 +200,7 @@ mod tests {
     use super::*;
     use crate::kinds::Payload;
 
-    fn call(fields: Value) -> HttpCall {
+    fn call(fields: &Value) -> HttpCall {
         let mut whole = json!({"url": "https://pay.example/charges"});
         whole.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
         serde_json::from_value(whole).unwrap()
@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn call_is_stored_with_its_body_in_order() {
-        let call = call(json!({
+        let call = call(&json!({
             "method": "PUT", "headers": {"X-Shop": "7"}, "json": {"b": 1, "a": [1.5, null, "ü"]}, "timeout": "5s"
         }));
         let payload = Payload::HttpCall(call);
@@ -228,7 +228,7 @@ mod tests {
     #[test]
     fn caller_replaces_the_headers_that_are_not_pixmills() {
         let (headers, body) =
-            call(json!({"headers": {"content-type": "application/vnd.x+json", "Accept": "*/*"}, "json": 1}))
+            call(&json!({"headers": {"content-type": "application/vnd.x+json", "Accept": "*/*"}, "json": 1}))
                 .parts()
                 .unwrap();
         assert_eq!(
@@ -236,7 +236,7 @@ mod tests {
             (&b"application/vnd.x+json"[..], &b"*/*"[..])
         );
         assert_eq!((headers.len(), body.unwrap().as_ref()), (2, &b"1"[..]));
-        let (headers, body) = call(json!({"method": "GET"})).parts().unwrap();
+        let (headers, body) = call(&json!({"method": "GET"})).parts().unwrap();
         assert_eq!((headers.len(), body), (1, None), "no body, and no type of a body");
     }
 
@@ -261,10 +261,10 @@ mod tests {
             (json!({"method": "GET", "json": {}}), "json: a call with the method GET has no body"),
             (json!({"json": "a".repeat(MOST_SENT)}), "json: 262146 bytes are more than 262144"),
         ] {
-            let fault = call(fields.clone()).check().unwrap_err();
+            let fault = call(&fields).check().unwrap_err();
             assert!(fault.starts_with(said), "{fields}: {fault}");
         }
         let many: BTreeMap<String, String> = (0..33).map(|n| (format!("x-{n}"), String::new())).collect();
-        assert_eq!(call(json!({"headers": many})).check().unwrap_err(), "headers: 33 are more than 32");
+        assert_eq!(call(&json!({"headers": many})).check().unwrap_err(), "headers: 33 are more than 32");
     }
 }

@@ -44,7 +44,7 @@ impl Guard {
             _ => return Ok(()),
         };
         match networks.refusal(address) {
-            Some(class) => Err(Refused { address, class, section: *section }.failure(url)),
+            Some(class) => Err(Refused { address, class, section }.failure(url)),
             None => Ok(()),
         }
     }

@@ -50,7 +50,9 @@ impl Layout {
         let before: Vec<Vec<usize>> = steps.iter().map(|step| step.after.iter().map(place).collect()).collect();
         let mut behind = vec![Vec::new(); steps.len()];
         for (i, before) in before.iter().enumerate() {
-            before.iter().for_each(|&other| behind[other].push(i));
+            for &other in before {
+                behind[other].push(i);
+            }
         }
         let (mut depth, mut row, mut rows) = (Vec::new(), Vec::new(), 0);
         for before in &before {
@@ -246,14 +248,9 @@ a ──┐
     /// Every step is in the text once, whatever the graph is.
     #[test]
     fn largest_graph_is_drawn() {
-        let lines: Vec<String> = (0..32)
-            .map(|n| {
-                format!(
-                    "step{n}:{}",
-                    (0..n).filter(|m| (n * m) % 3 == 1).map(|m| format!(" step{m}")).collect::<String>()
-                )
-            })
-            .collect();
+        let after =
+            |n: i32| (0..n).filter(move |m| (n * m) % 3 == 1).map(|m| format!("step{m}")).collect::<Vec<_>>().join(" ");
+        let lines: Vec<String> = (0..32).map(|n| format!("step{n}: {}", after(n))).collect();
         let text = drawn(&lines.join(","));
         for n in 0..32 {
             let name = format!("step{n}");

@@ -7,11 +7,15 @@
 pub mod document;
 pub mod drawing;
 pub mod engine;
+mod fields;
 mod graph;
 pub mod outcome;
 pub mod reference;
 mod rules;
 mod steps;
+#[cfg(test)]
+mod tests;
+mod values;
 
 pub use document::{Document, Templates, group_of};
 pub use engine::Engine;

@@ -86,13 +86,13 @@ impl Pointer {
             ("steps", rest) => {
                 let (name, rest) = split(rest.strip_prefix('/').unwrap_or_default());
                 let (part, rest) = split(rest.strip_prefix('/').unwrap_or_default());
-                match Part::ALL.into_iter().find(|known| known.as_str() == part) {
-                    Some(part) => Ok(Self::Step { name: name.into(), part, rest: rest.into() }),
-                    None => {
-                        let known = Part::ALL.map(Part::as_str).join(", ");
-                        fault(&format!("does not name what of a step it means; write /steps/NAME/ and one of {known}"))
-                    }
-                }
+                let Some(part) = Part::ALL.into_iter().find(|known| known.as_str() == part) else {
+                    let known = Part::ALL.map(Part::as_str).join(", ");
+                    return fault(&format!(
+                        "does not name what of a step it means; write /steps/NAME/ and one of {known}"
+                    ));
+                };
+                Ok(Self::Step { name: name.into(), part, rest: rest.into() })
             }
             _ => fault(&format!("begins with none of {KNOWN}")),
         }
