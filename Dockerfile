@@ -24,7 +24,7 @@ FROM debian:trixie-slim
 # The certificates are for rediss:// and HTTPS. Debian keeps no old versions to pin.
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends ca-certificates \
+    && apt-get install -y --no-install-recommends ca-certificates tzdata \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --user-group --uid 10001 --no-create-home --shell /usr/sbin/nologin pixmill \
     && install -d -o pixmill -g pixmill /data

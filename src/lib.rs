@@ -2,13 +2,17 @@
 //!
 //! The modules in reading order; each imports only from those below it.
 
+// The schemas of the OpenAPI document are long literals of JSON.
+#![recursion_limit = "256"]
+
 pub mod cli;
 
 pub mod app;
 
 pub mod http;
-pub mod scheduler;
 pub mod worker;
+
+pub mod schedules;
 
 pub mod maintenance;
 

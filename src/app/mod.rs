@@ -22,7 +22,7 @@ use crate::config::{Config, LogFormat};
 use crate::descriptors;
 use crate::http::{self, Access, Feed, Links, Readiness, Role, Services};
 use crate::metrics::Metrics;
-use crate::scheduler::{self, Schedule};
+use crate::schedules::{self, Keeper, Shelf, Sweep};
 use crate::sources::Places;
 use crate::storage::Storage;
 use crate::worker::{self, Shutdown};
@@ -68,6 +68,8 @@ impl Opened {
             presets: config.presets()?,
             workflows: engine,
             sources: Places::default(),
+            schedules: shelf(config, storage)?,
+            sweeps: Sweep::all(&config.retention, &config.queue),
             access,
             cors_origins: config.server.cors_origins.clone(),
             links: Links::new(&secret, config.server.link_lifetime),
@@ -157,7 +159,8 @@ impl App {
             ..opened.services(access, engine, Readiness::of(Role::Service), shutdown.warm.clone())?
         };
         let mut background = opened.background();
-        background.spawn(scheduler::run(opened.broker.clone(), Schedule::all(&config.retention, &config.queue)));
+        let (broker, storage) = (opened.broker.clone(), opened.storage.clone());
+        background.spawn(Keeper::new(broker, storage, services.schedules.clone(), services.sweeps.clone()).run());
         let (settings, counts, closing) = (config.server.clone(), opened.metrics.clone(), shutdown.warm.clone());
         let bounds = http::Bounds { connections, buffered: config.limits.max_buffered_bytes };
         let mut server = tokio::spawn(async move {
@@ -212,6 +215,29 @@ pub async fn run_worker(config: Config, shutdown: Shutdown) -> Result<()> {
         server.close().await;
     }
     ended
+}
+
+/// The definitions of schedules, those of the configuration checked.
+///
+/// # Errors
+/// Naming the setting, `schedules.NAME`, and the field.
+pub fn shelf(config: &Config, storage: &Storage) -> Result<Shelf> {
+    let settings = schedule_settings(config)?;
+    Shelf::new(storage.clone(), settings, &config.schedules).map_err(anyhow::Error::msg)
+}
+
+/// Whether the schedules of the configuration can be kept.
+///
+/// # Errors
+/// As for [`shelf`].
+pub fn check_schedules(config: &Config) -> Result<()> {
+    let settings = schedule_settings(config)?;
+    schedules::shelf::check_declared(&settings, &config.schedules).map(drop).map_err(anyhow::Error::msg)
+}
+
+fn schedule_settings(config: &Config) -> Result<schedules::Settings> {
+    let Config { queue, retention, limits, .. } = config.clone();
+    Ok(schedules::Settings { queue, retention, limits, presets: config.presets()? })
 }
 
 fn worker_settings(config: &Config, sources: Places, engine: Arc<Engine>) -> Result<worker::Settings> {

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 
 use super::Settings;
 use super::table::print;
-use crate::app::{require_key, workflows};
+use crate::app::{check_schedules, require_key, workflows};
 use crate::config::DEFAULTS;
 
 const EXAMPLES: &str = "\
@@ -51,7 +51,14 @@ pub(super) fn run(args: &Config, file: Option<&Path>) -> Result<()> {
         Action::Print { settings, .. } => print(&settings.load(file, Vec::new())?.to_toml()?),
         Action::Check { settings } => {
             let config = settings.load(file, Vec::new())?;
-            let checks = [require_key(&config), config.watermark.folders().provide(), workflows(&config).map(drop)];
+            let presets = config.presets().map(drop);
+            // Both name presets: a preset that is wrong is told once.
+            let (schedules, workflows) = match &presets {
+                Ok(()) => (check_schedules(&config), workflows(&config).map(drop)),
+                Err(_) => (Ok(()), Ok(())),
+            };
+            let fonts = config.watermark.folders().provide();
+            let checks = [require_key(&config), fonts, presets, schedules, workflows];
             let faults: Vec<String> =
                 checks.into_iter().filter_map(|check| check.err().map(|error| format!("{error:#}"))).collect();
             if !faults.is_empty() {

@@ -14,6 +14,7 @@ mod near;
 mod operations;
 mod process;
 mod roster;
+mod schedule;
 mod serve;
 mod table;
 mod worker;
@@ -65,6 +66,7 @@ enum Command {
     Control(control::Args),
     Keys(keys::Args),
     Workflow(workflow::Args),
+    Schedule(schedule::Args),
     /// Show or check the settings.
     Config(config::Config),
     /// Print the HTTP API's description in OpenAPI 3.1, as the server gives it at /openapi.json.
@@ -185,6 +187,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Control(args) => return control::run(&args, file),
         Command::Keys(args) => return keys::run(&args, file),
         Command::Workflow(args) => workflow::run(&args, file)?,
+        Command::Schedule(args) => return schedule::run(&args, file),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -24,8 +24,10 @@ const OTHERS: [&str; 10] = [
     "PIXMILL_TELL",
 ];
 
-/// Sections in which the user chooses the names.
-pub(super) const OF_NAMES: [&str; 2] = ["presets", "workflows"];
+/// Whether the user chooses the names in a section.
+pub(super) fn is_named_by_user(section: &str) -> bool {
+    matches!(section, "presets" | "schedules" | "workflows")
+}
 
 /// A setting as the environment has it.
 #[derive(Debug, PartialEq, Eq)]
@@ -104,9 +106,8 @@ fn variable(name: &str, value: OsString, known: &[String]) -> Result<Variable, S
 fn is_known(path: &[String], known: &[String]) -> bool {
     let path = path.join(".");
     known.iter().any(|setting| {
-        path.strip_prefix(setting.as_str()).is_some_and(|rest| {
-            rest.is_empty() || OF_NAMES.contains(&setting.as_str()) && rest.starts_with('.') || is_item(rest)
-        })
+        path.strip_prefix(setting.as_str())
+            .is_some_and(|rest| rest.is_empty() || is_named_by_user(setting) && rest.starts_with('.') || is_item(rest))
     })
 }
 

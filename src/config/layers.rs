@@ -9,7 +9,6 @@ use anyhow::{Context, Result, bail};
 use serde_path_to_error::Segment;
 use toml::{Table, Value};
 
-use super::environment::OF_NAMES;
 use super::nearest::nearest;
 use super::{Config, DEFAULTS, Override, environment};
 
@@ -47,12 +46,13 @@ pub(super) fn read(
     layers.finish()
 }
 
-/// The dotted names of all settings. `presets` and `workflows` are a single one each, because the user chooses the names in them.
+/// The dotted names of all settings. `presets`, `schedules` and `workflows` are single ones, because the user chooses the names in
+/// them.
 fn settings(defaults: &Table) -> Vec<String> {
     let mut names = Vec::new();
     for (name, value) in defaults {
         match value {
-            Value::Table(section) if !OF_NAMES.contains(&name.as_str()) => {
+            Value::Table(section) if !environment::is_named_by_user(name) => {
                 names.extend(section.keys().map(|setting| format!("{name}.{setting}")));
             }
             _ => names.push(name.clone()),
@@ -89,9 +89,9 @@ impl Layers {
     fn file(&mut self, table: Table, file: &str) {
         for (name, value) in table {
             match (self.defaults.get(&name), value) {
-                (Some(Value::Table(_)), Value::Table(section)) if OF_NAMES.contains(&name.as_str()) => {
-                    for (own, value) in section {
-                        self.set(&[name.clone(), own], value);
+                (Some(Value::Table(_)), Value::Table(section)) if environment::is_named_by_user(&name) => {
+                    for (chosen, value) in section {
+                        self.set(&[name.clone(), chosen], value);
                     }
                 }
                 (Some(Value::Table(known)), Value::Table(section)) => {

@@ -44,6 +44,8 @@ pub struct Config {
     pub presets: BTreeMap<String, serde_json::Value>,
     /// Documents of workflows by name; `workflows::Templates` checks them.
     pub workflows: BTreeMap<String, serde_json::Value>,
+    /// Schedules by name, as they are written; `schedules` reads them.
+    pub schedules: BTreeMap<String, serde_json::Value>,
 }
 
 /// Lists of operations by their names.

@@ -18,6 +18,7 @@ mod problem;
 mod queues;
 mod request;
 mod router;
+mod schedules;
 mod server;
 mod submissions;
 mod workers;
@@ -32,6 +33,7 @@ use serde_json::Value;
 
 use crate::config;
 use crate::metrics::Metrics;
+use crate::schedules::{Shelf, Sweep};
 use crate::sources::Places;
 use crate::storage::Storage;
 use crate::workflows::Engine;
@@ -52,6 +54,9 @@ pub struct Services {
     pub presets: config::Presets,
     pub workflows: Arc<Engine>,
     pub sources: Places,
+    pub schedules: Shelf,
+    /// The schedules of the service itself.
+    pub sweeps: Vec<Sweep>,
     pub access: Access,
     pub cors_origins: Vec<String>,
     pub links: Links,
@@ -71,7 +76,15 @@ impl Services {
         let limits = config.limits.clone();
         let storage = Storage::local(home).expect("the folder is there");
         let access = Access::open(&config.server, &config.auth, &limits, &storage).expect("the folder is empty");
+        let settings = crate::schedules::Settings {
+            queue: config.queue.clone(),
+            retention: config.retention.clone(),
+            presets: config.presets().expect("the defaults are valid"),
+            limits: limits.clone(),
+        };
         Self {
+            schedules: Shelf::new(storage.clone(), settings, &config.schedules).expect("the defaults are valid"),
+            sweeps: Sweep::all(&config.retention, &config.queue),
             feed: Feed::new(broker.clone(), tokio_util::sync::CancellationToken::new()),
             broker,
             storage,

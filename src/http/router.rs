@@ -17,7 +17,7 @@ use super::operation::Operation;
 use super::pages::{docs, group, home, login, problems, refusal};
 use super::server::bodies;
 use super::submissions::{sources, uploads};
-use super::{Services, bulk, events, files, groups, lists, openapi, queues, workers, workflows};
+use super::{Services, bulk, events, files, groups, lists, openapi, queues, schedules, workers, workflows};
 use crate::config::Scope::{Admin, Read, Submit};
 use crate::config::{self, Scope};
 
@@ -86,6 +86,16 @@ pub(super) fn of_service(limits: &config::Limits) -> Vec<Route> {
         post("/api/workers/{session}/grow", ADMIN, workers::grow, workers::grow_docs()),
         post("/api/workers/{session}/shrink", ADMIN, workers::shrink, workers::shrink_docs()),
         get("/api/stats", ADMIN, stats::stats, stats::stats_docs()),
+        get("/api/schedules", ADMIN, schedules::list, schedules::list_docs()),
+        post("/api/schedules", ADMIN, schedules::create, schedules::create_docs()),
+        post("/api/schedules/preview", ADMIN, schedules::preview, schedules::preview_docs()),
+        get("/api/schedules/{name}", ADMIN, schedules::show, schedules::show_docs()),
+        put("/api/schedules/{name}", ADMIN, schedules::replace, schedules::replace_docs()),
+        delete("/api/schedules/{name}", ADMIN, schedules::remove, schedules::remove_docs()),
+        post("/api/schedules/{name}/pause", ADMIN, schedules::pause, schedules::pause_docs()),
+        post("/api/schedules/{name}/resume", ADMIN, schedules::resume, schedules::resume_docs()),
+        post("/api/schedules/{name}/run", ADMIN, schedules::run, schedules::run_docs()),
+        post("/api/schedules/{name}/backfill", ADMIN, schedules::backfill, schedules::backfill_docs()),
     ]);
     routes
 }
@@ -127,6 +137,7 @@ pub(super) fn build(mut routes: Vec<Route>, services: &Arc<Services>) -> Router<
 enum Method {
     Get,
     Post,
+    Put,
     Delete,
 }
 
@@ -136,6 +147,7 @@ impl Method {
             // The router answers HEAD as GET.
             Self::Get => MethodFilter::GET,
             Self::Post => MethodFilter::POST,
+            Self::Put => MethodFilter::PUT,
             Self::Delete => MethodFilter::DELETE,
         }
     }
@@ -145,6 +157,7 @@ impl Method {
         match self {
             Self::Get => "get",
             Self::Post => "post",
+            Self::Put => "put",
             Self::Delete => "delete",
         }
     }
@@ -166,6 +179,15 @@ fn post<T: 'static>(
     operation: Operation,
 ) -> Route {
     route(Method::Post, path, scope, handler, operation)
+}
+
+fn put<T: 'static>(
+    path: &'static str,
+    scope: Option<Scope>,
+    handler: impl Handler<T, Arc<Services>>,
+    operation: Operation,
+) -> Route {
+    route(Method::Put, path, scope, handler, operation)
 }
 
 fn delete<T: 'static>(
@@ -215,7 +237,7 @@ mod tests {
 
     #[test]
     fn what_concerns_all_callers_needs_the_scope_admin() {
-        let of_all = ["/api/queues", "/api/workers", "/api/stats", "/api/events", "/metrics"];
+        let of_all = ["/api/queues", "/api/workers", "/api/stats", "/api/events", "/api/schedules", "/metrics"];
         for Route { path, scope, .. } in routes() {
             let is_of_all = of_all.iter().any(|begin| path.starts_with(begin));
             assert_eq!(is_of_all, scope == Some(Admin), "{path}");

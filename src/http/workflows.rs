@@ -18,9 +18,8 @@ use crate::http::groups::task;
 use crate::http::monitoring::readiness::takes_work;
 use crate::http::operation::{Operation, in_path, ok, one_of, parameter, reference};
 use crate::http::problem::Problem;
-use crate::http::request::{NoQuery, Parameters, QueryOf, UrlPath, query};
+use crate::http::request::{NoQuery, Parameters, QueryOf, UrlPath, json, query};
 use crate::http::server::request_id;
-use crate::http::submissions::sources::json_object;
 use crate::http::submissions::uploads::{idempotency_key, sender};
 use crate::submission::Meta;
 use crate::submission::manifest::WORKFLOW;
@@ -41,7 +40,7 @@ pub(super) async fn create(
     takes_work(&services).await?;
     let sender = sender(&caller, request.headers());
     let key = idempotency_key(request.headers(), &caller)?;
-    let value = Value::Object(json_object(request, services.limits.max_body_bytes, "{\"steps\": {…}, …}").await?);
+    let value = Value::Object(json::object(request, services.limits.max_body_bytes, "{\"steps\": {…}, …}").await?);
     let Services { workflows, storage, broker, .. } = &*services;
     match workflows.submit(storage, broker, sender, &value, key).await {
         Ok(submitted) => Ok(accepted(submitted)),

@@ -10,6 +10,7 @@ mod image_process;
 mod image_result;
 mod outbox_sweep;
 mod payload;
+mod schedule_run;
 mod source_fetch;
 mod source_scan;
 mod storage_sweep;
@@ -37,6 +38,7 @@ pub use image_process::{ImageProcess, Source};
 pub use image_result::{Answer, ImageResult, Output, OutputFile};
 pub use outbox_sweep::OutboxSweep;
 pub use payload::{Unread, image_name, request_id};
+pub use schedule_run::{Occasion, ScheduleRun};
 pub use source_fetch::{Origin, SourceFetch};
 pub use source_scan::SourceScan;
 pub use storage_sweep::StorageSweep;
@@ -123,6 +125,7 @@ kinds! {
     GroupFollow = "group.follow",
     HttpCall = "http.call",
     WorkflowAdvance = "workflow.advance",
+    ScheduleRun = "schedule.run",
     StorageSweep = "storage.sweep",
     OutboxSweep = "outbox.sweep",
     #[cfg(test)]

@@ -27,13 +27,25 @@ fn all() -> Vec<Payload> {
         Payload::ImageProcess(picture.clone()),
         Payload::SourceFetch(SourceFetch { from: Origin::InPlace, picture, queue: "default".into() }),
         Payload::SourceScan(SourceScan { group }),
-        Payload::GroupFollow(GroupFollow { of: group, group, terms, keep }),
+        Payload::GroupFollow(GroupFollow { of: group, group, terms: terms.clone(), keep }),
         Payload::HttpCall(HttpCall {
             method: http_call::Method::Put,
             url: "https://pay.example/charges".parse().unwrap(),
             headers: [("x-shop".to_owned(), "7".to_owned())].into(),
             json: Some(serde_json::json!({"order": "A-17"})),
             timeout: Some(Duration::from_secs(5)),
+        }),
+        Payload::WorkflowAdvance(WorkflowAdvance { workflow: group }),
+        Payload::ScheduleRun(ScheduleRun {
+            occasion: Occasion { name: "nightly".into(), slot: jiff::Timestamp::UNIX_EPOCH, from: None, manual: false },
+            group,
+            owner: Some("shop".into()),
+            sources: serde_json::json!([{"prefix": "incoming/"}]),
+            terms,
+            keep,
+            max_files: 1000,
+            chunk: 1000,
+            scan_queue: "io_intensive".into(),
         }),
         Payload::StorageSweep(StorageSweep { records: zero, originals: zero, outputs: zero }),
         Payload::OutboxSweep(OutboxSweep { age: zero }),
@@ -48,6 +60,8 @@ fn kinds_are_stored_under_their_names_and_read_back() {
         ("source.scan", Class::Io, "io_intensive", false),
         ("group.follow", Class::Io, "io_intensive", false),
         ("http.call", Class::Io, "io_intensive", false),
+        ("workflow.advance", Class::Io, "io_intensive", true),
+        ("schedule.run", Class::Io, "scheduled", false),
         ("storage.sweep", Class::Io, "scheduled", true),
         ("outbox.sweep", Class::Io, "scheduled", true),
     ];
@@ -81,7 +95,7 @@ fn failed_attempt_is_read_as_a_picture_that_failed() {
 fn missing_files_are_known_by_kind_and_code() {
     let misses = |code: &str| all().iter().map(|payload| payload.misses(code)).collect::<Vec<_>>();
     let (own, others) = (Some(Missing::Original), Some(Missing::OthersOriginals));
-    assert_eq!(misses("source-missing"), [own, own, None, None, None, None, None]);
-    assert_eq!(misses("source-gone"), [None, None, None, others, None, None, None]);
-    assert_eq!(misses("storage"), [None; 7]);
+    assert_eq!(misses("source-missing"), [own, own, None, None, None, None, None, None, None]);
+    assert_eq!(misses("source-gone"), [None, None, None, others, None, None, others, None, None]);
+    assert_eq!(misses("storage"), [None; 9]);
 }

@@ -80,3 +80,8 @@ pub fn keep_key(group: GroupId) -> String {
 pub fn workflow_key(workflow: GroupId, file: &str) -> String {
     format!("workflows/{workflow}/{file}")
 }
+
+/// The key of how a step of a workflow ended.
+pub fn step_key(workflow: GroupId, step: &str) -> String {
+    workflow_key(workflow, &format!("steps/{step}.json"))
+}

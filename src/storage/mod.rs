@@ -2,7 +2,7 @@
 //!
 //! Keys: `uploads/<group>/<index>`, `outputs/<group>/<job>/<run>/<file>` beside `outputs/<group>/owner`; for a while
 //! `outbox/<group>.json` and `erasures/<group>`; `erased/<group>`, and `retention/<group>.json` for what a submission has
-//! kept for less long; `store.id`, which tells this store from others; and for the service's user alone `keys/…` and
+//! kept for less long; `store.id`, which tells this store from others; and for the service's user alone `keys/…`, `schedules/…` and
 //! `secrets/<name>`. A name from a client never becomes
 //! part of a path. What is written here is durable (fsync) before it is acknowledged. Backed by `object_store`'s local
 //! disk.
@@ -38,7 +38,7 @@ pub use disk::Space;
 pub use error::{Error, Result};
 pub use groups::Groups;
 pub use keys::{
-    Part, damaged_key, keep_key, manifest_key, output_key, owner_key, upload_key, withdrawn_key, workflow_key,
+    Part, damaged_key, keep_key, manifest_key, output_key, owner_key, step_key, upload_key, withdrawn_key, workflow_key,
 };
 pub use objects::{About, Incoming, LocalFile, Stored};
 pub use runs::RunFolder;

@@ -31,6 +31,39 @@ impl Storage {
         self.create(&path, bytes, 0o600)
     }
 
+    /// Stores a small file that only the service's user may read, in the place of one under this key if there is one.
+    /// Durable when it returns.
+    pub fn replace_private(&self, key: &str, bytes: &[u8]) -> Result<()> {
+        let path = self.path(key);
+        let folder = path.parent().unwrap_or(&self.root);
+        // The first file of a folder also makes the folder.
+        let draft = format!("{key}.{}", Uuid::now_v7());
+        self.create_private(&draft, bytes)?;
+        std::fs::rename(self.path(&draft), &path).map_err(|error| at(&path, &error))?;
+        sync(folder)
+    }
+
+    /// Removes a private file; returns whether there was one. Durable when it returns.
+    pub fn remove_private(&self, key: &str) -> Result<bool> {
+        let path = self.path(key);
+        match std::fs::remove_file(&path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(at(&path, &error)),
+        }
+        sync(path.parent().unwrap_or(&self.root))?;
+        Ok(true)
+    }
+
+    /// Waits until no other process or thread holds the lock of this name, and holds it until the file is dropped.
+    pub fn lock_private(&self, key: &str) -> Result<File> {
+        self.create_private(key, b"")?;
+        let path = self.path(key);
+        let file = File::open(&path).map_err(|error| at(&path, &error))?;
+        file.lock().map_err(|error| at(&path, &error))?;
+        Ok(file)
+    }
+
     /// Writes a file whole, unless there is one; returns whether it did.
     pub(super) fn create(&self, path: &Path, bytes: &[u8], mode: u32) -> Result<bool> {
         let folder = path.parent().unwrap_or(&self.root);

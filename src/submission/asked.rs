@@ -135,6 +135,11 @@ impl Asked {
         let operations = choose(operations, preset, "", rules)?.unwrap_or_else(operation::defaults);
         Ok(Self { operations, options })
     }
+
+    /// Where the pictures go, and what becomes of each.
+    pub fn terms(&self, settings: &config::Queue) -> Terms {
+        self.options.terms(self.operations.clone(), settings)
+    }
 }
 
 /// Whether something may follow.
@@ -207,7 +212,8 @@ impl Options {
         }
     }
 
-    pub(super) fn chunk(&self) -> usize {
+    /// Pictures of a long prefix that are enqueued at a time.
+    pub fn chunk(&self) -> usize {
         self.chunk_size.unwrap_or(MOST_PER_CHUNK)
     }
 }

@@ -15,6 +15,7 @@ pub mod outbox;
 mod retry;
 pub mod routing;
 mod scan;
+mod scheduled;
 mod step;
 mod wanted;
 
@@ -30,7 +31,7 @@ use tracing::{info, warn};
 use crate::config;
 use crate::errors::Failure;
 use crate::job::{Keep, Labels, Terms};
-use crate::kinds::{GroupFollow, ImageProcess, Origin, Payload, Source, SourceFetch};
+use crate::kinds::{GroupFollow, ImageProcess, Occasion, Origin, Payload, Source, SourceFetch};
 use crate::probe;
 use crate::storage::{self, Storage, upload_key};
 
@@ -88,6 +89,9 @@ pub struct Meta {
     /// A group that follows or retries another one has the labels of that one.
     #[serde(default, skip_serializing_if = "Labels::is_empty")]
     pub labels: Labels,
+    /// The slot of the schedule that asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Occasion>,
 }
 
 impl Meta {
@@ -420,9 +424,10 @@ impl Submission {
             Held::Reserved(hold) => Some(hold),
             Held::Known(..) => None,
         });
-        let (group, is_made_again) = (self.group, meta.follows.is_some() || meta.step.is_some());
-        // What follows a group, and the step of a workflow, have the same jobs, however often they are made.
-        let ids = (0..).map(|index| if is_made_again { listed::id(group, index) } else { JobId::new() });
+        let made_by_a_job = meta.follows.is_some() || meta.step.is_some() || meta.schedule.is_some();
+        let group = self.group;
+        // What a job makes has the same jobs, however often the job runs.
+        let ids = (0..).map(|index| if made_by_a_job { listed::id(group, index) } else { JobId::new() });
         let jobs: Vec<Entry> =
             self.accepted.drain(..).zip(ids).map(|(accepted, id)| accepted.entry(id, terms, &self.limits)).collect();
         let images = jobs.len() + listed.as_ref().map_or(0, |listed| listed.keys.len());

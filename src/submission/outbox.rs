@@ -15,10 +15,10 @@ use queue::{Broker, GroupId, JobId, NewGroup, NewJob};
 use tracing::warn;
 
 use super::manifest::{Entry, Manifest, Times};
-use super::{Error, Hold, Meta, Rejected};
+use super::{Error, Hold, Meta, Rejected, StepOf};
 use crate::errors::Failure;
 use crate::job::seal;
-use crate::storage::{self, Storage, damaged_key, keep_key, manifest_key, owner_key, withdrawn_key};
+use crate::storage::{self, Storage, damaged_key, keep_key, manifest_key, owner_key, step_key, withdrawn_key};
 
 /// What stands in the outbox for a group.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,6 +48,13 @@ impl Manifest {
     pub async fn deliver(mut self, storage: &Storage, broker: &Broker) -> Result<bool, Error> {
         if self.is_workflow {
             return Ok(self.wake(broker).await?);
+        }
+        // A step whose end is written down is not done again.
+        if let Some(StepOf { workflow, name }) = &self.meta.step
+            && storage.has(&step_key(*workflow, name)).await?
+        {
+            storage.remove(&manifest_key(self.group)).await?;
+            return Ok(false);
         }
         if let Some(listed) = &mut self.listed {
             listed.lost += 1;
@@ -82,24 +89,32 @@ impl Manifest {
         outcome
     }
 
-    async fn write(&self, storage: &Storage) -> storage::Result<()> {
+    /// Writes it down. Durable when it returns.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn write(&self, storage: &Storage) -> storage::Result<()> {
         let text = seal::seal(serde_json::to_vec(self).expect("a manifest always serialises"));
         storage.put(&manifest_key(self.group), text.into()).await
     }
 
     /// Has the broker enqueue it. What it has already is not enqueued again.
     pub async fn enqueue(&self, broker: &Broker) -> queue::Result<()> {
-        let group = self.new_group();
         if let Some(listed) = &self.listed {
-            return listed.complete(broker, &group, self).await;
+            return listed.complete(broker, &self.new_group(), self).await;
         }
-        let times = self.times();
-        let jobs: Vec<NewJob> =
-            (0..).zip(&self.jobs).map(|(index, job)| job.at(index, times, self.request())).collect();
+        let (group, jobs) = self.work();
         if self.is_workflow {
             return broker.extend(&group, &jobs, false).await;
         }
         broker.enqueue(&group, &jobs).await
+    }
+
+    /// The group and its jobs, as the broker takes them; without those of a long list.
+    pub fn work(&self) -> (NewGroup, Vec<NewJob>) {
+        let times = self.times();
+        let jobs = (0..).zip(&self.jobs).map(|(index, job)| job.at(index, times, self.request())).collect();
+        (self.new_group(), jobs)
     }
 
     /// As [`enqueue`](Self::enqueue), while a client waits: of a long list only the beginning.
@@ -108,6 +123,16 @@ impl Manifest {
             Some(listed) => listed.begin(broker, &self.new_group(), self).await,
             None => self.enqueue(broker).await,
         }
+    }
+}
+
+impl Manifest {
+    /// Writes it down and has the broker enqueue it.
+    ///
+    /// # Errors
+    /// When the store fails or the broker refuses: nothing of the group is left then. When the broker is away.
+    pub async fn submit(self, storage: &Storage, broker: &Broker) -> Result<(), Error> {
+        submit(storage, broker, self, None).await
     }
 }
 

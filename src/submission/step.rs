@@ -35,8 +35,7 @@ impl PictureStep {
         let Context { broker, storage, sources, limits, .. } = context;
         let Self { group, meta, wanted, asked, then } = self;
         let owner = meta.owner.clone();
-        // A group of the same owner, or any group where there are no keys.
-        let sees = |other: &Meta| owner.is_none() || other.owner == owner;
+        let sees = |other: &Meta| other.owner.is_none() || other.owner == owner;
         let mut submission = Submission::begin_as(group, storage.clone(), limits.clone(), meta);
         // A late attempt that is given up takes nothing from the one that made the group.
         submission.owed = true;

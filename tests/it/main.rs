@@ -10,5 +10,6 @@ mod docs_sources;
 mod faults;
 mod http;
 mod maintenance;
+mod schedules;
 mod sources;
 mod support;

@@ -88,7 +88,9 @@ codes! {
         "`options` has an unknown field, or a value that is not allowed." "The detail names the field and what is allowed.";
     "invalid-query" [400] [Answer] Never:
         "The query has an unknown parameter, or a value that is not allowed." "The detail names it.";
-    "invalid-sources" [422] [Answer] Never:
+    "invalid-schedule" [422] [Answer] Never:
+        "The schedule has an unknown field, a value that is not allowed, or never fires." "The detail names the field, the value and what is allowed.";
+    "invalid-sources" [422] [Answer Job] Never:
         "`sources` has an unknown field, or a value that is not allowed." "The detail names the entry, the field and what is allowed.";
     "invalid-url" [422] [Answer Rejected Batch] Never:
         "A source's `url` is not one." "Write it whole, from `https://` on.";
@@ -137,7 +139,7 @@ codes! {
     "poison" [] [Job] Never:
         "The job took its process down again and again." "Report it with the picture.";
     "precondition-failed" [412] [Answer] Never:
-        "The file is not what `If-Match` or `If-Unmodified-Since` takes it for." "Ask without the precondition, and compare.";
+        "The file or schedule is not what `If-Match` or `If-Unmodified-Since` takes it for." "Ask without the precondition, and compare.";
     "queue-full" [503] [Answer] Later:
         "As many jobs wait as the queue takes (`queue.cap`), or Redis has used up its memory." "Wait for `Retry-After`; add workers if it happens often.";
     "range-not-satisfiable" [416] [Answer] Never:
@@ -156,6 +158,10 @@ codes! {
         "The picture has ended, and the record of its result was damaged in the broker." "Upload it again; look at the disk and the memory of the machine that holds the queue.";
     "result-missing" [] [Batch] Later:
         "A result was made, and is no longer there or has changed." "Run the same command again.";
+    "schedule-exists" [409] [Answer] Never:
+        "There is a schedule of this name already." "Replace it with PUT, or take another name.";
+    "schedule-read-only" [409] [Answer] Never:
+        "The configuration declares the schedule, or it is the service's own." "Change the configuration and restart the services.";
     "source-damaged" [] [Job] Never:
         "The stored original was damaged on the disk: its checksum does not match." "Upload it again; look at the disk that holds `data_dir`.";
     "source-forbidden" [422] [Answer Rejected Job] Never:
@@ -176,7 +182,7 @@ codes! {
         "The picture took longer than `worker.soft_time_limit` or `worker.hard_time_limit`." "Ask for less at a time, or raise the limit.";
     "too-large" [413] [Answer Rejected Job Batch] Never:
         "A file has more bytes than `limits.max_file_bytes`, or a picture is longer on a side, or needs more memory, than a limit allows." "Send a smaller one, or raise the limit that the detail names.";
-    "too-many-files" [413] [Answer] Never:
+    "too-many-files" [413] [Answer Job] Never:
         "The request has more files than `limits.max_files`." "Send the pictures in several requests.";
     "too-many-frames" [422] [Answer Rejected Job] Never:
         "An animation has more frames than a limit allows." "Ask for `still`, shorten it, or raise the limit that the detail names.";

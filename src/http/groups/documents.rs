@@ -10,7 +10,7 @@ use super::entries::Entry;
 use crate::http::base::path;
 use crate::http::problem;
 use crate::job::Labels;
-use crate::kinds::{ImageProcess, Payload};
+use crate::kinds::{ImageProcess, Occasion, Payload};
 use crate::maintenance::erasure;
 use crate::submission::Meta;
 
@@ -69,6 +69,8 @@ pub(in crate::http) struct Document {
     pub(super) request_id: Option<String>,
     #[serde(skip_serializing_if = "Labels::is_empty")]
     labels: Labels,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) schedule: Option<Occasion>,
     #[serde(skip_serializing_if = "Option::is_none")]
     follows: Option<GroupId>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -147,6 +149,7 @@ impl Counts {
             retry_of: None,
             request_id: None,
             labels: Labels::default(),
+            schedule: None,
             follows: None,
             then: None,
         }
@@ -219,6 +222,7 @@ impl Document {
         self.request_id = meta.request_id;
         self.labels = meta.labels;
         self.follows = meta.follows;
+        self.schedule = meta.schedule;
         if let Some(then) = meta.then {
             self.links.then = Some(task(then.group));
             self.then = Some(Then { on: then.on, task_id: then.group });

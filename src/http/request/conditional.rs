@@ -51,6 +51,12 @@ pub(in crate::http) fn reply(method: &Method, headers: &HeaderMap, known: &Known
     if still_the_same { part(&range, known.size) } else { Reply::Whole }
 }
 
+/// Whether `If-Match` takes a tag without its quotes; it does if the header is missing.
+pub(in crate::http) fn matches(headers: &HeaderMap) -> impl Fn(&str) -> bool + Send + use<> {
+    let tags = text(headers, header::IF_MATCH);
+    move |tag: &str| tags.as_ref().is_none_or(|tags| names(tags, |one| one == format!("\"{tag}\"")))
+}
+
 /// A header's value. The values of several lines are joined.
 fn text(headers: &HeaderMap, name: HeaderName) -> Option<String> {
     let values: Vec<&str> = headers.get_all(name).iter().map(|value| value.to_str().unwrap_or_default()).collect();

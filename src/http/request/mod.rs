@@ -3,6 +3,7 @@
 pub(super) mod conditional;
 mod disposition;
 pub(super) mod form;
+pub(super) mod json;
 mod order;
 mod path;
 mod query;

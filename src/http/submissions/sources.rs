@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::Response;
 use axum::{Extension, Json};
 use serde_json::{Map, Value, json};
@@ -15,8 +15,8 @@ use crate::http::access::Caller;
 use crate::http::monitoring::readiness::takes_work;
 use crate::http::operation::{Operation, accepted as taken, ok, parameter, reference};
 use crate::http::problem::Problem;
+use crate::http::request::json::object;
 use crate::http::request::{NoQuery, QueryOf, query};
-use crate::http::server::bodies::whole;
 use crate::http::submissions::prefer::{answer, finished_docs};
 use crate::http::submissions::uploads::{asked, idempotency_key, sender};
 use crate::submission::{Asked, Submission, Submitted, Wanted};
@@ -124,7 +124,7 @@ pub(in crate::http) fn presets_docs() -> Operation {
 
 /// The JSON object of the request. Unknown fields are refused.
 async fn body(request: Request, limit: usize) -> Result<Map<String, Value>, Problem> {
-    let body = json_object(request, limit, "{\"sources\": [{\"url\": …}, …], …}").await?;
+    let body = object(request, limit, "{\"sources\": [{\"url\": …}, …], …}").await?;
     match body.keys().find(|name| !FIELDS.contains(&name.as_str())) {
         Some(other) => {
             let detail = format!("Unknown field `{}`; known: {}.", other.escape_debug(), FIELDS.join(", "));
@@ -132,33 +132,4 @@ async fn body(request: Request, limit: usize) -> Result<Map<String, Value>, Prob
         }
         None => Ok(body),
     }
-}
-
-/// The body of a request, which must be a JSON object such as `example`.
-pub(in crate::http) async fn json_object(
-    request: Request,
-    limit: usize,
-    example: &str,
-) -> Result<Map<String, Value>, Problem> {
-    if !is_json(request.headers()) {
-        let detail = format!("Send the request as application/json: {example}.");
-        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", detail));
-    }
-    let Some(text) = whole(request.into_body(), limit).await? else {
-        let detail = format!("The body has more bytes than limits.max_body_bytes ({limit}).");
-        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "request-too-large", detail));
-    };
-    // RFC 8259, 8.1: a byte order mark may be ignored.
-    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
-    let body: Value = serde_json::from_slice(text)
-        .map_err(|error| Problem::bad_request("invalid-json", format!("The body is not valid JSON: {error}.")))?;
-    match body {
-        Value::Object(body) => Ok(body),
-        _ => Err(Problem::bad_request("invalid-json", "The body is not a JSON object.")),
-    }
-}
-
-fn is_json(headers: &HeaderMap) -> bool {
-    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    media_type.split(';').next().is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case("application/json"))
 }

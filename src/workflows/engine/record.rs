@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::errors::Failure;
 use crate::job::seal;
-use crate::storage::{self, Storage, workflow_key};
+use crate::storage::{self, Storage, step_key, workflow_key};
 use crate::submission::Meta;
 use crate::workflows::Document;
 use crate::workflows::outcome::{Counts, Status};
@@ -82,17 +82,17 @@ impl Ended {
 
 impl Workflow {
     pub(super) async fn write(&self, storage: &Storage, id: GroupId) -> storage::Result<()> {
-        write(storage, id, DOCUMENT, self).await
+        write(storage, &workflow_key(id, DOCUMENT), self).await
     }
 }
 
 /// `None` if there is no such workflow.
 pub(super) async fn read(storage: &Storage, id: GroupId) -> storage::Result<Option<Workflow>> {
-    read_file(storage, id, DOCUMENT).await
+    read_file(storage, &workflow_key(id, DOCUMENT)).await
 }
 
 pub(super) async fn write_ended(storage: &Storage, id: GroupId, step: &str, ended: &Ended) -> storage::Result<()> {
-    write(storage, id, &format!("steps/{step}.json"), ended).await
+    write(storage, &step_key(id, step), ended).await
 }
 
 /// How the steps ended that have ended, by name.
@@ -103,7 +103,7 @@ pub(super) async fn ended(
 ) -> storage::Result<BTreeMap<String, Ended>> {
     let mut all = BTreeMap::new();
     for step in &document.steps {
-        if let Some(ended) = read_file(storage, id, &format!("steps/{}.json", step.name)).await? {
+        if let Some(ended) = read_file(storage, &step_key(id, &step.name)).await? {
             all.insert(step.name.clone(), ended);
         }
     }
@@ -119,27 +119,22 @@ pub(super) async fn is_cancelled(storage: &Storage, id: GroupId) -> storage::Res
 }
 
 pub(super) async fn write_end(storage: &Storage, id: GroupId, end: &End) -> storage::Result<()> {
-    write(storage, id, END, end).await
+    write(storage, &workflow_key(id, END), end).await
 }
 
 pub(super) async fn end(storage: &Storage, id: GroupId) -> storage::Result<Option<End>> {
-    read_file(storage, id, END).await
+    read_file(storage, &workflow_key(id, END)).await
 }
 
-async fn write<T: Serialize>(storage: &Storage, id: GroupId, file: &str, value: &T) -> storage::Result<()> {
+async fn write<T: Serialize>(storage: &Storage, key: &str, value: &T) -> storage::Result<()> {
     let sealed = seal::seal(serde_json::to_vec(value).expect("a workflow always serialises"));
-    storage.put_pressing(&workflow_key(id, file), sealed.into()).await
+    storage.put_pressing(key, sealed.into()).await
 }
 
 /// A file that cannot be read is an error of the store, which names it.
-async fn read_file<T: for<'de> Deserialize<'de>>(
-    storage: &Storage,
-    id: GroupId,
-    file: &str,
-) -> storage::Result<Option<T>> {
-    let key = workflow_key(id, file);
-    let Some(bytes) = storage.read(&key).await? else { return Ok(None) };
-    let damaged = |why: String| storage::Error::at(&key, &std::io::Error::new(std::io::ErrorKind::InvalidData, why));
+async fn read_file<T: for<'de> Deserialize<'de>>(storage: &Storage, key: &str) -> storage::Result<Option<T>> {
+    let Some(bytes) = storage.read(key).await? else { return Ok(None) };
+    let damaged = |why: String| storage::Error::at(key, &std::io::Error::new(std::io::ErrorKind::InvalidData, why));
     let json = seal::unseal(&bytes).map_err(|why| damaged(why.to_string()))?;
     serde_json::from_slice(&json).map(Some).map_err(|why| damaged(why.to_string()))
 }

@@ -86,7 +86,7 @@ fn whole_document() -> Value {
                "outputs": outputs})
     };
     json!({
-        "status": "completed", "task_id": "TASK", "total_images": 3, "done": 3, "succeeded": 3, "failed": 0,
+        "status": "completed", "kind": "image.process", "task_id": "TASK", "total_images": 3, "done": 3, "succeeded": 3, "failed": 0,
         "cancelled": 0, "progress": 1.0, "created_at": "…", "finished_at": "…",
         "result": [
             entry("cat.jpg", "jpeg", "jpg", [[800, 600], [150, 113], [1200, 900]]),

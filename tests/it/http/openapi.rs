@@ -69,6 +69,35 @@ async fn every_answer_has_the_form_that_is_described() {
     ] {
         described.holds(&method.to_lowercase(), described_path, &service.send(method, &path).await);
     }
+    let run = json!({"prefix": "a/", "operations": "none"});
+    let schedule = json!({"name": "nightly", "cron": "0 1 * * *", "zone": "Europe/Berlin", "run": {"prefix": "a/"}});
+    for (method, path, described_path, body) in [
+        ("POST", "/api/schedules", "/api/schedules", schedule.clone()),
+        ("POST", "/api/schedules", "/api/schedules", schedule),
+        ("POST", "/api/schedules", "/api/schedules", json!({"name": "x", "every": "1h", "run": run})),
+        ("GET", "/api/schedules", "/api/schedules", json!({})),
+        ("POST", "/api/schedules/preview", "/api/schedules/preview", json!({"every": "90s"})),
+        ("POST", "/api/schedules/preview", "/api/schedules/preview", json!({"every": "soon"})),
+        ("PUT", "/api/schedules/nightly", "/api/schedules/{name}", json!({"every": "1h", "run": {"prefix": "a/"}})),
+        ("POST", "/api/schedules/nightly/pause", "/api/schedules/{name}/pause", json!({"note": "why"})),
+        ("POST", "/api/schedules/nightly/resume", "/api/schedules/{name}/resume", json!({})),
+        ("POST", "/api/schedules/nightly/run", "/api/schedules/{name}/run", json!({})),
+        (
+            "POST",
+            "/api/schedules/nightly/backfill",
+            "/api/schedules/{name}/backfill",
+            json!({"from": "2026-01-01T00:00:00Z", "to": "2026-01-01T03:00:00Z"}),
+        ),
+        ("POST", "/api/schedules/nightly/backfill", "/api/schedules/{name}/backfill", json!({"from": "then"})),
+        ("GET", "/api/schedules/nightly", "/api/schedules/{name}", json!({})),
+        ("GET", "/api/schedules/outbox.sweep", "/api/schedules/{name}", json!({})),
+        ("DELETE", "/api/schedules/outbox.sweep", "/api/schedules/{name}", json!({})),
+        ("DELETE", "/api/schedules/nightly", "/api/schedules/{name}", json!({})),
+        ("GET", "/api/schedules/nightly", "/api/schedules/{name}", json!({})),
+    ] {
+        let answer = Answer::of(service.request(method, path).json(&body)).await;
+        described.holds(&method.to_lowercase(), described_path, &answer);
+    }
     let mut events = Stream::open(&service, "/api/events").await;
     described.fits("Stats", &events.next().await.unwrap().data);
     service.upload(images([("b.jpg", photo())])).await;

@@ -1,5 +1,6 @@
 //! The documents that the API answers with, and what an upload consists of.
 
+mod scheduling;
 mod submitting;
 mod watching;
 mod workflows;
@@ -12,7 +13,13 @@ use crate::http::operation::reference;
 
 /// `components.schemas`.
 pub(super) fn all(limits: &config::Limits, queue: &config::Queue) -> Value {
-    let parts = [schemas(limits), submitting::schemas(limits, queue), watching::schemas(), workflows::schemas()];
+    let parts = [
+        schemas(limits),
+        submitting::schemas(limits, queue),
+        watching::schemas(),
+        workflows::schemas(),
+        scheduling::schemas(),
+    ];
     parts.into_iter().flat_map(|part| part.as_object().cloned().unwrap_or_default()).collect::<Map<_, _>>().into()
 }
 
@@ -109,6 +116,19 @@ fn schemas(limits: &config::Limits) -> Value {
                 "request_id": text("The `X-Request-Id` of the request that it came with; logs name it."),
                 "labels": reference("Labels"),
                 "follows": text("The group whose originals these are."),
+                "schedule": {
+                    "type": "object",
+                    "required": ["name", "slot"],
+                    "description": "The slot of the schedule that asked for it.",
+                    "properties": {
+                        "name": text("The schedule's."),
+                        "slot": {"type": "string", "format": "date-time"},
+                        "from": {"type": "string", "format": "date-time", "description":
+                            "The slot before: the period of this one begins there and ends before `slot`."},
+                        "manual": {"const": true, "description": "It was asked for, and did not come by the clock."},
+                    },
+                    "additionalProperties": false,
+                },
                 "then": {
                     "type": "object",
                     "required": ["on", "task_id"],
