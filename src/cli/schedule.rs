@@ -40,12 +40,13 @@ Exit code: 0 done, 1 something was not found or failed, 2 called wrongly.";
 
 /// Work that comes by the clock: pixmill schedule add NAME --cron '0 1 * * *' --prefix incoming/
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+// The flags stand before or after the order's own arguments.
+#[command(after_help = EXAMPLES, mut_args(|argument| argument.global(true).display_order(900)))]
 pub(super) struct Args {
     #[command(subcommand)]
     order: Order,
     /// For programs: one JSON document on standard output
-    #[arg(long, global = true)]
+    #[arg(long)]
     json: bool,
     #[command(flatten)]
     place: StoreFlags,
