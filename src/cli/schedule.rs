@@ -1,5 +1,6 @@
 //! `pixmill schedule`: schedules listed, made, changed, paused and fired by hand, in the store that the services share.
 
+use std::fmt::Write as _;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -142,7 +143,7 @@ struct Written {
     /// Times that are later than this are skipped [default: 24h]
     #[arg(long, value_name = "TIME")]
     catch_up_window: Option<String>,
-    /// While the last group runs: skip, queue_one, allow, cancel
+    /// While the last group runs: `skip`, `queue_one`, `allow`, `cancel`
     #[arg(long, value_name = "WHAT")]
     overlap: Option<String>,
     /// Pause when a group fails
@@ -203,7 +204,7 @@ async fn carry_out(args: &Args, config: &Config, storage: &Storage, shelf: &Shel
             };
             let tag = entry.tag;
             let document = read(&written.over(before)?)?;
-            shelf.replace(name, document, move |now| now == tag, now).map(|entry| ("is changed", entry))
+            shelf.replace(name, &document, move |now| now == tag, now).map(|entry| ("is changed", entry))
         }
         Order::Pause { name, note } => shelf.pause(name, note, now).map(|entry| ("is paused", entry)),
         Order::Resume { name } => shelf.resume(name, now).map(|entry| ("fires again", entry)),
@@ -299,13 +300,13 @@ fn described(document: &Value) -> String {
     let mut text = String::new();
     for field in ["name", "origin", "description", "owner", "fault", "last_group_id"] {
         if let Some(value) = document[field].as_str() {
-            text += &format!("{field}: {value}\n");
+            let _ = writeln!(text, "{field}: {value}");
         }
     }
     if document["paused"].is_object() {
-        text += &format!("paused: {}\n", document["paused"]["note"].as_str().unwrap_or_default());
+        let _ = writeln!(text, "paused: {}", document["paused"]["note"].as_str().unwrap_or_default());
     }
-    text += &format!("schedule: {}\nnext:\n{}", document["schedule"], lines(&document["next"]));
+    let _ = write!(text, "schedule: {}\nnext:\n{}", document["schedule"], lines(&document["next"]));
     let word = |value: &Value| value.as_str().unwrap_or("-").to_owned();
     let rows = document["records"]
         .as_array()
@@ -316,7 +317,10 @@ fn described(document: &Value) -> String {
 }
 
 fn lines(slots: &Value) -> String {
-    slots.as_array().into_iter().flatten().map(|slot| format!("  {}\n", slot.as_str().unwrap_or_default())).collect()
+    slots.as_array().into_iter().flatten().fold(String::new(), |mut text, slot| {
+        let _ = writeln!(text, "  {}", slot.as_str().unwrap_or_default());
+        text
+    })
 }
 
 fn told(json: bool, what: &str, entry: &Entry, now: Timestamp) {
@@ -332,8 +336,11 @@ fn told(json: bool, what: &str, entry: &Entry, now: Timestamp) {
 fn fired(json: bool, name: &str, firings: &[(Timestamp, queue::GroupId)]) -> ExitCode {
     let document: Vec<Value> = firings.iter().map(|(slot, group)| json!({"slot": slot, "group_id": group})).collect();
     let head = format!("schedule {name} fired {}\n", count(firings.len() as u64, "time"));
-    let lines: String = firings.iter().map(|(slot, group)| format!("  {slot}  group {group}\n")).collect();
-    show(json, &json!({"firings": document}), &(head + &lines));
+    let text = firings.iter().fold(head, |mut text, (slot, group)| {
+        let _ = writeln!(text, "  {slot}  group {group}");
+        text
+    });
+    show(json, &json!({"firings": document}), &text);
     ExitCode::SUCCESS
 }
 

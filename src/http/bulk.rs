@@ -3,6 +3,7 @@
 //! One request works for a few seconds at most. If more is left, `links.next` goes on where it ended. A request that is
 //! repeated does nothing twice: a cancelled job is not open, and a retried job has left the dead-letter list.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,10 +102,13 @@ pub(super) async fn retry(
         let mut chosen = 0;
         for entry in &listed {
             let Some(job) = services.broker.job(entry.job).await? else { continue };
-            if !metas.contains_key(&job.group) {
-                metas.insert(job.group, services.broker.group(job.group).await?.as_ref().map(Meta::of));
-            }
-            let meta = metas[&job.group].as_ref().filter(|meta| caller.sees(meta));
+            let known = match metas.entry(job.group) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(unknown) => {
+                    unknown.insert(services.broker.group(job.group).await?.as_ref().map(Meta::of))
+                }
+            };
+            let meta = known.as_ref().filter(|meta| caller.sees(meta));
             if meta.is_some_and(|meta| asked.matches(&job, meta)) {
                 by_group.entry(job.group).or_default().push(job.id);
                 chosen += 1;

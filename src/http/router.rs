@@ -56,7 +56,7 @@ pub(super) fn of_service(limits: &config::Limits) -> Vec<Route> {
         post("/upload", SUBMIT, home::upload, home::upload_docs(limits)).refused_as_page(),
     ];
     routes.extend(of_worker());
-    routes.extend([
+    routes.extend(vec![
         get("/openapi.json", OPEN, openapi::openapi, openapi::openapi_docs()),
         get("/login", OPEN, login::page, login::page_docs()),
         post("/api/login", OPEN, login::login, login::login_docs()),

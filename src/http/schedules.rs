@@ -146,7 +146,7 @@ pub(super) async fn replace(
     changeable(&services, &name)?;
     let expected = matches(request.headers());
     let document = document(object(request, services.limits.max_body_bytes, EXAMPLE).await?)?;
-    let replaced = on_disk(&services, move |shelf| shelf.replace(&name, document, expected, Timestamp::now())).await?;
+    let replaced = on_disk(&services, move |shelf| shelf.replace(&name, &document, expected, Timestamp::now())).await?;
     answer(&services, &replaced).await
 }
 

@@ -257,9 +257,12 @@ mod tests {
                 let hour = |slot: Timestamp| slot.strftime("%d.%H").to_string();
                 let mut said: Vec<String> = skipped
                     .iter()
-                    .map(|skip| match skip.slot == skip.through {
-                        true => format!("{} {:?}", hour(skip.slot), skip.reason),
-                        false => format!("{}-{} {:?}", hour(skip.slot), hour(skip.through), skip.reason),
+                    .map(|skip| {
+                        if skip.slot == skip.through {
+                            format!("{} {:?}", hour(skip.slot), skip.reason)
+                        } else {
+                            format!("{}-{} {:?}", hour(skip.slot), hour(skip.through), skip.reason)
+                        }
                     })
                     .collect();
                 let late = |fire: Fire| if fire.late_by > LATE { " late" } else { "" };

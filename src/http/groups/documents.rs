@@ -207,7 +207,7 @@ impl Document {
         if !Payload::is_picture(kind) {
             self.total = self.total_images.take();
         }
-        self.kind = kind.to_owned();
+        kind.clone_into(&mut self.kind);
         self
     }
 

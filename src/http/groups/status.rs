@@ -106,9 +106,12 @@ async fn of_group(
 pub(super) async fn of_job(services: &Services, job: &Job) -> Result<Document, Problem> {
     let mut document = Document::of_job(job);
     let signer = services.links.signer(&services.access);
-    let entry = || match Payload::is_picture(&job.kind) {
-        true => Entry::Picture(PictureEntry::of(job.group, Picture::of_job(job), &signer)),
-        false => Entry::Job(JobEntry::of(job.id, job.state, job.result.as_deref().unwrap_or_default())),
+    let entry = || {
+        if Payload::is_picture(&job.kind) {
+            Entry::Picture(PictureEntry::of(job.group, Picture::of_job(job), &signer))
+        } else {
+            Entry::Job(JobEntry::of(job.id, job.state, job.result.as_deref().unwrap_or_default()))
+        }
     };
     document.result = Some(job.state.is_terminal().then(entry).into_iter().collect());
     document.request_id = kinds::request_id(&job.payload);

@@ -114,19 +114,20 @@ impl Keeper {
 
     /// Sees to all schedules that may have something due. `wakes` has the instant of each before which nothing is.
     async fn look(self: &Arc<Self>, wakes: &mut HashMap<String, Timestamp>) {
-        let shelf = self.shelf.clone();
-        let entries = match tokio::task::spawn_blocking(move || shelf.list()).await.expect("reading does not panic") {
-            Ok(listing) => {
-                for (file, reason) in &listing.damaged {
-                    self.warn(file, &format!("{file} is not taken for a schedule: {reason}"));
+        let definitions = self.shelf.clone();
+        let entries =
+            match tokio::task::spawn_blocking(move || definitions.list()).await.expect("reading does not panic") {
+                Ok(listing) => {
+                    for (file, reason) in &listing.damaged {
+                        self.warn(file, &format!("{file} is not taken for a schedule: {reason}"));
+                    }
+                    listing.entries
                 }
-                listing.entries
-            }
-            Err(error) => {
-                self.warn("", &format!("the schedules cannot be read: {error}"));
-                Vec::new()
-            }
-        };
+                Err(error) => {
+                    self.warn("", &format!("the schedules cannot be read: {error}"));
+                    Vec::new()
+                }
+            };
         let mut kept: Vec<Kept> = self.sweeps.iter().map(Kept::sweep).collect();
         for entry in &entries {
             match &entry.definition {
@@ -382,8 +383,8 @@ impl Keeper {
     async fn pause(&self, kept: &Kept<'_>, position: &Position, now: Timestamp) {
         let Work::Run(entry, _) = kept.work else { return };
         let note = position.last.map_or_else(String::new, |last| format!("group {last} has failed"));
-        let (shelf, name) = (self.shelf.clone(), entry.name.clone());
-        let paused = tokio::task::spawn_blocking(move || shelf.pause(&name, &note, now));
+        let (definitions, name) = (self.shelf.clone(), entry.name.clone());
+        let paused = tokio::task::spawn_blocking(move || definitions.pause(&name, &note, now));
         match paused.await.expect("writing a file does not panic") {
             Ok(_) => warn!("schedule {} is paused: its last group has failed", entry.name),
             Err(error) => self.warn(&entry.name, &format!("schedule {} cannot be paused: {error}", entry.name)),
@@ -406,8 +407,8 @@ impl Keeper {
         entry: &Entry,
         work: impl FnOnce(&Shelf, &Entry) -> storage::Result<T> + Send + 'static,
     ) -> storage::Result<T> {
-        let (shelf, entry) = (self.shelf.clone(), entry.clone());
-        tokio::task::spawn_blocking(move || work(&shelf, &entry)).await.expect("small files do not panic")
+        let (definitions, entry) = (self.shelf.clone(), entry.clone());
+        tokio::task::spawn_blocking(move || work(&definitions, &entry)).await.expect("small files do not panic")
     }
 
     /// The broker's time as far as it is known.

@@ -38,8 +38,8 @@ impl Place {
     }
 
     fn service_on(&self, broker: &Broker, sweeps: Vec<Sweep>) -> Arc<Keeper> {
-        let shelf = Shelf::new(self.storage(), settings(), &std::collections::BTreeMap::new()).unwrap();
-        Arc::new(Keeper::new(broker.clone(), self.storage(), shelf, sweeps))
+        let definitions = Shelf::new(self.storage(), settings(), &std::collections::BTreeMap::new()).unwrap();
+        Arc::new(Keeper::new(broker.clone(), self.storage(), definitions, sweeps))
     }
 
     async fn records(&self, entry: &Entry) -> Vec<Record> {
@@ -171,7 +171,7 @@ async fn new_version_goes_on_where_the_old_one_ended() {
     place.pass(&[&keeper], HOUR);
     keeper.look_now().await;
     let changed = document(&json!({"overlap": "allow", "run": {"prefix": "other/"}}));
-    let new = keeper.shelf.replace("x", changed, |_| true, keeper.now()).unwrap();
+    let new = keeper.shelf.replace("x", &changed, |_| true, keeper.now()).unwrap();
     keeper.look_now().await;
     assert_eq!(place.records(&new).await.len(), 1, "what it did is still known");
     place.pass(&[&keeper], HOUR);

@@ -6,6 +6,7 @@
 //! the position of a schedule's cursor: whoever finds that the broker has forgotten the cursor goes on from there.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
@@ -101,13 +102,16 @@ struct Saved {
 }
 
 /// All definitions. Cheap to clone. Calls that say so block on the disk.
+/// Entries by their names, each with the bytes that it was read from.
+type ReadEntries = HashMap<String, (Vec<u8>, Entry)>;
+
 #[derive(Debug, Clone)]
 pub struct Shelf {
     storage: Storage,
     settings: Arc<Settings>,
     declared: Arc<BTreeMap<String, Document>>,
     /// Entries by their names, each with the bytes that it was read from.
-    read: Arc<Mutex<HashMap<String, (Vec<u8>, Entry)>>>,
+    read: Arc<Mutex<ReadEntries>>,
 }
 
 /// What was found in the store.
@@ -191,7 +195,8 @@ impl Shelf {
         if self.get(name)?.is_some() {
             return Err(Fault::Exists(name.into()));
         }
-        let there = self.storage.private_names(FOLDER)?.iter().filter(|file| file.ends_with(".json")).count();
+        let is_definition = |file: &&String| Path::new(file).extension().is_some_and(|end| end == "json");
+        let there = self.storage.private_names(FOLDER)?.iter().filter(is_definition).count();
         if there >= MOST {
             return Err(Fault::Invalid(format!("name: there are {there} schedules, and at most {MOST}")));
         }
@@ -218,11 +223,11 @@ impl Shelf {
     pub fn replace(
         &self,
         name: &str,
-        document: Document,
+        document: &Document,
         expected: impl Fn(&str) -> bool,
         now: Timestamp,
     ) -> Result<Entry, Fault> {
-        self.checked(&document, now)?;
+        self.checked(document, now)?;
         self.change(name, expected, now, |saved| {
             saved.paused = match (document.paused, saved.paused.take()) {
                 (false, _) => None,
@@ -323,10 +328,10 @@ impl Shelf {
     }
 
     fn changeable(&self, name: &str) -> Result<(), Fault> {
-        match self.declared.contains_key(name) {
-            true => Err(Fault::ReadOnly(format!("the configuration declares it: change schedules.{name} there"))),
-            false => Ok(()),
+        if self.declared.contains_key(name) {
+            return Err(Fault::ReadOnly(format!("the configuration declares it: change schedules.{name} there")));
         }
+        Ok(())
     }
 
     fn change(
@@ -392,7 +397,7 @@ impl Shelf {
         // Whatever is in the file, that it is there pauses the schedule.
         let overlay = overlay.map(|text| serde_json::from_slice::<Pause>(&text).unwrap_or_default());
         let paused = overlay.or_else(|| document.paused.then(|| Pause { note: document.note.clone(), at: None }));
-        let mark = paused.as_ref().and_then(|pause| pause.at).map_or(0, |at| at.as_millisecond());
+        let mark = paused.as_ref().and_then(|pause| pause.at).map_or(0, Timestamp::as_millisecond);
         Ok(Entry {
             name: name.into(),
             origin: Origin::Configuration,
@@ -429,18 +434,18 @@ pub fn check_declared(
 }
 
 fn unchanged(entry: &Entry, expected: impl Fn(&str) -> bool) -> Result<(), Fault> {
-    match expected(&entry.tag) {
-        true => Ok(()),
-        false => Err(Fault::Changed { name: entry.name.clone(), now: entry.tag.clone() }),
+    if expected(&entry.tag) {
+        return Ok(());
     }
+    Err(Fault::Changed { name: entry.name.clone(), now: entry.tag.clone() })
 }
 
 fn parse(name: &str, text: &[u8]) -> storage::Result<Saved> {
     let saved: Saved = serde_json::from_slice(text).map_err(|error| storage::Error::Failed(error.to_string()))?;
-    match saved.name == name {
-        true => Ok(saved),
-        false => Err(storage::Error::Failed(format!("it is that of the schedule {}", saved.name))),
+    if saved.name == name {
+        return Ok(saved);
     }
+    Err(storage::Error::Failed(format!("it is that of the schedule {}", saved.name)))
 }
 
 fn key(name: &str) -> String {

@@ -42,9 +42,9 @@ fn change_of_an_older_version_is_refused() {
     let shelf = shelf(&folder, &json!({}));
     let first = shelf.create("x", document("0 1 * * *"), None, now()).unwrap();
     let is_first = |tag: &str| tag == first.tag;
-    let second = shelf.replace("x", document("0 2 * * *"), is_first, now()).unwrap();
+    let second = shelf.replace("x", &document("0 2 * * *"), is_first, now()).unwrap();
     assert_eq!(second.previous, [first.version.as_str()]);
-    let refused = shelf.replace("x", document("0 3 * * *"), is_first, now());
+    let refused = shelf.replace("x", &document("0 3 * * *"), is_first, now());
     assert!(matches!(refused, Err(Fault::Changed { now, .. }) if now == second.tag));
     assert!(matches!(shelf.remove("x", is_first), Err(Fault::Changed { .. })));
     assert_eq!(shelf.get("x").unwrap().unwrap().document, document("0 2 * * *"));
@@ -59,7 +59,7 @@ fn pausing_and_notes_keep_the_version() {
     assert_eq!((&paused.version, paused.tag == made.tag), (&made.version, false));
     assert_eq!(shelf.pause("x", "other", now()).unwrap().paused.unwrap().note, "vacation");
     let noted = Document { note: "new".into(), paused: true, ..document("0 1 * * *") };
-    assert_eq!(shelf.replace("x", noted, any, now()).unwrap().version, made.version);
+    assert_eq!(shelf.replace("x", &noted, any, now()).unwrap().version, made.version);
     let resumed = shelf.resume("x", now()).unwrap();
     assert_eq!((resumed.paused, resumed.version), (None, made.version));
     assert!(matches!(shelf.pause("x", &"x".repeat(501), now()), Err(Fault::Invalid(_))));
@@ -74,7 +74,7 @@ fn schedule_of_the_configuration_is_paused_and_not_changed() {
     let shelf = shelf(&folder, &declared);
     let entry = shelf.get("nightly").unwrap().unwrap();
     assert_eq!((entry.origin, entry.paused.clone()), (Origin::Configuration, None));
-    assert!(matches!(shelf.replace("nightly", document("@daily"), any, now()), Err(Fault::ReadOnly(_))));
+    assert!(matches!(shelf.replace("nightly", &document("@daily"), any, now()), Err(Fault::ReadOnly(_))));
     assert!(matches!(shelf.remove("nightly", any), Err(Fault::ReadOnly(_))));
     assert!(matches!(shelf.create("nightly", document("@daily"), None, now()), Err(Fault::Exists(_))));
     let paused = shelf.pause("nightly", "", now()).unwrap();

@@ -64,13 +64,14 @@ impl Timing {
     pub fn parse(cron: Option<&str>, every: Option<&str>, at: Option<&str>, zone: &str) -> Result<Self, String> {
         let (zone, zone_name) = parse_zone(zone)?;
         let rule = match (cron, every, at) {
-            (Some(text), None, None) => match text.trim().strip_prefix("@every ") {
-                Some(length) => Rule::Every(parse_every("cron", length)?),
-                None => {
+            (Some(text), None, None) => {
+                if let Some(length) = text.trim().strip_prefix("@every ") {
+                    Rule::Every(parse_every("cron", length)?)
+                } else {
                     let wrong = |why| format!("cron: `{}` cannot be read: {why}", text.escape_debug());
                     Rule::Cron(Box::new(Cron::parse(text).map_err(wrong)?))
                 }
-            },
+            }
             (None, Some(length), None) => Rule::Every(parse_every("every", length)?),
             (None, None, Some(instant)) => Rule::At(parse_at(instant, &zone)?),
             (None, None, None) => return Err("cron, every, at: none of them is there; a schedule has one".into()),

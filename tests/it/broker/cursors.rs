@@ -31,8 +31,8 @@ async fn at(world: &World) -> Option<String> {
     world.broker.cursor(CURSOR).await.unwrap().map(|cursor| cursor.at)
 }
 
-fn work((group, jobs): &(NewGroup, Vec<NewJob>)) -> Option<(&NewGroup, &[NewJob])> {
-    Some((group, jobs))
+fn work((group, jobs): &(NewGroup, Vec<NewJob>)) -> (&NewGroup, &[NewJob]) {
+    (group, jobs)
 }
 
 pub async fn cursor_moves_from_the_expected_value_only(world: World) {
@@ -56,10 +56,10 @@ pub async fn cursor_moves_from_the_expected_value_only(world: World) {
 
 pub async fn work_comes_with_the_move_and_only_with_it(world: World) {
     let (first, second) = (grouped(jobs(2)), grouped(jobs(1)));
-    assert_eq!(world.broker.advance(&advance(None, "1"), work(&first)).await.unwrap(), Advanced::Moved);
+    assert_eq!(world.broker.advance(&advance(None, "1"), Some(work(&first))).await.unwrap(), Advanced::Moved);
     // As if the answer was lost.
-    assert_eq!(world.broker.advance(&advance(None, "1"), work(&first)).await.unwrap(), elsewhere(Some("1")));
-    assert_eq!(world.broker.advance(&advance(None, "2"), work(&second)).await.unwrap(), elsewhere(Some("1")));
+    assert_eq!(world.broker.advance(&advance(None, "1"), Some(work(&first))).await.unwrap(), elsewhere(Some("1")));
+    assert_eq!(world.broker.advance(&advance(None, "2"), Some(work(&second))).await.unwrap(), elsewhere(Some("1")));
 
     let made = world.group(first.0.id).await;
     assert_eq!((made.total, made.pending, made.sealed), (2, 2, true));
@@ -71,7 +71,7 @@ pub async fn work_comes_with_the_move_and_only_with_it(world: World) {
 pub async fn sealed_group_is_not_enqueued_again_by_a_move(world: World) {
     let known = grouped(jobs(1));
     world.broker.enqueue(&known.0, &known.1).await.unwrap();
-    assert_eq!(world.broker.advance(&advance(None, "1"), work(&known)).await.unwrap(), Advanced::Moved);
+    assert_eq!(world.broker.advance(&advance(None, "1"), Some(work(&known))).await.unwrap(), Advanced::Moved);
     assert_eq!((world.group(known.0.id).await.total, world.depth(QUEUE).await), (1, (1, 0, 0)));
 }
 
@@ -79,14 +79,14 @@ pub async fn cursor_does_not_move_too_early(world: World) {
     let due = Timestamp::now() + jiff::SignedDuration::from_hours(1);
     let later = Advance { not_before: Some(due), ..advance(None, "1") };
     let group = grouped(jobs(1));
-    match world.broker.advance(&later, work(&group)).await.unwrap() {
+    match world.broker.advance(&later, Some(work(&group))).await.unwrap() {
         Advanced::Early { wait } => assert!(wait <= HOUR && wait > HOUR - MINUTE, "{wait:?}"),
         other => panic!("{other:?}"),
     }
     assert_eq!((at(&world).await, world.depth(QUEUE).await), (None, (0, 0, 0)));
 
     world.clock.advance(HOUR + Duration::from_millis(5));
-    assert_eq!(world.broker.advance(&later, work(&group)).await.unwrap(), Advanced::Moved);
+    assert_eq!(world.broker.advance(&later, Some(work(&group))).await.unwrap(), Advanced::Moved);
     assert_eq!(world.depth(QUEUE).await, (1, 0, 0));
 }
 
@@ -94,13 +94,13 @@ pub async fn full_queue_moves_nothing(world: World) {
     world.enqueue(jobs(2)).await;
     let (group, more) = (grouped(jobs(2)), Advance { notes: vec!["note".into()], ..advance(None, "1") });
 
-    let refused = world.broker.advance(&more, work(&group)).await;
+    let refused = world.broker.advance(&more, Some(work(&group))).await;
 
     assert!(matches!(refused, Err(Error::Full(_))), "{refused:?}");
     assert_eq!((at(&world).await, world.depth(QUEUE).await), (None, (2, 0, 0)));
     assert!(world.broker.notes(CURSOR, 9).await.unwrap().is_empty());
     world.claim("a", 1, 1).await;
-    assert_eq!(world.broker.advance(&more, work(&group)).await.unwrap(), Advanced::Moved);
+    assert_eq!(world.broker.advance(&more, Some(work(&group))).await.unwrap(), Advanced::Moved);
     assert_eq!(at(&world).await.as_deref(), Some("1"));
 }
 
@@ -108,7 +108,7 @@ pub async fn racing_movers_move_a_cursor_once(world: World) {
     let groups: Vec<_> = (0..6).map(|_| grouped(jobs(1))).collect();
     let race = groups.iter().map(|group| {
         let world = &world;
-        async move { world.another().await.advance(&advance(None, "1"), work(group)).await.unwrap() }
+        async move { world.another().await.advance(&advance(None, "1"), Some(work(group))).await.unwrap() }
     });
 
     let answers = join_all(race).await;

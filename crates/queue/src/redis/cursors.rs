@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use redis::Value;
 
 use super::answer::{damaged, instant, parsed};
@@ -16,7 +17,7 @@ impl RedisBroker {
         let Advance { cursor, expected, next, not_before, notes } = advance;
         let mut call = self.transition(&script::ADVANCE);
         call.arg(cursor).arg(u8::from(expected.is_some())).arg(expected.as_deref().unwrap_or_default()).arg(next);
-        call.arg(not_before.map_or(0, |time| time.as_millisecond())).arg(CURSOR_NOTES).arg(notes.len());
+        call.arg(not_before.map_or(0, Timestamp::as_millisecond)).arg(CURSOR_NOTES).arg(notes.len());
         for note in notes {
             call.arg(&note[..]);
         }

@@ -72,7 +72,7 @@ enum Bound {
     Reserve(String, GroupId),
     Unreserve(String, GroupId),
     RemoveGroup(GroupId),
-    MoveCursor(Advance, Option<(NewGroup, Vec<NewJob>)>),
+    MoveCursor(Box<Advance>, Option<Box<(NewGroup, Vec<NewJob>)>>),
     Report(String, Bytes),
     SignOff(String),
     Post(usize, Bytes),
@@ -152,7 +152,7 @@ impl<'a> Run<'a> {
                     notes: Vec::new(),
                     cursor,
                 };
-                Bound::MoveCursor(advance, work)
+                Bound::MoveCursor(Box::new(advance), work.map(Box::new))
             }
             Operation::EnqueueAgain(pick) => {
                 let group = self.model.groups.get(&chosen(&self.groups, *pick)?)?;
@@ -275,8 +275,8 @@ impl<'a> Run<'a> {
                 assert_eq!(known, model.groups.contains_key(&group.id));
             }
             Bound::MoveCursor(advance, work) => {
-                let moved = broker.advance(advance, work.as_ref().map(|(group, jobs)| (group, &jobs[..]))).await;
-                let expected = model.move_cursor(advance, work.as_ref());
+                let moved = broker.advance(advance, work.as_deref().map(|(group, jobs)| (group, &jobs[..]))).await;
+                let expected = model.move_cursor(advance, work.as_deref());
                 match (moved, expected) {
                     (Ok(Advanced::Early { .. }), CursorMove::Early)
                     | (Ok(Advanced::Moved), CursorMove::Moved)
