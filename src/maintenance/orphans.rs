@@ -1,4 +1,4 @@
-//! What no record knows: folders of submissions that were broken off, and marks of groups that were erased.
+//! What no record knows: folders of submissions and workflows that were broken off, and marks of groups that were erased.
 
 use std::time::SystemTime;
 
@@ -31,6 +31,23 @@ pub(super) async fn remove_empty_outputs(storage: &Storage, broker: &Broker) -> 
             if broker.group(id).await?.is_none() && !is_owed(storage, id).await? {
                 on_disk(storage, move |storage| storage.remove_part(Part::Outputs, id)).await?;
                 removed += 1;
+            }
+        }
+    }
+}
+
+/// Removes the documents of workflows that nobody knows: their submission was broken off.
+pub(super) async fn remove_lost_workflows(storage: &Storage, broker: &Broker) -> Result<()> {
+    let mut workflows = storage.groups_older_than(Part::Workflow, SystemTime::now() - ORPHAN_AGE)?;
+    loop {
+        let page;
+        (page, workflows) = next_page(workflows).await?;
+        if page.is_empty() {
+            return Ok(());
+        }
+        for (id, _) in page {
+            if broker.group(id).await?.is_none() && !is_owed(storage, id).await? {
+                on_disk(storage, move |storage| storage.remove_part(Part::Workflow, id)).await?;
             }
         }
     }

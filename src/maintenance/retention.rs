@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use queue::{Broker, GroupId};
 use tracing::warn;
 
-use super::orphans::{forget_erased, remove_empty_outputs};
+use super::orphans::{forget_erased, remove_empty_outputs, remove_lost_workflows};
 use super::{CONCURRENCY, ORPHAN_AGE, PAGE, Result, follow_up_has_begun, is_owed, next_page, on_disk};
 use crate::errors::Failure;
 use crate::job::Keep;
@@ -43,6 +43,7 @@ pub async fn sweep_storage(storage: &Storage, broker: &Broker, sweep: &StorageSw
     let kept = (!originals.is_zero()).then_some(originals);
     let uploads = remove_parts(storage, broker, Part::Uploads, kept, ORPHAN_AGE).await?;
     forget_erased(storage, broker).await?;
+    remove_lost_workflows(storage, broker).await?;
     let drafts = on_disk(storage, |storage| storage.remove_drafts(SystemTime::now() - ORPHAN_AGE)).await?;
     let outputs = if outputs.is_zero() {
         remove_empty_outputs(storage, broker).await?
