@@ -1,6 +1,6 @@
 //! Workflows: documents of steps that come after each other, checked whole before anything is stored.
 //!
-//! [`Document`] is the parsed document and [`Step`] a step of it. [`reference`] resolves what steps take from the input and from
+//! [`Document`] is the parsed document and [`Step`] a step of it. [`mod@reference`] resolves what steps take from the input and from
 //! earlier steps. [`outcome`] decides by what has ended which steps begin, which are skipped, and how the workflow ends.
 //! [`drawing`] shows the graph in text. Only [`engine`] reads and writes the queue and the store.
 
