@@ -24,15 +24,17 @@ use crate::storage::Storage;
 const EXAMPLES: &str = "\
 Examples:
   pixmill schedule preview --cron '30 2 * * *' --zone Europe/Berlin
-                                                  the next ten times, those on which clocks change among them
-  pixmill schedule add nightly --cron '0 1 * * *' --zone Europe/Berlin --prefix incoming/ --operations card
-  pixmill schedule add import --file import.toml  as under [schedules.NAME] in the configuration; also JSON, - for stdin
+                                                 the next ten times
+  pixmill schedule add nightly --cron '0 1 * * *' --prefix in/ --operations card
+  pixmill schedule add import --file import.toml
+                                                 as under [schedules.NAME];
+                                                 also JSON, - for stdin
   pixmill schedule edit nightly --cron '0 3 * * *'
   pixmill schedule list
   pixmill schedule show nightly --json
   pixmill schedule pause nightly --note 'share is down'
-  pixmill schedule run nightly                    now, beside its own times
-  pixmill schedule backfill nightly --from 2026-11-01T00:00:00Z --to 2026-11-08T00:00:00Z
+  pixmill schedule run nightly                   now, beside its own times
+  pixmill schedule backfill nightly --from 2026-11-01T00Z --to 2026-11-08T00Z
 
 Schedules are kept in the store (--data-dir), and services see changes within two seconds. Those of the configuration are \
 shown and can be paused, but are changed in the configuration. --json prints one document.

@@ -31,7 +31,7 @@ use tracing::{info, warn};
 use crate::config;
 use crate::errors::Failure;
 use crate::job::{Keep, Labels, Terms};
-use crate::kinds::{GroupFollow, ImageProcess, Occasion, Origin, Payload, Source, SourceFetch};
+use crate::kinds::{ImageProcess, Occasion, Origin, Payload, Source, SourceFetch};
 use crate::probe;
 use crate::storage::{self, Storage, upload_key};
 
@@ -105,11 +105,10 @@ impl Meta {
         self.owner.as_deref() == Some("")
     }
 
-    /// The metadata of a group. A group without readable metadata belongs to the service: the job that makes what follows
-    /// another group.
+    /// The metadata of a group. A group without readable metadata belongs to the service: its job makes what follows another
+    /// group.
     pub fn of(group: &queue::Group) -> Self {
-        let step = || Self { kind: Some(GroupFollow::NAME.into()), ..Self::service() };
-        serde_json::from_slice(&group.meta).unwrap_or_else(|_| step())
+        serde_json::from_slice(&group.meta).unwrap_or_else(|_| Self::service())
     }
 }
 
