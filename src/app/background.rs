@@ -1,4 +1,4 @@
-//! Tasks that run beside the server and the workers, for as long as these do.
+//! Tasks that run beside the server and the workers, until these end.
 
 use std::time::Duration;
 
@@ -9,12 +9,13 @@ use tracing::{debug, error};
 use crate::config::Config;
 use crate::storage::Storage;
 
-/// Between two looks at which store the queue's jobs belong to. A queue that was flushed is bound to its store again so soon.
+/// Time between two checks which store the queue's jobs belong to. A flushed queue is bound to its store again within
+/// this time.
 const STORE_WATCH: Duration = Duration::from_secs(1);
-/// Between two looks at the ballast.
+/// Time between two checks of the ballast.
 const BALLAST_LOOK: Duration = Duration::from_secs(5);
 
-/// Logs an ERROR when the queue comes to belong to another store while this process runs, or when the store is gone.
+/// Logs an ERROR when the queue gets bound to another store while this process runs, or when the store disappears.
 pub(super) async fn watch_store(config: Config, storage: Storage, broker: Broker) {
     let folder = config.data_dir.display();
     let (mut mine, mut said) = (None, false);
@@ -34,7 +35,7 @@ pub(super) async fn watch_store(config: Config, storage: Storage, broker: Broker
                 "{broker} now has the jobs of the store {theirs}, and this process is at work on the store {id}: end it"
             )),
             (_, Ok(_)) => None,
-            // Nothing is known of it at present.
+            // Nothing is known about it at present.
             (_, Err(_)) => {
                 sleep(STORE_WATCH).await;
                 continue;
@@ -51,7 +52,7 @@ pub(super) async fn watch_store(config: Config, storage: Storage, broker: Broker
     }
 }
 
-/// Makes the ballast, and makes it again whenever it was used and there is room for it.
+/// Creates the ballast, and creates it again after it was used, as soon as there is room.
 pub(super) async fn keep_ballast(storage: Storage) {
     loop {
         let kept = storage.clone();

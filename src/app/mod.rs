@@ -1,4 +1,4 @@
-//! The only place that wires: from settings to a running server, its workers, or both.
+//! The only place that connects the modules: makes a running server, its workers, or both from the settings.
 
 mod background;
 mod open;
@@ -32,7 +32,7 @@ use operators::OperatorServer;
 
 pub use open::{open_storage, require_store, visit_broker, visit_storage, workflows};
 
-/// What each process that takes work or does it has open.
+/// The open resources of a process that accepts or does work.
 #[derive(Clone)]
 struct Opened {
     config: Config,
@@ -95,7 +95,7 @@ impl Opened {
     }
 }
 
-/// A service that is ready to run: its address is bound, its broker and store are open.
+/// A service that is ready to run: its address is bound, and its broker and store are open.
 pub struct App {
     listener: TcpListener,
     opened: Opened,
@@ -108,7 +108,7 @@ impl App {
     /// Opens the store, reaches the broker and binds the address.
     ///
     /// # Errors
-    /// Whatever of the three fails, named by its setting.
+    /// Names the setting of the store, the broker or the address that failed.
     pub async fn build(config: Config, with_workers: bool) -> Result<Self> {
         require_key(&config)?;
         // A workflow of the settings that is wrong is named at the start, not when somebody asks for it.
@@ -123,12 +123,12 @@ impl App {
         Ok(Self { listener, opened, access, engine, with_workers })
     }
 
-    /// The bound address; with port 0 in the settings, the port that the system chose.
+    /// The bound address. With port 0 in the settings, it has the port that the system chose.
     pub fn addr(&self) -> Result<SocketAddr> {
         Ok(self.listener.local_addr()?)
     }
 
-    /// Where a browser finds it, without a slash at its end: its public address, or one of this machine's.
+    /// The address for browsers, without a slash at its end: the public address, or one of this machine.
     pub fn address(&self) -> Result<String> {
         let server = &self.opened.config.server;
         let mut addr = self.addr()?;
@@ -143,7 +143,7 @@ impl App {
     /// Serves until `shutdown`, then finishes open requests and pictures within the grace period.
     ///
     /// # Errors
-    /// When the server or a worker cannot go on.
+    /// If the server or a worker fails.
     pub async fn run_until(self, shutdown: Shutdown) -> Result<()> {
         let Self { listener, opened, access, engine, with_workers } = self;
         let config = opened.config.clone();
@@ -168,7 +168,7 @@ impl App {
         });
         let grace = config.server.shutdown_grace;
         tokio::select! {
-            // First: at a shutdown the workers may have ended before the requests.
+            // Polled first, because at a shutdown the workers may end before the requests.
             biased;
             () = shutdown.warm.cancelled() => {
                 tokio::select! {
@@ -179,7 +179,7 @@ impl App {
                 server.abort();
             }
             ended = &mut server => ended.context("the HTTP server ended")?,
-            // A service that took uploads and never worked on them would be worse than none.
+            // A service that accepted uploads and never processed them would be worse than no service.
             ended = join(&mut worker) => return ended.context("the workers ended"),
         }
         drop(background);
@@ -187,7 +187,7 @@ impl App {
     }
 }
 
-/// The end of the workers; none never end.
+/// Waits for the workers' end; without workers, for ever.
 async fn join(worker: &mut Option<JoinHandle<Result<()>>>) -> Result<()> {
     match worker {
         Some(worker) => worker.await?,
@@ -198,7 +198,7 @@ async fn join(worker: &mut Option<JoinHandle<Result<()>>>) -> Result<()> {
 /// Runs a worker alone until `shutdown`.
 ///
 /// # Errors
-/// When the store or the broker cannot be opened.
+/// If the store or the broker cannot be opened.
 pub async fn run_worker(config: Config, shutdown: Shutdown) -> Result<()> {
     descriptors::raise();
     let opened = Opened::open(config).await?;
@@ -262,7 +262,7 @@ fn worker_settings(config: &Config, sources: Places, engine: Arc<Engine>) -> Res
     })
 }
 
-/// What the processes that compute pictures are started with.
+/// The arguments of the processes that compute pictures.
 fn child_arguments(config: &Config) -> Vec<OsString> {
     let mut arguments = config.watermark.folders().arguments();
     if config.log.format == LogFormat::Json {
@@ -271,10 +271,10 @@ fn child_arguments(config: &Config) -> Vec<OsString> {
     arguments
 }
 
-/// Whoever can connect from elsewhere has to show a key, so there has to be one, in the settings or in the store.
+/// Checks that a key exists, in the settings or in the store, if clients on other machines can connect.
 ///
 /// # Errors
-/// When there is none, and the address is not this machine's alone.
+/// If there is no key and the address can be reached from other machines.
 pub fn require_key(config: &Config) -> Result<()> {
     let (listen, folder) = (config.server.listen, &config.data_dir);
     anyhow::ensure!(

@@ -1,4 +1,4 @@
-//! Opens what the settings name: the store, the queue, and what pictures may be fetched from.
+//! Opens what the settings name: the store, the queue, and the sources of pictures.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,12 +18,12 @@ use crate::workflows::{self, Engine, Templates};
 
 /// How long a start waits for Redis.
 const START_PATIENCE: Duration = Duration::from_secs(10);
-/// The SQLite queue's name in the data folder.
+/// File name of the SQLite queue in the data folder.
 const QUEUE_FILE: &str = "queue.db";
-/// How long a start looks at the SQLite queue for damage.
+/// How long a start may check the SQLite queue for damage.
 const VERIFYING: Duration = Duration::from_secs(5);
 
-/// Where pictures may come from, besides uploads.
+/// The sources of pictures other than uploads.
 pub(super) fn places(config: &Config) -> Result<Places> {
     let settings = &config.sources;
     let folder = (!settings.folder.as_os_str().is_empty()).then(|| Folder::new(settings.folder.clone()));
@@ -33,7 +33,7 @@ pub(super) fn places(config: &Config) -> Result<Places> {
     Ok(Places { fetcher: fetcher(config)?, folder, max_listed: settings.max_listed })
 }
 
-/// What fetches URLs, where any may be fetched.
+/// The client for URLs; `None` if no URL is allowed.
 fn fetcher(config: &Config) -> Result<Option<Fetcher>> {
     let settings = &config.sources;
     let guard = settings.guard().map_err(anyhow::Error::msg)?;
@@ -105,19 +105,19 @@ pub(super) fn engine(config: &Config) -> Result<Arc<Engine>> {
 /// Opens the store, which is created where missing.
 ///
 /// # Errors
-/// When the folder cannot be used.
+/// If the folder cannot be used.
 pub fn open_storage(folder: &Path) -> Result<Storage> {
     Storage::local(folder).with_context(|| format!("cannot store anything in {} (data_dir)", folder.display()))
 }
 
-/// Makes sure that the queue's jobs belong to this store; to whichever it is, where the queue does not know yet.
+/// Checks that the queue's jobs belong to this store. A queue without a store is bound to this one.
 ///
 /// # Errors
-/// When they belong to another one: here their originals are missing, and nobody would find their outputs.
+/// If the jobs belong to another store. Their originals are missing here, and nobody would find their outputs.
 pub async fn require_store(config: &Config, storage: &Storage, broker: &Broker) -> Result<()> {
     let folder = config.data_dir.display();
     let mine = match storage.identity() {
-        // A disk without room for the id has no room for anything else; the store gets its id later.
+        // A disk without room for the id has no room for anything else. The store gets its id later.
         Err(storage::Error::Full(why)) => {
             warn!("which store {folder} (data_dir) is cannot be written down: {why}");
             return Ok(());
@@ -135,7 +135,7 @@ pub async fn require_store(config: &Config, storage: &Storage, broker: &Broker) 
     Ok(())
 }
 
-/// The store of a process that takes new work or does it.
+/// Opens the store for a process that accepts or does work.
 pub(super) fn working_storage(config: &Config) -> Result<Storage> {
     let limits = &config.limits;
     Ok(open_storage(&config.data_dir)?.on_disk(limits.min_free_disk, limits.ballast))
@@ -162,11 +162,10 @@ fn open_sqlite(file: &Path, policy: queue::Policy, storage: Storage) -> Result<B
         .with_context(|| format!("cannot open the queue {} (data_dir)", file.display()))
 }
 
-/// Opens the queue of a service that is there already, for those who look at it or order it about: nothing is created,
-/// and nobody is waited for.
+/// Opens the queue of an existing service for commands that inspect or control it. Creates nothing, and does not wait.
 ///
 /// # Errors
-/// When there is no queue at the place that the settings name, or it cannot be reached.
+/// If there is no queue at the place that the settings name, or if it cannot be reached.
 pub async fn visit_broker(config: &Config) -> Result<Broker> {
     let (settings, policy) = (&config.broker, config.queue.policy());
     if !settings.redis.is_empty() {
@@ -183,17 +182,17 @@ pub async fn visit_broker(config: &Config) -> Result<Broker> {
     open_sqlite(&file, policy, open_storage(&config.data_dir)?)
 }
 
-/// Opens the store of a service that is there already.
+/// Opens the store of an existing service.
 ///
 /// # Errors
-/// When there is no such folder, or it cannot be used.
+/// If the folder does not exist or cannot be used.
 pub fn visit_storage(config: &Config) -> Result<Storage> {
     let folder = &config.data_dir;
     anyhow::ensure!(folder.is_dir(), "no folder {} (data_dir): name the service's own --data-dir", folder.display());
     open_storage(folder)
 }
 
-/// Tries for ten seconds, so that Redis and the service may start together.
+/// Retries for ten seconds, so that Redis and the service may be started at the same time.
 async fn connect(settings: &config::Broker, policy: queue::Policy) -> Result<Broker> {
     let started = Instant::now();
     loop {

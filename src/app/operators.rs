@@ -1,4 +1,4 @@
-//! Where a worker answers operators' tools: health, readiness and metrics.
+//! A worker's own server for operators' tools: health, readiness and metrics.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,16 +17,16 @@ use crate::http::{self, Access, Readiness, Role, Services};
 use crate::worker::Shutdown;
 use crate::workflows::Engine;
 
-/// The server of a worker. It answers until the worker has ended, so that its last attempts are seen too.
+/// The server of a worker. It answers until the worker has ended, so that the metrics include its last attempts.
 pub(super) struct OperatorServer {
     closing: CancellationToken,
     server: JoinHandle<()>,
 }
 
 impl OperatorServer {
-    /// Connections that operators' tools may have open.
+    /// Most connections that operators' tools may have open.
     const CONNECTIONS: usize = 64;
-    /// Time for answers that are under way at the end.
+    /// Time for open answers at the end.
     const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
     pub(super) async fn start(

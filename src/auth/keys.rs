@@ -1,9 +1,10 @@
-//! API keys: what each may do, and those that `pixmill keys` has created, as they lie in the store.
+//! API keys: their rights, and the storage of keys that `pixmill keys` created.
 //!
-//! A created key is a file `keys/<id>.json` of the data folder and not in the broker, whose loss would lock everybody
-//! out or let revoked keys in. It never changes; revoking it renames it to `keys/<id>.revoked`, so that a service that
-//! has had keys stays closed when the last one goes. Kept is the SHA-256: a key is 256 random bits, which nobody finds
-//! by trying, so a slow hash would protect nothing and cost something at every request.
+//! A created key is a file `keys/<id>.json` in the data folder. It is not in the broker, because the loss of the broker
+//! would lock everybody out or let revoked keys in. The file never changes. Revoking the key renames it to
+//! `keys/<id>.revoked`, so that a service which once had keys stays closed when the last one is revoked. The file has
+//! the SHA-256 of the key. A key is 256 random bits, which cannot be guessed, so a slow hash would cost time at every
+//! request and protect nothing.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -19,39 +20,39 @@ use tracing::{error, warn};
 use crate::config::{ApiKey, Scope};
 use crate::storage::{self, Storage};
 
-/// How long what was read of the folder is believed, and so how long a revoked key may still be taken.
+/// How long a listing of the folder is used, and therefore how long a revoked key may still be accepted.
 const FRESH: Duration = Duration::from_secs(1);
-/// How long it is believed while the folder cannot be read.
+/// How long a listing is used while the folder cannot be read.
 const BELIEVED: Duration = Duration::from_mins(1);
-/// What every created key begins with, for those who search code and logs for secrets.
+/// Prefix of every created key, by which secret scanners find keys in code and logs.
 pub const PREFIX: &str = "pxm_";
-/// Random characters behind it: 62^43 is just above 2^256.
+/// Random characters after the prefix: 62^43 is just above 2^256.
 const RANDOM_CHARS: usize = 43;
 const ID_CHARS: usize = 16;
 
-/// A key as it is known: never the key itself.
+/// An API key as the service knows it: its hash and never the key itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Key {
     /// The first digits of `sha256`.
     pub id: String,
-    /// Groups belong to it: keys of one name are one caller, so that a key can be exchanged for another.
+    /// The owner of groups. Keys with the same name are the same caller, so that a key can be replaced by another.
     pub name: String,
-    /// Hexadecimal digits, small ones.
+    /// Hexadecimal digits in lower case.
     pub sha256: String,
     pub scopes: Vec<Scope>,
-    /// None for one from the configuration.
+    /// `None` for a key in the configuration.
     pub created_at: Option<Timestamp>,
     pub expires_at: Option<Timestamp>,
-    /// Instead of `limits.requests_per_minute`.
+    /// Replaces `limits.requests_per_minute`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests_per_minute: Option<u32>,
-    /// Instead of `limits.uploads_per_minute`.
+    /// Replaces `limits.uploads_per_minute`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uploads_per_minute: Option<u32>,
 }
 
 impl Key {
-    /// One from `auth.keys`.
+    /// A key of `auth.keys`.
     pub fn configured(key: &ApiKey) -> Self {
         let sha256 = key.sha256.to_ascii_lowercase();
         Self {
@@ -66,12 +67,12 @@ impl Key {
         }
     }
 
-    /// Whether it may do what needs this scope.
+    /// Whether the key allows what needs this scope.
     pub fn allows(&self, needed: Scope) -> bool {
         self.scopes.iter().any(|&scope| scope >= needed)
     }
 
-    /// Whether `pixmill keys` has created it: 256 random bits, and not what somebody thought of.
+    /// Whether `pixmill keys` created the key. Such a key is 256 random bits, and was not chosen by a person.
     pub fn is_created(&self) -> bool {
         self.created_at.is_some()
     }
@@ -89,7 +90,7 @@ pub fn digest(key: &str) -> String {
     })
 }
 
-/// What a key is created with.
+/// The fields of a new key.
 #[derive(Debug)]
 pub struct NewKey {
     pub name: String,
@@ -99,10 +100,10 @@ pub struct NewKey {
     pub uploads_per_minute: Option<u32>,
 }
 
-/// Creates a key; answers what is kept of it, and the key itself, which nobody can tell again. Blocks on the disk.
+/// Creates a key. Returns its record and the key itself, which cannot be recovered later. Blocks on the disk.
 ///
 /// # Errors
-/// When the store fails.
+/// If the store fails.
 pub fn create(storage: &Storage, new: NewKey, now: Timestamp) -> storage::Result<(Key, String)> {
     let secret = random().map_err(|error| storage::Error::Failed(format!("no randomness for a key: {error}")))?;
     let sha256 = digest(&secret);
@@ -130,20 +131,20 @@ fn random() -> Result<String, getrandom::Error> {
     while key.len() < PREFIX.len() + RANDOM_CHARS {
         let mut bytes = [0; 64];
         getrandom::fill(&mut bytes)?;
-        // 248 is the largest multiple of 62 in a byte: what is above would make some characters likelier.
+        // 248 is the largest multiple of 62 in a byte. Larger values would make some characters more likely.
         let even = bytes.iter().filter(|&&byte| byte < 248).map(|&byte| char::from(ALPHABET[usize::from(byte % 62)]));
         key.extend(even.take(PREFIX.len() + RANDOM_CHARS - key.len()));
     }
     Ok(key)
 }
 
-/// Whether a service on this data folder has ever had a created key.
+/// Whether the data folder has, or ever had, a created key.
 pub fn any(data_dir: &Path) -> bool {
     Storage::visit(data_dir)
         .is_ok_and(|store| store.is_some_and(|store| names(&store).is_ok_and(|names| !names.is_empty())))
 }
 
-/// The names of all keys' files, those of revoked ones among them.
+/// The file names of all keys, including revoked keys.
 fn names(storage: &Storage) -> storage::Result<Vec<String>> {
     Ok(storage.private_names(FOLDER)?.into_iter().filter(|name| is_ours(name)).collect())
 }
@@ -151,42 +152,42 @@ fn names(storage: &Storage) -> storage::Result<Vec<String>> {
 /// All created keys. Blocks on the disk.
 ///
 /// # Errors
-/// When the folder cannot be read.
+/// If the folder cannot be read.
 pub fn list(storage: &Storage) -> storage::Result<Listing> {
     look(storage, &Listing::default())
 }
 
-/// Revokes a key by its id; answers whether it was there. Blocks on the disk.
+/// Revokes the key with this id; returns whether it existed. Blocks on the disk.
 ///
 /// # Errors
-/// When the store fails.
+/// If the store fails.
 pub fn revoke(storage: &Storage, id: &str) -> storage::Result<bool> {
     storage.rename_private(&format!("{FOLDER}/{id}.json"), &format!("{FOLDER}/{id}{REVOKED}"))
 }
 
 /// The folder of keys in the store.
 const FOLDER: &str = "keys";
-/// How a revoked key's file ends.
+/// Ending of a revoked key's file name.
 const REVOKED: &str = ".revoked";
 
-/// Whether a file is a key's by its name: no draft, and nothing that is not ours.
+/// Whether a file name is that of a key, and not of a draft or a foreign file.
 fn is_ours(name: &str) -> bool {
     let id = name.strip_suffix(".json").or_else(|| name.strip_suffix(REVOKED));
     id.is_some_and(|id| id.len() == ID_CHARS && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
-/// Reads a key's file; `None` where there is none.
+/// Reads a key's file; `None` if it does not exist.
 fn read(storage: &Storage, name: &str) -> storage::Result<Option<Key>> {
     let Some(text) = storage.read_private(&format!("{FOLDER}/{name}"))? else { return Ok(None) };
     let key: Key = serde_json::from_slice(&text).map_err(|error| storage::Error::Failed(error.to_string()))?;
-    // Under another name it could not be revoked.
+    // A key under another file name could not be revoked.
     match name.split_once('.') {
         Some((id, _)) if id == key.id => Ok(Some(key)),
         _ => Err(storage::Error::Failed(format!("it is that of key {}", key.id))),
     }
 }
 
-/// The created keys as a running service knows them, at most a second behind the folder.
+/// The created keys as a running service knows them, at most a second old.
 #[derive(Debug)]
 pub struct Keyring {
     storage: Storage,
@@ -195,44 +196,44 @@ pub struct Keyring {
 
 #[derive(Debug)]
 struct Known {
-    /// When the latest look began.
+    /// When the latest reading of the folder began.
     looked: Instant,
-    /// When the look began that `listing` is from.
+    /// When the reading began that returned `listing`.
     from: Instant,
     listing: Arc<Listing>,
-    /// When the first of those began that have failed since.
+    /// When the first of the failed readings since then began.
     failing: Option<Instant>,
 }
 
-/// What lies in the folder.
+/// The contents of the folder.
 #[derive(Debug, Default)]
 pub struct Listing {
-    /// By file name, the revoked ones among them.
+    /// All keys by file name, including revoked keys.
     files: BTreeMap<String, Arc<Key>>,
     /// Files that cannot be read, and why.
     damaged: BTreeMap<String, String>,
-    /// There are keys, or have been, valid or not.
+    /// Whether keys exist or existed, valid or not.
     any: bool,
     lost: bool,
 }
 
 impl Listing {
-    /// Of a folder that cannot be read: it has no keys that could be trusted.
+    /// The listing for a folder that cannot be read. It has no keys, because none could be trusted.
     pub fn lost(any: bool) -> Self {
         Self { any, lost: true, ..Self::default() }
     }
 
-    /// Those that are not revoked.
+    /// The keys that are not revoked.
     pub fn keys(&self) -> impl Iterator<Item = &Arc<Key>> {
         self.all().filter(|(_, revoked)| !revoked).map(|(key, _)| key)
     }
 
-    /// Each key, and whether it is revoked.
+    /// All keys, each with whether it is revoked.
     pub fn all(&self) -> impl Iterator<Item = (&Arc<Key>, bool)> {
         self.files.iter().map(|(name, key)| (key, name.ends_with(REVOKED)))
     }
 
-    /// Files that are taken for no key, and why.
+    /// Files that are not accepted as keys, and why.
     pub fn damaged(&self) -> impl Iterator<Item = (&str, &str)> {
         self.damaged.iter().map(|(file, reason)| (file.as_str(), reason.as_str()))
     }
@@ -241,7 +242,7 @@ impl Listing {
         self.any
     }
 
-    /// Whether the folder has not been readable for so long that nobody knows which keys are revoked.
+    /// Whether the folder has been unreadable for so long that revoked keys might be accepted.
     pub fn is_lost(&self) -> bool {
         self.lost
     }
@@ -251,7 +252,7 @@ impl Keyring {
     /// Reads the folder. Blocks on the disk.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// If the folder cannot be read.
     pub fn open(storage: &Storage) -> storage::Result<Self> {
         let (began, listing) = (Instant::now(), list(storage)?);
         warn_of_damaged(&listing, &Listing::default());
@@ -259,7 +260,7 @@ impl Keyring {
         Ok(Self { storage: storage.clone(), known: Mutex::new(known) })
     }
 
-    /// What lies in the folder; looked at again when the last look was a second ago.
+    /// The contents of the folder, read again if the last reading is more than a second old.
     pub async fn listing(self: &Arc<Self>) -> Arc<Listing> {
         let began = Instant::now();
         {
@@ -267,14 +268,14 @@ impl Keyring {
             if began.saturating_duration_since(known.looked) < FRESH {
                 return known.listing.clone();
             }
-            // Others go on with what is known until this look is through.
+            // Other requests use the known listing until this reading ends.
             known.looked = began;
         }
         let ring = self.clone();
         tokio::task::spawn_blocking(move || ring.look_again(began)).await.expect("looking into a folder does not panic")
     }
 
-    /// What was there at the last look.
+    /// The contents at the last reading.
     pub fn latest(&self) -> Arc<Listing> {
         self.lock().listing.clone()
     }
@@ -284,14 +285,14 @@ impl Keyring {
         self.learn(found, began)
     }
 
-    /// Takes in what a look has found.
+    /// Takes the result of a reading.
     fn learn(&self, found: storage::Result<Listing>, began: Instant) -> Arc<Listing> {
         let mut known = self.lock();
         match found {
-            // A later look has overtaken it, and knows better which keys are revoked.
+            // A later reading has ended before this one, and knows better which keys are revoked.
             _ if began < known.from => {}
             Ok(mut listing) => {
-                // Should the folder vanish under a running service, that does not open it to everybody.
+                // If the folder disappears under a running service, that must not open the service to everybody.
                 listing.any |= known.listing.any;
                 warn_of_damaged(&listing, &known.listing);
                 (known.from, known.listing, known.failing) = (began, Arc::new(listing), None);
@@ -314,14 +315,14 @@ impl Keyring {
     }
 }
 
-/// Tells of each damaged file once.
+/// Logs each damaged file once.
 fn warn_of_damaged(listing: &Listing, before: &Listing) {
     for (file, reason) in listing.damaged().filter(|(file, _)| !before.damaged.contains_key(*file)) {
         warn!("{file} is not taken for an API key: {reason}");
     }
 }
 
-/// A key's file never changes, so only new ones are read. One that cannot be read costs no other key.
+/// Reads the folder. A key's file never changes, so only new files are read. An unreadable file affects no other key.
 fn look(storage: &Storage, before: &Listing) -> storage::Result<Listing> {
     let names = names(storage)?;
     let mut listing = Listing { any: !names.is_empty(), ..Listing::default() };
@@ -329,7 +330,7 @@ fn look(storage: &Storage, before: &Listing) -> storage::Result<Listing> {
         let known = before.files.get(&name).cloned();
         match known.map_or_else(|| read(storage, &name).map(|key| key.map(Arc::new)), |known| Ok(Some(known))) {
             Ok(Some(key)) => drop(listing.files.insert(name, key)),
-            // Revoked just now.
+            // It has just been revoked.
             Ok(None) => {}
             Err(error) => {
                 listing.damaged.insert(storage.shown(&format!("{FOLDER}/{name}")), error.to_string());

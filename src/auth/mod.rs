@@ -1,3 +1,3 @@
-//! Who may call: the API keys in the store.
+//! Authentication: the API keys in the store.
 
 pub mod keys;

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 
 use serde::{Deserialize, Deserializer, de};
 
-/// Reads an address; asks the resolver where the host is a name, and prefers an IPv4 address then.
+/// Parses an address. A host name is resolved, with preference for an IPv4 address.
 ///
 /// # Errors
 /// A sentence that quotes the text.
@@ -20,7 +20,7 @@ pub(super) fn parse(text: &str) -> Result<SocketAddr, String> {
     if host.is_empty() {
         return Ok(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)));
     }
-    // The resolver would take the end of an unbracketed IPv6 address for a port.
+    // The resolver would take the last part of an IPv6 address without brackets for a port.
     if host.contains(':') {
         return Err(format!("`{text}` has an IPv6 address without brackets: write [{host}]:{port}"));
     }

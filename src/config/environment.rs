@@ -1,7 +1,7 @@
 //! Settings from environment variables: `PIXMILL__SERVER__LISTEN` is `server.listen`, `PIXMILL__AUTH__KEYS__0__NAME` the
 //! name of the first of `auth.keys`. With `_FILE` at its end, a variable names a file that holds the value.
 //!
-//! The names have only letters, digits and underscores, so that systemd, bash and Kubernetes take them.
+//! The names have only letters, digits and underscores, because systemd, bash and Kubernetes accept no others.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -9,8 +9,8 @@ use std::ffi::OsString;
 use super::nearest::nearest;
 
 const PREFIX: &str = "PIXMILL__";
-/// Variables that are not settings: flags of the command line, the project's own tools, docker-compose.yml. Tests and
-/// benchmarks may have more, which begin with `PIXMILL_TEST_` and `PIXMILL_BENCH_`.
+/// Variables that are not settings: those of the command line, of the project's own tools and of docker-compose.yml.
+/// Tests and benchmarks also use variables that begin with `PIXMILL_TEST_` and `PIXMILL_BENCH_`.
 const OTHERS: [&str; 10] = [
     "PIXMILL_CONFIG",
     "PIXMILL_API_KEY",
@@ -38,8 +38,8 @@ pub(super) struct Variable {
     pub text: String,
 }
 
-/// The settings among `variables`, sorted so that a list's items follow each other, and the faults of the other variables.
-/// `known` are the settings' dotted names.
+/// The settings among `variables`, and the faults of the others. The settings are sorted, so that the items of a list
+/// are in order. `known` are the dotted names of all settings.
 pub(super) fn read(
     variables: impl Iterator<Item = (OsString, OsString)>,
     known: &[String],
@@ -65,7 +65,7 @@ pub(super) fn read(
     (found.into_values().collect(), faults)
 }
 
-/// A part of a name, ordered so that item 10 of a list follows item 9.
+/// A part of a name. In this order, item 10 of a list follows item 9.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Part {
     Index(usize),
@@ -102,7 +102,7 @@ fn variable(name: &str, value: OsString, known: &[String]) -> Result<Variable, S
     Ok(Variable { name: name.to_owned(), path, text })
 }
 
-/// Whether it is a setting, a part of a list or table, or a section of them.
+/// Whether `path` is a setting, a part of a list or table, or a section.
 fn is_known(path: &[String], known: &[String]) -> bool {
     let path = path.join(".");
     known.iter().any(|setting| {
@@ -111,7 +111,7 @@ fn is_known(path: &[String], known: &[String]) -> bool {
     })
 }
 
-/// Whether `rest`, what follows a setting's name, is an item of a list: `.0`, `.0.name`.
+/// Whether `rest`, the part after a setting's name, is an item of a list: `.0`, `.0.name`.
 fn is_item(rest: &str) -> bool {
     rest.strip_prefix('.').and_then(|rest| rest.split('.').next()).is_some_and(|index| index.parse::<usize>().is_ok())
 }
@@ -125,7 +125,7 @@ fn unknown(name: &str, known: &[String]) -> String {
     }
 }
 
-/// Whether Kubernetes sets it for a service that is named `pixmill`, or begins so: `PIXMILL_SERVICE_HOST`,
+/// Whether Kubernetes sets this variable for a service whose name is or begins with `pixmill`: `PIXMILL_SERVICE_HOST`,
 /// `PIXMILL_PORT_8080_TCP_ADDR`, `PIXMILL_REDIS_PORT`.
 fn is_service_link(name: &str) -> bool {
     let rest = name.strip_prefix("PIXMILL").unwrap_or(name);

@@ -1,5 +1,5 @@
-//! Lays the settings over each other: defaults, file, environment, flags. Collects every fault rather than stopping at the
-//! first one.
+//! Merges the layers of settings: defaults, file, environment, flags. Collects all faults instead of stopping at the
+//! first.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -64,18 +64,18 @@ fn settings(defaults: &Table) -> Vec<String> {
 struct Layers {
     defaults: Table,
     merged: Table,
-    /// Values given as text, whose type is found by trying.
+    /// Values given as text. Their types are found by trying.
     texts: Vec<Text>,
-    /// Where a setting comes from, by its dotted name.
+    /// The origin of each setting, by its dotted name.
     origins: BTreeMap<String, String>,
     faults: Vec<String>,
 }
 
 struct Text {
     path: Vec<String>,
-    /// What else the text may mean, best first.
+    /// The remaining readings of the text, best first.
     readings: std::vec::IntoIter<Value>,
-    /// Why the first reading was refused.
+    /// The error of the first reading.
     refusal: Option<String>,
 }
 
@@ -125,11 +125,11 @@ impl Layers {
         self.faults.push(format!("{name}: there is no such setting{meant} (in {file})"));
     }
 
-    /// Takes a value that is given as text.
+    /// Takes a value given as text.
     fn text(&mut self, path: Vec<String>, text: String, variable: Option<String>) {
         let mut readings = readings(&text, at(&self.defaults, &path)).into_iter();
         let first = readings.next().unwrap_or(Value::String(text));
-        // Items of a list that the environment gives one by one are the whole list, as a list in a file is.
+        // Items of a list that the environment gives one by one replace the whole list, as a list in a file does.
         if let Some(index) = path.iter().position(|part| part.parse::<usize>().is_ok()) {
             let (list, begun) = (&path[..index], |text: &Text| text.path.starts_with(&path[..index]));
             if !self.texts.iter().any(begun) {
@@ -152,7 +152,7 @@ impl Layers {
         }
     }
 
-    /// Reads the merged table. A setting that is refused gets its default back, so that the next fault is found.
+    /// Reads the merged table. A rejected setting gets its default back, so that the next fault can be found.
     fn finish(mut self) -> Result<Config> {
         let config = loop {
             let error = match serde_path_to_error::deserialize::<_, Config>(Value::Table(self.merged.clone())) {
@@ -203,7 +203,7 @@ impl Layers {
         self.faults.push(format!("{name}{separator}{said}{origin}"));
     }
 
-    /// Puts the default back where the fault is. Answers `false` where it was there already.
+    /// Restores the default at the fault. Returns `false` if it was there already.
     fn restore(&mut self, path: &[String]) -> bool {
         let known = (1..=path.len()).rev().find(|&parts| at(&self.defaults, &path[..parts]).is_some());
         let Some(parts) = known else { return false };
@@ -218,8 +218,8 @@ impl Layers {
     }
 }
 
-/// What a text may mean, best first. The type of the setting's default decides where there is one; an item of a list or a
-/// preset has none.
+/// The possible values of a text, best first. The type of the setting's default decides. An item of a list or a preset
+/// has no default.
 fn readings(text: &str, default: Option<&Value>) -> Vec<Value> {
     let string = || Value::String(text.to_owned());
     let list =
@@ -233,7 +233,7 @@ fn readings(text: &str, default: Option<&Value>) -> Vec<Value> {
     }
 }
 
-/// A text as JSON, else as TOML.
+/// Parses a text as JSON, or else as TOML.
 fn value(text: &str) -> Option<Value> {
     serde_json::from_str(text).ok().or_else(|| {
         let mut table: Table = toml::from_str(&format!("value = {text}")).ok()?;
@@ -274,7 +274,7 @@ fn put(table: &mut Table, path: &[String], value: Value) -> Result<(), String> {
     Ok(())
 }
 
-/// An empty container that can hold `part`: a list if that is an index, else a table.
+/// An empty container that can hold `part`: a list for an index, otherwise a table.
 fn empty(part: Option<&String>) -> Value {
     match part {
         Some(part) if part.parse::<usize>().is_ok() => Value::Array(Vec::new()),

@@ -1,5 +1,5 @@
-//! Settings: a struct per section, read from the embedded defaults, a file, the environment and
-//! flags, in this order, then held against each other by [`Config::validate`].
+//! Settings, a struct per section. They are read from the embedded defaults, a file, the environment and flags, in this
+//! order, and then checked by [`Config::validate`].
 
 mod address;
 mod environment;
@@ -48,13 +48,13 @@ pub struct Config {
     pub schedules: BTreeMap<String, serde_json::Value>,
 }
 
-/// Lists of operations by their names.
+/// Lists of operations, by name.
 pub type Presets = BTreeMap<String, Vec<imaging::Operation>>;
 
-/// What a preset's name stands for.
+/// The preset with this name.
 ///
 /// # Errors
-/// A sentence that names those that are known.
+/// A sentence that lists the known names.
 pub fn preset<'p, T>(presets: &'p BTreeMap<String, T>, name: &str) -> Result<&'p T, String> {
     presets.get(name).ok_or_else(|| {
         let known: Vec<&str> = presets.keys().map(String::as_str).collect();
@@ -75,18 +75,18 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Reads every layer and validates the whole.
+    /// Reads all layers and validates the result.
     ///
     /// # Errors
-    /// A file that cannot be read, or a line for each setting that is unknown, of the wrong type, or out of range.
+    /// If a file cannot be read; or a line for each setting that is unknown, has the wrong type, or is out of range.
     pub fn load(file: Option<&Path>, flags: Vec<Override>) -> Result<Self> {
         layers::read(file, std::env::vars_os(), flags)
     }
 
-    /// The presets, parsed. Fonts and overlays that they name must have been provided.
+    /// The presets, parsed. Fonts and overlays named in them must have been provided before.
     ///
     /// # Errors
-    /// Naming the preset, the entry and the field.
+    /// A sentence that names the preset, the entry and the field.
     pub fn presets(&self) -> Result<Presets> {
         let limits = self.limits.imaging();
         let parse = |(name, list): (&String, &serde_json::Value)| {

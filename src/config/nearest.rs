@@ -1,9 +1,9 @@
-//! The name that somebody may have meant.
+//! Finds the known name that is most similar to an unknown one.
 
-/// Similarity from which a name is suggested: 0 is nothing in common, 1 the same.
+/// Least similarity for a suggestion: 0 is nothing in common, 1 is equal.
 const CLOSE: f64 = 0.85;
 
-/// The one of `names` that is most like `name`; `None` where none is like it. Case and doubled underscores do not count.
+/// The most similar of `names`, ignoring case and doubled underscores; `None` if none is similar.
 pub(super) fn nearest(name: &str, names: impl Iterator<Item = String>) -> Option<String> {
     let plain = |name: &str| name.to_lowercase().replace("__", "_");
     let rated = names.map(|other| (strsim::jaro_winkler(&plain(name), &plain(&other)), other));

@@ -1,4 +1,5 @@
-//! What values are wrong, or do not go together: a sentence each, naming the setting, its value and the bound.
+//! The rules for values and combinations of settings. Each fault is a sentence with the setting, its value and the
+//! bound.
 
 use std::time::Duration;
 
@@ -6,15 +7,15 @@ use super::{Calls, Config, Server, Sources, Worker, is_key_name};
 use crate::duration::show;
 use crate::kinds::http_call::PATIENCE;
 
-/// The least that a client is given.
+/// Shortest time that a client may be given.
 const MOMENT: Duration = Duration::from_secs(1);
-/// A few heads and chunks.
+/// Least memory for request bodies: room for a few heads and chunks.
 const LEAST_BUFFERED: u64 = 1 << 20;
 const MOST_CONNECTIONS: usize = 1_000_000;
 const MOST_LIFETIME: Duration = Duration::from_hours(365 * 24);
 
 impl Config {
-    /// What is wrong, a sentence a fault, each naming the setting, its value and the bound.
+    /// The faults of the settings, each a sentence with the setting, its value and the bound.
     pub fn validate(&self) -> Vec<String> {
         let mut faults = Vec::new();
         let mut require = |holds: bool, fault: String| {
@@ -129,11 +130,11 @@ impl Config {
     }
 }
 
-/// What the service's own paths begin with.
+/// The first parts of the service's own paths.
 const OWN_PATHS: [&str; 11] =
     ["api", "docs", "files", "groups", "healthz", "login", "metrics", "openapi.json", "problems", "readyz", "upload"];
 
-/// Whether a text is a path such as `/tools/mill`: parts of plain characters, none of them empty or of dots alone.
+/// Whether a text is a path such as `/tools/mill`: its parts are plain characters, and none is empty or only dots.
 pub fn is_path(text: &str) -> bool {
     let is_part = |part: &str| {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | '~');
@@ -142,7 +143,7 @@ pub fn is_path(text: &str) -> bool {
     text.strip_prefix('/').is_some_and(|parts| parts.split('/').all(is_part))
 }
 
-/// Whether a path begins like one of the service's own: used as a prefix, it would be ambiguous.
+/// Whether a path begins like one of the service's own, and so would be ambiguous as a prefix.
 pub fn is_own_path(path: &str) -> bool {
     path.split('/').nth(1).is_some_and(|first| OWN_PATHS.contains(&first))
 }

@@ -1,4 +1,4 @@
-//! The sections: a struct each, and what the rest of the program makes of it.
+//! The sections of the settings, a struct each, with the values derived from them.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -30,7 +30,7 @@ pub struct Server {
     #[serde(with = "duration::required")]
     pub link_lifetime: Duration,
     pub public_url: String,
-    /// Empty, or such as `/mill`.
+    /// Empty, or a path such as `/mill`.
     pub base_path: String,
     pub trusted_proxies: Vec<String>,
     pub cors_origins: Vec<String>,
@@ -44,32 +44,32 @@ pub struct Auth {
     pub session: Duration,
 }
 
-/// A key as the configuration holds it: never the key itself.
+/// A key in the configuration. It has the key's hash and never the key itself.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ApiKey {
     pub name: String,
-    /// 64 hexadecimal digits.
+    /// The SHA-256 of the key, 64 hexadecimal digits.
     pub sha256: String,
     #[serde(default = "usual_scopes")]
     pub scopes: Vec<Scope>,
-    /// Instead of `limits.requests_per_minute`.
+    /// Replaces `limits.requests_per_minute`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests_per_minute: Option<u32>,
-    /// Instead of `limits.uploads_per_minute`.
+    /// Replaces `limits.uploads_per_minute`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uploads_per_minute: Option<u32>,
 }
 
-/// What an API key may do.
+/// What an API key allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", rename_all = "lowercase")]
 pub enum Scope {
-    /// Look at what keys of its name have submitted, and fetch it.
+    /// Read the submissions of keys with the same name, and download their files.
     Read,
     /// Submit, cancel and retry; includes `read`.
     Submit,
-    /// Everything, and everybody's.
+    /// Everything, including the groups of other keys.
     Admin,
 }
 
@@ -94,12 +94,12 @@ impl TryFrom<String> for Scope {
     }
 }
 
-/// Of a key that does not say: what a shop needs, and nothing of other people's.
+/// The scopes of a key that names none: enough for a shop, without access to other owners' groups.
 fn usual_scopes() -> Vec<Scope> {
     vec![Scope::Submit, Scope::Read]
 }
 
-/// Whether an API key may be called so. The name is in the groups that it submits, in logs and on terminals.
+/// Whether a text may be the name of an API key. The name is stored with groups and appears in logs and on terminals.
 pub fn is_key_name(name: &str) -> bool {
     (1..=64).contains(&name.chars().count()) && !name.contains(char::is_control)
 }
@@ -132,17 +132,17 @@ pub struct Queue {
     pub events: u64,
 }
 
-/// Sends jobs to a queue by what they are; the first one that fits counts.
+/// A rule that sends jobs to a queue. The first rule that fits applies.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Route {
-    /// A glob over the job's kind; none fits all.
+    /// A glob for the job's kind; `None` fits all kinds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// A glob over the queue that the submission asked for (`options.queue`, or the kind's own).
+    /// A glob for the requested queue (`options.queue`, or the kind's default).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked: Option<String>,
-    /// Submissions of this priority or above; none fits all.
+    /// Least priority of the submission; `None` fits all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_priority: Option<u8>,
     pub queue: String,
@@ -151,7 +151,7 @@ pub struct Route {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Worker {
-    /// Where `pixmill worker` answers operators' tools; empty for nowhere.
+    /// The address on which `pixmill worker` serves operators' tools; empty for no server.
     pub listen: String,
     pub cpu: usize,
     pub io: usize,
@@ -166,7 +166,7 @@ pub struct Worker {
     pub memory: u64,
 }
 
-/// How long things are kept.
+/// How long files and records are kept.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Retention {
@@ -204,7 +204,7 @@ pub struct Limits {
     pub uploads_per_minute: u32,
 }
 
-/// What watermarks may be made of, beside the bundled fonts.
+/// Folders for watermarks, in addition to the bundled fonts.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Watermark {
@@ -212,7 +212,7 @@ pub struct Watermark {
     pub overlays: PathBuf,
 }
 
-/// Where pictures may come from that nobody uploads.
+/// Sources of pictures other than uploads.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sources {
@@ -258,7 +258,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// Networks as a setting lists them, each one by its bits or one address.
+/// Parses the networks in a setting. Each is a network with its prefix length, or a single address.
 fn networks(setting: &str, texts: &[String]) -> Result<Vec<IpNet>, String> {
     let network = |text: &String| {
         let address = || text.parse::<IpAddr>().map(IpNet::from);
@@ -272,7 +272,7 @@ impl Server {
     /// Proxies whose forwarded headers are trusted.
     ///
     /// # Errors
-    /// A text that is not a network.
+    /// If a text is not a network.
     pub fn proxies(&self) -> Result<Vec<IpNet>, String> {
         networks("server.trusted_proxies", &self.trusted_proxies)
     }
@@ -288,7 +288,7 @@ impl Queue {
             backoff_base: self.backoff_base,
             backoff_cap: self.backoff_cap,
             queue_cap: self.cap,
-            // A receiver that is killed is known by the same silence as a worker.
+            // A receiver that was killed is detected like a dead worker, after one lease.
             reservation: self.lease,
             key_memory: self.key_memory,
             events: self.events,
@@ -297,10 +297,10 @@ impl Queue {
 }
 
 impl Worker {
-    /// Where `pixmill worker` answers operators' tools, if anywhere.
+    /// The address on which `pixmill worker` serves operators' tools, if any.
     ///
     /// # Errors
-    /// A text that is not an address.
+    /// If a text is not an address.
     pub fn address(&self) -> Result<Option<SocketAddr>, String> {
         if self.listen.is_empty() {
             return Ok(None);
@@ -308,7 +308,7 @@ impl Worker {
         address::parse(&self.listen).map(Some).map_err(|fault| format!("worker.listen: {fault}"))
     }
 
-    /// Pictures computed at a time.
+    /// Number of pictures computed at a time.
     pub fn slots(&self) -> usize {
         match self.cpu {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
@@ -316,7 +316,7 @@ impl Worker {
         }
     }
 
-    /// Jobs claimed ahead of their turn.
+    /// Number of jobs claimed ahead of their turn.
     pub fn ahead(&self) -> usize {
         match self.prefetch {
             0 => self.slots(),
@@ -368,7 +368,7 @@ impl Watermark {
 }
 
 impl Limits {
-    /// What concerns one picture.
+    /// The limits for a single picture.
     pub fn imaging(&self) -> imaging::Limits {
         imaging::Limits {
             max_file_bytes: self.max_file_bytes,

@@ -6,7 +6,7 @@ fn with(name: &'static str, value: impl Into<toml::Value>) -> Result<Config> {
     Config::load(None, vec![(name, value.into())])
 }
 
-/// The settings with these environment variables, and a file where one is given.
+/// The settings with these environment variables, and optionally a file.
 fn from_environment(file: Option<&str>, variables: &[(&str, &str)]) -> Result<Config> {
     let variables: Vec<_> = variables.iter().map(|&(name, value)| (name.into(), value.into())).collect();
     let on_disk = tempfile::NamedTempFile::new().unwrap();

@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 use super::codes;
 use super::lack::Lack;
 
-/// Why an attempt failed: a kebab-case code of [`codes::ALL`], shared with HTTP problems, a sentence for people, and
-/// whether another attempt may end better.
+/// Why an attempt failed: a kebab-case code of [`codes::ALL`], which HTTP problems use as well, a sentence for people,
+/// and whether another attempt may succeed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     pub code: Cow<'static, str>,
     pub detail: String,
     pub retryable: bool,
-    /// The least wait before another attempt, where whoever failed asked for one; it is settled with, not told.
+    /// Least wait before another attempt, if a server asked for one. It is used in the settlement and not shown.
     #[serde(skip)]
     pub retry_after: Option<Duration>,
     /// The process or its disk lacked something, or a turn was not to be had: the attempt is given back and does not count. It is for the worker, and
@@ -27,7 +27,7 @@ pub struct Failure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Lacking {
-    /// Room on the disk: for these bytes, where the number is known, or else 0.
+    /// Space on the disk, for this number of bytes; 0 if the number is unknown.
     Room(u64),
     /// File descriptors or memory.
     Means,
@@ -36,24 +36,24 @@ pub enum Lacking {
 }
 
 impl Failure {
-    /// The input is at fault; no retry will mend it.
+    /// The input is at fault, so no retry can succeed.
     pub fn permanent(code: &'static str, detail: impl Into<String>) -> Self {
         codes::hold(code, None);
         Self { code: code.into(), detail: detail.into(), retryable: false, retry_after: None, lacking: None }
     }
 
-    /// The surroundings are at fault; a later attempt may succeed.
+    /// The environment is at fault, so a later attempt may succeed.
     pub fn transient(code: &'static str, detail: impl Into<String>) -> Self {
         codes::hold(code, None);
         Self { code: code.into(), detail: detail.into(), retryable: true, retry_after: None, lacking: None }
     }
 
-    /// A file could not be read or written: `storage`, or what was lacking.
+    /// A file could not be read or written. The code is `storage` or that of the lack.
     pub fn of_io(error: &io::Error, detail: impl Into<String>) -> Self {
         Self::of_store(Lack::of(error), detail)
     }
 
-    /// As [`of_io`](Self::of_io), where it is known what was lacking, if anything was.
+    /// As [`of_io`](Self::of_io), if the lack is already known.
     pub fn of_store(lack: Option<Lack>, detail: impl Into<String>) -> Self {
         let lacking = lack.map(|lack| match lack {
             Lack::Room => Lacking::Room(0),
@@ -62,7 +62,7 @@ impl Failure {
         Self { lacking, ..Self::transient(lack.map_or("storage", Lack::code), detail) }
     }
 
-    /// The same, where it was these bytes that found no room, if room was lacking.
+    /// The same failure for this number of bytes, if space was lacking.
     #[must_use]
     pub fn of_bytes(self, bytes: u64) -> Self {
         let lacking = self.lacking.map(|lacking| match lacking {
@@ -72,14 +72,14 @@ impl Failure {
         Self { lacking, ..self }
     }
 
-    /// The same, not to be tried again sooner.
+    /// The same failure with a least wait before the next attempt.
     #[must_use]
     pub fn after(self, retry_after: Option<Duration>) -> Self {
         Self { retry_after, ..self }
     }
 
-    /// What went wrong by what a job was last settled with: the result of one that has failed, the reason of one that
-    /// waits for a retry.
+    /// The failure in a job's last settlement: in the result of a failed job, or in the reason of a job that waits for
+    /// a retry.
     pub fn told_by(settled: &[u8]) -> Option<Self> {
         let mut told: serde_json::Value = serde_json::from_slice(settled).ok()?;
         let failure = told.get_mut("error").map(serde_json::Value::take).unwrap_or(told);

@@ -1,21 +1,22 @@
-//! What a process or its disk may run out of: room, file descriptors, memory. No picture is to blame for it.
+//! Resources that a process or its disk may run out of: space, file descriptors, memory. No picture is to blame for
+//! that.
 
 use std::error::Error as StdError;
 use std::io;
 
 use rustix::io::Errno;
 
-/// What a system call did not get.
+/// What a system call could not get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lack {
-    /// Space on the disk, or in its quota.
+    /// Space on the disk or in its quota.
     Room,
-    /// File descriptors or memory, of the process or of the machine.
+    /// File descriptors or memory, of the process or the machine.
     Means,
 }
 
 impl Lack {
-    /// What `error` says is lacking, if that is why the call failed.
+    /// The lack that made the call fail; `None` if it failed for another reason.
     pub fn of(error: &io::Error) -> Option<Self> {
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => return Some(Self::Room),
@@ -26,7 +27,7 @@ impl Lack {
         [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS].contains(&errno).then_some(Self::Means)
     }
 
-    /// As [`of`](Self::of), for the first I/O error among `error` and its causes that says so.
+    /// As [`of`](Self::of), for the first I/O error with a lack among `error` and its causes.
     pub fn behind(error: &(dyn StdError + 'static)) -> Option<Self> {
         let mut cause = Some(error);
         while let Some(inner) = cause {
@@ -38,12 +39,12 @@ impl Lack {
         None
     }
 
-    /// An I/O error may carry another one, which `source` passes over.
+    /// An I/O error may hold another one, which `source` skips.
     fn of_whole(error: &io::Error) -> Option<Self> {
         Self::of(error).or_else(|| Self::behind(error.get_ref()?))
     }
 
-    /// Its error code.
+    /// The error code of this lack.
     pub fn code(self) -> &'static str {
         match self {
             Self::Room => "storage-full",

@@ -1,7 +1,7 @@
-//! Errors: the one list of codes, and which code each cause has.
+//! Errors: the list of all codes, and the code of each cause.
 //!
-//! A cause becomes a [`Failure`] by `From`: the queue's and imaging's errors in `failure.rs`, those of other modules where they
-//! are defined. `http::problem` makes answers of them.
+//! A cause becomes a [`Failure`] by `From`: in `failure.rs` for errors of the queue and of imaging, otherwise where the
+//! error is defined. `http::problem` makes answers from failures.
 
 pub mod codes;
 mod failure;

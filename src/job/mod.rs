@@ -1,4 +1,4 @@
-//! What a job's records are made of, whatever its kind: the terms of a submission, checksums, paths.
+//! The parts of a job's records that all kinds share: the terms of a submission, checksums, paths.
 
 pub(crate) mod labels;
 pub(crate) mod path;

@@ -1,4 +1,4 @@
-//! Paths in JSON: a string where the path is UTF-8, as nearly all are, else a list of its bytes.
+//! Paths in JSON: a string if the path is UTF-8, as nearly all are, otherwise a list of its bytes.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};

@@ -1,24 +1,25 @@
-//! A checksum at the end of a JSON object, so that bits which turned over on a disk or in a broker are noticed when it is
-//! read: most of them leave JSON that parses and says something else.
+//! A checksum at the end of a JSON object. It detects bits that changed on a disk or in a broker: most such changes
+//! leave valid JSON with another meaning.
 //!
-//! `{"a":1}` is written as `{"a":1,"crc32":"…"}`, eight digits over what stands without it. Whoever does not know of it
-//! reads one field more. What was written without one, by an older version, is read as it is.
+//! `{"a":1}` is written as `{"a":1,"crc32":"…"}`, with eight digits over the object without the checksum. A reader that
+//! does not know of checksums sees one more field. An object without one, from an older version, is accepted.
 
 use std::borrow::Cow;
 
-/// What stands before and behind the eight digits.
+/// The text before and after the eight digits.
 const BEFORE: &[u8] = b",\"crc32\":\"";
 const BEHIND: &[u8] = b"\"}";
 const DIGITS: usize = 8;
-/// Bits by which the end of a text may differ from a seal's and still is a damaged seal: no other JSON comes near it.
+/// Most bits by which the end of a text may differ from a seal and still be a damaged seal. No other JSON is that
+/// similar.
 const NEAR: u32 = 8;
 
-/// What is sealed is not what was written.
+/// The object does not match its checksum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("its checksum does not fit: bits of it have changed since it was written")]
 pub struct Damaged;
 
-/// The object with its checksum. `json` is an object with at least one field.
+/// Adds the checksum. `json` is an object with at least one field.
 pub fn seal(mut json: Vec<u8>) -> Vec<u8> {
     debug_assert!(json.len() > 2 && json.ends_with(b"}"), "an object with a field");
     let checksum = crc32fast::hash(&json);
@@ -29,10 +30,10 @@ pub fn seal(mut json: Vec<u8>) -> Vec<u8> {
     json
 }
 
-/// The object without its checksum, which is held against it.
+/// Checks the object's checksum and removes it.
 ///
 /// # Errors
-/// `Damaged` where it does not fit.
+/// `Damaged` if the checksum does not match.
 pub fn unseal(text: &[u8]) -> Result<Cow<'_, [u8]>, Damaged> {
     let Some(begin) = text.len().checked_sub(BEFORE.len() + DIGITS + BEHIND.len()) else { return Ok(text.into()) };
     let (object, end) = text.split_at(begin);

@@ -1,7 +1,7 @@
-//! The error codes: one closed vocabulary for HTTP problems, refused pictures, failed jobs and `pixmill batch`.
+//! The error codes: one closed list for HTTP problems, rejected pictures, failed jobs and `pixmill batch`.
 //!
-//! `docs/errors.md` and the pages at `/problems/…` are made from [`ALL`]. A code that is not in it cannot leave the
-//! program unseen: debug builds panic on it, and a test reads the sources for it.
+//! `docs/errors.md` and the pages at `/problems/…` are made from [`ALL`]. Debug builds panic on a code that is not in
+//! the list, and a test looks for such codes in the sources.
 
 mod table;
 
@@ -9,47 +9,47 @@ use std::fmt::Write;
 
 pub use table::ALL;
 
-/// What a client may rely on about one code.
+/// The documented meaning of a code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Code {
-    /// In kebab case. It stays the same for ever.
+    /// The code in kebab case. It never changes.
     pub name: &'static str,
-    /// The HTTP statuses that it comes with; none where it is never an answer's own.
+    /// The HTTP statuses that it comes with; empty if it is never the code of an answer.
     pub statuses: &'static [u16],
     pub places: &'static [Place],
     pub retry: Retry,
-    /// One sentence, or two.
+    /// One or two sentences.
     pub meaning: &'static str,
     pub remedy: &'static str,
 }
 
-/// Where a code is met.
+/// Where clients find a code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
     /// A problem document.
     Answer,
-    /// An entry of `rejected`: a picture that was refused before any job was made of it.
+    /// An entry of `rejected`: a picture that was rejected before a job was made for it.
     Rejected,
     /// The `error` of a picture that has ended.
     Job,
-    /// What `pixmill batch` says of a picture.
+    /// A failure in the output of `pixmill batch`.
     Batch,
 }
 
-/// Whether the same again may end better.
+/// Whether repeating the same request may succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retry {
     Never,
-    /// Later: an answer's `Retry-After` says when; a job has been tried again as often as its `retries` allow.
+    /// Later: the answer's `Retry-After` says when. A failed job was retried as often as its `retries` allow.
     Later,
 }
 
-/// The code of this name.
+/// The code with this name.
 pub fn find(name: &str) -> Option<&'static Code> {
     ALL.iter().find(|code| code.name == name)
 }
 
-/// Panics in debug builds if there is no such code, or it does not come with that status.
+/// In debug builds, panics if the code does not exist or does not come with this status.
 pub(crate) fn hold(name: &str, status: Option<u16>) {
     debug_assert!(
         find(name).is_some_and(|code| status.is_none_or(|status| code.statuses.contains(&status))),
@@ -59,7 +59,7 @@ pub(crate) fn hold(name: &str, status: Option<u16>) {
 }
 
 impl Code {
-    /// The statuses as documents show them.
+    /// The statuses as shown in documents.
     pub fn statuses_shown(&self) -> String {
         self.statuses.iter().map(u16::to_string).collect::<Vec<_>>().join(", ")
     }
@@ -89,7 +89,7 @@ impl Retry {
     }
 }
 
-/// `docs/errors.md`.
+/// The text of `docs/errors.md`.
 pub fn markdown() -> String {
     let mut text = String::from(INTRODUCTION);
     for code in ALL {
@@ -137,7 +137,7 @@ mod tests {
 
     use super::*;
 
-    /// What gives a failure or a problem its code, as the sources write it.
+    /// The calls that give a failure or a problem its code, as written in the sources.
     const GIVERS: [&str; 12] = [
         "Problem::new(",
         "Problem::bad_request(",
@@ -206,14 +206,14 @@ mod tests {
         text.split('-').all(word)
     }
 
-    /// The codes that calls of [`GIVERS`] name: the first or the second argument, where it is a literal.
+    /// The codes in calls of [`GIVERS`]: the first or second argument, if it is a literal.
     fn given(text: &str) -> BTreeSet<String> {
         let calls = GIVERS.iter().flat_map(|giver| text.match_indices(giver).map(|(at, _)| &text[at + giver.len()..]));
         let named = calls.filter_map(|arguments| {
             let first = arguments.trim_start();
             let literal = match first.strip_prefix('"') {
                 Some(literal) => literal,
-                // A status stands before it.
+                // The first argument is a status.
                 None => first.strip_prefix("StatusCode::")?.split_once(',')?.1.trim_start().strip_prefix('"')?,
             };
             literal.split_once('"').map(|(code, _)| code.to_owned()).filter(|code| is_code(code))
@@ -221,7 +221,7 @@ mod tests {
         named.collect()
     }
 
-    /// Every source file of the three crates but the table's own folder.
+    /// All source files of the three crates, except the folder of the table.
     fn sources() -> Vec<(std::path::PathBuf, String)> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let folders = ["src", "crates/imaging/src", "crates/queue/src"].map(|folder| root.join(folder));

@@ -1,10 +1,10 @@
-//! The table itself, in the order of the alphabet.
+//! The table of codes, in alphabetical order.
 
 use super::Place::{Answer, Batch, Job, Rejected};
 use super::Retry::{Later, Never};
 use super::{Code, Place, Retry};
 
-/// Two lines a code: name, statuses, places, whether again; then the meaning and what to do.
+/// Two lines for each code: name, statuses, places, retry; then the meaning and the next step.
 macro_rules! codes {
     ($($name:literal [$($status:literal)*] [$($place:ident)*] $retry:ident: $meaning:literal $remedy:literal;)*) => {
         /// Every code.
