@@ -1,4 +1,4 @@
-//! Reads the header of a picture, and refuses what can never be used, before a job is made of it.
+//! Reads the header of a picture before a job is made, and rejects pictures that can never be processed.
 
 use std::fs::File;
 use std::io::{self, BufReader};
@@ -7,13 +7,13 @@ use imaging::{Code, Header, Limits};
 
 use crate::storage::{self, Storage};
 
-/// A picture's size in bytes and its header, or why it is refused.
+/// A picture's size in bytes and its header, or why it is rejected.
 pub type Probed = imaging::Result<(u64, Header)>;
 
-/// Reads the header of a picture of the store.
+/// Reads the header of a picture in the store.
 ///
 /// # Errors
-/// When the file cannot be read.
+/// If the file cannot be read.
 pub async fn stored(storage: &Storage, key: &str, limits: &Limits) -> storage::Result<Probed> {
     let stored = storage.fetch(key).await?;
     let failed = |error: io::Error| storage::Error::at(stored.path().display(), &error);
@@ -24,7 +24,7 @@ pub async fn stored(storage: &Storage, key: &str, limits: &Limits) -> storage::R
 /// Reads the header of a picture in an open file.
 ///
 /// # Errors
-/// When the file cannot be read.
+/// If the file cannot be read.
 pub async fn file(file: File, limits: Limits) -> io::Result<Probed> {
     let probed = tokio::task::spawn_blocking(move || {
         let (bytes, limit) = (file.metadata()?.len(), limits.max_file_bytes);

@@ -1,17 +1,17 @@
-//! What this process and its children take of the machine, as Linux tells it under `/proc`.
+//! Resources that this process and its children use, as reported by Linux in `/proc`.
 
 use std::fs;
 
 use rustix::process::{Resource, getrlimit};
 
-/// What `/proc` counts processor time in: the kernel's `USER_HZ`, 100 a second on every platform of Linux but Alpha and
-/// Itanium, whatever the kernel's own clock is.
+/// Unit of processor time in `/proc`: the kernel's `USER_HZ`, which is 100 per second on all Linux platforms except
+/// Alpha and Itanium, independent of the kernel's own clock.
 const TICKS: f64 = 100.0;
 
-/// What one or more processes take.
+/// The resources that one or more processes use.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Usage {
-    /// Of processor time, in user mode and in the kernel.
+    /// Processor time in user mode and in the kernel.
     pub cpu_seconds: f64,
     pub resident_bytes: u64,
 }
@@ -22,20 +22,20 @@ pub struct Own {
     pub usage: Usage,
     pub virtual_bytes: u64,
     pub open_fds: u64,
-    /// None where there is no limit.
+    /// `None` if there is no limit.
     pub max_fds: Option<u64>,
-    /// Since 1970.
+    /// Seconds since 1970.
     pub started_at_s: f64,
 }
 
-/// The processes that this one has started: those that run, and the time of those that have ended.
+/// The child processes: the running ones, and the processor time of ended ones.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Children {
     pub running: u64,
     pub usage: Usage,
 }
 
-/// `None` where `/proc` is not Linux's.
+/// `None` if `/proc` is not that of Linux.
 pub fn own() -> Option<Own> {
     let (times, memory) = (Times::of("self")?, Memory::of("self")?);
     let machine = fs::read_to_string("/proc/stat").ok()?;
@@ -54,7 +54,7 @@ pub fn children() -> Option<Children> {
     let mut children = Children::default();
     children.usage.cpu_seconds = Times::of("self")?.ended_children_cpu_seconds;
     for thread in fs::read_dir("/proc/self/task").ok()?.flatten() {
-        // A thread may end meanwhile.
+        // The thread may have ended meanwhile.
         let Ok(pids) = fs::read_to_string(thread.path().join("children")) else { continue };
         for (times, memory) in pids.split_ascii_whitespace().filter_map(|pid| Times::of(pid).zip(Memory::of(pid))) {
             children.running += 1;
@@ -70,7 +70,7 @@ pub fn children() -> Option<Children> {
 struct Times {
     cpu_seconds: f64,
     ended_children_cpu_seconds: f64,
-    /// The machine had booted.
+    /// Seconds from the boot of the machine.
     started_after_s: f64,
 }
 
@@ -86,7 +86,7 @@ impl Memory {
         Self::parse(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?)
     }
 
-    /// None of a process that has ended and was not waited for: it has no memory.
+    /// `None` for a process that has ended but was not waited for, because it has no memory.
     fn parse(text: &str) -> Option<Self> {
         let bytes = |name: &str| {
             let kib = text.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB"))?;
@@ -102,10 +102,10 @@ impl Times {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        // The program's name stands in brackets, and may hold spaces and brackets itself.
+        // The program's name is in brackets, and may itself contain spaces and brackets.
         let (_, rest) = text.rsplit_once(')')?;
         let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
-        // The manual counts from 1, and the first one here is its third.
+        // The manual counts fields from 1, and the first field here is the third.
         let ticks = |field: usize| fields.get(field - 3)?.parse::<f64>().ok().map(|ticks| ticks / TICKS);
         Some(Self {
             cpu_seconds: ticks(14)? + ticks(15)?,

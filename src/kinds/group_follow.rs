@@ -1,4 +1,4 @@
-//! `group.follow`: makes the group that follows another one.
+//! `group.follow`: makes the follow-up of another group.
 
 use queue::GroupId;
 use serde::{Deserialize, Serialize};
@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 use super::{Kind, Missing};
 use crate::job::{Keep, Terms};
 
-/// Makes a new group of the originals of one that has finished.
+/// Makes a new group from the originals of a finished one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GroupFollow {
     pub of: GroupId,
-    /// The new one's id.
+    /// Id of the new group.
     pub group: GroupId,
     pub terms: Terms,
     #[serde(default, skip_serializing_if = "Keep::is_empty")]

@@ -1,4 +1,4 @@
-//! `image.process`: one picture and the outputs that are wanted of it.
+//! `image.process`: one picture and its operations.
 
 use std::path::PathBuf;
 
@@ -10,20 +10,20 @@ use serde::{Deserialize, Serialize};
 use super::{Context, Done, Ended, ImageResult, Kind, Missing, Output, Run};
 use crate::errors::Failure;
 
-/// One picture and the outputs that are wanted of it.
+/// One picture and its operations.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ImageProcess {
     pub source: Source,
-    /// The client's name for the picture; shown, never used as a path.
+    /// The client's name for the picture. It is only shown, never used as a path.
     pub image: String,
     pub operations: Vec<Operation>,
-    /// Makes what there is of a file cut short, with a warning, instead of refusing it.
+    /// Uses the readable part of a truncated file, with a warning, instead of refusing it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub lenient: bool,
-    /// Bytes that computing it takes at the most, by estimate.
+    /// Estimate of the largest number of bytes that computing it needs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak: Option<u64>,
-    /// CRC-32 of the original as it was received; `None` where it may change, or an older version received it.
+    /// CRC-32 of the original as it was received; `None` if the file may change, or if an older version received it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<u32>,
 }
@@ -34,7 +34,7 @@ pub struct ImageProcess {
 pub enum Source {
     /// A key of the store.
     Stored(String),
-    /// A file beside the worker; only `pixmill batch` without a server makes these.
+    /// A file on the worker's machine. Only `pixmill batch` without a server uses this.
     File(#[serde(with = "crate::job::path")] PathBuf),
     /// A key below `sources.folder`.
     Shared(String),
@@ -64,7 +64,7 @@ impl Kind for ImageProcess {
 }
 
 impl ImageProcess {
-    /// The result of an attempt that made these outputs, as the broker keeps it.
+    /// The result of an attempt that made these outputs, as stored in the broker.
     pub(crate) fn succeeded(&self, attempt: &Ended, outputs: Vec<Output>) -> Bytes {
         ImageResult { outputs, ..self.result(attempt) }.to_bytes()
     }
@@ -84,8 +84,8 @@ impl ImageProcess {
 }
 
 impl Run for ImageProcess {
-    /// Pictures are computed in a child process. Whoever enqueues takes the class from the payload, so a bit of this job's
-    /// record has changed.
+    /// Pictures are computed in a child process and never run here. The class is derived from the payload, so this
+    /// job's record has been damaged.
     async fn run(&self, _: &Context) -> Result<Done, Failure> {
         let detail = format!("{} is no io job, as its record says", Self::NAME);
         Err(Failure::permanent("payload-damaged", detail))

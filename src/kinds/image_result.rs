@@ -7,16 +7,16 @@ use serde::{Deserialize, Serialize};
 use crate::errors::Failure;
 use crate::job::seal;
 
-/// What a finished picture leaves behind: the body of its entry in a status document.
+/// The result of a finished picture: the body of its entry in a status document.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ImageResult<O = Output> {
     pub success: bool,
-    /// The client's name for the picture; absent where the broker ended the job itself.
+    /// The client's name for the picture; `None` if the broker ended the job itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
     #[serde(default)]
     pub attempts: u32,
-    /// The run that wrote the outputs; it names their folder.
+    /// The run that wrote the outputs. It names their folder.
     #[serde(default)]
     pub run: Run,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -27,7 +27,7 @@ pub struct ImageResult<O = Output> {
     pub error: Option<Failure>,
 }
 
-/// What one operation yielded; the one has a file and the other has not.
+/// The result of one operation. A file has the field `file`, an answer does not.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Output {
@@ -35,7 +35,7 @@ pub enum Output {
     Answer(Box<Answer>),
 }
 
-/// What was asked about a picture.
+/// The answer of an operation such as `info`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
     /// The operation's type.
@@ -51,36 +51,36 @@ pub struct OutputFile {
     /// The operation's type.
     #[serde(rename = "type")]
     pub kind: String,
-    /// Its name in the attempt's folder.
+    /// Name in the run's folder.
     pub file: String,
     pub format: Format,
     pub width: u32,
     pub height: u32,
-    /// Of an animation.
+    /// Only for an animation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frames: Option<u32>,
-    /// One round of an animation, in milliseconds.
+    /// Duration of one round of an animation, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<u64>,
     pub bytes: u64,
-    /// What a user should know of it, each beginning with a code.
+    /// Warnings for users, each beginning with a code.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
 
 impl ImageResult {
-    /// As the broker keeps it, sealed by a checksum.
+    /// The stored form of the result, with a checksum.
     pub fn to_bytes(&self) -> bytes::Bytes {
         seal::seal(serde_json::to_vec(self).expect("strings and numbers always serialise")).into()
     }
 
     /// Reads what [`to_bytes`](Self::to_bytes) wrote.
     ///
-    /// Most pictures yield nothing but files, and are read so at first: to tell files from answers, serde makes a tree of
-    /// values of each, which costs as much again at every look at a status.
+    /// Most pictures have only files, so this reads them as such first. Distinguishing files from answers makes serde
+    /// build a tree of values, which would double the cost of every status.
     ///
     /// # Errors
-    /// What is not a result, or was changed since it was written.
+    /// If it is not a result, or has changed since it was written.
     pub fn from_bytes(bytes: &[u8]) -> serde_json::Result<Self> {
         let json = seal::unseal(bytes).map_err(serde::de::Error::custom)?;
         let files = serde_json::from_slice::<ImageResult<OutputFile>>(&json);

@@ -1,8 +1,8 @@
-//! The kinds of jobs: a file per kind, and one list of them all.
+//! The kinds of jobs: a file per kind, and one list of all.
 //!
-//! A kind's file has its payload, its class, the queue that it goes to unless asked otherwise, its results, and its work,
-//! `Run`. Where the work is another module's (`submission`, `maintenance`), the `impl Run` is in that module, which imports
-//! this one. The worker knows no kind by name: it asks the `Payload`.
+//! A kind's file has its payload, class, default queue, results and work, `Run`. If the work belongs to another module
+//! (`submission`, `maintenance`), that module has the `impl Run` and imports this one. The worker knows no kind by
+//! name: it asks the `Payload`.
 
 mod group_follow;
 pub mod http_call;
@@ -47,10 +47,10 @@ pub use test_echo::TestEcho;
 pub use workflow_advance::WorkflowAdvance;
 pub(crate) use workflow_advance::{WorkflowRunner, Workflows};
 
-/// Makes the enum of all kinds, which asks the kind that it holds.
+/// Makes the enum of all kinds, whose methods call the kind that it holds.
 macro_rules! kinds {
     ($($(#[$attribute:meta])* $kind:ident = $name:literal,)+) => {
-        /// What a job is to do: one of the kinds.
+        /// The task of a job: one of the kinds.
         #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
         #[serde(tag = "kind")]
         pub enum Payload {
@@ -68,7 +68,8 @@ macro_rules! kinds {
                 match self { $($(#[$attribute])* Self::$kind(_) => $name,)+ }
             }
 
-            /// Whether jobs of a kind are maintenance of the service itself, which people see only when it fails or when they ask for it.
+            /// Whether jobs of a kind are maintenance of the service. They are shown only when they fail, or on
+            /// request.
             pub fn is_maintenance(kind: &str) -> bool {
                 match kind { $($(#[$attribute])* $name => <$kind as Kind>::IS_MAINTENANCE,)+ _ => false }
             }
@@ -83,12 +84,12 @@ macro_rules! kinds {
                 match self { $($(#[$attribute])* Self::$kind(_) => <$kind as Kind>::CLASS,)+ }
             }
 
-            /// The queue that jobs of the kind go to unless another one is asked for.
+            /// The queue for jobs of the kind, unless a submission names another.
             pub fn default_queue(&self) -> &'static str {
                 match self { $($(#[$attribute])* Self::$kind(_) => <$kind as Kind>::QUEUE,)+ }
             }
 
-            /// The picture that the job is about, if it is about one.
+            /// The picture of the job; `None` if the job has no picture.
             pub fn picture(&self) -> Option<&ImageProcess> {
                 match self { $($(#[$attribute])* Self::$kind(job) => job.picture(),)+ }
             }
@@ -97,17 +98,17 @@ macro_rules! kinds {
                 match self { $($(#[$attribute])* Self::$kind(job) => job.picture_mut(),)+ }
             }
 
-            /// Whether a failure with this code means that files which must be in the store are missing from it.
+            /// The files that a failure with this code reports as missing from the store, if it does.
             pub(crate) fn misses(&self, code: &str) -> Option<Missing> {
                 match self { $($(#[$attribute])* Self::$kind(job) => job.misses(code),)+ }
             }
 
-            /// The result of an attempt that failed, as the broker keeps it.
+            /// The result of a failed attempt, as stored in the broker.
             pub(crate) fn failed(&self, attempt: &Ended, error: &Failure) -> Bytes {
                 match self { $($(#[$attribute])* Self::$kind(job) => job.failed(attempt, error),)+ }
             }
 
-            /// Does the work of a job of class io. The caller may drop this halfway.
+            /// Does the work of a job of class io. The caller may drop the future at any point.
             ///
             /// # Errors
             /// Why the attempt failed, and whether another one may succeed.
@@ -132,13 +133,13 @@ kinds! {
     TestEcho = "test.echo",
 }
 
-/// What all kinds have. What a kind leaves out is as it is for most.
+/// Properties of a kind. The defaults are those of most kinds.
 pub trait Kind {
-    /// The queue that jobs of the kind go to unless another one is asked for.
+    /// The queue for jobs of the kind, unless a submission names another.
     const QUEUE: &str;
-    /// `Cpu` is for pictures, which are computed in a child process; all others run in the worker's own.
+    /// `Cpu` is for pictures, which are computed in a child process. All other kinds run in the worker's process.
     const CLASS: Class = Class::Io;
-    /// Maintenance of the service itself: shown only when it fails, or to those who ask for it.
+    /// Whether it is maintenance of the service, which is shown only when it fails, or on request.
     const IS_MAINTENANCE: bool = false;
 
     /// Each job is about a picture, and its result is an `ImageResult`.
@@ -153,12 +154,12 @@ pub trait Kind {
         None
     }
 
-    /// Whether a failure with this code means that files which must be in the store are missing from it.
+    /// The files that a failure with this code reports as missing from the store, if it does.
     fn misses(&self, _code: &str) -> Option<Missing> {
         None
     }
 
-    /// The result of an attempt that failed, as the broker keeps it.
+    /// The result of a failed attempt, as stored in the broker.
     fn failed(&self, attempt: &Ended, error: &Failure) -> Bytes {
         failed(attempt, error)
     }
@@ -166,11 +167,12 @@ pub trait Kind {
 
 /// The work of a kind.
 pub(crate) trait Run {
-    /// Does the work. The caller may drop the future halfway: each step must leave what the next attempt can go on from.
+    /// Does the work. The caller may drop the future at any point, so after each step the next attempt must be able to
+    /// continue.
     fn run(&self, context: &Context) -> impl Future<Output = Result<Done, Failure>> + Send;
 }
 
-/// What the work of a job may use.
+/// The resources that a job's work may use.
 pub(crate) struct Context {
     pub(crate) broker: Broker,
     pub(crate) storage: Storage,
@@ -184,36 +186,36 @@ pub(crate) struct Context {
     pub(crate) request_id: Option<String>,
 }
 
-/// How the work of a job ended well.
+/// The success of a job's work.
 #[derive(Debug)]
 pub(crate) enum Done {
-    /// The job is finished; this is its result.
+    /// The job has ended with this result.
     Result(Bytes),
-    /// The job goes on with its next stage.
+    /// The job continues with its next stage.
     Stage(Stage),
 }
 
-/// An attempt that has ended, in numbers.
+/// The numbers of an ended attempt.
 #[derive(Debug, Clone, Copy)]
 pub struct Ended {
-    /// Attempts so far, this one included.
+    /// Number of attempts so far, including this one.
     pub attempts: u32,
-    /// The run that the claim gave it.
+    /// The run of the attempt's claim.
     pub run: RunId,
     pub duration_ms: u64,
 }
 
-/// Files that must be in the store, and that a job did not find.
+/// Files that should be in the store and were not found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Missing {
-    /// The original of the job's own group: it must be there as long as the group is in the outbox.
+    /// The original of the job's own group. It must exist as long as the group is in the outbox.
     Original,
-    /// Originals of another group, which may have been removed rightly.
+    /// Originals of another group, whose retention may have ended.
     OthersOriginals,
 }
 
 impl Done {
-    /// A result of `success: true` and these fields.
+    /// A result with `success: true` and these fields.
     pub(crate) fn with<T: Serialize>(fields: &T) -> Self {
         #[derive(Serialize)]
         struct Success<'a, T> {
@@ -225,13 +227,13 @@ impl Done {
         Self::Result(result.into())
     }
 
-    /// A result that says no more than `success: true`.
+    /// A result with `success: true` only.
     pub(crate) fn plain() -> Self {
         Self::Result(Bytes::from_static(br#"{"success":true}"#))
     }
 }
 
-/// The result of an attempt that failed, of a job that is about no picture or whose payload cannot be read.
+/// The result of a failed attempt of a job without a picture, or with an unreadable payload.
 pub(crate) fn failed(attempt: &Ended, error: &Failure) -> Bytes {
     #[derive(Serialize)]
     struct Failed<'a> {

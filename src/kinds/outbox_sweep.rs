@@ -1,4 +1,4 @@
-//! `outbox.sweep`: delivers to the broker what was acknowledged and is not there.
+//! `outbox.sweep`: enqueues acknowledged submissions that the broker does not have.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::Kind;
 
-/// Delivers what is still owed to clients.
+/// Enqueues the submissions that are still owed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutboxSweep {
-    /// Younger submissions are still on their way.
+    /// Least age of the submissions looked at. Younger ones may still be arriving.
     pub age: Duration,
 }
 

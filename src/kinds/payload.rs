@@ -1,4 +1,4 @@
-//! How a payload is stored: as JSON, beside the id of the request that enqueued it, sealed by a checksum.
+//! The stored form of a payload: JSON with a checksum, together with the id of the request that enqueued it.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::Payload;
 use crate::job::seal;
 
-/// A payload beside the request that it comes from.
+/// A payload and the id of its request.
 #[derive(Serialize)]
 struct Sent<'a> {
     #[serde(flatten)]
@@ -20,12 +20,12 @@ struct Sender {
     request_id: Option<String>,
 }
 
-/// The id of the request that enqueued a job of any kind; log lines about the job name it.
+/// The id of the request that enqueued the job, for log lines. Works for all kinds.
 pub fn request_id(payload: &[u8]) -> Option<String> {
     serde_json::from_slice::<Sender>(payload).ok()?.request_id
 }
 
-/// The client's name for the picture that a job is about, if it is about one.
+/// The client's name for the job's picture; `None` if the job has no picture.
 pub fn image_name(payload: &[u8]) -> Option<String> {
     let payload = Payload::from_bytes(payload).ok()?;
     payload.picture().map(|picture| picture.image.clone())
@@ -34,16 +34,16 @@ pub fn image_name(payload: &[u8]) -> Option<String> {
 /// Why a payload cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Unread {
-    /// The bytes are not those that were enqueued.
+    /// The bytes have changed since the job was enqueued.
     #[error("the job's payload is damaged: {0}")]
     Damaged(String),
-    /// JSON of a version that knows other kinds or fields.
+    /// The JSON is from a version with other kinds or fields.
     #[error("{0}")]
     Unknown(serde_json::Error),
 }
 
 impl Payload {
-    /// As the broker keeps it, with the id of the request that it comes from, and sealed by a checksum.
+    /// The stored form, with the id of the request and a checksum.
     pub fn to_bytes(&self, request_id: Option<&str>) -> Bytes {
         let json = serde_json::to_vec(&Sent { payload: self, request_id }).expect("a payload always serialises");
         seal::seal(json).into()
@@ -52,7 +52,7 @@ impl Payload {
     /// Reads what [`to_bytes`](Self::to_bytes) wrote.
     ///
     /// # Errors
-    /// `Damaged` where bits of it have changed; `Unknown` where it is JSON that this version does not know.
+    /// `Damaged` if the bytes have changed; `Unknown` if this version does not know the kind or a field.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Unread> {
         let json = seal::unseal(bytes).map_err(|damaged| Unread::Damaged(damaged.to_string()))?;
         serde_json::from_slice(&json).map_err(|error| match error.classify() {

@@ -1,13 +1,12 @@
-//! `source.fetch`: the first stage of a picture that is not in the store yet, or whose header was not read yet.
+//! `source.fetch`: the first stage of a picture that is not in the store yet, or whose header has not been read.
 //!
-//! One picture is one job from beginning to end, so that its group counts and tells of it once. Fetching is this job's
-//! first stage, of class io, which many are in at a time and which costs no slot for computing; when the picture lies
-//! where it stays and its header says what it will take in memory, the broker has the job go on as an `image.process` in
-//! the line for that, for whatever worker computes next. So slow servers keep no core idle, the fetched pictures of one
-//! group spread over all workers, a failed fetch is retried without anything computed, and a failed computation without
-//! anything fetched. (As two jobs in a chain, the group would count each picture twice; as a read-ahead of the computing
-//! job, slow servers would hold the slots.) An attempt that died between its file and its settlement leaves a whole file,
-//! which the next one finds.
+//! A picture is one job from beginning to end, so its group counts and shows it once. Fetching is the job's first
+//! stage, of class io: many run at a time, and none takes a slot for computing. When the picture is in the store and
+//! its header shows how much memory it needs, the job continues as an `image.process` in that queue, on any worker. So
+//! slow servers keep no core idle, the pictures of a group are spread over all workers, and the retry of one stage does
+//! not repeat the other. Two chained jobs would count each picture twice, and a computing job that fetches ahead would
+//! hold its slot for slow servers. If an attempt dies between writing the file and its settlement, the next attempt
+//! finds the whole file.
 
 use queue::{Class, Stage};
 use serde::{Deserialize, Serialize};
@@ -22,23 +21,23 @@ use crate::net::Fetcher;
 use crate::probe::{self, Probed};
 use crate::sources::Places;
 
-/// The first stage of a picture that is not in the store or has not been looked at: it is fetched where it must be, and
-/// probed; the job then goes on as its `image.process`.
+/// The first stage of a picture that is not in the store or has not been probed. Fetches it if necessary, probes it,
+/// and continues the job as `image.process`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SourceFetch {
     pub from: Origin,
-    /// Its source is where the picture will lie.
+    /// The picture. Its source is the place where it will be stored.
     pub picture: ImageProcess,
-    /// The next stage's.
+    /// The queue of the next stage.
     pub queue: String,
 }
 
-/// Where a picture comes from.
+/// The origin of a picture.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
     Url(Url),
-    /// The picture's own source, as it lies there.
+    /// The picture's own source, which is read where it is.
     InPlace,
 }
 
@@ -59,7 +58,7 @@ impl Kind for SourceFetch {
     }
 
     fn failed(&self, attempt: &Ended, error: &Failure) -> bytes::Bytes {
-        // Nothing was written, so no run is named.
+        // No output was written, so the result names no run.
         self.picture.failed(&Ended { run: queue::Run::default(), ..*attempt }, error)
     }
 }
@@ -70,7 +69,7 @@ impl Run for SourceFetch {
     }
 }
 
-/// Brings the picture to where it stays; returns the next stage of its job.
+/// Stores the picture; returns the next stage of its job.
 async fn fetch(job: &SourceFetch, context: &Context) -> Result<Stage, Failure> {
     let mut check = job.picture.check;
     let (bytes, header) = match (&job.from, &job.picture.source) {
@@ -114,7 +113,8 @@ async fn receive(url: &Url, key: &str, context: &Context) -> Result<Option<u32>,
     })
 }
 
-/// Answers the CRC-32 of what it stored; `None` where another attempt has stored an answer of its own.
+/// Downloads the picture to `key`. Returns the CRC-32 of the file; `None` if another attempt has stored its own
+/// download.
 async fn stream(url: &Url, key: &str, fetcher: &Fetcher, context: &Context) -> Result<Option<u32>, Failure> {
     let space = context.storage.space()?;
     if space.is_short() {
@@ -130,7 +130,7 @@ async fn stream(url: &Url, key: &str, fetcher: &Fetcher, context: &Context) -> R
         incoming.write(chunk).await.map_err(|error| Failure::from(error).of_bytes(bytes as u64))?;
     }
     debug!(bytes, key, "fetched a picture");
-    // A late attempt takes nothing from one that has been through meanwhile: the answers may differ.
+    // A late attempt must not replace the file of a finished one, because the two downloads may differ.
     if context.storage.has(key).await? {
         return Ok(None);
     }
@@ -138,7 +138,7 @@ async fn stream(url: &Url, key: &str, fetcher: &Fetcher, context: &Context) -> R
     Ok(Some(check.finalize()))
 }
 
-/// Probes a picture of the store. One that cannot be used does not stay.
+/// Probes a picture in the store. Removes it if it cannot be used.
 async fn look(key: &str, context: &Context) -> Result<(u64, imaging::Header), Failure> {
     if !context.storage.has(key).await? {
         return Err(Failure::permanent("source-missing", "the original is no longer stored"));

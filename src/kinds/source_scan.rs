@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Kind;
 
-/// Hands the pictures of a long list to the broker, chunk by chunk; the list is in the group's manifest.
+/// Enqueues the pictures of a long list chunk by chunk. The list is in the group's manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceScan {
     pub group: GroupId,

@@ -1,4 +1,4 @@
-//! `storage.sweep`: removes what is over its age, and what broken-off uploads left.
+//! `storage.sweep`: removes files and records whose retention has ended, and files of interrupted uploads.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::Kind;
 
-/// How long things are kept from the end of their group; zero: for ever.
+/// Retention times, counted from the end of a group. Zero: for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StorageSweep {
     pub records: Duration,
-    /// Goes with the record at the latest.
+    /// Originals are removed together with the record at the latest.
     pub originals: Duration,
     pub outputs: Duration,
 }

@@ -1,4 +1,4 @@
-//! `test.echo`: returns the text that it is given. It shows what a kind of job needs, and is compiled for tests alone.
+//! `test.echo`: returns its text. It shows what a kind needs, and exists only in tests.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +7,7 @@ use crate::errors::Failure;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TestEcho {
-    /// `wrong` fails for good.
+    /// The job fails for good if the text is `wrong`.
     pub text: String,
 }
 

@@ -1,4 +1,4 @@
-//! What holds for every kind.
+//! Tests that apply to every kind.
 
 use std::time::Duration;
 
@@ -83,7 +83,7 @@ fn failed_attempt_is_read_as_a_picture_that_failed() {
         let result = ImageResult::from_bytes(&payload.failed(&attempt, &error)).unwrap();
         assert_eq!((result.success, result.attempts, result.duration_ms), (false, 2, Some(12)));
         assert_eq!(result.image.as_deref(), payload.picture().map(|picture| &*picture.image));
-        // Only an attempt that was computed has a folder of outputs.
+        // Only a computed attempt has a folder of outputs.
         let has_run = payload.class() == Class::Cpu;
         assert_eq!(result.run == attempt.run, has_run, "{}", payload.kind());
         assert_eq!(result.error, Some(error.clone()));

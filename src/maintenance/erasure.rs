@@ -1,9 +1,9 @@
-//! Erasing a group's files at its owner's wish, before their time.
+//! Erases a group's files at its owner's request, before their retention ends.
 //!
-//! `erasures/<group>` says that it is to be done: written before anything is removed, gone when everything is. So an
-//! order outlives restarts, and a group that still runs is erased when it has ended. `erased/<group>` says so to those
-//! who ask, for as long as the group has a record. What is owed goes first, and is not delivered meanwhile: nothing
-//! comes back to life.
+//! `erasures/<group>` is the pending order. It is written before anything is removed, and removed when everything is.
+//! So an order survives restarts, and the files of a running group are erased after it has ended. `erased/<group>`
+//! records the erasure for clients, as long as the group has a record. The manifest is removed first and not delivered
+//! meanwhile, so that nothing is enqueued or created again.
 
 use bytes::Bytes;
 use queue::{Broker, GroupId};
@@ -15,10 +15,10 @@ use crate::errors::Failure;
 use crate::storage::{self, Part, Storage};
 use crate::submission;
 
-/// How far the erasing of a group's files is.
+/// The progress of an erasure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stands {
-    /// They go when the group has ended; nobody is given them any more.
+    /// The files are erased when the group has ended. They are no longer served.
     Ordered,
     Done,
 }
@@ -40,13 +40,13 @@ impl From<Error> for Failure {
     }
 }
 
-/// Orders it. Durable when it returns.
+/// Orders the erasure. Durable when it returns.
 pub async fn order(storage: &Storage, group: GroupId) -> storage::Result<()> {
     storage.put_pressing(&Part::Erasures.mark(group), Bytes::new()).await?;
     storage.put_pressing(&Part::Erased.mark(group), Bytes::new()).await
 }
 
-/// Whether it was ordered, and done.
+/// The progress of the group's erasure; `None` if none was ordered.
 pub async fn stands(storage: &Storage, group: GroupId) -> storage::Result<Option<Stands>> {
     if !storage.has_at_once(&Part::Erased.mark(group))? {
         return Ok(None);
@@ -55,14 +55,14 @@ pub async fn stands(storage: &Storage, group: GroupId) -> storage::Result<Option
     Ok(Some(if ordered { Stands::Ordered } else { Stands::Done }))
 }
 
-/// Does what was ordered, as far as it can be done by now: a group that has not ended is cancelled and left to the next
-/// time. Answers whether it is done.
+/// Carries the order out as far as possible. A group that has not ended is cancelled and left to the next call. Returns
+/// whether the erasure is done.
 ///
 /// # Errors
-/// When the store or the broker fails; it stays ordered.
+/// If the store or the broker fails. The order remains.
 pub async fn carry_out(storage: &Storage, broker: &Broker, id: GroupId) -> Result<bool, Error> {
     if cancel(broker, id).await?.is_none() {
-        // Somebody may be about to deliver what was owed until now: the next time tells.
+        // A sweep may be about to deliver the manifest. The next call checks again.
         let owed = super::is_owed(storage, id).await?;
         remove(storage, id, !owed).await?;
         return Ok(!owed);
@@ -74,13 +74,13 @@ pub async fn carry_out(storage: &Storage, broker: &Broker, id: GroupId) -> Resul
     Ok(ended)
 }
 
-/// Carries out what was ordered for groups that have ended; returns how many groups were erased.
+/// Carries out the orders for groups that have ended; returns the number of erased groups.
 ///
 /// # Errors
-/// When the store or the broker fails; what is left stays ordered.
+/// If the store or the broker fails. The remaining orders are kept.
 pub(super) async fn carry_out_all(storage: &Storage, broker: &Broker) -> Result<u64, Error> {
     let mut erased = 0;
-    // However old the mark says that it is: the clock may have been set back since.
+    // Orders of any age, because the clock may have been set back since.
     let mut ordered = storage.groups_of(Part::Erasures)?;
     loop {
         let page;
@@ -91,7 +91,7 @@ pub(super) async fn carry_out_all(storage: &Storage, broker: &Broker) -> Result<
         for (id, _) in page {
             match submission::list_cancelled(storage, broker, id).await {
                 Err(submission::Error::Queue(away @ queue::Error::Unavailable(_))) => return Err(away.into()),
-                // What can be erased is, and the others are still owed.
+                // Files are erased nevertheless, and the other pictures are still owed.
                 Err(error) => warn!("the rest of group {id} is not counted as cancelled: {error}"),
                 Ok(()) => {}
             }
@@ -100,7 +100,8 @@ pub(super) async fn carry_out_all(storage: &Storage, broker: &Broker) -> Result<
     }
 }
 
-/// Cancels a group as [`Broker::cancel_group`] does, without writing to the queue where it has ended: its disk may be full.
+/// Cancels a group like [`Broker::cancel_group`], but writes nothing to the queue if it has ended, because the queue's
+/// disk may be full.
 pub async fn cancel(broker: &Broker, id: GroupId) -> queue::Result<Option<u64>> {
     match broker.group(id).await? {
         Some(group) if group.finished_at.is_some() => Ok(Some(0)),

@@ -1,11 +1,13 @@
-//! The maintenance of store and broker: what was acknowledged is delivered, what is over its age is removed.
+//! The maintenance of store and broker: delivers acknowledged submissions, and removes files and records whose
+//! retention has ended.
 //!
-//! Two sweeps, each a kind of job. Both may be broken off at any point and run by several services at once: each step is
-//! durable, and the next sweep goes on from what it finds. What is stored of a group is removed in one order, so that
-//! nothing comes back to life: first its manifest, then its files, then its record.
+//! There are two sweeps, each a kind of job. They may be interrupted at any point, and several services may run them at
+//! the same time: each step is durable, and the next sweep continues from the present state. Everything stored of a
+//! group is removed in one order, so that nothing is created again: first its manifest, then its files, then its
+//! record.
 //!
-//! - `outbox.sweep` (`outbox.rs`) erases what its owners ordered to be erased (`erasure.rs`), then delivers.
-//! - `storage.sweep` (`retention.rs`) removes what is over its age, and what no record knows (`orphans.rs`).
+//! - `outbox.sweep` (`outbox.rs`) carries out the owners' orders to erase (`erasure.rs`), then delivers.
+//! - `storage.sweep` (`retention.rs`) removes what is past its retention, and what has no record (`orphans.rs`).
 
 pub mod erasure;
 mod orphans;
@@ -24,15 +26,15 @@ pub use retention::{Swept, sweep_storage};
 
 type Result<T> = std::result::Result<T, Error>;
 
-/// Files that no record and no manifest knows are removed after this long: an upload was broken off.
+/// Age at which files without record and manifest are removed. They are from interrupted uploads.
 const ORPHAN_AGE: Duration = Duration::from_hours(24);
-/// Groups, or results of a group, read together.
+/// Number of groups, or results of a group, read at a time.
 const PAGE: usize = 1_000;
-/// Questions to the broker at a time.
+/// Number of concurrent calls to the broker.
 const CONCURRENCY: usize = 16;
 
-/// Whether what follows a group, if anything does, is no longer owed: the job that begins it has ended. Until then the
-/// group's record and its originals are kept, whatever their retention: they are what is to be worked on.
+/// Whether the group's follow-up, if any, is no longer owed: the job that begins it has ended. Until then, the group's
+/// record and originals are kept, whatever their retention, because the follow-up needs them.
 async fn follow_up_has_begun(broker: &Broker, group: &Group) -> Result<bool> {
     match group.then.filter(|_| group.fired) {
         Some(then) => Ok(broker.group(then).await?.is_none_or(|then| then.finished_at.is_some())),
@@ -44,7 +46,7 @@ async fn is_owed(storage: &Storage, group: GroupId) -> Result<bool> {
     Ok(storage.has(&manifest_key(group)).await? || storage.has(&withdrawn_key(group)).await?)
 }
 
-/// The next groups of a list that may be longer than memory is wide.
+/// The next groups of a list that may be too long for memory.
 async fn next_page(mut groups: Groups) -> Result<(Vec<(GroupId, SystemTime)>, Groups)> {
     let page = tokio::task::spawn_blocking(move || {
         let page = groups.by_ref().take(PAGE).collect::<storage::Result<_>>();

@@ -7,8 +7,8 @@ use queue::Broker;
 use super::{ORPHAN_AGE, Result, is_owed, next_page, on_disk};
 use crate::storage::{Part, Storage};
 
-/// Removes folders that name the owner of outputs, and hold none, of groups that nobody knows: their submission was broken
-/// off, or nothing of them succeeded.
+/// Removes output folders of unknown groups that only name the owner and have no output. Their submission was
+/// interrupted, or no job succeeded.
 pub(super) async fn remove_empty_outputs(storage: &Storage, broker: &Broker) -> Result<u64> {
     let mut removed = 0;
     let mut groups = storage.groups_older_than(Part::Outputs, SystemTime::now() - ORPHAN_AGE)?;

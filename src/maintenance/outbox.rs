@@ -1,4 +1,4 @@
-//! `outbox.sweep`: enqueues again what the broker does not have, and forgets what has ended.
+//! `outbox.sweep`: enqueues again what the broker does not have, and removes the manifests of ended groups.
 
 use std::time::SystemTime;
 
@@ -14,18 +14,18 @@ use crate::submission;
 use crate::submission::manifest::Manifest;
 use crate::submission::outbox::{self, Owed};
 
-/// What a sweep of the outbox found to do, in groups.
+/// The work of a sweep of the outbox, in groups.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Delivered {
-    /// Enqueued again: the broker did not have them.
+    /// Enqueued again because the broker did not have them.
     pub enqueued: u64,
-    /// Ended, and so no longer owed.
+    /// Ended, so no longer owed.
     pub ended: u64,
-    /// Refused to their clients, and now gone.
+    /// Withdrawn submissions, now removed.
     pub withdrawn: u64,
-    /// Ended, and their files erased as their owners had asked.
+    /// Ended, and their files erased as their owners had ordered.
     pub erased: u64,
-    /// Cannot be read, and are set aside.
+    /// Unreadable manifests that were set aside.
     pub damaged: u64,
 }
 
@@ -37,11 +37,11 @@ impl kinds::Run for OutboxSweep {
     }
 }
 
-/// Sees to whatever is in the outbox for longer than its age: enqueues again what the broker does not have, forgets
-/// what has ended, and takes back what was withdrawn.
+/// Handles everything in the outbox that is older than the sweep's age: enqueues again what the broker does not have,
+/// removes manifests of ended groups, and cancels withdrawn submissions.
 ///
 /// # Errors
-/// When the store or the broker fails.
+/// If the store or the broker fails.
 pub async fn sweep_outbox(storage: &Storage, broker: &Broker, sweep: &OutboxSweep) -> Result<Delivered> {
     let mut delivered = Delivered { erased: erasure::carry_out_all(storage, broker).await?, ..Delivered::default() };
     let mut lost = Vec::new();
@@ -67,7 +67,7 @@ pub async fn sweep_outbox(storage: &Storage, broker: &Broker, sweep: &OutboxSwee
     Ok(delivered)
 }
 
-/// A group of the outbox that the broker has.
+/// Handles a group in the outbox that the broker has.
 async fn see_to(storage: &Storage, broker: &Broker, group: &Group, delivered: &mut Delivered) -> Result<()> {
     let id = group.id;
     let ended = group.finished_at.is_some();
@@ -101,10 +101,10 @@ async fn see_to(storage: &Storage, broker: &Broker, group: &Group, delivered: &m
     Ok(())
 }
 
-/// Removes what runs have left whose workers died with them, of pictures that wait to be begun again. While the disk is
-/// short none is begun, and what was left may be why it is.
+/// Removes the outputs of runs whose workers died, for pictures that wait to begin again. While the disk is short of
+/// space, no picture begins, and these outputs may be the cause.
 async fn discard_broken_off(storage: &Storage, broker: &Broker, group: GroupId) -> Result<()> {
-    // Listed before the broker is asked, so that a run that is claimed after its answer is not among them.
+    // Listed before the broker is asked, so that the list has no run that is claimed after the broker's answer.
     for (id, runs) in on_disk(storage, move |storage| storage.runs(group)).await? {
         if runs.is_empty() {
             continue;
@@ -117,12 +117,12 @@ async fn discard_broken_off(storage: &Storage, broker: &Broker, group: GroupId) 
     Ok(())
 }
 
-/// A group of the outbox that the broker does not have, or not whole.
+/// Handles a group in the outbox that the broker does not have, or has only in part.
 async fn deliver(storage: &Storage, broker: &Broker, id: GroupId, delivered: &mut Delivered) -> Result<()> {
     if erasure::stands(storage, id).await?.is_some() {
         return Ok(());
     }
-    // Read after the broker was asked: a record is removed only after its manifest, so this one is owed indeed.
+    // Read after the broker was asked. A record is removed only after its manifest, so this manifest is still owed.
     match read(storage, id).await {
         Some(Owed::Withdrawn(manifest)) => {
             if is_answered(broker, &manifest).await? {
@@ -139,7 +139,7 @@ async fn deliver(storage: &Storage, broker: &Broker, id: GroupId, delivered: &mu
                 delivered.enqueued += 1;
             }
             Err(submission::Error::Queue(away @ queue::Error::Unavailable(_))) => return Err(away.into()),
-            // The others are still owed.
+            // The other groups are still owed.
             Err(error) => warn!("group {id} stays in the outbox: {error}"),
         },
         Some(Owed::Damaged(damage)) => give_up(storage, broker, id, &damage, delivered).await?,
@@ -148,7 +148,7 @@ async fn deliver(storage: &Storage, broker: &Broker, id: GroupId, delivered: &mu
     Ok(())
 }
 
-/// A manifest that cannot be read, of a group that needs it.
+/// Gives up a manifest that cannot be read, of a group that needs it.
 async fn give_up(
     storage: &Storage,
     broker: &Broker,
@@ -170,7 +170,7 @@ async fn give_up(
     Ok(())
 }
 
-/// What is owed for a group. One that the store cannot give at present is left to the next sweep.
+/// The manifest of a group. If the store cannot read it at present, it is left to the next sweep.
 async fn read(storage: &Storage, group: GroupId) -> Option<Owed> {
     outbox::read(storage, group).await.unwrap_or_else(|error| {
         warn!("{error}");
@@ -178,7 +178,7 @@ async fn read(storage: &Storage, group: GroupId) -> Option<Owed> {
     })
 }
 
-/// Whether a withdrawn submission's client gets its group when it tries again, by an idempotency key.
+/// Whether the client of a withdrawn submission gets its group by an idempotency key when it retries.
 async fn is_answered(broker: &Broker, manifest: &Manifest) -> Result<bool> {
     let Some(key) = &manifest.key else { return Ok(false) };
     match broker.reserve(&key.name, manifest.group).await? {
@@ -191,7 +191,7 @@ async fn is_answered(broker: &Broker, manifest: &Manifest) -> Result<bool> {
     }
 }
 
-/// Removes the outputs of runs that did not win: of workers that died before they could.
+/// Removes the outputs of runs that did not win, because their workers died before they could remove them.
 async fn keep_winners(storage: &Storage, broker: &Broker, group: GroupId) -> Result<()> {
     let mut from = 0;
     loop {
@@ -212,10 +212,10 @@ async fn keep_winners(storage: &Storage, broker: &Broker, group: GroupId) -> Res
     }
 }
 
-/// Which run won, if any did.
+/// The run that won, if any.
 ///
 /// # Errors
-/// A result that cannot be read: any of the runs may be the winner.
+/// If a result cannot be read, because then any run may be the winner.
 fn winner(result: &GroupResult) -> serde_json::Result<Option<Run>> {
     if result.state != State::Succeeded {
         return Ok(None);

@@ -14,15 +14,15 @@ use crate::job::Keep;
 use crate::kinds::{self, Context, Done, StorageSweep};
 use crate::storage::{Part, Storage, keep_key};
 
-/// What a sweep of the store removed, in groups.
+/// The work of a sweep of the store, in groups.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Swept {
     pub records: u64,
     pub originals: u64,
     pub outputs: u64,
-    /// Uploads that were broken off.
+    /// Interrupted uploads.
     pub orphans: u64,
-    /// Files of writes that were broken off.
+    /// Files of interrupted writes.
     pub drafts: u64,
 }
 
@@ -32,10 +32,10 @@ impl kinds::Run for StorageSweep {
     }
 }
 
-/// Removes what is older than its retention, and uploads that were broken off.
+/// Removes what is older than its retention, and interrupted uploads.
 ///
 /// # Errors
-/// When the store or the broker fails.
+/// If the store or the broker fails.
 pub async fn sweep_storage(storage: &Storage, broker: &Broker, sweep: &StorageSweep) -> Result<Swept> {
     sweep_own_retention(storage, broker).await?;
     let StorageSweep { records, originals, outputs } = *sweep;
@@ -54,8 +54,8 @@ pub async fn sweep_storage(storage: &Storage, broker: &Broker, sweep: &StorageSw
     Ok(Swept { records, originals: uploads.finished, orphans: uploads.orphans, outputs, drafts })
 }
 
-/// Removes what submissions have asked to be kept for less long than the settings say. A note in the store names each
-/// such group, so that no other is looked at; it goes when it has nothing left to say.
+/// Removes what submissions asked to keep for less long than the settings say. A note in the store names each such
+/// group, so no other group is looked at. The note is removed when nothing in it is left to do.
 async fn sweep_own_retention(storage: &Storage, broker: &Broker) -> Result<()> {
     let mut notes = storage.groups_of(Part::Retention)?;
     loop {
@@ -76,7 +76,8 @@ async fn sweep_own_retention(storage: &Storage, broker: &Broker) -> Result<()> {
 
 async fn keep_for(storage: &Storage, broker: &Broker, (id, noted): (GroupId, SystemTime), keep: Keep) -> Result<()> {
     let Some(group) = broker.group(id).await? else {
-        // Its record went first; of what is left nothing is known any more. A young one may still be on its way in.
+        // The record has been removed, so nothing is known about the rest. A young note may belong to a submission that
+        // is still arriving.
         if noted < SystemTime::now() - ORPHAN_AGE && !is_owed(storage, id).await? {
             let outputs_go = keep.outputs.is_some();
             on_disk(
@@ -100,8 +101,7 @@ async fn keep_for(storage: &Storage, broker: &Broker, (id, noted): (GroupId, Sys
         if record {
             storage.remove_owed(id)?;
         }
-        // Nothing can name an original without its record; outputs stay at their address, where they have no time of
-        // their own.
+        // An original is only reachable by its record. Outputs without a retention of their own keep their address.
         if record || originals {
             storage.remove_part(Part::Uploads, id)?;
         }
@@ -133,7 +133,7 @@ async fn remove_records(storage: &Storage, broker: &Broker, records: Duration, o
             }
             on_disk(storage, move |storage| {
                 storage.remove_owed(id)?;
-                // Nothing can name an original without its record; outputs stay at their address.
+                // An original is only reachable by its record. Outputs keep their address without one.
                 storage.remove_part(Part::Uploads, id)?;
                 storage.remove_part(Part::Erased, id)?;
                 storage.remove_part(Part::Workflow, id)?;
@@ -148,15 +148,15 @@ async fn remove_records(storage: &Storage, broker: &Broker, records: Duration, o
     }
 }
 
-/// Groups whose part was removed.
+/// Groups of which a part was removed.
 #[derive(Default)]
 struct Removed {
     finished: u64,
     orphans: u64,
 }
 
-/// Removes a part of the groups that finished longer than `kept` ago, where that is limited; and what belongs to no
-/// group that is known or owed, after `stray`.
+/// Removes a part of the groups that finished longer than `kept` ago, if there is a limit; and after `stray`, that part
+/// of groups that are neither known nor owed.
 async fn remove_parts(
     storage: &Storage,
     broker: &Broker,
@@ -165,7 +165,7 @@ async fn remove_parts(
     stray: Duration,
 ) -> Result<Removed> {
     let (now, mut removed) = (SystemTime::now(), Removed::default());
-    // Nothing was finished before it was added to.
+    // A group cannot have finished before its part was last written.
     let mut groups = storage.groups_older_than(part, now - kept.unwrap_or(stray).min(stray))?;
     loop {
         let page;

@@ -1,13 +1,14 @@
-//! Networks that no fetched URL may lead into: whoever can name a URL could otherwise reach what only this machine can.
+//! Networks that no fetched URL may lead into. Otherwise, whoever can name a URL could reach servers that only this
+//! machine can reach.
 //!
-//! The list is IANA's special-purpose registries (RFC 6890 and what followed), multicast, and every IPv6 form that
-//! carries an IPv4 address: those are refused whole, whatever they carry. Of IPv6 only global unicast is left.
+//! The list has IANA's special-purpose registries (RFC 6890 and its successors), multicast, and every form of IPv6
+//! address that contains an IPv4 address; such addresses are refused completely. Of IPv6, only global unicast is left.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-/// What is refused, and as what; the first network that fits names it.
+/// Forbidden networks with their names. The first network that fits names the reason.
 pub const FORBIDDEN: [(&str, &str); 39] = [
     ("0.0.0.0/8", "unspecified"),
     ("10.0.0.0/8", "private"),
@@ -50,11 +51,11 @@ pub const FORBIDDEN: [(&str, &str); 39] = [
     ("ff00::/8", "multicast"),
 ];
 
-/// Networks that may be fetched from and those that may not.
+/// Networks that may be fetched from, and those that may not.
 #[derive(Debug, Clone)]
 pub struct Networks {
     forbidden: Vec<(IpNet, &'static str)>,
-    /// Exceptions, by the operator's word.
+    /// Exceptions by the operator.
     allowed: Vec<IpNet>,
     global: IpNet,
 }
@@ -66,7 +67,7 @@ impl Networks {
         Self { forbidden, allowed, global: network("2000::/3") }
     }
 
-    /// Why nothing is fetched from an address; none where it may be.
+    /// The reason why an address is refused; `None` if it is allowed.
     pub fn refusal(&self, address: IpAddr) -> Option<&'static str> {
         if self.allowed.iter().any(|network| network.contains(&address)) {
             return None;

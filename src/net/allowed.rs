@@ -1,9 +1,9 @@
 //! Which URLs may be asked: the patterns of `sources.urls` and `calls.urls`.
 //!
-//! `cdn.example.com`, `*.example.com` (its subdomains) and `*` (any host) allow http and https on their usual ports;
-//! `shop.example:8443` names a port; `https://cdn.example.com/pictures/` a scheme and what the path begins with, too.
-//! Where a path is named, only a URL whose path every server reads alike fits: `/pictures/..%2fsecret` begins with
-//! `/pictures/` here, and is `/secret` to a server that decodes it before it looks for `..`.
+//! `cdn.example.com`, `*.example.com` (its subdomains) and `*` (any host) allow http and https on their default ports.
+//! `shop.example:8443` names a port, and `https://cdn.example.com/pictures/` also a scheme and the beginning of the
+//! path. A pattern with a path fits only URLs whose path all servers read in the same way: `/pictures/..%2fsecret`
+//! begins with `/pictures/`, but is `/secret` to a server that decodes it before it resolves `..`.
 
 use url::{Host, Url};
 
@@ -18,14 +18,14 @@ struct Pattern {
     scheme: Option<String>,
     host: HostPattern,
     port: Option<u16>,
-    /// Without the slash at its end, if it has one.
+    /// The path without a slash at its end.
     path: String,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 enum HostPattern {
     Any,
-    /// The name behind `*`, its dot included.
+    /// The name after `*`, with its dot.
     Below(String),
     Is(Host),
 }
@@ -38,7 +38,7 @@ impl Allowed {
         Ok(Self { patterns })
     }
 
-    /// Whether none is.
+    /// Whether there is no pattern.
     pub fn is_empty(&self) -> bool {
         self.patterns.is_empty()
     }
@@ -106,7 +106,7 @@ impl Pattern {
                 _ => HostPattern::Is(parse_host(name).ok_or_else(|| fault("its host is none"))?),
             },
         };
-        // In the form that URLs have when they have been parsed.
+        // The path in the form that parsed URLs have.
         let path = match Url::parse("http://host/").and_then(|base| base.join(path)) {
             Ok(url) => url.path().trim_end_matches('/').to_owned(),
             Err(_) => return Err(fault("its path is none")),
@@ -138,9 +138,9 @@ impl Pattern {
     }
 }
 
-/// The part of a URL's path by which one server reads it as another path than the next one does: separators, dots and
-/// control characters that are encoded, once or more often, or in other bytes than UTF-8 has for them; percent signs that
-/// encode nothing; and `..` with parameters or blanks behind it. `None` where all read it alike.
+/// The first part of a URL's path that some servers read differently from others: separators, dots and control
+/// characters that are encoded, once or several times or as overlong UTF-8; percent signs that encode nothing; and `..`
+/// with parameters or blanks after it. `None` if all servers read the path in the same way.
 fn two_readings(path: &str) -> Option<&str> {
     let bytes = path.as_bytes();
     let encoded = |at: usize| {
@@ -154,14 +154,14 @@ fn two_readings(path: &str) -> Option<&str> {
             (b'\\', _) | (b'%', Some(b'/' | b'\\' | b'.' | b';' | 0..0x20 | 0x7f)) => {
                 return path.get(at..at + if byte == b'%' { 3 } else { 1 });
             }
-            // The percent sign of another encoding within.
+            // An encoded percent sign, which begins another encoding.
             (b'%', Some(b'%')) if path.get(at + 3..at + 5).is_some_and(is_hex) => return path.get(at..at + 5),
-            // ASCII in more bytes than it takes, which lenient decoders accept.
+            // ASCII in more bytes than necessary, which lenient decoders accept.
             (b'%', Some(0xc0 | 0xc1)) => return path.get(at..at + 3),
             (b'%', Some(0xe0)) if at + 3 < bytes.len() && encoded(at + 3).is_some_and(|next| next < 0xa0) => {
                 return path.get(at..at + 6);
             }
-            // Wide forms of `.`, `/` and `\\`, which some systems narrow.
+            // Full-width forms of `.`, `/` and `\\`, which some systems convert to ASCII.
             (b'%', Some(0xef)) => {
                 let wide = path.get(at..at + 9).filter(|wide| WIDE.iter().any(|one| one.eq_ignore_ascii_case(wide)));
                 if wide.is_some() {
@@ -183,7 +183,7 @@ fn is_hex(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// As URLs write it: in lower case, in ASCII, numbers as addresses.
+/// Parses a host name as URLs do: in lower case, in ASCII, numbers as addresses.
 fn parse_host(name: &str) -> Option<Host> {
     match Host::parse(name).ok()? {
         Host::Domain(name) if name.contains('*') => None,
@@ -238,7 +238,7 @@ mod tests {
         }
     }
 
-    /// A server behind may decode a path before it looks for what leads out of it.
+    /// A server may decode a path before it resolves `..`.
     #[test]
     fn path_that_servers_read_in_different_ways_fits_no_pattern_with_a_path() {
         let (whole, below) = ("cdn.example.com", "https://cdn.example.com/pictures/");
@@ -276,7 +276,7 @@ mod tests {
             assert!(refusal.contains("in different ways"), "{path}: {refusal}");
             assert!(allowed(&[below, whole]).check(&url, "sources").is_ok(), "{path}: the host is allowed whole");
         }
-        // Backslashes are slashes in such URLs, and what leads up is followed before it is looked at.
+        // Backslashes count as slashes in such URLs, and `..` is resolved before the check.
         assert!(!fits(below, "https://cdn.example.com/pictures/..\\secret"));
         for path in
             ["%E7%8C%AB%20x.png", "a%20b.jpg", "a;v=1.jpg", "100%25.jpg", "a..b/c.jpg", "%e9t%e9.jpg", "%ef%bb%bf.png"]

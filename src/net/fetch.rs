@@ -21,27 +21,27 @@ use crate::errors::Lack;
 
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// `None` where the URLs are the operator's own: any may be fetched.
+    /// `None` if the URLs are the operator's own and all are allowed.
     pub guard: Option<Guard>,
     pub connect_timeout: Duration,
-    /// The longest wait for the next bytes; `None` where `timeout` alone counts.
+    /// Longest wait for the next bytes; `None` if only `timeout` applies.
     pub read_timeout: Option<Duration>,
-    /// From the first connection to the last byte, redirects included.
+    /// Time from the first connection to the last byte, including redirects.
     pub timeout: Duration,
     pub max_redirects: usize,
-    /// The longest `Retry-After` of a server that is waited for.
+    /// Longest `Retry-After` that is waited for.
     pub max_retry_after: Duration,
     pub max_bytes: u64,
 }
 
-/// Cheap to clone; clones share connections.
+/// The client. Cheap to clone; clones share connections.
 #[derive(Debug, Clone)]
 pub struct Fetcher {
     pub(super) settings: Arc<Settings>,
     pub(super) http: Client,
 }
 
-/// An answer whose body is still to come.
+/// An answer whose body has not been read yet.
 pub struct Fetched {
     response: Response,
     received: u64,
@@ -50,7 +50,7 @@ pub struct Fetched {
 
 impl Fetcher {
     /// # Errors
-    /// When this machine's certificates cannot be read.
+    /// If this machine's certificates cannot be read.
     pub fn new(settings: Settings) -> Result<Self, reqwest::Error> {
         let lookup: Lookup = Arc::new(|name| {
             Box::pin(async move {
@@ -61,12 +61,12 @@ impl Fetcher {
         Self::with_lookup(settings, lookup)
     }
 
-    /// As [`new`](Self::new), where names are looked up otherwise.
+    /// As [`new`](Self::new), with another lookup of names.
     ///
     /// # Errors
-    /// As for it.
+    /// As [`new`](Self::new).
     pub fn with_lookup(settings: Settings, lookup: Lookup) -> Result<Self, reqwest::Error> {
-        // It fails only where one is installed already.
+        // Fails if a provider is installed already. That one is used then.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut http = Client::builder()
             .user_agent(concat!("pixmill/", env!("CARGO_PKG_VERSION")))
@@ -82,12 +82,12 @@ impl Fetcher {
         Ok(Self { settings: Arc::new(settings), http: http.build()? })
     }
 
-    /// Time for one fetch, body included; the caller keeps to it.
+    /// Time for one fetch, including the body. The caller has to enforce it.
     pub fn timeout(&self) -> Duration {
         self.settings.timeout
     }
 
-    /// What is known to be wrong with a URL before anything is fetched.
+    /// Checks a URL before anything is fetched.
     ///
     /// # Errors
     /// `url-forbidden`.
@@ -95,11 +95,11 @@ impl Fetcher {
         self.settings.guard.as_ref().map_or(Ok(()), |guard| guard.check(url))
     }
 
-    /// Asks for a URL and follows redirects to the answer that has the picture.
+    /// Requests a URL and follows redirects to the final answer.
     ///
     /// # Errors
-    /// `url-forbidden`, `fetch-failed` (another try may end better, as soon as the server asks for it), `fetch-refused`,
-    /// `too-large`.
+    /// `url-forbidden`, `fetch-failed` (a later attempt may succeed, after the wait that the server asks for),
+    /// `fetch-refused`, `too-large`.
     pub async fn get(&self, url: &Url) -> Result<Fetched, Failure> {
         let mut at = url.clone();
         for _ in 0..=self.settings.max_redirects {
@@ -134,10 +134,10 @@ impl Fetcher {
 }
 
 impl Fetched {
-    /// The next bytes of the body; none at its end.
+    /// The next bytes of the body; `None` at its end.
     ///
     /// # Errors
-    /// `fetch-failed` when the body breaks off, `too-large`.
+    /// `fetch-failed` if the body breaks off, `too-large`.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Failure> {
         let chunk = self.response.chunk().await.map_err(|error| {
             let url = shown(self.response.url());
@@ -153,7 +153,7 @@ impl Fetched {
     }
 }
 
-/// Where a redirect leads.
+/// The target of a redirect.
 fn target(from: &Url, response: &Response) -> Result<Url, Failure> {
     let location = response.headers().get(header::LOCATION);
     location
@@ -161,7 +161,7 @@ fn target(from: &Url, response: &Response) -> Result<Url, Failure> {
         .ok_or_else(|| Failure::permanent("fetch-refused", format!("{}: it redirects to nowhere", shown(from))))
 }
 
-/// A `Location` with its bytes beyond ASCII encoded as URLs encode them: servers send them raw, and browsers follow.
+/// A `Location` with its non-ASCII bytes percent-encoded. Servers send them raw, and browsers accept that.
 fn ascii(location: &[u8]) -> String {
     let digit = |half: u8| char::from(b"0123456789ABCDEF"[usize::from(half)]);
     location.iter().fold(String::with_capacity(location.len()), |mut text, &byte| {
@@ -174,7 +174,7 @@ fn ascii(location: &[u8]) -> String {
     })
 }
 
-/// What is wrong with an answer that is packed although nobody asked for that; `None` where it is not.
+/// The fault of an answer that is compressed although nobody asked for that; `None` if it is not.
 fn unasked_encoding(headers: &HeaderMap) -> Option<String> {
     let encoding = headers.get(header::CONTENT_ENCODING)?;
     let encoding = String::from_utf8_lossy(encoding.as_bytes()).trim().to_lowercase();
@@ -183,7 +183,7 @@ fn unasked_encoding(headers: &HeaderMap) -> Option<String> {
     })
 }
 
-/// How long a server wants not to be asked again: seconds, or a date (RFC 9110, 10.2.3).
+/// The value of `Retry-After`: seconds, or a date (RFC 9110, 10.2.3).
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     let until = || httpdate::parse_http_date(text).ok().map(|date| date.duration_since(now).unwrap_or_default());

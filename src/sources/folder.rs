@@ -1,8 +1,8 @@
-//! The folder of pictures that are there already (`sources.folder`): a mounted share, an import directory.
+//! The folder of existing pictures (`sources.folder`): a mounted share, an import directory.
 //!
-//! A key is a path below it with `/` between the parts. The kernel resolves it beneath the folder (`openat2` with
-//! `RESOLVE_BENEATH`), so that neither `..` nor a link that somebody puts there, at whatever moment, leads out of it.
-//! Files whose name or folder begins with a dot are not there for anybody. Nothing is ever written.
+//! A key is a path below the folder, with `/` between its parts. The kernel resolves it beneath the folder (`openat2`
+//! with `RESOLVE_BENEATH`), so that neither `..` nor a link leads out, even if somebody creates the link at that
+//! moment. Hidden files, and files in hidden folders, are never served. Nothing is ever written.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -17,7 +17,7 @@ use walkdir::WalkDir;
 use crate::errors::Failure;
 use crate::errors::Lack;
 
-/// Characters of a key.
+/// Most characters of a key.
 const MOST_CHARS: usize = 4_000;
 
 #[derive(Debug, Clone)]
@@ -28,7 +28,7 @@ pub struct Folder {
 /// Why a key cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// It leads elsewhere, or to what is hidden.
+    /// The key leads out of the folder, or to a hidden file.
     #[error("{0}")]
     Forbidden(String),
     #[error("{0}")]
@@ -38,7 +38,7 @@ pub enum Fault {
     /// The process has no file descriptors or memory left.
     #[error("{1}")]
     Lacking(Lack, String),
-    /// A prefix that more pictures lie under.
+    /// The prefix has more pictures than are allowed.
     #[error("{0}")]
     TooMany(String),
 }
@@ -54,7 +54,7 @@ impl Fault {
         }
     }
 
-    /// What was lacking, where that is the reason.
+    /// The lack that is the reason, if any.
     pub fn lack(&self) -> Option<Lack> {
         match self {
             Self::Lacking(lack, _) => Some(*lack),
@@ -62,7 +62,7 @@ impl Fault {
         }
     }
 
-    /// Of a call that failed, by what `said` says about it.
+    /// The fault of a failed call. `said` makes its message.
     fn of(error: impl Into<io::Error>, said: impl FnOnce(&io::Error) -> String) -> Self {
         let error = error.into();
         let said = said(&error);
@@ -82,10 +82,10 @@ impl Folder {
         &self.root
     }
 
-    /// Whether it is there, and the kernel keeps paths beneath it.
+    /// Checks that the folder exists and that the kernel can keep paths beneath it.
     ///
     /// # Errors
-    /// When not.
+    /// If it does not exist or the kernel cannot.
     pub fn try_out(&self) -> anyhow::Result<()> {
         let tried = self.handle().and_then(|folder| {
             openat2(&folder, ".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::BENEATH)
@@ -102,7 +102,7 @@ impl Folder {
     /// Opens a picture's file.
     ///
     /// # Errors
-    /// For a key that leads out of the folder, to nothing, or to something else than a file.
+    /// If the key leads out of the folder, to nothing, or to something other than a file.
     pub fn open(&self, key: &str) -> Result<File, Fault> {
         check(key)?;
         let failed = |error: Errno| match error {
@@ -113,7 +113,7 @@ impl Folder {
         let folder = self
             .handle()
             .map_err(|error| Fault::of(error, |error| format!("sources.folder cannot be opened: {error}")))?;
-        // Without blocking: a pipe that lies there would wait for its writer.
+        // Does not block, because a pipe would wait for its writer.
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
         let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
         let file: File = openat2(&folder, key, flags, Mode::empty(), beneath).map_err(failed)?.into();
@@ -124,12 +124,12 @@ impl Folder {
         }
     }
 
-    /// The keys of all files under a prefix, at most so many, in the order of their bytes. Links are not followed.
+    /// The keys of all files under a prefix, at most `most`, in the order of their bytes. Links are not followed.
     ///
-    /// A prefix ends in `/` or is empty: it names a folder.
+    /// A prefix ends in `/` or is empty; it names a folder.
     ///
     /// # Errors
-    /// As for [`open`](Self::open); `TooMany`.
+    /// As [`open`](Self::open), and `TooMany`.
     pub fn list(&self, prefix: &str, most: usize) -> Result<Vec<String>, Fault> {
         let folder = prefix.strip_suffix('/').unwrap_or(prefix);
         let begin = if folder.is_empty() {
@@ -150,7 +150,7 @@ impl Folder {
             if !entry.file_type().is_file() {
                 continue;
             }
-            // What is not UTF-8 has no key.
+            // A path that is not UTF-8 has no key.
             let Some(key) = entry.path().strip_prefix(&root).ok().and_then(Path::to_str) else { continue };
             if keys.len() == most {
                 return Err(Fault::TooMany(format!(
@@ -163,7 +163,7 @@ impl Folder {
         Ok(keys)
     }
 
-    /// A folder's own path, links resolved.
+    /// The path of a folder inside this one, without links.
     fn inner(&self, folder: &str) -> Result<PathBuf, Fault> {
         let missing = || Fault::NotFound(format!("there is no folder `{folder}/`"));
         let root = self.root.canonicalize().map_err(unresolved)?;
@@ -182,7 +182,7 @@ fn unresolved(error: io::Error) -> Fault {
     Fault::of(error, |error| format!("sources.folder: {error}"))
 }
 
-/// Holds a key's form against what the folder has.
+/// Checks the form of a key.
 fn check(key: &str) -> Result<(), Fault> {
     let forbidden = |why: &str| Err(Fault::Forbidden(format!("`{}` {why}", key.escape_debug())));
     if key.is_empty() || key.chars().count() > MOST_CHARS {

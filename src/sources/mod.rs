@@ -1,7 +1,7 @@
-//! Where pictures come from that nobody uploads: URLs, and a folder that is there already.
+//! Sources of pictures other than uploads: URLs, and a folder of existing pictures.
 //!
-//! [`Folder`] opens nothing that is outside of it; URLs are fetched by `net`. Storing, probing and enqueueing are the work of
-//! `submission` and of `source.fetch`.
+//! [`Folder`] opens only files inside it; `net` fetches URLs. `submission` and `source.fetch` store, probe and enqueue
+//! the pictures.
 
 mod folder;
 mod name;
@@ -11,11 +11,11 @@ pub use name::decoded;
 
 use crate::net::Fetcher;
 
-/// Where pictures may come from, as the settings say.
+/// The sources that the settings allow.
 #[derive(Debug, Clone, Default)]
 pub struct Places {
     pub fetcher: Option<Fetcher>,
     pub folder: Option<Folder>,
-    /// Files that one prefix may hold.
+    /// Most files under one prefix.
     pub max_listed: usize,
 }

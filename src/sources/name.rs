@@ -1,6 +1,6 @@
-//! Names in URLs, as people read them.
+//! Names in URLs, in readable form.
 
-/// Percent signs undone, where that gives text: `%E7%8C%AB.png` is `猫.png`.
+/// The name with its percent signs decoded, if that gives text: `%E7%8C%AB.png` is `猫.png`.
 pub fn decoded(part: &str) -> String {
     let mut bytes = Vec::with_capacity(part.len());
     let mut rest = part.as_bytes();
