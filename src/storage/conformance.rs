@@ -1,4 +1,4 @@
-//! The suite that each backend of [`Storage`] passes. A check uses `&Storage` and keys, and no path of the store.
+//! The tests that every backend of [`Storage`] passes. They use `&Storage` and keys, and no path of the store.
 //!
 //! A new backend gets a test beside [`local_disk_conforms`] that opens it and calls [`all`].
 
@@ -56,7 +56,7 @@ async fn ranges(storage: &Storage) {
     }
 }
 
-/// A reader gets the former content or the new one, and never a part of either.
+/// A reader gets the former content or the new content, never a part of either.
 async fn overwrites_are_whole(storage: &Storage) {
     let key = fresh();
     let content = |letter: u8| Bytes::from(vec![letter; 3 * PART]);
@@ -146,7 +146,7 @@ fn private_files(storage: &Storage) {
     assert_eq!(storage.secret("conformance").unwrap(), secret, "it is made once");
 }
 
-/// More groups than one page of any backend's listing has.
+/// Uses more groups than fit on one page of any backend's listing.
 async fn listing_of_many(storage: &Storage) {
     const MANY: usize = 1_100;
     let groups: HashSet<GroupId> = (0..MANY).map(|_| GroupId::new()).collect();

@@ -1,8 +1,9 @@
-//! The disk under the store: how full it is, and the ballast.
+//! The disk under the store: its free space, and the ballast.
 //!
-//! The ballast is a file that keeps room for what must go on when the disk is full: settling what was computed, erasing,
-//! opening the queue. One of these that finds no room removes the file and goes on in its place. The file is made again
-//! once there is room for it twice beside `limits.min_free_disk`. Processes that share a store share its ballast.
+//! The ballast is a file that reserves space for work that must continue when the disk is full: settling results,
+//! erasing, opening the queue. If such work finds no space, it removes the file and uses its space. The file is created
+//! again as soon as twice its size is free in addition to `limits.min_free_disk`. Processes that share a store share
+//! its ballast.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -15,12 +16,12 @@ use tracing::{info, warn};
 use super::{Result, at};
 use crate::errors::Lack;
 
-/// The ballast in the data folder, and its name until it has its whole size.
+/// File name of the ballast in the data folder, and its name until it has its full size.
 const BALLAST: &str = "ballast";
 const MAKING: &str = "ballast.making";
-/// The ballast is no larger than this part of the disk.
+/// The ballast takes at most one part in this many of the disk.
 const MOST: u64 = 8;
-/// Bytes written at a time where the file system cannot reserve them.
+/// Bytes written at a time if the file system cannot reserve them.
 const BLOCK: usize = 64 << 10;
 
 #[derive(Debug)]
@@ -30,16 +31,17 @@ pub(super) struct Disk {
     ballast: u64,
 }
 
-/// How full the disk under the store is.
+/// The space on the disk under the store.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Space {
-    /// Bytes that may be written.
+    /// Free bytes.
     pub free: u64,
     /// Bytes of the whole disk.
     pub size: u64,
-    /// The share of the disk, 0 to 1, that must be free for new work (`limits.min_free_disk`), beside a ballast that is there.
+    /// The share of the disk, 0 to 1, that must be free for new work (`limits.min_free_disk`), in addition to an
+    /// existing ballast.
     pub least: f64,
-    /// Bytes of the ballast that should be there (`limits.ballast`, cut to the disk's size); and that are.
+    /// Bytes of the wanted ballast (`limits.ballast`, limited by the disk's size), and of the existing one.
     pub ballast_wanted: u64,
     pub ballast: u64,
 }
@@ -50,25 +52,25 @@ impl Space {
         self.free as f64 / self.size.max(1) as f64
     }
 
-    /// Bytes that must be free for new work: `limits.min_free_disk`, and room for a ballast that is to be made again, twice.
+    /// Bytes that must be free for new work: `limits.min_free_disk`, and twice the missing part of the ballast.
     pub fn needed(&self) -> u64 {
         let kept = (self.least * self.size as f64) as u64;
         kept.saturating_add(2 * self.ballast_wanted.saturating_sub(self.ballast))
     }
 
-    /// Whether too little is free for new work: for uploads, and for pictures to be begun.
+    /// Whether too little is free for new work: uploads, and pictures that have not begun.
     pub fn is_short(&self) -> bool {
         self.free < self.needed()
     }
 
-    /// Whether so little is free that the disk itself is the reason why something did not fit.
+    /// Whether so little is free that a write fails because of the disk, and not because of its size.
     pub fn is_full(&self) -> bool {
         self.is_short() || self.free < self.ballast_wanted
     }
 }
 
 impl fmt::Display for Space {
-    /// What is free beside what new work needs.
+    /// Shows the free space and the space that new work needs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let megabytes = |bytes: u64| bytes as f64 / 1e6;
         let (free, share, needed) = (megabytes(self.free), self.free_share() * 100.0, megabytes(self.needed()));
@@ -97,9 +99,9 @@ impl Disk {
         })
     }
 
-    /// Removes the ballast; answers whether there was one.
+    /// Removes the ballast; returns whether there was one.
     pub(super) fn release_ballast(&self) -> bool {
-        // The other one is what a maker left behind that was killed.
+        // The second file is left by a process that was killed while it created the ballast.
         let released = [BALLAST, MAKING].map(|name| fs::remove_file(self.root.join(name)).is_ok());
         if released[0] {
             warn!("the disk of {} is full: its ballast is released", self.root.display());
@@ -107,7 +109,7 @@ impl Disk {
         released.contains(&true)
     }
 
-    /// Makes the ballast where it is missing, or has another size than the setting, and there is room for it.
+    /// Creates the ballast if it is missing or has another size than the setting, and if there is space for it.
     pub(super) fn keep_ballast(&self) -> Result<()> {
         let space = self.space()?;
         if space.ballast == space.ballast_wanted {
@@ -128,7 +130,7 @@ impl Disk {
                 info!("{} bytes of the disk of {} are kept as ballast", space.ballast_wanted, self.root.display());
                 Ok(())
             }
-            // Another process was faster, or has just released it.
+            // Another process was faster, or has just removed it.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => {
                 let _ = fs::remove_file(&making);
@@ -138,15 +140,15 @@ impl Disk {
     }
 }
 
-/// Gives a file its size in blocks that are its own.
+/// Allocates the blocks for a file of this size.
 fn reserve(mut file: &File, bytes: u64) -> io::Result<()> {
     match fallocate(file, FallocateFlags::empty(), 0, bytes) {
         Ok(()) => return file.sync_all(),
         Err(rustix::io::Errno::NOSPC | rustix::io::Errno::DQUOT) => return Err(io::ErrorKind::StorageFull.into()),
-        // Not every file system can.
+        // Not every file system supports this.
         Err(_) => {}
     }
-    // What a file system could compress would keep no room.
+    // Random bytes, because zeros that a file system compresses would reserve no space.
     let (mut left, mut block) = (bytes, vec![0; BLOCK]);
     while left > 0 {
         fastrand::fill(&mut block);

@@ -1,4 +1,4 @@
-//! What can go wrong in the store.
+//! Errors of the store.
 
 use std::fmt;
 use std::io;
@@ -25,12 +25,12 @@ impl From<Error> for Failure {
 }
 
 impl Error {
-    /// Its error code.
+    /// The error's code.
     pub fn code(&self) -> &'static str {
         self.lack().map_or("storage", Lack::code)
     }
 
-    /// What was lacking, where that is the reason.
+    /// The lack that is the reason, if any.
     pub fn lack(&self) -> Option<Lack> {
         match self {
             Self::Full(_) => Some(Lack::Room),

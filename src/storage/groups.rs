@@ -1,4 +1,4 @@
-//! What is kept of a group: which groups there are, and the removal of a group's parts.
+//! The stored groups: lists them, and removes their parts.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,33 +10,33 @@ use super::error::at;
 use super::local::{entries, remove_file, remove_folder};
 use super::{Part, Result, Storage, damaged_key, keep_key, keys, manifest_key, withdrawn_key};
 
-/// What the clock of a disk in the network may be ahead by.
+/// How much the clock of a network disk may be ahead.
 const AHEAD: Duration = Duration::from_mins(1);
 
-/// Groups in the order in which a folder lists them.
+/// Groups in the order in which their folder lists them.
 pub struct Groups {
     folder: PathBuf,
     entries: Option<std::fs::ReadDir>,
-    /// The age that they have; any, where it is `None`.
+    /// Only groups last changed before this time; `None` for all groups.
     instant: Option<SystemTime>,
-    /// Those from later on count as well.
+    /// Groups changed after this time are included, too.
     ahead: Option<SystemTime>,
 }
 
 impl Storage {
-    /// The groups of which a part is kept that was last added to before `instant`, with that time, as the disk lists
-    /// them: their number costs no memory, and what is removed meanwhile does no harm. Blocks on the disk.
+    /// The groups with this part whose part was last changed before `instant`, each with that time, in the order of the
+    /// folder. Their number costs no memory, and groups may be removed meanwhile. Blocks on the disk.
     pub fn groups_older_than(&self, part: Part, instant: SystemTime) -> Result<Groups> {
         self.groups(part, Some(instant))
     }
 
-    /// As [`groups_older_than`](Self::groups_older_than), with those that were added to later than now: the clock has been
-    /// set back since.
+    /// As [`groups_older_than`](Self::groups_older_than), and also the groups changed later than now, because the clock
+    /// has been set back since.
     pub fn groups_older_or_ahead(&self, part: Part, instant: SystemTime) -> Result<Groups> {
         Ok(Groups { ahead: Some(SystemTime::now() + AHEAD), ..self.groups(part, Some(instant))? })
     }
 
-    /// As [`groups_older_than`](Self::groups_older_than), whatever their age.
+    /// As [`groups_older_than`](Self::groups_older_than), for groups of any age.
     pub fn groups_of(&self, part: Part) -> Result<Groups> {
         self.groups(part, None)
     }
@@ -50,7 +50,7 @@ impl Storage {
         Ok(Groups { folder, entries, instant, ahead: None })
     }
 
-    /// Whether a group's folder has any output; the file with its owner's name is not one.
+    /// Whether a group's folder has any output. The file with the owner's name does not count.
     pub fn has_outputs(&self, group: GroupId) -> Result<bool> {
         for entry in entries(&self.root.join(format!("outputs/{group}")))? {
             if entry?.is_dir() {
@@ -60,7 +60,7 @@ impl Storage {
         Ok(false)
     }
 
-    /// Whether anything is kept of a group, or of an order to erase it that is not carried out. Blocks on the disk.
+    /// Whether anything of a group is stored, including a pending order to erase it. Blocks on the disk.
     pub fn keeps(&self, group: GroupId) -> Result<bool> {
         let folders = [Part::Uploads, Part::Outputs, Part::Erasures, Part::Workflow].map(|part| part.mark(group));
         let files = [keep_key(group), manifest_key(group), withdrawn_key(group), damaged_key(group)];
@@ -72,7 +72,7 @@ impl Storage {
         Ok(false)
     }
 
-    /// Removes whatever is kept of a group, what is owed first. Blocks on the disk.
+    /// Removes everything stored of a group, its manifest first. Blocks on the disk.
     pub fn remove_group(&self, group: GroupId) -> Result<()> {
         self.remove_owed(group)?;
         self.remove_part(Part::Uploads, group)?;
@@ -81,18 +81,18 @@ impl Storage {
         self.remove_note(group)
     }
 
-    /// Removes what says that a group's things are kept for less long. Blocks on the disk.
+    /// Removes the note that a group has a shorter retention. Blocks on the disk.
     pub fn remove_note(&self, group: GroupId) -> Result<()> {
         remove_file(&self.root.join(keep_key(group)))
     }
 
-    /// Removes what is owed for a group. Blocks on the disk.
+    /// Removes a group's manifest. Blocks on the disk.
     pub fn remove_owed(&self, group: GroupId) -> Result<()> {
         let owed = [manifest_key(group), withdrawn_key(group), damaged_key(group)];
         owed.iter().try_for_each(|key| remove_file(&self.root.join(key)))
     }
 
-    /// Removes a group's originals or outputs, or a mark of it. Blocks on the disk.
+    /// Removes a group's originals, its outputs, or a mark. Blocks on the disk.
     pub fn remove_part(&self, part: Part, group: GroupId) -> Result<()> {
         match part {
             Part::Outbox => self.remove_owed(group),

@@ -1,4 +1,4 @@
-//! Which store this is: its file `store.id`.
+//! The identity of the store: its file `store.id`.
 
 use std::io;
 use std::sync::atomic::Ordering;
@@ -12,11 +12,11 @@ use super::{Error, Result, Storage};
 const IDENTITY: &str = "store.id";
 
 impl Storage {
-    /// The store's identity, kept in its file `store.id`. The first call makes it. It stays the same where the folder is
+    /// The store's identity, in its file `store.id`. The first call creates it. It remains the same if the folder is
     /// moved or copied. Blocks on the disk.
     ///
     /// # Errors
-    /// When it cannot be read or made, or is no identity.
+    /// If it cannot be read or created, or if the file has no valid identity.
     pub fn identity(&self) -> Result<Uuid> {
         let path = self.path(IDENTITY);
         let text = match std::fs::read_to_string(&path) {
@@ -33,20 +33,20 @@ impl Storage {
         Ok(id)
     }
 
-    /// As [`identity`](Self::identity), or `None` where the folder has none: where it is, say, the mount point of a disk
-    /// that is gone. Blocks on the disk.
+    /// As [`identity`](Self::identity); `None` if the folder has none, for example because it is the mount point of a
+    /// disk that is not mounted. Blocks on the disk.
     pub fn identity_if_any(&self) -> Result<Option<Uuid>> {
         if self.has_at_once(IDENTITY)? { self.identity().map(Some) } else { Ok(None) }
     }
 
-    /// Notes whether this is another store than the one that the queue's jobs belong to.
+    /// Records whether the queue's jobs belong to another store than this one.
     pub fn set_wrong(&self, wrong: bool) {
         self.wrong.store(wrong, Ordering::Relaxed);
     }
 
-    /// Whether the folder still holds the store that was opened, and that is not known to be a wrong one. Where it does not,
-    /// what is missing in it says nothing. A folder whose disk is gone has no identity, or has got a new one from a process
-    /// that was started on it meanwhile. Blocks on the disk.
+    /// Whether the folder still holds the store that was opened, and that store is the right one. If not, a missing
+    /// file proves nothing. A folder whose disk is gone has no identity, or has a new one from a process that was
+    /// started meanwhile. Blocks on the disk.
     pub fn is_itself(&self) -> bool {
         let Ok(Some(id)) = self.identity_if_any() else { return false };
         !self.wrong.load(Ordering::Relaxed) && self.first.get().is_none_or(|first| *first == id)

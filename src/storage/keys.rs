@@ -1,4 +1,4 @@
-//! Under which key what lies. What a client sent never becomes part of one.
+//! The keys of stored files. Text from a client never becomes part of a key.
 
 /// The key of a group's `index`th original.
 use queue::{GroupId, JobId, Run};
@@ -12,23 +12,24 @@ pub fn output_key(group: GroupId, job: JobId, run: Run, file: &str) -> String {
     format!("outputs/{group}/{job}/{run}/{file}")
 }
 
-/// The key of the name of the API key that submitted a group. It lies with the outputs, for they may outlive the record.
+/// The key of the file with the name of the API key that submitted the group. It is stored with the outputs, because
+/// they may be kept longer than the record.
 pub fn owner_key(group: GroupId) -> String {
     format!("outputs/{group}/owner")
 }
 
-/// What is kept of a group.
+/// The parts stored of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// What is still owed for it; see `submission::outbox`.
+    /// The manifest of an owed group; see `submission::outbox`.
     Outbox,
     Uploads,
     Outputs,
-    /// That its files are still to be erased; see `erasure`.
+    /// The mark that the group's files are still to be erased; see `erasure`.
     Erasures,
-    /// That they are erased, or about to be.
+    /// The mark that the files are erased, or will be soon.
     Erased,
-    /// How long the others are kept, where a submission said so.
+    /// The retention of the other parts, if the submission set one.
     Retention,
     /// The document of a workflow, and how its steps ended.
     Workflow,
@@ -47,31 +48,31 @@ impl Part {
         }
     }
 
-    /// The key of a part that is one small file.
+    /// The key of a part that is a single small file.
     pub fn mark(self, group: GroupId) -> String {
         format!("{}/{group}", self.folder())
     }
 }
 
-/// The key of what is owed for a group.
+/// The key of an owed group's manifest.
 pub fn manifest_key(group: GroupId) -> String {
     format!("outbox/{group}.json")
 }
 
-/// The key of what is not owed any more, but may have been begun.
+/// The key of the manifest of a group that is no longer owed, but may have begun.
 pub fn withdrawn_key(group: GroupId) -> String {
     format!("outbox/{group}.withdrawn")
 }
 
-/// The key of what was owed for a group, and that nobody can read.
+/// The key of a manifest that cannot be read.
 pub fn damaged_key(group: GroupId) -> String {
     format!("outbox/{group}.{DAMAGED}")
 }
 
-/// How such a key ends.
+/// The ending of such a key.
 pub(super) const DAMAGED: &str = "damaged";
 
-/// The key of what says that a group's things are kept for less long.
+/// The key of the note that a group has a shorter retention.
 pub fn keep_key(group: GroupId) -> String {
     format!("retention/{group}.json")
 }

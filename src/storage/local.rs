@@ -1,4 +1,4 @@
-//! The local folder under the store: its entries, the drafts in it, and a test that it can be written.
+//! The local folder of the store: its entries, its drafts, and a test whether it can be written.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -10,15 +10,15 @@ use uuid::Uuid;
 use super::error::at;
 use super::{Part, Result, Storage};
 
-/// Folders of files that are no group's part.
+/// Folders of files that belong to no group.
 const OTHERS: [&str; 3] = ["", "keys", "secrets"];
 
-/// Bytes that [`Storage::try_write`] writes: a file that has a block of its own.
+/// Bytes written by [`Storage::try_write`], enough that the file needs a block of its own.
 const PROBE: usize = 4 << 10;
 
 impl Storage {
-    /// Removes drafts that were last written to before `instant`: of writes that a kill broke off. Answers how many.
-    /// Blocks on the disk.
+    /// Removes drafts last written before `instant`, which killed processes left. Returns their number. Blocks on the
+    /// disk.
     pub fn remove_drafts(&self, instant: SystemTime) -> Result<u64> {
         let flat = [Part::Outbox, Part::Erasures, Part::Erased, Part::Retention].map(Part::folder);
         let mut removed = 0;
@@ -36,9 +36,9 @@ impl Storage {
     /// Writes a file and removes it. Blocks on the disk.
     ///
     /// # Errors
-    /// Where an upload could not be stored at present: no room, a read-only file system, no rights.
+    /// If an upload could not be stored at present: no space, a read-only file system, no permission.
     pub fn try_write(&self) -> Result<()> {
-        // The name of a draft, so that one that a kill leaves behind is removed like those.
+        // It has the name of a draft, so that it is removed with the drafts if a kill leaves it behind.
         let probe = self.root.join(format!(".{}", Uuid::now_v7()));
         let written = File::options().write(true).create_new(true).open(&probe);
         let written = written.and_then(|mut file| file.write_all(&[0; PROBE]));
@@ -80,7 +80,7 @@ fn remove_drafts_in(folder: &Path, instant: SystemTime) -> Result<u64> {
     Ok(removed)
 }
 
-/// Whether a file of this name is not yet what it is to be: `object_store` writes `<name>#<number>`, and we `.<uuid>`.
+/// Whether a file name is that of a draft, an unfinished file: `<name>#<number>` by `object_store`, `.<uuid>` by us.
 pub(super) fn is_draft(name: &std::ffi::OsStr) -> bool {
     let name = name.to_string_lossy();
     let numbered = name.rsplit_once('#').is_some_and(|(_, number)| number.parse::<u64>().is_ok());

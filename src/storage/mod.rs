@@ -7,8 +7,9 @@
 //! part of a path. What is written here is durable (fsync) before it is acknowledged. Backed by `object_store`'s local
 //! disk.
 //!
-//! Others name keys and never paths. Who needs a file on this machine asks for a [`LocalFile`], and who writes outputs for a
-//! [`RunFolder`], which is published. On the local disk both are the store's own files, so that nothing is copied.
+//! Other modules use keys and never paths. A module that needs a file on this machine asks for a [`LocalFile`]; one
+//! that writes outputs asks for a [`RunFolder`] and publishes it. On the local disk both are the store's own files, so
+//! that nothing is copied.
 
 #[cfg(test)]
 mod conformance;
@@ -48,59 +49,59 @@ pub use runs::RunFolder;
 pub struct Storage {
     root: PathBuf,
     store: Arc<LocalFileSystem>,
-    /// Known not to be the one that the queue's jobs belong to; the same for all clones.
+    /// Set if the queue's jobs belong to another store; shared by all clones.
     wrong: Arc<AtomicBool>,
-    /// Its identity when it was first asked for; the same for all clones.
+    /// The identity when it was first read; shared by all clones.
     first: Arc<OnceLock<Uuid>>,
     disk: Arc<Disk>,
 }
 
 impl Storage {
-    /// Opens the store in the folder `root`, which is created where missing.
+    /// Opens the store in the folder `root`, which is created if it does not exist.
     ///
     /// # Errors
-    /// When the folder cannot be created or written.
+    /// If the folder cannot be created or written.
     pub fn local(root: &Path) -> Result<Self> {
         std::fs::create_dir_all(root).map_err(|error| at(root, &error))?;
-        // Paths leave this process (to workers' threads, to other commands): make them absolute once.
+        // Paths are passed to workers' threads and other commands, so they are made absolute once.
         let root = root.canonicalize().map_err(|error| at(root, &error))?;
         let store = LocalFileSystem::new_with_prefix(&root).map_err(failed)?.with_fsync(true);
         let disk = Arc::new(Disk::new(&root, 0.0, 0));
         Ok(Self { root, store: Arc::new(store), wrong: Arc::default(), first: Arc::default(), disk })
     }
 
-    /// Opens the store in the folder `root`; `None` where there is no such folder.
+    /// Opens the store in the folder `root`; `None` if the folder does not exist.
     ///
     /// # Errors
-    /// When the folder cannot be used.
+    /// If the folder cannot be used.
     pub fn visit(root: &Path) -> Result<Option<Self>> {
         if root.is_dir() { Self::local(root).map(Some) } else { Ok(None) }
     }
 
-    /// With the share of the disk that must be free for new work, 0 to 1, and the bytes of ballast that it keeps. The
-    /// ballast is made by [`keep_ballast`](Self::keep_ballast).
+    /// Sets the share of the disk that must be free for new work, 0 to 1, and the bytes of the ballast.
+    /// [`keep_ballast`](Self::keep_ballast) creates the ballast.
     #[must_use]
     pub fn on_disk(self, least: f64, ballast: u64) -> Self {
         Self { disk: Arc::new(Disk::new(&self.root, least, ballast)), ..self }
     }
 
-    /// How full the disk is. Costs a system call or two, so that async threads may ask.
+    /// The space on the disk. This takes a system call or two, so async threads may call it.
     pub fn space(&self) -> Result<Space> {
         self.disk.space()
     }
 
-    /// Removes the ballast, for what must go on although the disk is full; answers whether there was one. New work must
-    /// not ask for it. Blocks on the disk.
+    /// Removes the ballast, for work that must continue although the disk is full; returns whether there was one. New
+    /// work must not call this. Blocks on the disk.
     pub fn release_ballast(&self) -> bool {
         self.disk.release_ballast()
     }
 
-    /// Makes the ballast where it is missing and there is room for it. Blocks on the disk.
+    /// Creates the ballast if it is missing and there is space for it. Blocks on the disk.
     pub fn keep_ballast(&self) -> Result<()> {
         self.disk.keep_ballast()
     }
 
-    /// The place of a key, for people: its path on this machine.
+    /// The path of a key on this machine, for messages.
     pub fn shown(&self, key: &str) -> String {
         self.path(key).display().to_string()
     }

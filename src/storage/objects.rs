@@ -1,4 +1,4 @@
-//! Objects by their key: receive, read, list what is known of one, copy, rename and remove it.
+//! Objects by their keys: receive, read, describe, copy, rename and remove them.
 
 use std::io::{self, Seek, SeekFrom};
 use std::ops::Range;
@@ -17,11 +17,11 @@ use tokio_util::io::ReaderStream;
 use super::error::{at, failed};
 use super::{Error, Result, Storage};
 
-/// Bytes gathered before they are written, and read at a time: enough that a syscall costs little beside it, little
-/// enough for thousands of slow clients.
+/// Bytes collected for a write, and bytes of a read: enough that system calls cost little, and few enough for thousands
+/// of slow clients.
 pub(super) const PART: usize = 64 << 10;
 
-/// A file on its way in. Dropped before [`Incoming::finish`], it leaves nothing.
+/// A file that is being received. If it is dropped before [`Incoming::finish`], nothing is stored.
 #[derive(Debug)]
 pub struct Incoming {
     upload: Box<dyn MultipartUpload>,
@@ -29,53 +29,53 @@ pub struct Incoming {
     gathered: usize,
 }
 
-/// What is known of a stored file without reading it.
+/// The properties of a stored file, known without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct About {
     pub size: u64,
     pub modified: SystemTime,
 }
 
-/// A file on this machine with the content of a stored one. It stays until this is dropped.
+/// A file on this machine with the content of a stored file. It exists until this is dropped.
 ///
-/// On the local disk it is the stored file itself. One that is missing is found out by opening it.
+/// On the local disk it is the stored file itself. If that is missing, opening it fails.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LocalFile(PathBuf);
 
 /// A stored file, opened for reading.
 pub struct Stored {
-    /// Bytes that `body` yields.
+    /// Length of `body` in bytes.
     pub size: u64,
     pub body: BoxStream<'static, io::Result<Bytes>>,
 }
 
 impl Storage {
-    /// Starts to receive a file.
+    /// Begins to receive a file.
     pub async fn receive(&self, key: &str) -> Result<Incoming> {
         let upload = self.store.put_multipart(&parse(key)?).await.map_err(failed)?;
         Ok(Incoming { upload, parts: Vec::new(), gathered: 0 })
     }
 
-    /// Brings a stored file to this machine, to be read in place: by another process, or more than once.
+    /// Makes a stored file available on this machine, for another process or for several reads.
     #[allow(clippy::unused_async, reason = "a backend without local files has to wait for the network")]
     pub async fn fetch(&self, key: &str) -> Result<LocalFile> {
         parse(key)?;
         Ok(LocalFile(self.path(key)))
     }
 
-    /// Opens a stored file, or `None` where there is none.
+    /// Opens a stored file; `None` if it does not exist.
     pub async fn open(&self, key: &str) -> Result<Option<Stored>> {
         self.open_part(key, None).await
     }
 
-    /// As [`open`](Self::open), for some of its bytes, which it must have.
+    /// As [`open`](Self::open), for a range of bytes, which the file must have.
     pub async fn open_part(&self, key: &str, bytes: Option<Range<u64>>) -> Result<Option<Stored>> {
         let options = GetOptions::new().with_range(bytes);
         match self.store.get_opts(&parse(key)?, options).await {
             Ok(found) => {
                 let size = found.range.end - found.range.start;
                 let body = match found.payload {
-                    // The store's own stream reads 8 KiB at a time, each on another thread.
+                    // The library's own stream reads 8 KiB at a time, each time on another thread.
                     GetResultPayload::File(mut file, path) => {
                         file.seek(SeekFrom::Start(found.range.start)).map_err(|error| at(&path, &error))?;
                         let bytes = tokio::fs::File::from_std(file).take(size);
@@ -90,7 +90,7 @@ impl Storage {
         }
     }
 
-    /// What is known of a stored file, or `None` where there is none.
+    /// The properties of a stored file; `None` if it does not exist.
     pub async fn about(&self, key: &str) -> Result<Option<About>> {
         match self.store.head(&parse(key)?).await {
             Ok(meta) => Ok(Some(About { size: meta.size, modified: meta.last_modified.into() })),
@@ -99,12 +99,12 @@ impl Storage {
         }
     }
 
-    /// Stores a small file whole.
+    /// Stores a small file.
     pub async fn put(&self, key: &str, bytes: Bytes) -> Result<()> {
         self.store.put(&parse(key)?, bytes.into()).await.map(drop).map_err(failed)
     }
 
-    /// As [`put`](Self::put), for what makes room: on a full disk the ballast is released for it.
+    /// As [`put`](Self::put), for files whose writing makes space: if the disk is full, the ballast is released.
     pub async fn put_pressing(&self, key: &str, bytes: Bytes) -> Result<()> {
         match self.put(key, bytes.clone()).await {
             Err(Error::Full(_)) if self.release_ballast() => self.put(key, bytes).await,
@@ -112,7 +112,7 @@ impl Storage {
         }
     }
 
-    /// A small file whole, or `None` where there is none.
+    /// The content of a small file; `None` if it does not exist.
     pub async fn read(&self, key: &str) -> Result<Option<Bytes>> {
         match self.store.get(&parse(key)?).await {
             Ok(found) => found.bytes().await.map(Some).map_err(failed),
@@ -121,39 +121,39 @@ impl Storage {
         }
     }
 
-    /// Whether there is a file under this key, as its folder's entries say, which are in memory: for what is asked all the
-    /// time, as this takes a fraction of what another thread takes to wake up.
+    /// Whether the file exists, by a system call on this thread. Directory entries are in memory, so for frequent
+    /// questions this takes a fraction of the time in which another thread wakes up.
     pub fn has_at_once(&self, key: &str) -> Result<bool> {
         let path = self.path(key);
         path.try_exists().map_err(|error| at(&path, &error))
     }
 
-    /// Whether there is a file under this key.
+    /// Whether the file exists.
     pub async fn has(&self, key: &str) -> Result<bool> {
         Ok(self.about(key).await?.is_some())
     }
 
-    /// Stores a file under a second key; answers whether it was there. On one disk it takes no further room.
+    /// Stores a file under a second key; returns whether the file existed. On one disk this takes no more space.
     pub async fn copy(&self, from: &str, to: &str) -> Result<bool> {
-        // To rename one name of a file to another does nothing, and would leave the name that it came from.
+        // Renaming one name of a file to another name of it does nothing, and would leave the draft's name behind.
         if self.is_same(from, to).await {
             return Ok(true);
         }
         found(self.store.copy(&parse(from)?, &parse(to)?).await)
     }
 
-    /// Whether two keys are names of one file.
+    /// Whether both keys are names of the same file.
     async fn is_same(&self, one: &str, other: &str) -> bool {
         let file = async |key| tokio::fs::metadata(self.path(key)).await.map(|meta| (meta.dev(), meta.ino()));
         matches!((file(one).await, file(other).await), (Ok(one), Ok(other)) if one == other)
     }
 
-    /// Moves a file to another key in one step; answers whether it was there.
+    /// Moves a file to another key in one step; returns whether it existed.
     pub async fn rename(&self, from: &str, to: &str) -> Result<bool> {
         found(self.store.rename(&parse(from)?, &parse(to)?).await)
     }
 
-    /// Removes a stored file; one that is not there is as good as removed.
+    /// Removes a stored file. It is no error if it does not exist.
     pub async fn remove(&self, key: &str) -> Result<()> {
         match self.store.delete(&parse(key)?).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),

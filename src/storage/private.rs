@@ -11,12 +11,12 @@ use super::error::at;
 use super::local::sync;
 use super::{Error, Result, Storage};
 
-/// Bytes of a secret.
+/// Length of a secret in bytes.
 const SECRET: usize = 32;
 
 impl Storage {
-    /// Stores a small file that only the service's user may read, unless there is one under this key; returns whether
-    /// it did. Of several calls at a time one wins, whole.
+    /// Stores a small file that only the service's user may read, unless the key exists; returns whether it was stored.
+    /// If several calls run at the same time, exactly one stores its file, completely.
     pub fn create_private(&self, key: &str, bytes: &[u8]) -> Result<bool> {
         let path = self.path(key);
         let folder = path.parent().unwrap_or(&self.root);
@@ -73,7 +73,7 @@ impl Storage {
             self.adopt(&file)?;
             file.sync_all()
         });
-        // A link, unlike a rename, replaces nothing.
+        // Unlike a rename, a link never replaces a file.
         let linked = written.and_then(|()| std::fs::hard_link(&draft, path));
         let _ = std::fs::remove_file(&draft);
         match linked {
@@ -83,10 +83,10 @@ impl Storage {
         }
     }
 
-    /// The names in a folder of private files, drafts among them. A folder that does not exist has none.
+    /// The names in a folder of private files, including drafts. A folder that does not exist has no names.
     ///
     /// # Errors
-    /// When the folder cannot be read, also where a file is in its place: nobody knows then what it held.
+    /// If the folder cannot be read, or if it is a file, because then its former content is unknown.
     pub fn private_names(&self, folder: &str) -> Result<Vec<String>> {
         let folder = self.path(folder);
         let entries = match std::fs::read_dir(&folder) {
@@ -100,7 +100,7 @@ impl Storage {
         Ok(names)
     }
 
-    /// A private file's content; `None` where there is no file.
+    /// A private file's content; `None` if it does not exist.
     pub fn read_private(&self, key: &str) -> Result<Option<Vec<u8>>> {
         let path = self.path(key);
         match std::fs::read(&path) {
@@ -110,7 +110,7 @@ impl Storage {
         }
     }
 
-    /// Gives a private file another key in one step; returns whether there was a file. Durable when it returns.
+    /// Moves a private file to another key in one step; returns whether it existed. Durable when it returns.
     pub fn rename_private(&self, from: &str, to: &str) -> Result<bool> {
         let path = self.path(from);
         match std::fs::rename(&path, self.path(to)) {
@@ -120,7 +120,8 @@ impl Storage {
         }
     }
 
-    /// What root creates belongs to the folder's owner, or the service that runs as that user could not read it.
+    /// Gives a file created by root to the folder's owner. Otherwise the service that runs as that user could not read
+    /// it.
     pub(super) fn adopt(&self, file: &File) -> io::Result<()> {
         let owner = std::fs::metadata(&self.root)?;
         if rustix::process::geteuid().is_root() && owner.uid() != 0 {
@@ -129,7 +130,8 @@ impl Storage {
         Ok(())
     }
 
-    /// Random bytes under `secrets/<name>`, made by whoever asks first and the same for all on this store.
+    /// The random bytes in `secrets/<name>`. The first call creates them; all later calls on this store get the same
+    /// bytes.
     pub fn secret(&self, name: &str) -> Result<[u8; SECRET]> {
         let key = format!("secrets/{name}");
         let path = self.path(&key);

@@ -1,4 +1,4 @@
-//! The outputs of a job's runs: the folder of each, its publication and its removal.
+//! The outputs of a job's runs: the folder of each run, its publication and its removal.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,10 +9,10 @@ use super::error::at;
 use super::local::{entries, remove_folder, sync};
 use super::{Result, Storage};
 
-/// A folder on this machine that one run of a job writes its outputs into. It is made by whoever writes.
+/// A folder on this machine that one run of a job writes its outputs to. The writer creates it.
 ///
-/// No two claims share one, also where the broker has gone back in time between them, so that a late loser never touches the
-/// winner's files. On the local disk it is where the outputs stay.
+/// No two claims share a folder, even if the broker's state went back in time between them, so a late loser never
+/// changes the winner's files. On the local disk, the outputs remain in this folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunFolder(PathBuf);
 
@@ -28,20 +28,20 @@ impl Storage {
         RunFolder(self.root.join(format!("outputs/{group}/{job}/{run}")))
     }
 
-    /// Publishes a run's outputs under `outputs/<group>/<job>/<run>/<file>`. They are durable when this returns: every file,
-    /// then the folders that name them.
+    /// Publishes a run's outputs as `outputs/<group>/<job>/<run>/<file>`. They are durable when this returns: first
+    /// every file, then the folders that contain them.
     ///
-    /// Blocks on the disk; not for an async thread.
+    /// Blocks on the disk, so do not call it on an async thread.
     pub fn publish(&self, RunFolder(folder): &RunFolder) -> Result<()> {
         for entry in std::fs::read_dir(folder).map_err(|error| at(folder, &error))? {
             sync(&entry.map_err(|error| at(folder, &error))?.path())?;
         }
-        // The run's, the job's and the group's folder may all be new, and each is named by the one above it.
+        // The folders of the run, the job and the group may be new, so each is made durable in the folder above it.
         folder.ancestors().take(4).try_for_each(sync)
     }
 
-    /// The folders of a group's runs, by their job: of all that have begun to write outputs and were not removed. Blocks on
-    /// the disk.
+    /// The folders of a group's runs, by job: all runs that began to write outputs and were not removed. Blocks on the
+    /// disk.
     pub fn runs(&self, group: GroupId) -> Result<Vec<(JobId, Vec<RunFolder>)>> {
         let mut runs = Vec::new();
         for folder in entries(&self.root.join(format!("outputs/{group}")))? {
@@ -54,7 +54,7 @@ impl Storage {
         Ok(runs)
     }
 
-    /// Removes the outputs of all runs of a job but one; with `None`, of all. Blocks on the disk.
+    /// Removes the outputs of all runs of a job except `run`; with `None`, of all runs. Blocks on the disk.
     pub fn keep_run(&self, group: GroupId, job: JobId, run: Option<Run>) -> Result<()> {
         let folder = self.root.join(format!("outputs/{group}/{job}"));
         let Some(run) = run else { return remove_folder(&folder) };
@@ -76,9 +76,9 @@ impl Storage {
         remove_folder(&run.0)
     }
 
-    /// Removes the folder of a group's outputs if nothing is in it. Blocks on the disk.
+    /// Removes the folder of a group's outputs if it is empty. Blocks on the disk.
     pub fn remove_empty_outputs(&self, group: GroupId) {
-        // It is left where it holds anything.
+        // This fails if the folder is not empty.
         let _ = std::fs::remove_dir(self.root.join(format!("outputs/{group}")));
     }
 }

@@ -156,7 +156,7 @@ fn identity_is_made_once_and_goes_with_the_folder() {
     assert!(error.contains("store.id: \"mine\" is not the id of a store"), "{error}");
 }
 
-/// Its disk is gone, and then another process is started on the empty mount point.
+/// The disk disappears, and then another process is started on the empty mount point.
 #[test]
 fn folder_that_holds_another_store_is_noticed() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! What a client asks for beside the pictures: operations and options, parsed and held against the settings.
+//! The operations and options of a request, parsed and checked against the settings.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::duration::show;
 use crate::job::{Keep, Labels, Terms};
 use crate::kinds::{GroupFollow, ImageProcess, Kind, Payload, SourceFetch};
 
-/// Pictures that are handed to the broker in one step at the most: as many as one of its transitions takes.
+/// Most pictures handed to the broker in one step, which is the limit of one of its transitions.
 pub const MOST_PER_CHUNK: usize = 1_000;
 
 /// Longest window of `options.dedupe`.
@@ -27,33 +27,33 @@ const LONGEST_WINDOW: Duration = Duration::from_hours(30 * 24);
 const FIELDS: &str = "queue, priority, eta, expires, retries, lenient, retention, labels, dedupe, then, \
                       chunk_size, preset";
 
-/// Names the ids of what follows a group, so that they are the same whenever they are made.
+/// Namespace of the ids of follow-up groups, so that they are the same whenever they are made.
 const NAMESPACE: Uuid = Uuid::from_u128(0x51f0_8a6d_3c2e_5b7f_9e14_60ab_c8d2_7735);
 
-/// What is to be done with the pictures.
+/// What a client wants done with the pictures.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Asked {
     pub operations: Vec<Operation>,
     pub options: Options,
 }
 
-/// What a client may ask for beside the operations.
+/// The options of a request.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Options {
     pub queue: Option<String>,
-    /// 1–10, 10 first.
+    /// 1 to 10, 10 first.
     pub priority: Option<u8>,
-    /// Not to be started before.
+    /// The earliest start.
     pub eta: Option<Timestamp>,
     /// Cancelled, if not begun by then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires: Option<Timestamp>,
     /// Further attempts after the first.
     pub retries: Option<u32>,
-    /// Makes what there is of a file cut short, with a warning, instead of refusing it.
+    /// Uses the readable part of a truncated file, with a warning, instead of refusing it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub lenient: bool,
-    /// For less long than the settings say.
+    /// Retention times shorter than those of the settings.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retention: Option<Keep>,
     /// Of the group, for lists.
@@ -63,7 +63,7 @@ pub struct Options {
     pub dedupe: Option<Dedupe>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub then: Option<Box<After>>,
-    /// Pictures of a long prefix that are enqueued at a time.
+    /// Number of pictures of a long prefix that are enqueued at a time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub chunk_size: Option<usize>,
 }
@@ -107,7 +107,7 @@ pub struct After {
     pub options: Options,
 }
 
-/// What the settings allow.
+/// The settings that restrict a request.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules<'s> {
     pub queues: &'s [String],
@@ -116,14 +116,14 @@ pub struct Rules<'s> {
     pub limits: &'s imaging::Limits,
 }
 
-/// Why it is refused: a code, and one sentence that names the field, the value and the limit.
+/// Why a request is refused: a code, and a sentence that names the field, the value and the limit.
 pub type Refusal = (&'static str, String);
 
 impl Asked {
-    /// Parses and checks what stands under `operations` and `options`.
+    /// Parses and checks the values of `operations` and `options`.
     ///
-    /// Operations are a list, or the name of a preset, which may also stand in `options.preset`; without both, they are
-    /// the default three.
+    /// The operations are a list, or the name of a preset, which may also be in `options.preset`. The default is a list
+    /// of three operations.
     ///
     /// # Errors
     /// `invalid-operation`, `invalid-options` or `unknown-preset`.
@@ -142,7 +142,7 @@ impl Asked {
     }
 }
 
-/// Whether something may follow.
+/// Whether a follow-up is allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Depth {
     First,
@@ -150,7 +150,7 @@ enum Depth {
 }
 
 impl Options {
-    /// The options, and the preset that they name.
+    /// Parses the options; also returns the preset that they name.
     fn parse(
         value: &Value,
         path: &str,
@@ -195,7 +195,7 @@ impl Options {
         Ok((options, named))
     }
 
-    /// Where the pictures go, and what becomes of each.
+    /// The terms of the submission with these operations: queues and all that applies to every picture.
     pub(super) fn terms(&self, operations: Vec<Operation>, settings: &config::Queue) -> Terms {
         let priority = self.priority.unwrap_or(5);
         let routed = |kind: &str, own: &str| {
@@ -239,10 +239,11 @@ impl After {
         Ok(Self { on, operations, options })
     }
 
-    /// What follows `group`: its name, and what the broker is to enqueue.
+    /// The follow-up of `group`: its description for the record, and the job that the broker enqueues.
     pub(super) fn follow(&self, group: GroupId, settings: &config::Queue) -> (Next, Then) {
         let id = |what: &str| Uuid::new_v5(&NAMESPACE, format!("{group}/{what}").as_bytes());
-        // Version 8: a group of version 5 is one that the service made for itself, see `GroupId::is_scheduled`.
+        // Version 8, because a group id of version 5 marks a group that the service made for itself, see
+        // `GroupId::is_scheduled`.
         let next = uuid::Builder::from_custom_bytes(id("then").into_bytes()).into_uuid();
         let follow = GroupFollow {
             of: group,
@@ -266,7 +267,7 @@ impl After {
     }
 }
 
-/// The operations that a request names: as a list, or by a preset's name there or in its options.
+/// The operations of a request: a list, or the preset that `operations` or the options name.
 fn choose(
     value: Option<&Value>,
     preset_of_options: Option<Vec<Operation>>,
@@ -286,7 +287,7 @@ fn choose(
     Ok(Some(chosen))
 }
 
-/// What a form sends for a field that nobody filled in. It counts as left out.
+/// Whether a text is that of an empty form field, which counts as absent.
 fn is_blank(text: &str) -> bool {
     text.trim().is_empty()
 }
@@ -344,7 +345,7 @@ fn keep(value: &Value, path: &str, settings: &config::Retention) -> Result<Keep,
     Ok(keep)
 }
 
-/// A value as a sentence shows it.
+/// A value as it is shown in a sentence.
 fn shown(value: &Value) -> String {
     let text: String = value.to_string().chars().take(64).collect();
     match value {

@@ -1,8 +1,8 @@
-//! What follows a group: its originals once more, with other operations.
+//! The follow-up of a group: the same originals with other operations.
 //!
-//! The broker enqueues a `group.follow` job exactly once when the first group has finished; the job makes the second
-//! group under an id that the first one's status names from the beginning. Run twice, it makes the same group; the first
-//! one stays owed until this has happened, so that a broker that forgot it in between does it all again.
+//! The broker enqueues a `group.follow` job exactly once, when the first group has finished. The job makes the second
+//! group, whose id is in the first group's status from the beginning. If the job runs twice, it makes the same group.
+//! The first group stays owed until then, so that everything is repeated if the broker loses it in between.
 
 use serde::Serialize;
 
@@ -20,10 +20,10 @@ impl Run for GroupFollow {
     }
 }
 
-/// Makes the group that follows another one; returns how many pictures it has.
+/// Makes the follow-up group; returns the number of its pictures.
 ///
 /// # Errors
-/// `NotRetryable` where no original of the first one is left; when the store or the broker fails.
+/// `NotRetryable` if no original of the first group exists any more; or if the store or the broker fails.
 async fn follow(job: &GroupFollow, context: &Context) -> Result<usize, Error> {
     let Context { broker, storage, sources, limits, .. } = context;
     if let Some(there) = broker.group(job.group).await? {
@@ -34,13 +34,14 @@ async fn follow(job: &GroupFollow, context: &Context) -> Result<usize, Error> {
         return Ok(manifest.total());
     }
     let first = broker.group(job.of).await?.ok_or_else(|| Error::Unknown(format!("group {}", job.of)))?;
-    // All other fields are the first group's: whoever may see that group may see this one.
+    // The other fields are those of the first group, so that the same callers may see both.
     let mut meta = Meta::of(&first);
     (meta.follows, meta.retry_of, meta.then, meta.listed) = (Some(job.of), None, None, None);
     meta.step = None;
     meta.rejected.clear();
     let mut submission = Submission::begin_as(job.group, storage.clone(), limits.clone(), meta);
-    // A late attempt that is given up takes nothing from the one that made the group: what is left of neither is an orphan.
+    // From here on, dropping the submission removes nothing. A late attempt must not remove the files of the attempt
+    // that made the group. If neither made it, the files are orphans.
     submission.owed = true;
     for earlier in wanted::pictures_of(storage, broker, &first).await? {
         submission.take_again(sources, earlier).await?;

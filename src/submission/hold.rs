@@ -1,8 +1,8 @@
-//! An idempotency key that is held while its submission is being received.
+//! Holds an idempotency key while its submission is being received.
 //!
-//! A task renews the reservation three times within its duration, so that it outlasts any upload, and lapses within
-//! seconds of the death of the process that receives. The same task gives the key back, after its last renewal: a
-//! renewal can never follow on the release and reserve the key again.
+//! A task renews the reservation three times within its duration. So the reservation lasts as long as any upload, and
+//! expires within seconds of the death of the receiving process. The same task releases the key after its last renewal,
+//! so that no renewal can reserve the key again after the release.
 
 use queue::{Broker, GroupId};
 use tokio::sync::oneshot;
@@ -10,25 +10,25 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tracing::{debug, warn};
 
-/// Renewals within the duration of a reservation.
+/// Number of renewals within the duration of a reservation.
 const RENEWALS: u32 = 3;
 
-/// A reserved key. Dropped, it is given back soon after; one that was bound meanwhile stays bound.
+/// A reserved key. It is released soon after this is dropped, unless it has been bound meanwhile.
 pub(super) struct Hold {
-    /// Dropping it ends the task.
+    /// Dropped to end the task.
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
 
 impl Hold {
-    /// Holds a key that has just been reserved for `group`.
+    /// Holds a key that was just reserved for `group`.
     pub(super) fn keep(broker: Broker, key: String, group: GroupId) -> Self {
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(hold(broker, key, group, stopped));
         Self { stop, task }
     }
 
-    /// Gives the key back; returns when the broker has been asked to.
+    /// Releases the key; returns after the broker has been called.
     pub(super) async fn release(self) {
         let Self { stop, task } = self;
         drop(stop);
@@ -46,8 +46,8 @@ async fn hold(broker: Broker, key: String, group: GroupId, mut stopped: oneshot:
             _ = &mut stopped => break,
             _ = renewals.tick() => {}
         }
-        // Answered in full before anything else: a call that is dropped may still be carried out later.
-        // Where another request has got it since it lapsed, the enqueue finds out.
+        // The call is always awaited, because a dropped call may still be carried out later. If the reservation expired
+        // and another request got the key, the enqueue notices that.
         if let Err(error) = broker.reserve(&key, group).await {
             debug!("an idempotency key was not renewed: {error}");
         }

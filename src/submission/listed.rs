@@ -1,10 +1,11 @@
-//! A prefix with more pictures than are looked at while a client waits.
+//! A prefix with too many pictures to probe them while a client waits.
 //!
-//! Its keys are listed while it waits, so that the total is known and stays; they lie in the group's manifest. The first
-//! chunk of jobs goes to the broker at once, unsealed, so that the group is there; a `source.scan` job adds the others,
-//! chunk by chunk, and seals it. A job's id follows from the group's and its index: whoever adds a chunk again changes
-//! nothing. So a scan that is killed or fails is completed by the next attempt, or by `outbox.sweep`, to which a group
-//! that was never sealed is owed. Each picture is looked at by its own job's first stage, a `source.fetch`.
+//! Its keys are listed while the client waits, so that the total is known and does not change. They are stored in the
+//! group's manifest. The first chunk of jobs is enqueued at once in an unsealed group, so that the group exists. A
+//! `source.scan` job adds the others chunk by chunk and seals the group. The id of a job is derived from the group's id
+//! and the job's index, so adding a chunk again changes nothing. So if a scan is killed or fails, the next attempt or
+//! `outbox.sweep` completes it; an unsealed group is still owed. Each picture is probed by the first stage of its own
+//! job, `source.fetch`.
 
 use queue::{Broker, GroupId, JobId, NewGroup, NewJob};
 use uuid::Uuid;
@@ -15,10 +16,10 @@ use crate::config;
 use crate::job::Terms;
 use crate::kinds::{Kind, Origin, Payload, Source, SourceScan};
 
-/// Names the ids of listed jobs and their scans, so that they are nobody else's.
+/// Namespace of the ids of listed jobs and their scans, so that no other id can equal them.
 const NAMESPACE: Uuid = Uuid::from_u128(0x8b1d_4f52_7e90_5c36_a2c8_15de_94b7_0fe3);
 
-/// Beginning anew after the broker has lost the group in mid-way.
+/// How often to begin again after the broker has lost the group halfway.
 const ROUNDS: usize = 3;
 
 impl Listed {
@@ -27,7 +28,7 @@ impl Listed {
         Self { keys, terms, chunk, queue, lost: 0 }
     }
 
-    /// The jobs of these indexes.
+    /// The jobs with these indexes.
     fn jobs(&self, group: GroupId, indexes: std::ops::Range<usize>, manifest: &Manifest) -> Vec<NewJob> {
         let limits = imaging::Limits::default();
         let job = |index: usize| {
@@ -44,7 +45,7 @@ impl Listed {
         indexes.map(job).collect()
     }
 
-    /// Hands the first chunk to the broker, and sees to it that somebody hands it the others.
+    /// Enqueues the first chunk, and the job that adds the others.
     pub(super) async fn begin(&self, broker: &Broker, group: &NewGroup, manifest: &Manifest) -> queue::Result<()> {
         let first = self.chunk.min(self.keys.len());
         let all = first == self.keys.len();
@@ -72,14 +73,14 @@ impl Listed {
         Ok(())
     }
 
-    /// Hands the broker whatever it does not have. What comes to a group that has been cancelled is cancelled at once.
+    /// Enqueues the jobs that the broker does not have. Jobs added to a cancelled group are cancelled at once.
     pub(super) async fn complete(&self, broker: &Broker, group: &NewGroup, manifest: &Manifest) -> queue::Result<()> {
         let total = self.keys.len();
         for _ in 0..ROUNDS {
             let mut from = 0;
             loop {
                 let to = (from + self.chunk).min(total);
-                // Only what follows on what is there may seal it: the broker may have lost the rest meanwhile.
+                // The broker may have lost earlier jobs meanwhile, so the group is only sealed if they are there.
                 let known = broker.group(group.id).await?;
                 if known.as_ref().is_some_and(|known| known.sealed) {
                     return Ok(());
@@ -101,7 +102,7 @@ impl Listed {
     }
 }
 
-/// The id of a job that is the same whenever it is made.
+/// The id of a job, the same whenever it is made.
 pub(super) fn id(group: GroupId, index: usize) -> JobId {
     JobId::from(Uuid::new_v5(&NAMESPACE, format!("{group}/{index}").as_bytes()))
 }

@@ -1,4 +1,4 @@
-//! A manifest: a submission whole, as the outbox keeps it and as the broker gets it.
+//! The manifest: a complete submission, as it is stored in the outbox and enqueued in the broker.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub struct Manifest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Key>,
     pub created_at: Timestamp,
-    /// Not to be started before.
+    /// The earliest start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta: Option<Timestamp>,
     /// Cancelled, if not begun by then.
@@ -29,7 +29,7 @@ pub struct Manifest {
     pub expires: Option<Timestamp>,
     /// In the order of their indexes.
     pub jobs: Vec<Entry>,
-    /// Instead of `jobs`: a list too long for that.
+    /// In place of `jobs`, if the list is too long for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listed: Option<Listed>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -41,16 +41,16 @@ pub struct Manifest {
     pub is_workflow: bool,
 }
 
-/// What the broker enqueues when the group has finished.
+/// The job that the broker enqueues when the group has finished.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Then {
     pub on: On,
-    /// The group of the one job.
+    /// The group of this job.
     pub group: GroupId,
     pub job: Entry,
 }
 
-/// An idempotency key, and what was submitted under it as a hash in hexadecimal digits.
+/// An idempotency key, and the hash of its submission in hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Key {
     pub name: String,
@@ -74,17 +74,17 @@ pub struct Entry {
     pub payload: Payload,
 }
 
-/// The pictures of a prefix that has more of them than are looked at while a client waits.
+/// The pictures of a prefix that has too many to probe them while a client waits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Listed {
-    /// Below `sources.folder`, in the order of their indexes.
+    /// Keys below `sources.folder`, in the order of their indexes.
     pub keys: Vec<String>,
     pub terms: Terms,
-    /// Pictures handed to the broker in one step.
+    /// Number of pictures handed to the broker in one step.
     pub chunk: usize,
     /// The queue of the `source.scan` job.
     pub queue: String,
-    /// How often the broker has lost the group and got it again.
+    /// How often the broker has lost the group and received it again.
     #[serde(default)]
     pub lost: u32,
 }
@@ -114,7 +114,7 @@ impl Manifest {
         }
     }
 
-    /// Its pictures.
+    /// Number of pictures.
     pub fn total(&self) -> usize {
         self.jobs.len() + self.listed.as_ref().map_or(0, |listed| listed.keys.len())
     }
@@ -131,7 +131,7 @@ impl Manifest {
         NewGroup { id: self.group, meta: meta.into(), then, labels, key }
     }
 
-    /// The request that it came with.
+    /// The id of the request that submitted it.
     pub(super) fn request(&self) -> Option<&str> {
         self.meta.request_id.as_deref()
     }

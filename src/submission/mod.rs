@@ -1,9 +1,8 @@
-//! From received pictures to an enqueued group of jobs; HTTP and the command line share it.
+//! From received pictures to an enqueued group of jobs. HTTP and the command line share this module.
 //!
-//! A picture is streamed to the store and its header probed on the way; what is wrong with one
-//! never fails its neighbours. Until a submission is written down in the [`outbox`], everything
-//! stored for it is removed again on the first error, and when it is dropped; from then on it is
-//! owed.
+//! A picture is streamed to the store, and then its header is probed. A bad picture never affects the others. Until a
+//! submission is recorded in the [`outbox`], all its files are removed on the first error, or when it is dropped. From
+//! then on, it is owed.
 
 mod asked;
 mod cancel;
@@ -44,40 +43,40 @@ pub use retry::{retry_group, retry_jobs};
 pub(crate) use step::{Begun, PictureStep};
 pub use wanted::Wanted;
 
-/// Characters of a client's file name that are kept.
+/// Characters kept of a client's file name.
 const NAME_CHARS: usize = 255;
 
-/// A refused picture, as it stands in answers and in the group's record.
+/// A rejected picture, as shown in answers and stored in the group's record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Rejected {
-    /// Its place among the request's pictures, from 0.
+    /// Index among the request's pictures, from 0.
     pub index: usize,
     pub image: String,
     pub error: Failure,
 }
 
-/// What the group's record keeps for us, opaque to the broker.
+/// The fields of the group's record that the broker stores without reading them.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Meta {
     #[serde(default)]
     pub rejected: Vec<Rejected>,
-    /// The group whose pictures these are copies of.
+    /// The group whose pictures were copied, if this is a retry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_of: Option<GroupId>,
-    /// The group that this one follows, whose pictures these are.
+    /// The group that this one follows, whose pictures it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub follows: Option<GroupId>,
-    /// What follows.
+    /// The follow-up of this group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub then: Option<Next>,
-    /// Pictures that the group has once all of them are enqueued, where they come in parts.
+    /// Number of pictures after all of them are enqueued, if they are enqueued in chunks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listed: Option<u32>,
-    /// The name of the API key that submitted it, empty for the service itself; none without keys, and then every key may
-    /// see it.
+    /// The name of the API key that submitted it; empty for the service itself. `None` if keys were not used, and then
+    /// all keys may see it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
-    /// The request that it came with.
+    /// The id of the request that submitted it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
     /// The kind of the group's jobs; `None` for pictures.
@@ -95,7 +94,8 @@ pub struct Meta {
 }
 
 impl Meta {
-    /// Of what the service does for itself. No key's name is empty, so it is only for those who see everything.
+    /// For groups that the service makes for itself. No key has an empty name, so only keys with access to all groups
+    /// see them.
     pub fn service() -> Self {
         Self { owner: Some(String::new()), ..Self::default() }
     }
@@ -122,32 +122,32 @@ pub struct StepOf {
 /// Whence a submission comes.
 #[derive(Debug, Clone, Default)]
 pub struct Sender {
-    /// The name of the API key.
+    /// Name of the API key.
     pub owner: Option<String>,
     pub request_id: Option<String>,
 }
 
-/// The group that follows another one.
+/// A follow-up group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Next {
     pub on: On,
     pub group: GroupId,
 }
 
-/// What ended a submission before the broker had it.
+/// Why a submission ended before it was enqueued.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
     Storage(#[from] storage::Error),
     #[error(transparent)]
     Queue(#[from] queue::Error),
-    /// The pictures stopped coming.
+    /// The pictures could not be received completely.
     #[error("the upload ended early: {0}")]
     Source(Box<dyn std::error::Error + Send + Sync>),
-    /// A submission under the same idempotency key is still being received.
+    /// A submission with the same idempotency key is still being received.
     #[error("a request with this idempotency key is still being received")]
     KeyInUse,
-    /// Something else was submitted under the same idempotency key.
+    /// The idempotency key was used for a different submission.
     #[error("group {0} was submitted with this idempotency key and other content")]
     KeyReused(GroupId),
     /// `options.dedupe` beside an idempotency key.
@@ -156,10 +156,10 @@ pub enum Error {
     /// There is no such group or job.
     #[error("there is no {0}")]
     Unknown(String),
-    /// Nothing of it can be tried again.
+    /// Nothing can be retried.
     #[error("{0}")]
     NotRetryable(String),
-    /// More pictures than one submission takes.
+    /// More pictures than a submission may have.
     #[error("{0}")]
     TooMany(String),
 }
@@ -175,7 +175,7 @@ impl From<Error> for Failure {
     }
 }
 
-/// A group on its way in.
+/// A group that is being received.
 pub struct Submission {
     storage: Storage,
     limits: imaging::Limits,
@@ -183,19 +183,19 @@ pub struct Submission {
     meta: Meta,
     accepted: Vec<Accepted>,
     rejected: Vec<Rejected>,
-    /// Keys of a prefix with more pictures than are looked at while the client waits.
+    /// The keys of a prefix that has too many pictures to probe them while the client waits.
     listed: Option<Vec<String>>,
     keyed: Option<Keyed>,
-    /// Written down in the outbox, which answers for its files from then on.
+    /// Whether it is recorded in the outbox. From then on, its files are not removed.
     owed: bool,
 }
 
 /// The idempotency key of a submission that is being received.
 struct Keyed {
     name: String,
-    /// Each file's name and SHA-256.
+    /// Hash of each file's name and SHA-256.
     content: Sha256,
-    /// What was submitted under it before; else the key is reserved for this group.
+    /// An earlier submission with the key, or the reservation for this group.
     held: Held,
 }
 
@@ -207,26 +207,26 @@ enum Held {
 struct Accepted {
     image: String,
     source: Source,
-    /// CRC-32 of the original, where it is in the store.
+    /// CRC-32 of the original, if it is in the store.
     check: Option<u32>,
     seen: Seen,
 }
 
 /// What is known of a picture before its job begins.
 enum Seen {
-    /// It lies where its source says and has been looked at.
+    /// It is at its source's place and has been probed.
     Probed { bytes: u64, header: imaging::Header },
-    /// A job fetches it first.
+    /// A job has to fetch it first.
     Elsewhere(Origin),
 }
 
-/// A group that the broker has.
+/// A group that has been enqueued.
 #[derive(Debug)]
 pub struct Submitted {
     pub group: GroupId,
     pub images: usize,
     pub rejected: Vec<Rejected>,
-    /// The group that follows.
+    /// The follow-up group.
     pub then: Option<GroupId>,
 }
 
@@ -235,23 +235,23 @@ impl Submission {
         Self::begin_as(GroupId::new(), storage, limits.imaging(), Meta::default())
     }
 
-    /// Of a group whose id and circumstances are known.
+    /// Begins a group with this id and these fields.
     fn begin_as(group: GroupId, storage: Storage, limits: imaging::Limits, meta: Meta) -> Self {
         let (accepted, rejected) = (Vec::new(), Vec::new());
         Self { storage, limits, group, meta, accepted, rejected, listed: None, keyed: None, owed: false }
     }
 
-    /// Says whose it is.
+    /// Sets the sender.
     #[must_use]
     pub fn by(mut self, sender: Sender) -> Self {
         (self.meta.owner, self.meta.request_id) = (sender.owner, sender.request_id);
         self
     }
 
-    /// Reserves an idempotency key: submitted again with the same content, it gets the same group.
+    /// Reserves an idempotency key. A repeated submission with the same key and content returns the same group.
     ///
     /// # Errors
-    /// `KeyInUse`; or when the broker fails.
+    /// `KeyInUse`; or if the broker fails.
     pub async fn reserve(&mut self, broker: &Broker, key: String) -> Result<(), Error> {
         let held = self.hold(broker, &key).await?;
         self.keyed = Some(Keyed { name: key, content: Sha256::new(), held });
@@ -266,19 +266,19 @@ impl Submission {
         }
     }
 
-    /// Gives the idempotency key back, for the client to submit something better under it at once.
+    /// Releases the idempotency key, so that the client can submit again with it at once.
     pub async fn unreserve(&mut self) {
         if let Some(Keyed { held: Held::Reserved(hold), .. }) = self.keyed.take() {
             hold.release().await;
         }
     }
 
-    /// Pictures received so far, good and bad.
+    /// Number of pictures received so far, good and bad.
     pub fn received(&self) -> usize {
         self.accepted.len() + self.rejected.len()
     }
 
-    /// Whether there are pictures, and all of them are bad.
+    /// Whether there are pictures and all of them are bad.
     pub fn is_hopeless(&self) -> bool {
         self.accepted.is_empty() && self.listed.is_none() && !self.rejected.is_empty()
     }
@@ -287,10 +287,10 @@ impl Submission {
         &self.rejected
     }
 
-    /// Stores one picture and probes its header. A bad picture is noted, not an error.
+    /// Stores one picture and probes its header. A bad picture is recorded and is not an error.
     ///
     /// # Errors
-    /// When the store fails, or `body` does.
+    /// If the store fails, or if `body` fails.
     pub async fn receive<E>(&mut self, name: &str, body: impl Stream<Item = Result<Bytes, E>>) -> Result<u64, Error>
     where
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -310,7 +310,7 @@ impl Submission {
                 digest.update(&chunk);
             }
             if bytes > self.limits.max_file_bytes {
-                // The rest is read, so that the pictures behind it can be, but no longer kept.
+                // The rest is read but not stored, so that the pictures after it can be read.
                 incoming = None;
             }
             if let Some(incoming) = &mut incoming {
@@ -352,10 +352,10 @@ impl Submission {
         Ok(bytes)
     }
 
-    /// The answer that was given under the idempotency key before, if there was one.
+    /// The earlier answer for the idempotency key, if there was one.
     ///
     /// # Errors
-    /// `KeyReused`; or when the broker fails.
+    /// `KeyReused`; or if the broker fails.
     async fn answered(&mut self, broker: &Broker, key: Option<&Key>) -> Result<Option<Submitted>, Error> {
         let Some(key) = key else { return Ok(None) };
         loop {
@@ -370,16 +370,17 @@ impl Submission {
                 let then = meta.then.map(|then| then.group);
                 return Ok(Some(Submitted { group, images, rejected: meta.rejected, then }));
             }
-            // Its record was removed since the key was asked for: the key is free, and this is a new submission.
+            // The record was removed after the key was looked up. The key is free now, so this is a new submission.
             let held = self.hold(broker, &key.name).await?;
             self.keyed.as_mut().expect("it was just read").held = held;
         }
     }
 
-    /// Enqueues a job for each accepted picture, in the order received. Durable when it returns.
+    /// Enqueues a job for each accepted picture, in the order in which they were received. Durable when it returns.
     ///
     /// # Errors
-    /// When the broker refuses, and nothing is left behind; or when it is away, and `outbox.sweep` tidies up. `KeyReused`.
+    /// If the broker refuses; nothing is left behind then. If the broker is unreachable; `outbox.sweep` cleans up then.
+    /// `KeyReused`.
     pub async fn enqueue(
         mut self,
         broker: &Broker,
@@ -440,7 +441,7 @@ impl Submission {
     }
 }
 
-/// What a submission has beside its pictures.
+/// The properties of a submission other than its pictures.
 #[derive(Default)]
 struct Circumstances {
     key: Option<Key>,
@@ -469,14 +470,14 @@ impl Accepted {
 }
 
 impl Keyed {
-    /// Something more that was submitted under it.
+    /// Adds content to the hash.
     fn note(&mut self, name: &str, content: &[u8]) {
         self.content.update((name.len() as u64).to_be_bytes());
         self.content.update(name);
         self.content.update(content);
     }
 
-    /// The key with what it stands for: operations and options in one form, however they were written, and the files.
+    /// The key with the hash of its submission: operations and options in one canonical form, and the files.
     fn key(&self, operations: &[Operation], options: &Options) -> Key {
         let asked = serde_json::to_vec(&(operations, options)).expect("operations and options always serialise");
         let whole = Sha256::new().chain_update(self.content.clone().finalize()).chain_update(asked).finalize();
@@ -490,7 +491,7 @@ impl Drop for Submission {
             return;
         }
         let (storage, group) = (self.storage.clone(), self.group);
-        // A staged file's own clean-up may still be on its way; both end in the same removal.
+        // A staged file may still be removing itself. Both removals have the same result.
         tokio::task::spawn_blocking(move || {
             if let Err(error) = storage.remove_group(group) {
                 warn!("a broken-off upload stays behind: {error}");
@@ -499,7 +500,7 @@ impl Drop for Submission {
     }
 }
 
-/// A client's file name as it is shown: its last part, printable, of bounded length.
+/// A client's file name as it is shown: its last part, printable characters, of limited length.
 fn shown_name(name: &str, index: usize) -> String {
     let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
     let shown: String =

@@ -1,13 +1,13 @@
-//! The outbox: what is owed to clients, written down before the broker hears of it.
+//! The outbox: the submissions owed to clients, recorded before they are enqueued.
 //!
-//! A manifest `outbox/<group>.json`, sealed by a checksum, holds a submission whole. It is durable before the enqueue and
-//! stays until its group has ended, so that a broker that lost the group (a flush, a failover that
-//! drops the last second) or never got it (a kill in between) gets it again from `outbox.sweep`, with
-//! the same ids. One whose enqueue ended in an unknown way, and whose client was told so, is
-//! withdrawn by a rename to `outbox/<group>.withdrawn`: should the broker have the group all the
-//! same, it is cancelled, or the work of nobody's asking would be done beside that of the client's
-//! next try. Only where an idempotency key leads that next try to the group, it is owed again. One that cannot be read is
-//! set aside as `outbox/<group>.damaged` for people to look at, and its group ends as failed where the broker needed it.
+//! A manifest `outbox/<group>.json`, with a checksum, has a complete submission. It is durable before the enqueue and
+//! stored until its group has ended. If the broker lost the group (a flush, a failover that drops the last second) or
+//! never got it (a kill in between), `outbox.sweep` enqueues it again with the same ids. If the outcome of the enqueue
+//! is unknown and the client was told so, the submission is withdrawn: the manifest is renamed to
+//! `outbox/<group>.withdrawn`. If the broker does have that group, it is cancelled, because otherwise abandoned work
+//! would run alongside the client's retry. Only if an idempotency key leads the retry to this group, it is owed again.
+//! A manifest that cannot be read is renamed to `outbox/<group>.damaged` for people to look at; its group ends as
+//! failed if the broker needed the manifest.
 
 use bytes::Bytes;
 use futures::TryFutureExt;
@@ -20,14 +20,14 @@ use crate::errors::Failure;
 use crate::job::seal;
 use crate::storage::{self, Storage, damaged_key, keep_key, manifest_key, owner_key, step_key, withdrawn_key};
 
-/// What stands in the outbox for a group.
+/// The state of a group in the outbox.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Owed {
     /// Its jobs are to be done.
     Work(Manifest),
-    /// Its client was told that it may not have been taken.
+    /// Its client was told that it may not have been accepted.
     Withdrawn(Manifest),
-    /// Nobody can read what it was.
+    /// The manifest cannot be read.
     Damaged(Damage),
 }
 
@@ -39,7 +39,7 @@ pub struct Damage {
 }
 
 impl Manifest {
-    /// Has the broker enqueue again what it has lost.
+    /// Enqueues again the jobs that the broker has lost.
     ///
     /// Returns whether the broker had lost anything.
     ///
@@ -78,8 +78,8 @@ impl Manifest {
         Ok(false)
     }
 
-    /// As [`enqueue`](Self::enqueue), of a submission that was acknowledged: where its key is another group's by now, it does
-    /// without. Its client was given this group before the broker forgot the key.
+    /// As [`enqueue`](Self::enqueue), for an acknowledged submission. If its idempotency key now belongs to another
+    /// group, it is enqueued without the key: its client got this group before the broker lost the key.
     pub(super) async fn complete(mut self, broker: &Broker) -> queue::Result<()> {
         let mut outcome = self.enqueue(broker).await;
         if matches!(outcome, Err(queue::Error::KeyTaken(_))) {
@@ -98,7 +98,7 @@ impl Manifest {
         storage.put(&manifest_key(self.group), text.into()).await
     }
 
-    /// Has the broker enqueue it. What it has already is not enqueued again.
+    /// Enqueues the submission. Jobs that the broker has already are not enqueued again.
     pub async fn enqueue(&self, broker: &Broker) -> queue::Result<()> {
         if let Some(listed) = &self.listed {
             return listed.complete(broker, &self.new_group(), self).await;
@@ -139,8 +139,8 @@ impl Manifest {
 /// Writes the manifest down and enqueues it, to the end even where the caller is dropped meanwhile.
 ///
 /// # Errors
-/// When the store fails or the broker refuses: nothing of the group is left then. When the broker is away: the
-/// submission is withdrawn. Its key stays reserved until this is known.
+/// If the store fails or the broker refuses; nothing of the group is left then. If the broker is unreachable; the
+/// submission is withdrawn then, and its key stays reserved until this is known.
 pub(super) async fn submit(
     storage: &Storage,
     broker: &Broker,
@@ -150,7 +150,7 @@ pub(super) async fn submit(
     let (storage, broker) = (storage.clone(), broker.clone());
     let submitted = tokio::spawn(async move {
         let group = manifest.group;
-        // What is kept for less long, and for whom, is known before there is anything to keep.
+        // The retention and the owner are stored before there are files that they apply to.
         let noted = match manifest.keep {
             keep if keep.is_empty() => Ok(()),
             keep => storage.put(&keep_key(group), serde_json::to_vec(&keep).expect("it serialises").into()).await,
@@ -166,10 +166,10 @@ pub(super) async fn submit(
         let mut outcome = manifest.begin(&broker).await;
         let unanswered = matches!(outcome, Err(queue::Error::Unavailable(_)));
         if unanswered {
-            // It may have been enqueued and only the reply been lost: asked again, the broker says so.
+            // The jobs may have been enqueued although the reply was lost. A second call tells.
             outcome = manifest.begin(&broker).await;
         }
-        // The first part of a long list may be there although what came after it was refused.
+        // The first chunk of a long list may be enqueued although a later call was refused.
         let is_begun = outcome.is_err() && manifest.listed.is_some() && !matches!(broker.group(group).await, Ok(None));
         match &outcome {
             Ok(()) => {}
@@ -180,10 +180,10 @@ pub(super) async fn submit(
                 | queue::Error::Invalid(_)
                 | queue::Error::KeyTaken(_),
             ) if !unanswered && !is_begun => discard(&storage, group).await,
-            // A refusal also says nothing of the call before it, whose reply was lost.
+            // A refusal says nothing about an earlier call whose reply was lost.
             Err(_) => withdraw(&storage, group).await,
         }
-        // A key that is bound, even by an enqueue whose answer was lost, stays bound.
+        // A bound key stays bound, even if the reply of the enqueue that bound it was lost.
         match hold {
             Some(hold) if outcome.is_err() => hold.release().await,
             hold => drop(hold),
@@ -209,19 +209,19 @@ async fn own(storage: &Storage, manifest: &Manifest) -> storage::Result<()> {
     }
 }
 
-/// The name of the API key whose outputs lie in a group's folder; none where all keys may see them.
+/// The name of the API key that owns the group's outputs; `None` if all keys may see them.
 ///
 /// # Errors
-/// When the store fails.
+/// If the store fails.
 pub async fn owner(storage: &Storage, group: GroupId) -> storage::Result<Option<String>> {
     let name = storage.read(&owner_key(group)).await?;
     Ok(name.map(|name| String::from_utf8_lossy(&name).into_owned()))
 }
 
-/// What is owed for a group, if anything is.
+/// The state of the group in the outbox; `None` if it is not there.
 ///
 /// # Errors
-/// When the store fails.
+/// If the store fails.
 pub async fn read(storage: &Storage, group: GroupId) -> storage::Result<Option<Owed>> {
     if let Some(text) = storage.read(&withdrawn_key(group)).await? {
         return Ok(Some(parse(&text).map_or_else(|why| Owed::damaged(why, true), Owed::Withdrawn)));
@@ -243,11 +243,11 @@ fn parse(text: &[u8]) -> Result<Manifest, String> {
     serde_json::from_slice(&json).map_err(|error| error.to_string())
 }
 
-/// Sets a manifest aside that cannot be read, and that the broker would need: it does not have its group, or not whole.
-/// What was acknowledged ends by name, as a group with no picture whose `rejected` says why.
+/// Sets aside a manifest that cannot be read and that the broker needs, because it does not have the complete group.
+/// The acknowledged submission ends as a group without pictures, whose `rejected` gives the reason.
 ///
 /// # Errors
-/// When the store or the broker fails; the next sweep does it then.
+/// If the store or the broker fails. The next sweep repeats it then.
 pub async fn give_up(storage: &Storage, broker: &Broker, group: GroupId, damage: &Damage) -> Result<(), Error> {
     let key = if damage.withdrawn { withdrawn_key(group) } else { manifest_key(group) };
     if broker.abandon_group(group).await?.is_none() && !damage.withdrawn {
@@ -263,7 +263,7 @@ pub async fn give_up(storage: &Storage, broker: &Broker, group: GroupId, damage:
     Ok(())
 }
 
-/// Owes a withdrawn submission again.
+/// Makes a withdrawn submission owed again.
 pub async fn reinstate(storage: &Storage, group: GroupId) -> storage::Result<()> {
     storage.rename(&withdrawn_key(group), &manifest_key(group)).await.map(drop)
 }

@@ -1,4 +1,4 @@
-//! Trying finished work again: as a new group of copies, for a finished record never changes.
+//! Retries finished jobs. The copies are a new group, because a finished record never changes.
 
 use std::collections::HashMap;
 
@@ -10,13 +10,14 @@ use crate::job::Labels;
 use crate::kinds::{Payload, Source};
 use crate::storage::{Part, Storage, upload_key};
 
-/// Results read at a time.
+/// Number of results read at a time.
 const PAGE: usize = 1_000;
 
-/// Tries the failed and cancelled jobs of a group again, at the asking of the request, if one asks.
+/// Retries the failed and cancelled jobs of a group. `request_id` is that of the request for it, if there is
+/// one.
 ///
 /// # Errors
-/// `Unknown` and `NotRetryable`; else as for a submission.
+/// `Unknown` and `NotRetryable`; otherwise as for a submission.
 pub async fn retry_group(
     storage: &Storage,
     broker: &Broker,
@@ -40,14 +41,14 @@ pub async fn retry_group(
     retry_jobs(storage, broker, &ids, request_id).await
 }
 
-/// Tries failed or cancelled jobs again, together in one group.
+/// Retries failed or cancelled jobs, together in one group.
 ///
-/// Each copy has an original of its own, so that neither group's end takes the other's away. It belongs to whom the first
-/// belongs.
+/// Each copy has an original of its own, so that the end of one group does not remove the original of the other. The
+/// new group has the same owner.
 ///
 /// # Errors
-/// `Unknown`; `NotRetryable` for a job that is not finished or has succeeded, for one whose original is no longer kept,
-/// and for jobs of several owners; else as for a submission.
+/// `Unknown`; `NotRetryable` for a job that has not finished or has succeeded, for a job whose original no longer
+/// exists, and for jobs of several owners; otherwise as for a submission.
 pub async fn retry_jobs(
     storage: &Storage,
     broker: &Broker,
@@ -74,7 +75,7 @@ async fn copies(storage: &Storage, broker: &Broker, group: GroupId, ids: &[JobId
     let mut finished = Vec::with_capacity(ids.len());
     for &id in ids {
         if new_ids.insert(id, JobId::new()).is_some() {
-            continue; // Named twice.
+            continue; // The id was given twice.
         }
         let job = broker.job(id).await?.ok_or_else(|| Error::Unknown(format!("job {id}")))?;
         if !is_retryable(job.state) {
@@ -83,7 +84,7 @@ async fn copies(storage: &Storage, broker: &Broker, group: GroupId, ids: &[JobId
         }
         finished.push(job);
     }
-    // A job never comes before the one it waits for.
+    // A job never precedes the job that it waits for.
     finished.sort_by_key(|job| (job.group, job.index));
     let mut groups: Vec<GroupId> = finished.iter().map(|job| job.group).collect();
     let mut jobs = Vec::with_capacity(finished.len());
@@ -94,7 +95,7 @@ async fn copies(storage: &Storage, broker: &Broker, group: GroupId, ids: &[JobId
             queue: job.queue,
             priority: job.priority,
             max_attempts: job.max_attempts,
-            // One that it waited for and that succeeded is not done again.
+            // A job that it waited for and that succeeded is not repeated.
             after: job.after.and_then(|after| new_ids.get(&after).copied()),
             retry_of: Some(job.id),
             payload,
@@ -125,7 +126,7 @@ async fn common(broker: &Broker, groups: &[GroupId]) -> Result<(Option<String>, 
     Ok((owners.pop().flatten(), labels))
 }
 
-/// The job's payload, with its original stored a second time under `key`.
+/// The job's payload, after its original has been stored a second time under `key`.
 async fn own_source(storage: &Storage, job: &Job, key: &str) -> Result<Payload, Error> {
     let mut payload = Payload::from_bytes(&job.payload)
         .map_err(|error| queue::Error::Incompatible(format!("job {} of kind `{}`: {error}", job.id, job.kind)))?;
@@ -133,7 +134,7 @@ async fn own_source(storage: &Storage, job: &Job, key: &str) -> Result<Payload, 
     if let Some(picture) = payload.picture_mut()
         && let Source::Stored(original) = &mut picture.source
     {
-        // One that is about to be erased is not given a second life; what was not fetched yet is fetched anew.
+        // An original that will be erased is not copied. A picture that was never fetched is fetched again.
         let erased = storage.has(&Part::Erased.mark(job.group)).await?;
         if erased || !storage.copy(original, key).await? && !fetches {
             let detail = format!("the original of job {} is no longer kept (retention.originals)", job.id);

@@ -1,13 +1,13 @@
-//! Which queue a job goes to.
+//! Chooses the queue of a job.
 
 use glob::Pattern;
 
 use crate::config::Route;
 use crate::kinds::{ImageProcess, Kind};
 
-/// The queue of the first rule that fits, else the one that was asked for.
+/// The queue of the first rule that fits, or else the requested queue.
 pub fn queue<'a>(routes: &'a [Route], kind: &str, asked: &'a str, priority: u8) -> &'a str {
-    // The settings were refused at start if a glob is none.
+    // A setting with an invalid glob is refused at the start.
     let fits = |glob: &Option<String>, word: &str| {
         glob.as_ref().is_none_or(|glob| Pattern::new(glob).is_ok_and(|glob| glob.matches(word)))
     };
@@ -17,7 +17,7 @@ pub fn queue<'a>(routes: &'a [Route], kind: &str, asked: &'a str, priority: u8) 
     rule.map_or(asked, |rule| &rule.queue)
 }
 
-/// Where pictures go whose submission asks for no queue and no priority.
+/// The queue of pictures whose submission names neither a queue nor a priority.
 pub fn of_plain_uploads(routes: &[Route]) -> &str {
     queue(routes, ImageProcess::NAME, ImageProcess::QUEUE, 5)
 }

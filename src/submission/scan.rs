@@ -5,7 +5,7 @@ use crate::errors::Failure;
 use crate::kinds::{Context, Done, Run, SourceScan};
 
 impl Run for SourceScan {
-    /// Hands the rest of a listed group to the broker. If the store or the broker fails, the rest is still owed.
+    /// Enqueues the rest of a listed group. If the store or the broker fails, the rest is still owed.
     async fn run(&self, context: &Context) -> Result<Done, Failure> {
         match outbox::read(&context.storage, self.group).await? {
             Some(Owed::Work(manifest)) => manifest.complete(&context.broker).await?,

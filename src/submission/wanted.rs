@@ -1,9 +1,9 @@
 //! Sources that a request names: URLs, keys and prefixes of the folder, pictures of an earlier group.
 //!
-//! What is known of one at once is said at once, under `rejected`: a URL that may not be fetched, a file that is no
-//! picture. A file of the folder stays where it lies and is read there; a URL is fetched by its job's first stage, in
-//! whatever worker has a slot for such; an earlier original becomes a second one (a hard link on one disk), so that
-//! neither group's retention concerns the other.
+//! A source that is known at once to be unusable is reported at once in `rejected`: a URL that is not allowed, a file
+//! that is not a picture. A file of the folder is read where it is. A URL is fetched by the first stage of its job, on
+//! any worker with a free slot. An earlier original is copied (a hard link on one disk), so that the retention of one
+//! group does not affect the other.
 
 use queue::{Broker, Group, GroupId, Job};
 use serde::Serialize;
@@ -21,10 +21,10 @@ use crate::sources::{Places, decoded};
 use crate::storage::{self, Part, Storage, upload_key};
 
 const KNOWN: &str = "url, key, prefix, group";
-/// Results read at a time.
+/// Number of results read at a time.
 const PAGE: usize = 1_000;
 
-/// A source as it was asked for.
+/// A source as requested.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Wanted {
@@ -34,7 +34,7 @@ pub enum Wanted {
     Group { group: GroupId, index: Option<u32> },
 }
 
-/// A picture that an earlier submission had.
+/// A picture of an earlier submission.
 pub(super) struct Earlier {
     image: String,
     source: Source,
@@ -45,7 +45,7 @@ impl Wanted {
     /// Parses a request's list of sources.
     ///
     /// # Errors
-    /// One sentence that names the entry and the field.
+    /// A sentence that names the entry and the field.
     pub fn parse_all(value: &Value) -> Result<Vec<Self>, String> {
         let entries = value.as_array().ok_or("sources: is not a list")?;
         entries.iter().enumerate().map(|(i, entry)| Self::parse(entry, &format!("sources[{i}]"))).collect()
@@ -97,10 +97,10 @@ impl Wanted {
 }
 
 impl Submission {
-    /// The answer to the same request under the same idempotency key, if there was one: nothing is looked at again.
+    /// The answer to the same request with the same idempotency key, if there was one. No source is looked at again.
     ///
     /// # Errors
-    /// `KeyReused`; or when the broker fails.
+    /// `KeyReused`; or if the broker fails.
     pub async fn asked_before(
         &mut self,
         broker: &Broker,
@@ -113,10 +113,11 @@ impl Submission {
         self.answered(broker, Some(&key)).await
     }
 
-    /// Takes the pictures of one source, good and bad; `most` in all, but for a prefix that is `alone` in its request.
+    /// Takes the pictures of one source, good and bad. At most `most` pictures in all are allowed, except for a prefix
+    /// that is `alone` in its request.
     ///
     /// # Errors
-    /// `TooMany`; or when the store or the broker fails.
+    /// `TooMany`; or if the store or the broker fails.
     pub async fn take(
         &mut self,
         wanted: &Wanted,
@@ -244,7 +245,7 @@ impl Submission {
         Ok(())
     }
 
-    /// Takes a picture that an earlier submission had.
+    /// Takes a picture of an earlier submission.
     pub(super) async fn take_again(&mut self, places: &Places, earlier: Earlier) -> Result<(), Error> {
         let Earlier { image, source, check } = earlier;
         let original = match source {
@@ -279,7 +280,7 @@ impl Submission {
     }
 }
 
-/// The pictures of a group in their order; of one that is being listed, those that are enqueued.
+/// The pictures of a group in order. If the group is still being enqueued, only the enqueued ones.
 pub(super) async fn pictures_of(storage: &Storage, broker: &Broker, group: &Group) -> Result<Vec<Earlier>, Error> {
     let of = |payload: &Payload| {
         let earlier = |picture: &ImageProcess| Earlier {
@@ -289,7 +290,7 @@ pub(super) async fn pictures_of(storage: &Storage, broker: &Broker, group: &Grou
         };
         payload.picture().map(earlier)
     };
-    // What is about to be erased is not given a second life.
+    // Pictures that will be erased are not copied.
     if storage.has(&Part::Erased.mark(group.id)).await? {
         return Ok(Vec::new());
     }
@@ -312,16 +313,16 @@ fn no_folder() -> Failure {
     Failure::permanent("source-forbidden", "no keys are taken here: sources.folder is not set")
 }
 
-/// A key as it is shown: whole, where it is one.
+/// A key as it is shown: complete if it is printable and not too long.
 fn key_name(key: &str, index: usize) -> String {
     let printable = !key.is_empty() && !key.chars().any(char::is_control) && key.chars().count() <= super::NAME_CHARS;
     if printable { key.to_owned() } else { shown_name(key, index) }
 }
 
-/// What `look` finds; or why the source is refused.
+/// The result of `look`, or the reason why the source is rejected.
 ///
 /// # Errors
-/// Where this process lacks something: another try may find it.
+/// If this process lacks a resource. Another try may succeed.
 async fn on_disk<T: Send + 'static>(
     key: &str,
     look: impl FnOnce(&str) -> Result<T, crate::sources::Fault> + Send + 'static,
