@@ -1,6 +1,6 @@
-//! The folders in which an operator keeps fonts and overlays for watermarks.
+//! The operator's folders of fonts and overlays for watermarks.
 //!
-//! Fonts are read once, when a process starts; an overlay when a picture asks for it.
+//! Fonts are read once, when a process starts; an overlay is read when a picture needs it.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -10,26 +10,26 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-/// What ends the name of a font's file.
+/// File endings of fonts.
 const FONTS: [&str; 4] = ["ttf", "otf", "ttc", "otc"];
-/// Bytes that the fonts of a folder may have in all: every process that draws holds them.
+/// Most bytes of all fonts in a folder, because every process that draws holds them in memory.
 const MAX_FONTS: u64 = 256 << 20;
-/// Bytes of an overlay's file.
+/// Most bytes of an overlay's file.
 const MAX_OVERLAY: u64 = 16 << 20;
-/// Names that an error lists.
+/// Most names listed in an error.
 const LISTED: usize = 20;
 
-/// Where the fonts and overlays are, where there are any.
+/// The folders of fonts and overlays, if set.
 #[derive(Debug, Clone, Default)]
 pub struct Folders {
     pub fonts: Option<PathBuf>,
     pub overlays: Option<PathBuf>,
-    /// Overlays by name that are not in the folder: those that a command line names by their paths.
+    /// Overlays outside the folder, by name: those that a command line gives as paths.
     pub files: Vec<(String, PathBuf)>,
 }
 
 impl Folders {
-    /// As flags of `pixmill compute`.
+    /// The folders as flags of `pixmill compute`.
     pub fn arguments(&self) -> Vec<OsString> {
         let folders = [("--fonts", &self.fonts), ("--overlays", &self.overlays)];
         let given = folders.into_iter().filter_map(|(flag, folder)| Some([flag.into(), folder.clone()?.into()]));
@@ -41,7 +41,7 @@ impl Folders {
         given.flatten().chain(files).collect()
     }
 
-    /// Reads what [`arguments`](Self::arguments) made of one of the files.
+    /// Parses the flag of a single file, as written by [`arguments`](Self::arguments).
     pub fn file(argument: &OsStr) -> Option<(String, PathBuf)> {
         let bytes = argument.as_bytes();
         let at = bytes.iter().position(|byte| *byte == b'=')?;
@@ -54,10 +54,10 @@ impl Folders {
         self.overlays.as_ref().is_some_and(|folder| folder.join(name).is_file())
     }
 
-    /// Makes them known to this process, before its first picture.
+    /// Registers the fonts and overlays in this process. Call it before the first picture.
     ///
     /// # Errors
-    /// For a folder that cannot be read, and a font in it that is none.
+    /// If a folder cannot be read, or if a font in it is invalid.
     pub fn provide(self) -> Result<()> {
         let fonts = match &self.fonts {
             Some(folder) => read_fonts(folder)
@@ -80,7 +80,7 @@ impl Folders {
     }
 }
 
-/// The folder's fonts by their file stems, in the order of their names.
+/// The folder's fonts by their file stems, sorted by name.
 fn read_fonts(folder: &Path) -> Result<Vec<(String, Vec<u8>)>> {
     let mut fonts = Vec::new();
     let mut bytes = 0;
@@ -98,7 +98,7 @@ fn read_fonts(folder: &Path) -> Result<Vec<(String, Vec<u8>)>> {
     Ok(fonts)
 }
 
-/// `name` is a bare file name: imaging has seen to that.
+/// `name` is a plain file name, which imaging has checked.
 fn read_overlay(folder: &Path, name: &str) -> io::Result<Vec<u8>> {
     read_file(&folder.join(name)).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => io::Error::new(error.kind(), absent(folder)),
@@ -109,7 +109,7 @@ fn read_overlay(folder: &Path, name: &str) -> io::Result<Vec<u8>> {
 /// An overlay's bytes.
 ///
 /// # Errors
-/// For what is no file, or one of more than 16 MiB.
+/// If it is not a file, or larger than 16 MiB.
 pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     let there = fs::metadata(path)?;
     if !there.is_file() {
@@ -131,7 +131,7 @@ fn absent(folder: &Path) -> String {
     format!("is not there; there are {}{more}", names.join(", "))
 }
 
-/// The names of a folder's files, in order, hidden ones left out.
+/// The names of a folder's files without hidden ones, sorted.
 fn list(folder: &Path) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(folder)? {

@@ -1,31 +1,31 @@
-//! File descriptors: the process raises its own limit, and connections are taken only as far as that leaves enough for
-//! the store, the broker and the workers.
+//! File descriptors: the process raises its own limit, and accepts only as many connections as leave enough descriptors
+//! for the store, the broker and the workers.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::warn;
 
-/// What a service has open beside its connections and its jobs: connections that wait for room, the log, the runtime, the
-/// queue's files or connections, readers, folders.
+/// Descriptors of a service apart from its connections and jobs: connections that wait to be accepted, the log, the
+/// runtime, the queue's files or connections, readers, folders.
 const BASE: u64 = 160;
-/// One connection, and the picture that it uploads or is sent.
+/// Descriptors of a connection and of the file that it uploads or downloads.
 const A_CONNECTION: u64 = 2;
-/// A picture's process has two pipes; its source and its outputs are opened in turn.
+/// Descriptors of a picture: its process has two pipes, and its source and outputs are opened one after the other.
 const A_PICTURE: u64 = 4;
-/// A job that waits for networks and disks: a connection, a file, and a folder.
+/// Descriptors of an io job: a connection, a file and a folder.
 const A_JOB: u64 = 3;
 
-/// Raises the limit of open files as far as this process may; the limit from then on.
+/// Raises the limit of open files as far as this process may; returns the new limit.
 pub fn raise() -> u64 {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current != maximum {
-        // It fails where the system allows less than it says.
+        // This fails if the system allows less than it reports.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
     }
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
-/// How many connections may be open at a time: `wanted`, or as many as a limit of `files` leaves beside `pictures`
-/// and io `jobs` at a time. Half of the limit is theirs in any case.
+/// The number of connections that may be open at a time: `wanted`, or less if a limit of `files` requires it for
+/// `pictures` and io `jobs`. Connections get at least half of the limit.
 pub fn connections(wanted: usize, files: u64, pictures: usize, jobs: usize) -> usize {
     let reserve = BASE + A_PICTURE * pictures as u64 + A_JOB * jobs as u64;
     let left = files.saturating_sub(reserve).max(files / 2) / A_CONNECTION;

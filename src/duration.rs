@@ -7,10 +7,11 @@ use std::time::Duration;
 use jiff::SpanRelativeTo;
 use jiff::fmt::friendly::{SpanParser, SpanPrinter};
 
-/// Reads a length of time.
+/// Parses a length of time.
 ///
 /// # Errors
-/// A sentence that quotes the text: no such length, a negative one, or one in months or years, which have no fixed length.
+/// A sentence that quotes the text, if it is not a length of time, is negative, or has months or years, whose length
+/// varies.
 pub fn parse(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{}` is not a length of time such as 15s, 1h30m or 7d", text.escape_debug());
     let span = SpanParser::new().parse_span(text.trim()).map_err(|_| wrong())?;
@@ -21,12 +22,12 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     Duration::try_from(duration).map_err(|_| format!("`{text}` is negative"))
 }
 
-/// Writes a length of time so that [`parse`] reads it back, in hours at most.
+/// Formats a length of time, with hours as largest unit. [`parse`] reads it back.
 pub fn show(duration: Duration) -> String {
     SpanPrinter::new().unsigned_duration_to_string(&duration)
 }
 
-/// A field that must be there.
+/// For a required field.
 pub mod required {
     use std::time::Duration;
 
@@ -42,7 +43,7 @@ pub mod required {
     }
 }
 
-/// A field that may be left out.
+/// For an optional field.
 pub mod optional {
     use std::time::Duration;
 

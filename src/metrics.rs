@@ -1,4 +1,4 @@
-//! What Prometheus is told: one registry, its families by name, no logic.
+//! The Prometheus metrics: one registry with all families, and no logic.
 
 use std::sync::atomic::AtomicU64;
 
@@ -58,7 +58,7 @@ pub struct DepthLabels {
     pub state: &'static str,
 }
 
-/// Every family; cheap to clone, clones count together.
+/// All families. Cheap to clone; clones share their values.
 #[derive(Debug, Clone)]
 pub struct Metrics {
     pub requests: Family<RequestLabels, Counter>,
@@ -72,25 +72,25 @@ pub struct Metrics {
     pub manifests_damaged: Counter,
     pub attempts: Family<AttemptLabels, Counter>,
     pub attempt_seconds: Family<KindLabels, Histogram, fn() -> Histogram>,
-    /// From when a job last came to wait until it was claimed.
+    /// Time from a job's last entry into its queue until its claim.
     pub wait_seconds: Family<KindLabels, Histogram, fn() -> Histogram>,
     pub jobs: Family<DepthLabels, Gauge>,
     pub oldest_waiting: Family<QueueLabels, Gauge<f64, AtomicU64>>,
     pub jobs_in_flight: Gauge,
     pub queue_paused: Family<QueueLabels, Gauge>,
-    /// Not a number while the broker is away, as `dead_letters`.
+    /// NaN while the broker is unreachable, as is `dead_letters`.
     pub workers: Gauge<f64, AtomicU64>,
     pub dead_letters: Gauge<f64, AtomicU64>,
-    /// 1 while this process' worker leaves work lying.
+    /// 1 while the worker of this process is deaf.
     pub deaf_workers: Gauge,
     pub disk_free: Gauge<f64, AtomicU64>,
-    /// 1 while less is free than `limits.min_free_disk`.
+    /// 1 while less space is free than `limits.min_free_disk`.
     pub disk_short: Gauge,
-    /// Bytes.
+    /// Size in bytes.
     pub ballast: Gauge,
     pub event_streams: Gauge,
     pub connections: Gauge,
-    /// Bytes of requests that nothing was made of yet.
+    /// Bytes held in memory of requests that are being received.
     pub buffered: Gauge,
     pub slow_clients: Counter,
 }
@@ -129,7 +129,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// The text that `/metrics` answers with, with what this process takes of the machine at present.
+    /// The text of `/metrics`, including the resources that this process uses at present.
     pub fn encode(&self, format: Format) -> String {
         let mut text = String::new();
         let written = text::encode_registry(&mut text, &self.registry())
@@ -215,7 +215,7 @@ impl Metrics {
     }
 }
 
-/// How `/metrics` is written.
+/// The format of `/metrics`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// `OpenMetrics` 1.0.0.
@@ -233,7 +233,7 @@ impl Format {
     }
 }
 
-/// The families that every exporter has under these names.
+/// The families that every exporter has under the same names.
 fn machine() -> Registry {
     let mut registry = Registry::default();
     let Some(own) = process::own() else { return registry };
@@ -256,8 +256,8 @@ fn gauge(number: u64) -> ConstGauge<i64> {
     ConstGauge::new(i64::try_from(number).unwrap_or(i64::MAX))
 }
 
-/// The same families in Prometheus' text format: it has no units, no end and no type `info`, and names a counter as its
-/// sample.
+/// Converts families to Prometheus' text format. It has no units, no end mark and no type `info`, and names a counter
+/// like its sample.
 fn in_prometheus_text(openmetrics: &str) -> String {
     let mut text = String::with_capacity(openmetrics.len());
     let mut help = None;
@@ -302,7 +302,7 @@ mod tests {
         assert_eq!(in_prometheus_text(openmetrics), expected);
     }
 
-    /// Whoever has alerts and dashboards on them finds them again under these names, which docs/metrics.md lists.
+    /// Alerts and dashboards depend on these names, which docs/metrics.md lists.
     #[test]
     fn documentation_lists_every_family() {
         let metrics = Metrics::default();

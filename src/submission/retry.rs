@@ -13,8 +13,7 @@ use crate::storage::{Part, Storage, upload_key};
 /// Number of results read at a time.
 const PAGE: usize = 1_000;
 
-/// Retries the failed and cancelled jobs of a group. `request_id` is that of the request for it, if there is
-/// one.
+/// Retries the failed and cancelled jobs of a group. `request_id` is the id of the request that asks for this, if any.
 ///
 /// # Errors
 /// `Unknown` and `NotRetryable`; otherwise as for a submission.

@@ -1,4 +1,4 @@
-//! One attempt: what it is to do, and the verdict on how it ended.
+//! One attempt: its work, and the verdict on its outcome.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,59 +11,59 @@ use crate::errors::Failure;
 use crate::kinds::{self, Done, ImageProcess, Output, Payload};
 use crate::storage::{LocalFile, RunFolder};
 
-/// A claimed job on its way to its verdict.
+/// A claimed job from its claim to its verdict.
 #[derive(Debug)]
 pub(super) struct Attempt {
     pub(super) job: ClaimedJob,
     pub(super) class: Class,
-    /// The id of the request that enqueued the job, for the log.
+    /// The id of the request that enqueued the job, for log lines.
     pub(super) request_id: Option<String>,
-    /// `None` where it is damaged.
+    /// `None` if the payload is damaged.
     pub(super) payload: Option<Payload>,
-    /// What computing a picture needs beyond the payload.
+    /// What computing a picture needs in addition to the payload.
     pub(super) picture: Option<Picture>,
-    /// When its work began; its claim, before that.
+    /// When its work began; before that, when it was claimed.
     pub(super) since: Instant,
     pub(super) stopped: Option<Stop>,
 }
 
 #[derive(Debug)]
 pub(super) struct Picture {
-    /// `None` until it is on this machine.
+    /// `None` until the file is on this machine.
     pub(super) source: Option<Whereabouts>,
-    /// The outputs go there.
+    /// The folder of its outputs.
     pub(super) folder: RunFolder,
-    /// Bytes that it takes in memory, by estimate.
+    /// Estimate of the bytes of memory that it needs.
     pub(super) peak: u64,
-    /// The original as it was fetched from the store. It stays on this machine until the attempt has ended.
+    /// The original, fetched from the store. It remains on this machine until the attempt has ended.
     pub(super) original: Option<LocalFile>,
 }
 
-/// Where a picture's file is, for the process that computes it.
+/// The place of a picture's file, for the process that computes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Whereabouts {
     File(#[serde(with = "crate::job::path")] PathBuf),
-    /// A key below a folder that it must not lead out of.
+    /// A folder and a key below it. The key must not lead out of the folder.
     Beneath(#[serde(with = "crate::job::path")] PathBuf, String),
 }
 
-/// Why an attempt is stopped from outside.
+/// Why an attempt is stopped before its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stop {
     Cancelled,
     LeaseLost,
 }
 
-/// How an attempt ended well.
+/// The outcome of a successful attempt.
 #[derive(Debug)]
 pub(super) enum Yield {
-    /// The outputs of a picture, published.
+    /// The published outputs of a picture.
     Outputs(Vec<Output>),
     /// The work of a job of class io is done.
     Done(Done),
 }
 
-/// An attempt that waits to be settled.
+/// An ended attempt that has not been settled.
 #[derive(Debug)]
 pub(super) struct Ended {
     pub(super) job: ClaimedJob,
@@ -86,23 +86,23 @@ impl Attempt {
         &self.job.lease
     }
 
-    /// Names the folder where a picture's outputs go.
+    /// The run, which names the folder of the outputs.
     pub(super) fn run(&self) -> Run {
         self.job.lease.run()
     }
 
-    /// The client's name for the picture that the job is about, if it is about one.
+    /// The client's name for the job's picture; `None` if the job has no picture.
     pub(super) fn image(&self) -> Option<&str> {
         Some(&self.payload.as_ref()?.picture()?.image)
     }
 
-    /// The picture to be computed. Panics for an attempt of another kind.
+    /// The picture to compute. Panics if the attempt is not that of a picture.
     pub(super) fn to_compute(&self) -> (&ImageProcess, &Picture) {
         let request = self.payload.as_ref().and_then(Payload::picture);
         request.zip(self.picture.as_ref()).expect("only pictures are computed")
     }
 
-    /// Ends the attempt with the verdict on what it yielded, or on why it failed.
+    /// Ends the attempt with the verdict on its outcome.
     pub(super) fn conclude(self, outcome: Result<Yield, Failure>, policy: &Policy) -> Ended {
         let ended = kinds::Ended {
             attempts: self.job.attempt,
@@ -110,7 +110,7 @@ impl Attempt {
             duration_ms: self.since.elapsed().as_millis() as u64,
         };
         let (verdict, failure) = match outcome {
-            // Whoever cancelled the job was told that it is cancelled, even if it was just done.
+            // Clients were told that the job is cancelled, so it is, even if its work has just been done.
             _ if self.stopped == Some(Stop::Cancelled) => (Verdict::Cancel, None),
             Ok(Yield::Done(Done::Result(result))) => (Verdict::Succeed { result }, None),
             Ok(Yield::Done(Done::Stage(stage))) => (Verdict::Continue(stage), None),
@@ -123,7 +123,7 @@ impl Attempt {
                     None => kinds::failed(&ended, &failure),
                 };
                 let verdict = if failure.retryable && self.job.attempt < self.job.max_attempts {
-                    // Added to the wait that was asked for, or all jobs that were turned away together would come back together.
+                    // Added to the requested wait, because otherwise all jobs refused together would return together.
                     let backoff = policy::backoff(policy, self.job.attempt, fastrand::f64());
                     Verdict::Retry { after: failure.retry_after.unwrap_or_default() + backoff, reason: result }
                 } else {

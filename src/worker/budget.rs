@@ -1,9 +1,9 @@
-//! Memory for pictures: how much there is, and who may have it now.
+//! The memory budget for pictures.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Bytes that pictures may take together, by estimate.
+/// Estimated bytes that pictures may use together.
 pub(super) struct Budget {
     limit: u64,
     used: u64,
@@ -11,13 +11,13 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// 0: half of what this process can have.
+    /// `limit` in bytes; 0 for half of the memory available to this process.
     pub(super) fn new(limit: u64) -> Self {
         let limit = if limit == 0 { half_of_memory() } else { limit };
         Self { limit, used: 0, holders: 0 }
     }
 
-    /// Takes a picture's peak, if it fits. One above the whole budget gets it when nobody else has any.
+    /// Takes a picture's peak if it fits. A peak above the whole budget fits only while no other picture has memory.
     pub(super) fn take(&mut self, peak: u64) -> bool {
         let fits = self.holders == 0 || self.used.saturating_add(peak) <= self.limit;
         if fits {
@@ -27,7 +27,7 @@ impl Budget {
         fits
     }
 
-    /// What the pictures that are computed now may take together.
+    /// Bytes that the pictures being computed may use together.
     pub(super) fn bound(&self) -> u64 {
         self.limit.max(self.used)
     }
@@ -38,7 +38,7 @@ impl Budget {
     }
 }
 
-/// Of the machine's memory or the control groups' limit, whichever is less.
+/// Half of the machine's memory or of the control groups' limit, whichever is less.
 fn half_of_memory() -> u64 {
     let system = rustix::system::sysinfo();
     let machine = system.totalram as u64 * u64::from(system.mem_unit);
@@ -46,10 +46,11 @@ fn half_of_memory() -> u64 {
     limit(&groups, Path::new("/sys/fs/cgroup")).map_or(machine, |limit| limit.min(machine)) / 2
 }
 
-/// The lowest limit among the control groups of `/proc/self/cgroup` and those that they lie in, in either version.
+/// The lowest limit of the control groups in `/proc/self/cgroup` and of their parents, for both versions of control
+/// groups.
 ///
-/// In a container the groups' own paths may be the host's, while what is mounted begins at the container's: the root
-/// is always looked at.
+/// In a container, the paths may be those of the host, while the mounted tree begins at the container's group. So the
+/// root is always read as well.
 fn limit(groups: &str, root: &Path) -> Option<u64> {
     let files = groups.lines().filter_map(|line| {
         let mut fields = line.splitn(3, ':');
@@ -62,7 +63,7 @@ fn limit(groups: &str, root: &Path) -> Option<u64> {
             memory.then(|| (root.join("memory"), PathBuf::from(path), "memory.limit_in_bytes"))
         }
     });
-    // Without a limit, version 2 says "max", and version 1 a number beyond all memory.
+    // Without a limit, version 2 has "max", and version 1 a number larger than any memory.
     files
         .flat_map(|(root, path, file)| path.ancestors().map(|group| root.join(group).join(file)).collect::<Vec<_>>())
         .filter_map(|file| fs::read_to_string(file).ok()?.trim().parse().ok())

@@ -1,4 +1,4 @@
-//! A worker's end of one child process.
+//! A child process, as its worker sees it.
 
 use std::ffi::OsString;
 use std::io;
@@ -16,15 +16,17 @@ use tracing::warn;
 use super::event::Event;
 use super::wire::{self, Answer};
 
-/// glibc's malloc hands large blocks back to the kernel at once and takes them anew, page by page, for the next picture.
-/// Kept instead, up to 128 MiB a thread, they spare a tenth of the default job's processor time and a third of an adjustment's.
+/// glibc's malloc returns large blocks to the kernel at once and gets them again, page by page, for the next picture.
+/// If it keeps up to 128 MiB per thread instead, the default job takes a tenth less processor time, and an adjustment a
+/// third less.
 const ALLOCATOR: [(&str, &str); 2] =
     [("MALLOC_MMAP_THRESHOLD_", "1073741824"), ("MALLOC_TRIM_THRESHOLD_", "134217728")];
 
-/// What a program may need to start and to tell of a panic. Nothing else goes on: settings hold secrets.
+/// Environment variables that a program may need to start and to report a panic. No others are passed, because settings
+/// hold secrets.
 const ENVIRONMENT: [&str; 4] = ["LD_LIBRARY_PATH", "PATH", "RUST_BACKTRACE", "TMPDIR"];
 
-/// A child that is dropped is told so by its pipe's end, and ends.
+/// A child process. If this is dropped, the end of its pipe makes it end.
 pub(super) struct Child {
     process: Arc<Mutex<Process>>,
     orders: mpsc::UnboundedSender<Vec<u8>>,
@@ -32,10 +34,10 @@ pub(super) struct Child {
 }
 
 impl Child {
-    /// Starts `program compute` with these arguments. What it says and how it ends goes to `events`, under `id`.
+    /// Starts `program compute` with these arguments. Its answers and its end are sent to `events` with this `id`.
     ///
     /// # Errors
-    /// When the program cannot be started.
+    /// If the program cannot be started.
     pub(super) fn start(
         id: u64,
         (program, arguments): (&Path, &[OsString]),
@@ -63,13 +65,13 @@ impl Child {
         Ok(Self { process, orders, pid })
     }
 
-    /// Orders for one that has died come to nothing; its end is told as an event.
+    /// Sends an order. An order to a dead child is lost; its end is reported as an event.
     pub(super) fn send(&self, frame: Vec<u8>) {
         let _ = self.orders.send(frame);
     }
 
     pub(super) fn kill(&self) {
-        // It fails only for one that is dead.
+        // This fails only if the process is dead.
         let _ = self.process.lock().unwrap_or_else(PoisonError::into_inner).kill();
     }
 }
@@ -82,7 +84,7 @@ async fn write(mut pipe: pipe::Sender, mut orders: mpsc::UnboundedReceiver<Vec<u
     }
 }
 
-/// Reads to the pipe's end, also after a kill: what it finished before counts.
+/// Reads up to the pipe's end, even after a kill, because pictures finished before it count.
 async fn listen(id: u64, pipe: pipe::Receiver, process: Arc<Mutex<Process>>, events: mpsc::UnboundedSender<Event>) {
     let mut pipe = BufReader::new(pipe);
     loop {
@@ -99,7 +101,7 @@ async fn listen(id: u64, pipe: pipe::Receiver, process: Arc<Mutex<Process>>, eve
     }
     let reaped = tokio::task::spawn_blocking(move || {
         let mut process = process.lock().unwrap_or_else(PoisonError::into_inner);
-        // It has closed its pipe; should it live on, nobody hears of what it does.
+        // The child has closed its pipe. If it still runs, nobody receives its results.
         let _ = process.kill();
         process.wait()
     });

@@ -1,9 +1,9 @@
-//! The child process: computes pictures for its worker and knows nothing else.
+//! The child process: computes pictures for its worker and does nothing else.
 //!
-//! It has the worker's files and no more: no socket, no broker, no key. What breaks it breaks only what it computes.
-//! A rayon pool takes the pictures as they come, one a thread and none of them split: a thread that waited inside one
-//! would steal another whole one, against the worker's budget. The pipe's end ends it at once, so it never outlives its
-//! worker, however that one ended.
+//! It can use the worker's files, but has no socket, no broker and no key. A crash affects only the pictures in this
+//! process. A rayon pool computes one picture per thread, and none is split: a thread that waited for parts of one
+//! would begin another picture, which the worker's budget does not allow. The process ends at once at the end of its
+//! pipe, so it never outlives its worker.
 
 use std::collections::HashMap;
 use std::io::{self, BufReader, Write};
@@ -19,37 +19,37 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::execute::{Spec, discard, execute};
 use super::wire::{self, Answer, Order};
 
-/// Above the API's and the worker's own 0: where memory runs out, the kernel takes the process that costs least.
+/// Higher than the 0 of the API and the worker, so that the kernel kills this process first if memory runs out.
 const OOM_SCORE: &str = "500";
 
-/// What this process takes beside its pictures: itself, and for each thread what the allocator keeps at hand, and the holes
-/// between.
+/// Bytes that this process uses in addition to its pictures: itself, and for each thread the memory that the allocator
+/// keeps.
 const BESIDE: u64 = 256 << 20;
 const BESIDE_A_THREAD: u64 = 256 << 20;
 
-/// The pictures that are ordered and have not ended.
+/// The pictures that were ordered and have not ended.
 type Runs = Arc<Mutex<HashMap<u64, Run>>>;
 
 struct Run {
     stop: Arc<AtomicBool>,
-    /// Where its outputs go.
+    /// The folder of its outputs.
     folder: PathBuf,
 }
 
-/// Computes what standard input orders, on so many threads of this nice value, until the input ends.
+/// Computes the pictures ordered on standard input, on `threads` threads with this nice value, until the input ends.
 ///
 /// # Errors
-/// When there are no threads to be had, or the orders cannot be read.
+/// If threads cannot be started, or orders cannot be read.
 pub fn compute(threads: usize, niceness: i32) -> Result<()> {
     leave_signals_to_the_worker()?;
-    // Not everywhere is there a /proc, and where it is missing nothing else is wrong.
+    // Some systems have no /proc. That has no other effect.
     let _ = std::fs::write("/proc/self/oom_score_adj", OOM_SCORE);
     let pool = ThreadPoolBuilder::new()
         .num_threads(threads)
         .thread_name(|i| format!("picture-{i}"))
         .start_handler(move |_| {
-            // On Linux this is the thread's own value: orders are still read at once. It fails only where the process
-            // is nicer already.
+            // On Linux this sets the value of the thread alone, so orders are still read without delay. It fails only
+            // if the process already has a higher nice value.
             let _ = rustix::process::setpriority_process(None, niceness);
         })
         .build()
@@ -69,26 +69,27 @@ pub fn compute(threads: usize, niceness: i32) -> Result<()> {
             }
         }
     }
-    // The worker is gone, and nobody else knows of these.
+    // The worker is gone, and nobody else knows of these folders.
     locked(&runs).values().for_each(|run| discard(&run.folder));
     Ok(())
 }
 
-/// A Ctrl-C or a service manager's SIGTERM reaches all processes; the worker decides what becomes of this one.
+/// Ignores Ctrl-C and SIGTERM, which reach all processes. The worker decides when this process ends.
 fn leave_signals_to_the_worker() -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let _entered = runtime.enter();
-    // The handlers stay when their streams are gone.
+    // The signal handlers remain after their streams have been dropped.
     for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
         drop(signal(kind)?);
     }
     Ok(())
 }
 
-/// Allocates no more from so many bytes on: a picture that takes far more than its estimate ends this process, not others.
+/// Limits the memory of this process, so that a picture that needs far more than its estimate ends this process, not
+/// others.
 fn bound(bytes: u64) {
     let limit = Rlimit { current: Some(bytes), ..getrlimit(Resource::Data) };
-    // It fails where the machine's own limit is lower.
+    // This fails if the machine's own limit is lower.
     let _ = setrlimit(Resource::Data, limit);
 }
 

@@ -1,6 +1,6 @@
-//! A worker's controls: what the worker does at present, how many slots it has, and the commands that change this.
+//! The controls of a worker: its present state, its number of slots, and the commands that change them.
 //!
-//! Reports and commands are letters to the broker, which does not read them: a worker's mailbox is its session.
+//! Reports and commands are letters, which the broker stores without reading them. A worker's mailbox is its session.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,30 +12,30 @@ use tokio::sync::watch;
 
 use super::Shutdown;
 
-/// An order to one worker.
+/// A command to one worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "lowercase")]
 pub enum Command {
-    /// Answers with its [`Report`].
+    /// Does nothing but ask for the [`Report`] that answers every command.
     Ping,
-    /// More slots of a class.
+    /// Adds slots of a class.
     Grow { class: Class, by: usize },
-    /// Fewer slots of a class, at least one of cpu or of io.
+    /// Removes slots of a class, but at least one of cpu or of io is left.
     Shrink { class: Class, by: usize },
-    /// As SIGTERM does; `cold`: as the second one.
+    /// Ends the worker as SIGTERM does; with `cold`, as the second SIGTERM does.
     Shutdown { cold: bool },
 }
 
-/// A command and where its answer goes.
+/// A command, and the mailbox for the answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Letter {
     #[serde(flatten)]
     pub command: Command,
-    /// The mailbox that the [`Report`] after the command goes to.
+    /// The mailbox to which the [`Report`] is sent after the command.
     pub reply: String,
 }
 
-/// What a worker says of itself.
+/// A worker's report on its state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     pub session: String,
@@ -46,12 +46,12 @@ pub struct Report {
     pub queues: Vec<String>,
     pub cpu: Slots,
     pub io: Slots,
-    /// Being computed or carried out.
+    /// Jobs that are running.
     pub active: Vec<ActiveJob>,
-    /// Claimed ahead of their turn.
+    /// Jobs claimed ahead of their turn.
     pub reserved: Vec<JobId>,
     pub totals: Totals,
-    /// No more claims: it finishes what it has.
+    /// Whether it is stopping: it claims no more and finishes its jobs.
     pub stopping: bool,
 }
 
@@ -72,7 +72,7 @@ pub struct ActiveJob {
 }
 
 impl Report {
-    /// Whether it claims pictures from a queue at present.
+    /// Whether it claims pictures from this queue at present.
     pub fn takes_pictures_from(&self, queue: &str) -> bool {
         !self.stopping && self.cpu.total > 0 && self.queues.iter().any(|taken| taken == queue)
     }
@@ -82,20 +82,20 @@ impl Report {
     }
 }
 
-/// Attempts since the worker started.
+/// Numbers of attempts since the worker started.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
     pub succeeded: u64,
     pub failed: u64,
     pub retried: u64,
     pub cancelled: u64,
-    /// Their process died.
+    /// Attempts whose process died.
     pub crashed: u64,
-    /// Their lease was lost.
+    /// Attempts whose lease was lost.
     pub lost: u64,
 }
 
-/// What a worker does at present, and what commands change. Shared by the parts of one worker; cheap to clone.
+/// A worker's present state, and what commands change. Shared by the parts of one worker; cheap to clone.
 #[derive(Clone)]
 pub(super) struct Controls(Arc<Shared>);
 
@@ -114,14 +114,14 @@ struct Jobs {
     reserved: HashSet<JobId>,
     active: HashMap<JobId, (Lease, ActiveJob)>,
     totals: Totals,
-    /// Jobs claimed so far.
+    /// Number of jobs claimed so far.
     claims: u64,
-    /// The disk or the process lacks something, and jobs of one class at least are not claimed for now.
+    /// Set while jobs of at least one class are not claimed because the disk or the process lacks something.
     held: bool,
 }
 
 impl Controls {
-    /// `shutdown` is what a letter may order, too.
+    /// `shutdown` can also be ordered by a letter.
     pub(super) fn new(session: String, queues: Vec<String>, (cpu, io): (usize, usize), shutdown: Shutdown) -> Self {
         Self(Arc::new(Shared {
             session,
@@ -134,12 +134,12 @@ impl Controls {
         }))
     }
 
-    /// The slots of a class, and word of their changes.
+    /// The number of slots of a class, with notice of changes.
     pub(super) fn slots(&self, class: Class) -> watch::Receiver<usize> {
         self.sender(class).subscribe()
     }
 
-    /// The worker's name, and its mailbox.
+    /// The worker's session, which is also its mailbox.
     pub(super) fn session(&self) -> &str {
         &self.0.session
     }
@@ -158,12 +158,12 @@ impl Controls {
         self.0.queues.iter().any(|taken| taken == queue)
     }
 
-    /// Says whether there is a reason to claim nothing.
+    /// Sets whether a class claims nothing at present.
     pub(super) fn hold(&self, held: bool) {
         self.jobs().held = held;
     }
 
-    /// Whether a job of either class would find a free slot, and is claimed.
+    /// Whether a job of either class would be claimed and find a free slot.
     pub(super) fn is_idle(&self) -> bool {
         let held = self.jobs().held;
         let Report { cpu, io, reserved, stopping, .. } = self.report();
@@ -184,7 +184,7 @@ impl Controls {
         jobs.active.insert(job.lease.job, (job.lease.clone(), active));
     }
 
-    /// The worker is done with a lease, settled, lost or given back; a newer one on the same job stays.
+    /// Removes a lease that was settled, lost or released. A newer lease on the same job is kept.
     pub(super) fn done(&self, lease: &Lease) {
         let mut jobs = self.jobs();
         jobs.reserved.remove(&lease.job);
@@ -197,13 +197,13 @@ impl Controls {
         add(&mut self.jobs().totals);
     }
 
-    /// Carries an order out.
+    /// Carries out a command.
     pub(super) fn obey(&self, command: &Command) {
         match *command {
             Command::Ping => {}
             Command::Grow { class, by } => self.sender(class).send_modify(|slots| *slots = (*slots + by).min(1024)),
             Command::Shrink { class, by } => {
-                // A class that has none keeps none.
+                // A class without slots stays without slots.
                 self.sender(class).send_modify(|slots| *slots = slots.saturating_sub(by).max(1).min(*slots));
             }
             Command::Shutdown { cold } => {

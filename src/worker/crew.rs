@@ -1,5 +1,5 @@
-//! The child processes of a worker: one that most pictures share, its predecessors that finish what they have, and
-//! one for each picture that runs alone.
+//! The child processes of a worker: one shared by most pictures, its predecessors that finish their pictures, and one
+//! for each picture that runs alone.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -15,7 +15,7 @@ use super::Settings;
 use super::child::Child;
 use super::event::Event;
 
-/// After a child that could not be started, or died at its start.
+/// Pause after a child that could not be started, or that died at its start.
 const PAUSE: Duration = Duration::from_millis(500);
 const START: Duration = Duration::from_secs(1);
 
@@ -23,13 +23,13 @@ pub(super) struct Crew {
     program: PathBuf,
     arguments: Vec<OsString>,
     niceness: i32,
-    /// Pictures a shared child takes; 0: no limit.
+    /// Number of pictures that a shared child takes; 0 for no limit.
     most: u64,
     events: mpsc::UnboundedSender<Event>,
     next: u64,
     members: HashMap<u64, Member>,
     shared: Option<u64>,
-    /// No child is started before.
+    /// No child is started before this time.
     pause: Option<Instant>,
 }
 
@@ -38,7 +38,7 @@ struct Member {
     since: Instant,
     threads: usize,
     taken: u64,
-    /// Pictures that it has and has not finished.
+    /// Number of its pictures that have not ended.
     open: usize,
     spoke: bool,
     killed: bool,
@@ -60,10 +60,11 @@ impl Crew {
         }
     }
 
-    /// Starts the shared child where there is none, so that the next picture need not wait for it; for so many at a time.
+    /// Starts the shared child if there is none, for `slots` pictures at a time, so that the next picture need not
+    /// wait.
     ///
     /// # Errors
-    /// When the program cannot be started.
+    /// If the program cannot be started.
     pub(super) fn stand_ready(&mut self, slots: usize) -> io::Result<()> {
         if self.shared.is_none() && self.pause().is_none() {
             self.shared = Some(self.start(slots)?);
@@ -71,9 +72,10 @@ impl Crew {
         Ok(())
     }
 
-    /// The child for one more picture; none while none can be started, see [`pause`](Self::pause).
+    /// The child for one more picture; `None` while no child can be started, see [`pause`](Self::pause).
     ///
-    /// A fresh one takes over when the shared one has done its share, or has too few threads since the slots have grown.
+    /// A new child replaces the shared one after that has taken its number of pictures, or if it has too few threads
+    /// because the number of slots has grown.
     pub(super) fn place(&mut self, alone: bool, slots: usize) -> Option<u64> {
         let worn = |member: &Member| self.most > 0 && member.taken >= self.most || member.threads < slots;
         if let Some(worn) = self.shared.filter(|id| worn(&self.members[id])) {
@@ -100,7 +102,7 @@ impl Crew {
         }
     }
 
-    /// Until when no child is started.
+    /// The time before which no child is started, if there is one.
     pub(super) fn pause(&mut self) -> Option<Instant> {
         self.pause = self.pause.filter(|&until| until > Instant::now());
         self.pause
@@ -112,14 +114,14 @@ impl Crew {
         }
     }
 
-    /// A child has begun with a picture; its process id.
+    /// Notes that a child has begun a picture; returns its process id.
     pub(super) fn heard(&mut self, id: u64) -> u32 {
         let member = self.members.get_mut(&id).expect("it ends after its last word");
         member.spoke = true;
         member.child.pid
     }
 
-    /// A picture of this child's has ended. One that takes no more ends with its last.
+    /// Notes that a picture of this child has ended. A child that takes no more pictures ends with its last one.
     pub(super) fn finished(&mut self, id: u64) {
         if let Some(member) = self.members.get_mut(&id) {
             member.open -= 1;
@@ -127,7 +129,7 @@ impl Crew {
         }
     }
 
-    /// Ends a child at once; what it computes is not to blame. Its successor takes what comes next.
+    /// Kills a child, and notes that this was not the child's fault. The next picture goes to a new child.
     pub(super) fn kill(&mut self, id: u64) {
         self.shared.take_if(|shared| *shared == id);
         if let Some(member) = self.members.get_mut(&id) {
@@ -142,7 +144,7 @@ impl Crew {
         }
     }
 
-    /// Takes a dead child off the list, and answers whether it died by our own hand; none for one that was dismissed.
+    /// Removes a dead child; returns whether the worker killed it. `None` for a child that was dismissed.
     pub(super) fn bury(&mut self, id: u64) -> Option<bool> {
         let member = self.members.remove(&id)?;
         if self.shared == Some(id) {

@@ -1,4 +1,4 @@
-//! What happens outside a shift's loop, sent to it over a channel.
+//! Events that a shift's loop receives over a channel.
 
 use queue::Lease;
 
@@ -7,11 +7,11 @@ use super::execute::Outcome;
 use crate::errors::Failure;
 use crate::storage::{self, LocalFile};
 
-/// What a shift learns from its children, its tasks and its heartbeat.
+/// An event from a child, a task or the heartbeat.
 pub(super) enum Event {
-    /// The original of a picture that waits is on this machine, or cannot be had.
+    /// The original of a waiting picture is on this machine, or could not be fetched.
     Fetched(Lease, storage::Result<LocalFile>),
-    /// A child has begun with a picture.
+    /// A child has begun a picture.
     Started {
         run: u64,
     },
@@ -23,13 +23,13 @@ pub(super) enum Event {
         child: u64,
         how: String,
     },
-    /// A picture's outputs are durable, or could not be made so.
+    /// A picture's outputs are durable, or could not be made durable.
     Published(Box<Attempt>, Result<Yield, Failure>),
-    /// An io job has ended.
+    /// The work of an io job has ended.
     CarriedOut {
         run: u64,
         outcome: Result<Yield, Failure>,
     },
-    /// The broker told the heartbeat to end an attempt.
+    /// The broker has told the heartbeat to end an attempt.
     Stop(Lease, Stop),
 }

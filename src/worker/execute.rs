@@ -1,4 +1,4 @@
-//! Computes one picture: the one function that a worker's threads run, with serialisable ends.
+//! Computes one picture: the function that the threads of a child process run.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -15,7 +15,7 @@ use crate::errors::Failure;
 use crate::kinds::{Answer, Output, OutputFile};
 use crate::sources::Folder;
 
-/// What is to be computed.
+/// The work to do.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Spec {
     pub(super) source: Whereabouts,
@@ -23,22 +23,22 @@ pub(super) struct Spec {
     #[serde(default)]
     pub(super) check: Option<u32>,
     pub(super) operations: Vec<Operation>,
-    /// Where the outputs go; made here.
+    /// The folder of the outputs, which is created here.
     #[serde(with = "crate::job::path")]
     pub(super) folder: PathBuf,
-    /// Makes what there is of a file cut short.
+    /// Uses the readable part of a truncated file.
     pub(super) lenient: bool,
     pub(super) limits: Limits,
     pub(super) time_limit: Duration,
 }
 
-/// One entry an operation, in their order; or why there is none.
+/// The result of each operation in order, or why the attempt failed.
 pub(super) type Outcome = Result<Vec<Output>, Failure>;
 
-/// Reads the source, applies the operations, writes an output file for each that yields a picture. Of an attempt that
-/// fails nothing is left when this returns: what it wrote may be what fills the disk.
+/// Reads the source, applies the operations, and writes a file for each output. If the attempt fails, all its files are
+/// removed before this returns, because they may be what fills the disk.
 ///
-/// `stopped` is asked between steps; a panic is the job's failure, not the worker's.
+/// `stopped` is checked between steps. A panic fails the job and not the worker.
 pub(super) fn execute(spec: &Spec, stopped: &dyn Fn() -> bool) -> Outcome {
     let outcome = catch_unwind(AssertUnwindSafe(|| compute(spec, stopped))).unwrap_or_else(|panic| {
         let said = panic.downcast_ref::<String>().map(String::as_str);
@@ -51,7 +51,7 @@ pub(super) fn execute(spec: &Spec, stopped: &dyn Fn() -> bool) -> Outcome {
     outcome
 }
 
-/// Removes what an attempt wrote. What this misses the worker removes.
+/// Removes the outputs of an attempt. The worker removes what remains.
 pub(super) fn discard(folder: &Path) {
     let _ = fs::remove_dir_all(folder);
 }
@@ -100,7 +100,7 @@ fn compute(spec: &Spec, stopped: &dyn Fn() -> bool) -> Outcome {
     };
     let options = Options { limits: &spec.limits, lenient: spec.lenient, interrupted: &interrupted };
     let processed = imaging::process(&source, &spec.operations, &options, &mut emit);
-    // It knows better than `process` why the output could not be written.
+    // This error says more precisely than that of `process` why the output could not be written.
     if let Some(failure) = unwritten {
         return Err(failure);
     }
@@ -111,7 +111,7 @@ fn compute(spec: &Spec, stopped: &dyn Fn() -> bool) -> Outcome {
         .ok_or_else(|| Failure::permanent("internal", "an operation yielded no output"))
 }
 
-/// Writes a file of an attempt's. One that does not fit is not begun: while it filled the disk, nobody could write.
+/// Writes an output file. If it does not fit, it is not begun, because nobody could write while it filled the disk.
 fn write(folder: &Path, file: &str, bytes: &[u8]) -> io::Result<()> {
     let disk = statvfs(folder)?;
     if disk.f_bavail.saturating_mul(disk.f_frsize) < bytes.len() as u64 {
@@ -132,7 +132,7 @@ fn read(source: &Whereabouts, limits: &Limits) -> Result<Vec<u8>, Failure> {
     let bytes = file.metadata().map_err(unreadable)?.len();
     let limit = limits.max_file_bytes;
     let mut read = Vec::with_capacity(bytes.min(limit) as usize);
-    // No further than the limit: somebody may be writing to a file that is only read where it lies.
+    // Reads up to the limit, because somebody may still be writing to a file that is read where it is.
     file.by_ref().take(limit + 1).read_to_end(&mut read).map_err(unreadable)?;
     if bytes.max(read.len() as u64) > limit {
         let bytes = bytes.max(read.len() as u64);

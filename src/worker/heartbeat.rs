@@ -1,5 +1,5 @@
-//! Keeps a worker's leases, says what it does and reads its mail, from a thread and connections of its own: no picture,
-//! however long, and no flood of results costs a lease.
+//! Renews a worker's leases, reports its state and reads its mail. It uses a thread and connections of its own, so no
+//! long picture and no number of results can cost a lease.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,9 +19,9 @@ use super::event::Event;
 use super::watchdog;
 use crate::metrics::Metrics;
 
-/// The longest wait for mail in one call.
+/// Longest wait for mail in one call.
 const MAIL_WAIT: Duration = Duration::from_secs(5);
-/// For the last answer to a letter, and to be taken off the list.
+/// Time for the last answer to a letter, and for removing the worker from the list.
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// The leases that this worker holds.
@@ -31,12 +31,12 @@ pub(super) struct Leases {
 }
 
 impl Leases {
-    /// Keeps a lease from now on; answers the older one on the same job that it takes the place of.
+    /// Adds a lease; returns the older lease on the same job that it replaces.
     pub(super) fn hold(&self, lease: &Lease) -> Option<Lease> {
         self.locked().insert(lease.job, lease.clone())
     }
 
-    /// Keeps it no longer; a newer lease on the same job stays.
+    /// Removes a lease. A newer lease on the same job is kept.
     pub(super) fn forget(&self, lease: &Lease) {
         let mut held = self.locked();
         if held.get(&lease.job) == Some(lease) {
@@ -48,7 +48,7 @@ impl Leases {
         self.locked().values().cloned().collect()
     }
 
-    /// One settled since the heartbeat is none that was lost.
+    /// Whether the lease is held. A lease settled after the heartbeat was sent is not lost.
     fn holds(&self, lease: &Lease) -> bool {
         self.locked().get(&lease.job) == Some(lease)
     }
@@ -64,8 +64,8 @@ pub(super) struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// Beats `every` so often; what the broker says of leases goes to `events`. `broker` is the worker's own, for the
-    /// watchdog.
+    /// Starts the heartbeat with a beat every `every`. Lost leases and cancelled jobs are sent to `events`. `broker` is
+    /// the worker's own, which the watchdog watches.
     pub(super) async fn start(
         broker: &Broker,
         leases: Arc<Leases>,
@@ -107,7 +107,7 @@ impl Heartbeat {
         Ok(Self { stop, thread })
     }
 
-    /// Ends it; the worker is off the list then.
+    /// Ends the heartbeat, after removing the worker from the list.
     pub(super) async fn stop(self) {
         self.stop.cancel();
         let _ = tokio::task::spawn_blocking(move || self.thread.join()).await;
@@ -123,7 +123,7 @@ async fn beat(
 ) {
     let mut away = false;
     loop {
-        // After a failure sooner: the lease has only two more beats to live.
+        // Sooner after a failure, because the lease lasts only two more beats.
         let pause = sleep(if away { every / 5 } else { every });
         tokio::select! {
             () = pause => {}
@@ -156,7 +156,7 @@ async fn beat(
     }
 }
 
-/// Says that the worker lives and what it does.
+/// Reports the worker's state.
 async fn report(broker: &Broker, controls: &Controls, every: Duration) {
     loop {
         if let Err(error) = broker.report(controls.session(), &controls.report().to_bytes()).await {
@@ -166,7 +166,8 @@ async fn report(broker: &Broker, controls: &Controls, every: Duration) {
     }
 }
 
-/// Does what letters order and answers each with a report. An empty one asks for a heartbeat and wants no answer.
+/// Carries out the commands in letters, and answers each with a report. An empty letter asks for a heartbeat and gets
+/// no answer.
 async fn read_mail(broker: &Broker, controls: &Controls, hurry: &Notify, stopped: &CancellationToken) {
     loop {
         let letters = tokio::select! {
@@ -208,7 +209,7 @@ mod tests {
     use queue::{ClaimRequest, Clock, NewGroup, NewJob, Policy};
     use queue::{Class, GroupId};
 
-    /// What a beat makes known of two jobs: another worker has taken over the first one's lease, the second is cancelled.
+    /// In one beat, another worker has taken over the lease of the first job, and the second job is cancelled.
     #[tokio::test]
     async fn worker_is_told_which_leases_it_lost_and_what_is_cancelled() {
         let folder = tempfile::tempdir().unwrap();
@@ -247,7 +248,7 @@ mod tests {
         beating.abort();
     }
 
-    /// A worker that slept through its lease may be given the same job again while the first attempt still runs.
+    /// A worker whose lease expired may get the same job again while the first attempt still runs.
     #[test]
     fn end_of_a_lost_attempt_leaves_the_lease_of_the_next() {
         let leases = Leases::default();

@@ -1,4 +1,4 @@
-//! The claiming side of a worker: one for each class of jobs.
+//! Decides when and how much a worker claims, separately for each class of jobs.
 
 use std::future::pending;
 use std::time::Duration;
@@ -11,29 +11,29 @@ use tracing::debug;
 
 use super::lanes::{RETRY_PAUSE, Wanted};
 
-/// The longest wait for work between two claims, each of which also recovers what expired.
+/// Longest wait for work between two claims. Each claim also recovers jobs with expired leases.
 pub(super) const POLL: Duration = Duration::from_secs(5);
 
 pub(super) struct Intake {
     class: Class,
     queues: Vec<String>,
     slots: watch::Receiver<usize>,
-    /// Jobs claimed ahead of their turn.
+    /// Number of jobs claimed ahead of their turn.
     ahead: usize,
-    /// Claimed, and not yet handed to a lane to be settled.
+    /// Claimed jobs that were not yet given to a lane to be settled.
     open: usize,
-    /// What claims under way have asked for.
+    /// Number of jobs that the running claims ask for.
     asked: usize,
     claims: usize,
-    /// The last claim was answered in full, so there may be more.
+    /// Whether the last claim returned as many jobs as it asked for, so there may be more.
     more: bool,
-    /// When to claim at the latest, with room.
+    /// Time of the next claim at the latest, if there is room.
     due: Instant,
-    /// Nothing is to be claimed for now.
+    /// Set while nothing is to be claimed.
     held: bool,
-    /// A wake-up was taken that is to be answered by a claim.
+    /// Set after a wake-up that has to be answered by a claim.
     woken: bool,
-    /// Kept from turn to turn: given up, it would cost its connection.
+    /// The wait for work. It is kept between turns, because dropping it would cost its connection.
     wake: Option<BoxFuture<'static, ()>>,
 }
 
@@ -72,7 +72,7 @@ impl Intake {
         self.open -= 1;
     }
 
-    /// Room for jobs that nobody has been asked for yet.
+    /// Number of jobs that may still be asked for.
     pub(super) fn free(&self) -> usize {
         match self.slots() {
             _ if self.held => 0,
@@ -81,19 +81,20 @@ impl Intake {
         }
     }
 
-    /// Claims nothing, or does again.
+    /// Sets whether claims are suspended.
     pub(super) fn hold(&mut self, held: bool) {
         if std::mem::replace(&mut self.held, held) && !held {
             self.more = true;
         }
     }
 
-    /// Whether it is time for a claim of its own. After a wake-up that is so without room too: the claim passes it on.
+    /// Whether to claim now, even without results to send. After a wake-up also without room, because the claim passes
+    /// the wake-up on.
     pub(super) fn is_due(&self) -> bool {
         self.claims == 0 && (self.woken || self.free() > 0 && (self.more || self.due <= Instant::now()))
     }
 
-    /// The next time that matters.
+    /// The time of the next claim.
     pub(super) fn due(&self) -> Option<Instant> {
         (self.claims == 0 && self.free() > 0).then_some(self.due)
     }
@@ -113,7 +114,7 @@ impl Intake {
         self.due = Instant::now() + claim.next_due.map_or(POLL, |due| due.min(POLL));
     }
 
-    /// Begins to wait for work, where there is room for it and nothing says that there is some.
+    /// Begins to wait for work, if there is room and no sign of waiting jobs.
     pub(super) fn watch(&mut self, broker: &Broker) {
         if self.wake.is_some() || self.claims > 0 || self.more || self.free() == 0 {
             return;
@@ -128,7 +129,7 @@ impl Intake {
         self.wake = Some(wait.boxed());
     }
 
-    /// Returns when there may be work, or other room for it.
+    /// Returns when there may be work, or when the number of slots has changed.
     pub(super) async fn stirred(&mut self) {
         let woken = async {
             match &mut self.wake {
@@ -146,7 +147,7 @@ impl Intake {
         }
     }
 
-    /// Waits for no more work.
+    /// Stops waiting for work.
     pub(super) fn shut(&mut self) {
         self.wake = None;
     }

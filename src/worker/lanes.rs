@@ -1,7 +1,8 @@
-//! Calls to the broker that settle and claim, several at a time where a round trip takes long.
+//! The calls to the broker that settle and claim. Several run at a time if round trips are slow.
 //!
-//! Each lane claims in a session of its own (`<session>.<lane>`) with its own sequence, and repeats a call until it is
-//! answered: the broker says the same again to a repeated settlement by its token, to a repeated claim by its number.
+//! Each lane claims in a session of its own (`<session>.<lane>`) with its own sequence numbers, and repeats a call
+//! until it is answered. The broker gives the same answer to a repeated settlement by its token, and to a repeated
+//! claim by its sequence number.
 
 use std::future::pending;
 use std::time::Duration;
@@ -16,9 +17,9 @@ use tracing::{debug, warn};
 use super::attempt::Ended;
 
 const LANES: usize = 8;
-/// A call that takes longer is slow: the next results do not wait for its answer.
+/// A call that takes longer is slow: the next results are sent without waiting for its answer.
 const SLOW: Duration = Duration::from_millis(1);
-/// Between two tries while the broker is away.
+/// Pause between two tries while the broker is unreachable.
 pub(super) const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 pub(super) struct Lanes {
@@ -29,7 +30,7 @@ pub(super) struct Lanes {
 
 #[derive(Clone, Copy, Default)]
 struct Lane {
-    /// Of the claim to come.
+    /// Sequence number of the next claim.
     sequence: u64,
     call: Option<Call>,
 }
@@ -40,20 +41,20 @@ struct Call {
     settles: bool,
 }
 
-/// What a lane claims.
+/// What a lane is to claim.
 pub(super) struct Wanted {
     pub(super) queues: Vec<String>,
     pub(super) class: Class,
     pub(super) limit: usize,
 }
 
-/// A call that has been answered.
+/// An answered call.
 pub(super) struct Answered {
     lane: usize,
     pub(super) batch: Vec<Ended>,
     /// In the order of `batch`.
     pub(super) settled: Vec<Settled>,
-    /// What was claimed for, and what came.
+    /// The claim's request and its answer.
     pub(super) claim: Option<(ClaimRequest, Claim)>,
 }
 
@@ -66,7 +67,7 @@ impl Lanes {
         self.all.iter().any(|lane| lane.call.is_none())
     }
 
-    /// When results need wait for no settlement that is under way; none while no lane is free.
+    /// When results may be sent without waiting for the settlements under way; `None` if no lane is free.
     pub(super) fn open_at(&self) -> Option<Instant> {
         let last = self.all.iter().filter_map(|lane| lane.call).filter(|call| call.settles).map(|call| call.since);
         self.is_free().then(|| last.max().map_or_else(Instant::now, |since| since + SLOW))
@@ -80,10 +81,10 @@ impl Lanes {
         self.calls.is_empty()
     }
 
-    /// Settles `batch` and claims, in one round trip.
+    /// Settles `batch` and claims `wanted`, in one round trip.
     ///
     /// # Panics
-    /// When no lane is free.
+    /// If no lane is free.
     pub(super) fn send(&mut self, broker: &Broker, batch: Vec<Ended>, wanted: Option<Wanted>) {
         let free = self.all.iter_mut().enumerate().find(|(_, lane)| lane.call.is_none());
         let (number, lane) = free.expect("the caller has seen a free lane");
@@ -95,12 +96,12 @@ impl Lanes {
         self.calls.push(call(broker.clone(), number, batch, request).boxed());
     }
 
-    /// The next call to be answered.
+    /// Waits for the next call to be answered.
     pub(super) async fn answered(&mut self) -> Answered {
         let Some(answered) = self.calls.next().await else { return pending().await };
         let lane = &mut self.all[answered.lane];
         lane.call = None;
-        // Counts on only now, so that a lost answer is repeated.
+        // The number is increased only now, so that a claim whose answer was lost is repeated.
         lane.sequence += u64::from(answered.claim.is_some());
         answered
     }
@@ -113,7 +114,7 @@ async fn call(broker: Broker, lane: usize, batch: Vec<Ended>, request: Option<Cl
         match once(&broker, &settlements, request.as_ref()).await {
             Ok((settled, claim)) => return Answered { lane, batch, settled, claim: request.zip(claim) },
             Err(queue::Error::Invalid(detail)) => {
-                // Repeating it cannot help; the leases run out and the jobs run again.
+                // A repeated call would be refused again. The leases expire and the jobs run again.
                 warn!("the broker refuses to settle {} jobs: {detail}", batch.len());
                 let settled = vec![Settled::LeaseLost; batch.len()];
                 return Answered { lane, batch, settled, claim: request.map(|request| (request, Claim::default())) };
@@ -126,7 +127,7 @@ async fn call(broker: Broker, lane: usize, batch: Vec<Ended>, request: Option<Cl
     }
 }
 
-/// Says what fails again and again: the first time, and then once a minute.
+/// Limits the log lines of a repeated failure: one at the first time, then one per minute.
 #[derive(Default)]
 pub(super) struct Complaint(Option<Instant>);
 

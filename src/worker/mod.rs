@@ -1,9 +1,9 @@
 //! A worker: claims jobs, has them computed in its child processes, and settles them.
 //!
-//! Only this process speaks to the broker and makes outputs durable; pictures are computed in a child of the same
-//! program, behind a pipe, so that whatever breaks there breaks no lease and nobody else's work. A finished job is
-//! settled at once (with others that end within 2 ms) and its slot refilled in the same round trip. When the broker is
-//! away, results are held and settled again until it is back or the lease is lost.
+//! Only this process talks to the broker and makes outputs durable. Pictures are computed in a child process of the
+//! same program, connected by a pipe, so that a crash there costs no lease and affects no other work. A finished job is
+//! settled at once (with others that end within 2 ms), and the same round trip refills its slot. While the broker is
+//! unreachable, results are kept and sent again until it is back or the lease is lost.
 
 mod attempt;
 mod budget;
@@ -47,29 +47,29 @@ use shift::Shift;
 
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// What computes pictures, started as `program compute`; see [`own_program`].
+    /// The program that computes pictures, started as `program compute`; see [`own_program`].
     pub program: PathBuf,
-    /// What else it is started with.
+    /// Its further arguments.
     pub arguments: Vec<OsString>,
-    /// Pictures computed at a time.
+    /// Number of pictures computed at a time.
     pub cpu: usize,
-    /// Jobs carried out at a time that wait for networks and disks.
+    /// Number of jobs at a time that wait for networks and disks.
     pub io: usize,
-    /// Pictures claimed ahead of their turn.
+    /// Number of pictures claimed ahead of their turn.
     pub ahead: usize,
     pub queues: Vec<String>,
     /// Nice value of the computing threads, 0–19.
     pub niceness: i32,
     /// An attempt that takes longer is asked to end.
     pub soft_time_limit: Duration,
-    /// The process that computes an attempt for longer is killed.
+    /// The process of an attempt that takes longer is killed.
     pub hard_time_limit: Duration,
-    /// Pictures that a child takes before a fresh one follows it; 0: no limit.
+    /// Number of pictures that a child takes before it is replaced; 0 for no limit.
     pub max_jobs_per_child: u64,
-    /// Bytes that the pictures computed at a time may take by estimate; one above that is computed alone. 0: half of the
-    /// machine's memory, or of the control group's.
+    /// Estimated bytes that the pictures computed at a time may use. A larger picture is computed alone. 0: half of the
+    /// memory of the machine, or of the control group.
     pub memory: u64,
-    /// After the shutdown signal: what has not ended by then is given back.
+    /// Time after the shutdown signal in which running jobs may end. Others are released then.
     pub shutdown_grace: Duration,
     pub limits: Limits,
     pub sources: Places,
@@ -78,28 +78,29 @@ pub struct Settings {
     pub policy: Policy,
 }
 
-/// How a worker is told to end.
+/// The two steps of a shutdown.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
-    /// Claims no more and finishes what runs.
+    /// Claims no more and finishes running jobs.
     pub warm: CancellationToken,
-    /// Gives back what runs, at once.
+    /// Releases running jobs at once.
     pub cold: CancellationToken,
 }
 
-/// The program that runs at present, also where its file has been replaced since: its children speak its version.
+/// The running program, even if its file has been replaced since, so that its children have the same version.
 ///
 /// # Errors
-/// When the system does not tell.
+/// If the system does not know.
 pub fn own_program() -> std::io::Result<PathBuf> {
     let running = Path::new("/proc/self/exe");
     if running.exists() { Ok(running.into()) } else { std::env::current_exe() }
 }
 
-/// Runs until `shutdown`, or until a letter orders it.
+/// Runs until `shutdown`, or until a letter orders the end.
 ///
 /// # Errors
-/// When the heartbeat's connection or a child process cannot be had. A broker that goes away later is waited for.
+/// If the heartbeat cannot connect, or a child process cannot be started. If the broker becomes unreachable later, the
+/// worker waits for it.
 pub async fn run(
     broker: Broker,
     storage: Storage,

@@ -1,5 +1,4 @@
-//! The workers that are there, and what they answer to a letter: for those who look and who order, from afar or at a
-//! terminal.
+//! The live workers and their answers to letters, for HTTP and for the command line.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -10,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::control::{Command, Letter, Report};
 
-/// One that has reported itself.
+/// A live worker with its last report.
 #[derive(Debug, Clone)]
 pub struct Worker {
     pub seen_at: Timestamp,
@@ -22,7 +21,7 @@ impl Worker {
         &self.report.session
     }
 
-    /// Its report, and when it came.
+    /// Its report with the time of the report.
     pub fn document(&self) -> Value {
         let mut document = json!(self.report);
         document["seen_at"] = json!(self.seen_at);
@@ -30,15 +29,15 @@ impl Worker {
     }
 }
 
-/// The workers that live.
+/// The live workers.
 #[derive(Debug, Default)]
 pub struct Roster {
     pub workers: Vec<Worker>,
-    /// Sessions of another version, whose reports say something else.
+    /// Sessions of workers whose reports cannot be read, because they have another version.
     pub strangers: Vec<(String, serde_json::Error)>,
 }
 
-/// A worker's answer to a letter, and how long it took.
+/// A worker's answer to a letter, with the time that it took.
 #[derive(Debug, Clone)]
 pub struct Answer {
     pub report: Report,
@@ -56,7 +55,7 @@ pub async fn workers(broker: &Broker) -> queue::Result<Roster> {
     Ok(roster)
 }
 
-/// Sends each worker the command, and gathers their answers by session until all have come or the time is over.
+/// Sends the command to each worker. Returns their answers by session when all have arrived or the time is over.
 pub async fn ask(
     broker: &Broker,
     workers: &[Worker],
@@ -77,7 +76,7 @@ pub async fn ask(
             break;
         }
         for answer in broker.collect(&reply, left).await? {
-            // Another version may answer in its own words: as good as silent.
+            // A worker of another version may send another report. It counts as silent.
             if let Ok(report) = serde_json::from_slice::<Report>(&answer) {
                 answers.insert(report.session.clone(), Answer { report, after: asked.elapsed() });
             }

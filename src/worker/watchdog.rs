@@ -1,4 +1,4 @@
-//! Notices a worker that has gone deaf: work waits in its queues, it has room, and claims nothing.
+//! Detects a deaf worker: jobs wait in its queues and it has free slots, but it claims nothing.
 
 use queue::Broker;
 use tokio::time::sleep;
@@ -8,8 +8,8 @@ use super::control::Controls;
 use super::intake::POLL;
 use crate::metrics::Metrics;
 
-/// Looks every few seconds, through a connection that is not the watched one. A worker that claimed nothing between
-/// two looks that both saw work connects anew, and counts as deaf until it has claimed again.
+/// Looks every few seconds, over a connection other than the watched one. If two successive looks found waiting jobs
+/// and the worker claimed none in between, it connects again, and counts as deaf until its next claim.
 pub(super) async fn watch(watched: &Broker, broker: &Broker, controls: &Controls, metrics: &Metrics) {
     let mut before = Look::default();
     let mut deaf = false;
@@ -38,11 +38,11 @@ pub(super) async fn watch(watched: &Broker, broker: &Broker, controls: &Controls
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Look {
-    /// Jobs claimed so far.
+    /// Number of jobs claimed so far.
     claims: u64,
-    /// It has free slots of both classes: whatever waits, it could take.
+    /// Whether it has free slots of both classes, and so could take any job.
     idle: bool,
-    /// Jobs waiting in its queues.
+    /// Number of jobs waiting in its queues.
     waiting: u64,
 }
 

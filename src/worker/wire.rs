@@ -1,4 +1,4 @@
-//! What a worker and its child say to each other: JSON behind its length, on the child's standard input and output.
+//! The messages between a worker and its child: JSON after its length, on the child's standard input and output.
 
 use std::io::{self, ErrorKind, Read};
 
@@ -8,24 +8,24 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::execute::{Outcome, Spec};
 
-/// Far above what any picture's operations or outcome take; what announces more is noise.
+/// Longest message in bytes, far above what any picture needs. A message that announces more is invalid.
 const LONGEST: u32 = 16 << 20;
 
-/// To the child.
+/// From the worker to the child.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "order", rename_all = "lowercase")]
 pub(super) enum Order {
-    /// Computes a picture; `run` names it in what follows. All together may take so many bytes.
+    /// Computes a picture. `run` identifies it in later messages. All pictures together may use `memory` bytes.
     Run { run: u64, memory: u64, spec: Spec },
-    /// Raises the run's flag.
+    /// Asks the run to stop.
     Stop { run: u64 },
 }
 
-/// From the child.
+/// From the child to the worker.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "lowercase")]
 pub(super) enum Answer {
-    /// Said before the first step, so that a child that dies leaves word of what it was at.
+    /// Sent before the first step, so that the worker knows which pictures had begun if the child dies.
     Started {
         run: u64,
     },
@@ -35,7 +35,7 @@ pub(super) enum Answer {
     },
 }
 
-/// A message with its length before it.
+/// A message with its length in front.
 pub(super) fn frame(message: &impl Serialize) -> serde_json::Result<Vec<u8>> {
     let mut frame = vec![0; 4];
     serde_json::to_writer(&mut frame, message)?;
@@ -44,7 +44,7 @@ pub(super) fn frame(message: &impl Serialize) -> serde_json::Result<Vec<u8>> {
     Ok(frame)
 }
 
-/// The next message; none at the pipe's end.
+/// Reads the next message; `None` at the end of the pipe.
 pub(super) fn read<T: DeserializeOwned>(pipe: &mut impl Read) -> io::Result<Option<T>> {
     let mut length = [0; 4];
     match pipe.read_exact(&mut length) {
@@ -56,7 +56,7 @@ pub(super) fn read<T: DeserializeOwned>(pipe: &mut impl Read) -> io::Result<Opti
     Ok(Some(serde_json::from_slice(&body)?))
 }
 
-/// As [`read`], without blocking a thread.
+/// As [`read`], without blocking the thread.
 pub(super) async fn receive<T: DeserializeOwned>(pipe: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<T>> {
     let mut length = [0; 4];
     match pipe.read_exact(&mut length).await {

@@ -1,4 +1,4 @@
-//! What a shift tells the broker and asks of it: settlements with claims in the same call, and releases.
+//! The calls of a shift to the broker: settlements together with claims, and releases.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::errors::Failure;
 use crate::kinds::Payload;
 use crate::metrics::{AttemptLabels, KindLabels};
 
-/// Settlements that go out together at the most, and how long the first waits for company.
+/// Most settlements in one call, and how long the first of them waits for more.
 const BATCH: usize = 16;
 const GATHER: Duration = Duration::from_millis(2);
 
@@ -26,7 +26,8 @@ impl Shift {
         while self.results_due().is_some_and(|due| due <= Instant::now()) {
             let batch: Vec<Ended> = self.results.drain(..self.results.len().min(BATCH)).collect();
             for ended in &batch {
-                // The slots of what is being settled are free as soon as it is.
+                // The slots of these jobs are free as soon as they are settled, so the claim in the same call may fill
+                // them.
                 self.intake(ended.class).closed();
             }
             let intake = self.intake(batch[0].class);
@@ -43,7 +44,7 @@ impl Shift {
         }
     }
 
-    /// When the next batch of results goes out; none while there is none, or no lane for it.
+    /// When to send the next batch of results; `None` if there are no results or no free lane.
     pub(super) fn results_due(&self) -> Option<Instant> {
         if self.results.is_empty() {
             return None;
@@ -68,7 +69,7 @@ impl Shift {
         }
     }
 
-    /// Counts and logs a settled attempt, and removes what it wrote if it does not count.
+    /// Counts and logs a settled attempt, and removes its outputs if it does not count.
     pub(super) fn close(&mut self, ended: Ended, answer: Settled) {
         let Ended { job, request_id, verdict, failure, folder, took, .. } = ended;
         if matches!(verdict, Verdict::Crash { .. }) {
@@ -106,12 +107,12 @@ impl Shift {
         }
     }
 
-    /// Counts an attempt that has ended, or was given back.
+    /// Counts an attempt that has ended or was released.
     pub(super) fn count(&self, outcome: &'static str, kind: &str) {
         self.metrics.attempts.get_or_create(&AttemptLabels { kind: kind.to_owned(), outcome }).inc();
     }
 
-    /// Gives jobs back without blame; their leases are held until the broker has them.
+    /// Releases jobs without counting the attempts. Their leases are held until the broker has answered.
     pub(super) fn release(&mut self, leases: Vec<Lease>, after: Option<Duration>) {
         if leases.is_empty() {
             return;
@@ -134,7 +135,7 @@ impl Shift {
         });
     }
 
-    /// The worker has nothing to do with these any more.
+    /// Removes leases that the worker no longer holds.
     pub(super) fn forget(&self, leases: &[Lease]) {
         for lease in leases {
             self.leases.forget(lease);

@@ -1,4 +1,4 @@
-//! What becomes of the pictures in a child process that dies: by itself, or by the worker's hand.
+//! What happens to the pictures of a child process that died or was killed by the worker.
 
 use queue::Verdict;
 use tokio::time::Instant;
@@ -37,7 +37,7 @@ impl Shift {
         }
         for child in doomed {
             self.crew.kill(child);
-            // What its neighbours do from now on, they do no more.
+            // From now on, its other pictures make no more progress.
             for run in self.runs.values_mut() {
                 if let Execution::Child { id, killed: killed @ None, .. } = &mut run.place
                     && *id == child
@@ -64,7 +64,7 @@ impl Shift {
                 debug!(job.id = %job, request.id = request, "job {job} was in the process that died");
             }
         }
-        // The first one first, also where they wait again.
+        // In the order in which they began, also in the queue of waiting pictures.
         lost.sort_by_key(|(number, _)| *number);
         let alone =
             lost.iter().filter(|(_, run)| matches!(run.place, Execution::Child { begun: true, .. })).count() == 1;
@@ -86,7 +86,7 @@ impl Shift {
                     let detail = format!("it took longer than worker.hard_time_limit ({limit:?})");
                     self.conclude(attempt, Err(Failure::permanent("time-limit", detail)));
                 }
-                // Neither is it to blame for its neighbour. It begins again at once, where no other neighbour can disturb it.
+                // It is not to blame for the picture beside it. It begins again at once, in a process of its own.
                 _ if killed && is_working => {
                     attempt.job.alone = true;
                     self.waiting.push_front(attempt);
@@ -110,7 +110,7 @@ impl Shift {
         self.release(released, None);
     }
 
-    /// Leaves an attempt that is being given back, with what it wrote.
+    /// Ends work on an attempt that is being released, and removes its outputs.
     pub(super) fn give_up(&mut self, attempt: Attempt) {
         self.intake(attempt.class).closed();
         let Some(Picture { folder, .. }) = attempt.picture else { return };
@@ -118,7 +118,8 @@ impl Shift {
         tokio::task::spawn_blocking(move || remove_run(&storage, &folder));
     }
 
-    /// Removes what an attempt wrote that is over. At once, and not when it is settled: that may have to wait for the room.
+    /// Removes the outputs of an ended attempt. Done before it is settled, because the settlement may have to wait for
+    /// this space.
     fn discard(&self, attempt: &Attempt) {
         let Some(Picture { folder, .. }) = &attempt.picture else { return };
         let (storage, folder) = (self.storage.clone(), folder.clone());

@@ -1,4 +1,4 @@
-//! How a shift ends: it gives back what has not begun, finishes what runs, and at last gives that back as well.
+//! The end of a shift: it releases jobs that have not begun, finishes running jobs, and finally releases those as well.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use tracing::info;
 use super::super::attempt::Attempt;
 use super::{Execution, Phase, Run, Shift};
 
-/// For telling the broker of results that are there when the grace period ends, however short that was.
+/// Time to settle finished results after the grace period, however short that was.
 const LAST_WORD: Duration = Duration::from_secs(2);
 
 impl Shift {
-    /// Claims no more, gives back what has not begun, and lets the rest finish within the grace period.
+    /// Claims no more, releases jobs that have not begun, and lets the others finish within the grace period.
     pub(super) fn drain(&mut self) {
         self.phase = Phase::Draining(Instant::now() + self.settings.shutdown_grace);
         self.cpu.shut();
@@ -23,7 +23,7 @@ impl Shift {
         self.give_waiting_back();
     }
 
-    /// Computes no more: what runs is given back as soon as its process is dead.
+    /// Stops computing: each running job is released as soon as its process is dead.
     pub(super) fn end(&mut self) {
         self.phase = Phase::Ending(Instant::now() + LAST_WORD);
         self.cpu.shut();
@@ -50,7 +50,7 @@ impl Shift {
         self.release(waiting.into_iter().map(|attempt| attempt.job.lease).collect(), None);
     }
 
-    /// Nothing runs, and the broker knows of everything; it may still be answering a claim.
+    /// Whether nothing runs and the broker has all results. It may still be answering a claim.
     pub(super) fn has_nothing_to_finish(&self) -> bool {
         self.runs.is_empty()
             && self.publishing == 0

@@ -1,5 +1,5 @@
-//! What a worker does while its disk or its process lacks something: it begins no picture while the disk is short of room,
-//! and gives back what failed for want of something, so that it costs no attempt.
+//! What a worker does while its disk or its process lacks something. It begins no picture while the disk is short of
+//! space, and releases attempts that failed for a lack, so that they do not count.
 
 use std::time::Duration;
 
@@ -11,32 +11,32 @@ use super::super::attempt::Attempt;
 use super::Shift;
 use crate::errors::{Failure, Lacking};
 
-/// How long a look at the disk holds.
+/// How long a look at the disk is valid.
 const LOOK: Duration = Duration::from_millis(250);
-/// How long nothing is begun after an attempt that lacked something.
+/// How long nothing begins after an attempt that lacked something.
 const BREATH: Duration = Duration::from_secs(1);
-/// What any file takes, by whole blocks.
+/// Least space that a file takes, because of whole blocks.
 const LEAST: u64 = 4 << 10;
 
-/// What keeps a worker from beginning anything.
+/// The reasons for which a worker begins no work.
 #[derive(Default)]
 pub(super) struct Lacks {
-    /// The disk has less room than new work may have.
+    /// The disk has less space than new work needs.
     short: bool,
     looked: Option<Instant>,
-    /// Nothing at all is begun before.
+    /// Nothing begins before this time.
     breath: Option<Instant>,
 }
 
 impl Lacks {
     fn holds(&self, class: Class) -> bool {
-        // What waits for networks and disks may be what makes room.
+        // Jobs of class io may be those that make space.
         self.breath.is_some() || self.short && class == Class::Cpu
     }
 }
 
 impl Shift {
-    /// Sees whether new work may be begun, and holds the claiming of what may not.
+    /// Checks whether new work may begin, and suspends the claims of classes that may not.
     pub(super) fn look_for_lacks(&mut self) {
         let now = Instant::now();
         self.lacks.breath = self.lacks.breath.filter(|&until| until > now);
@@ -51,7 +51,7 @@ impl Shift {
     }
 
     fn look_at_the_disk(&mut self) {
-        // A disk that cannot be asked is not refused: the attempt will tell.
+        // If the disk cannot be asked, the picture is tried anyway.
         let Ok(space) = self.storage.space() else { return };
         let short = space.is_short();
         if short != std::mem::replace(&mut self.lacks.short, short) {
@@ -63,18 +63,18 @@ impl Shift {
         }
     }
 
-    /// Whether a picture may be begun.
+    /// Whether a picture may begin.
     pub(super) fn may_begin(&self) -> bool {
         !self.lacks.holds(Class::Cpu)
     }
 
-    /// When to look again, although nothing happens.
+    /// Time of the next look, if one is needed.
     pub(super) fn lacks_until(&self) -> Option<Instant> {
         let look = self.lacks.looked.filter(|_| self.lacks.short).map(|looked| looked + LOOK);
         self.lacks.breath.into_iter().chain(look).min()
     }
 
-    /// Whether an attempt failed for want of something that is not the picture's own size.
+    /// Whether an attempt failed for a lack that is not due to the picture's own size.
     pub(super) fn is_blameless(&self, failure: &Failure) -> bool {
         match failure.lacking {
             None => false,
@@ -87,7 +87,8 @@ impl Shift {
         }
     }
 
-    /// Gives an attempt back that failed for want of something. It waits the longer the more often that has happened.
+    /// Releases an attempt that failed for a lack. The pause before the next try grows with the number of such
+    /// failures.
     pub(super) fn give_back(&mut self, attempt: Attempt, failure: &Failure) {
         // Who waits for a turn says nothing of other work.
         let lacks_turn = failure.lacking == Some(Lacking::Turn);

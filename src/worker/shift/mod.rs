@@ -1,7 +1,7 @@
-//! What a worker does from its first claim to its last settlement: one loop over everything that happens.
+//! A worker's shift, from its first claim to its last settlement: one loop that handles all events.
 //!
-//! Here are its state and the loop; what it does at each event is told by subject: `calls` to the broker, `runs` from a
-//! claim to an end, `deaths` of child processes, what the machine `lacks`, and the `ending`.
+//! This file has the state and the loop. The handling of events is in a file per subject: `calls` to the broker, `runs`
+//! from a claim to its end, `deaths` of child processes, `lacks` of the machine, and the `ending`.
 
 mod calls;
 mod deaths;
@@ -33,11 +33,11 @@ use crate::storage::Storage;
 
 use lacks::Lacks;
 
-/// An attempt that was asked to stop ends by itself within this time, or its process is killed: most steps look whether
-/// they shall go on, but an AVIF's encoder, for example, does not.
+/// Time in which an attempt that was asked to stop has to end. Then its process is killed. Most steps check whether to
+/// continue, but for example AVIF's encoder does not.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
 
-/// An attempt that is being computed or carried out.
+/// A running attempt.
 struct Run {
     attempt: Attempt,
     place: Execution,
@@ -46,17 +46,17 @@ struct Run {
 enum Execution {
     Child {
         id: u64,
-        /// It was ordered before that, but no thread had it.
+        /// Whether its process has begun with it. Before, it was ordered, but no thread had taken it.
         begun: bool,
         /// When it was asked to stop.
         asked: Option<Instant>,
-        /// Set once its process was killed by the worker.
+        /// Set after the worker killed its process.
         killed: Option<Blame>,
     },
     Task(AbortHandle),
 }
 
-/// For whose sake a process was killed.
+/// The picture for which a process was killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Blame {
     This,
@@ -64,11 +64,11 @@ enum Blame {
 }
 
 impl Run {
-    /// When its process is to be killed; `None` where that has happened, and for io jobs.
+    /// When its process is to be killed; `None` if that has happened, and for io jobs.
     fn overdue(&self, limit: Duration) -> Option<Instant> {
         let Execution::Child { begun, asked, killed: None, .. } = self.place else { return None };
         let limit = self.attempt.since + limit;
-        // One that no thread has is stopped before its first step, whenever that is.
+        // An attempt that no thread has taken is stopped before its first step.
         let patience = asked.filter(|_| begun).map(|asked| asked.max(self.attempt.since) + STOP_PATIENCE);
         Some(patience.map_or(limit, |patience| patience.min(limit)))
     }
@@ -76,9 +76,9 @@ impl Run {
 
 enum Phase {
     Working,
-    /// Claims no more and finishes what runs, until then.
+    /// Claims no more and finishes running jobs, until this time.
     Draining(Instant),
-    /// Computes no more; tells the broker what there is to tell, until then.
+    /// Computes no more, and sends the remaining settlements and releases, until this time.
     Ending(Instant),
 }
 
@@ -90,7 +90,7 @@ pub(super) struct Shift {
     controls: Controls,
     leases: Arc<Leases>,
     events: mpsc::UnboundedReceiver<Event>,
-    /// Kept for those who report what happens.
+    /// The sender for tasks that report events.
     reports: mpsc::UnboundedSender<Event>,
     crew: Crew,
     budget: Budget,
@@ -101,15 +101,15 @@ pub(super) struct Shift {
     waiting: VecDeque<Attempt>,
     runs: HashMap<u64, Run>,
     next_run: u64,
-    /// Pictures being computed.
+    /// Number of pictures being computed.
     computing: usize,
-    /// Pictures whose process died and whose settlement is under way: their slots are kept for when they come back with
-    /// its answer.
+    /// Number of pictures whose process died and whose settlement is under way. Their slots are kept until its answer
+    /// gives them back.
     recovering: usize,
-    /// Pictures whose outputs are being made durable.
+    /// Number of pictures whose outputs are being made durable.
     publishing: usize,
     results: VecDeque<Ended>,
-    /// When the first of `results` came.
+    /// When the first of `results` arrived.
     gathering: Instant,
     releases: JoinSet<Vec<Lease>>,
     lacks: Lacks,
@@ -120,7 +120,7 @@ impl Shift {
     /// Starts the first child.
     ///
     /// # Errors
-    /// When it cannot be started.
+    /// If the child cannot be started.
     pub(super) fn new(
         (broker, storage, settings, metrics): (Broker, Storage, Settings, Metrics),
         session: &str,
@@ -159,7 +159,7 @@ impl Shift {
         })
     }
 
-    /// Works until `shutdown`, and to the end of what that leaves to be done.
+    /// Works until `shutdown`, and then until the remaining work is done.
     pub(super) async fn run(mut self, shutdown: &Shutdown) {
         loop {
             self.look_for_lacks();
@@ -207,7 +207,7 @@ impl Shift {
         }
     }
 
-    /// When something is to be done although nothing happens.
+    /// The time of the next work that no event announces.
     fn next_time(&mut self) -> Instant {
         let pause = if self.waiting.is_empty() { None } else { self.crew.pause() };
         let limit = self.settings.hard_time_limit;

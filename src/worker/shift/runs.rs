@@ -1,4 +1,5 @@
-//! A job's way through a shift: accepted, given memory and a slot, computed or carried out, published, concluded.
+//! The steps of a job in a shift: it is accepted, gets memory and a slot, is computed or carried out, published,
+//! concluded.
 
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use crate::kinds::{self, Context, ImageProcess, Missing, Payload, Source, Unread
 use crate::metrics::KindLabels;
 use crate::storage::{self, LocalFile, RunFolder, Storage, manifest_key};
 
-/// A job of a kind that this version does not know waits so long for another worker.
+/// How long a job of an unknown kind waits for another worker.
 const UNKNOWN_PAUSE: Duration = Duration::from_secs(5);
 
 impl Shift {
@@ -24,7 +25,7 @@ impl Shift {
         let request_id = kinds::request_id(&job.payload);
         debug!(job.id = %job.lease.job, request.id = request_id, attempt = job.attempt, "claimed job {}", job.lease.job);
         if let Some(older) = self.leases.hold(&job.lease) {
-            // It is lost, or the broker would not have given a new one.
+            // The older lease is lost, because otherwise the broker would not have given a new one.
             self.stop(&older, Stop::LeaseLost);
         }
         self.controls.claimed(&job);
@@ -57,13 +58,13 @@ impl Shift {
         if attempt.picture.is_none() {
             return self.carry_out(attempt);
         }
-        // A picture whose process died has waited before; it is the next.
+        // A picture whose process died has waited before, so it is next.
         let before = |other: &Attempt| other.job.alone || !attempt.job.alone;
         let place = self.waiting.iter().take_while(|other| before(other)).count();
         self.waiting.insert(place, attempt);
     }
 
-    /// What computing this picture needs. An original of the store is fetched meanwhile.
+    /// The data needed to compute this picture. Begins to fetch an original from the store.
     fn picture(&self, job: &ClaimedJob, request: &ImageProcess) -> Picture {
         let source = match &request.source {
             Source::Stored(key) => {
@@ -75,7 +76,7 @@ impl Shift {
                 Some(Whereabouts::File(path.clone()))
             }
             Source::Shared(key) => {
-                // Without a folder here, the picture fails as one that is not there.
+                // Without the folder on this machine, the picture fails as missing.
                 let folder = self.settings.sources.folder.as_ref().map(|folder| folder.root().to_owned());
                 Some(Whereabouts::Beneath(folder.unwrap_or_default(), key.clone()))
             }
@@ -98,7 +99,7 @@ impl Shift {
     }
 
     pub(super) fn fetched(&mut self, lease: &Lease, fetched: storage::Result<LocalFile>) {
-        // It may have been stopped or given back meanwhile.
+        // It may have been stopped or released meanwhile.
         let Some(place) = self.waiting.iter().position(|attempt| attempt.lease() == lease) else { return };
         match fetched {
             Ok(original) => {
@@ -113,7 +114,7 @@ impl Shift {
         }
     }
 
-    /// Does the work of a job of class io, in a task of this process.
+    /// Does the work of an io job, in a task of this process.
     fn carry_out(&mut self, attempt: Attempt) {
         let Some(payload) = attempt.payload.clone() else { return };
         let context = Context {
@@ -144,7 +145,7 @@ impl Shift {
         self.runs.insert(run, Run { attempt, place: Execution::Task(abort) });
     }
 
-    /// Has pictures computed, in the order in which they came, while there are slots and memory.
+    /// Begins pictures in the order in which they arrived, while there are slots and memory.
     pub(super) fn admit(&mut self) {
         if !matches!(self.phase, Phase::Working) {
             self.give_waiting_back();
@@ -217,11 +218,11 @@ impl Shift {
             Ok(outputs) => {
                 self.publishing += 1;
                 let (storage, reports) = (self.storage.clone(), self.reports.clone());
-                // The disk is waited for elsewhere; the slot is the next picture's.
+                // The task waits for the disk, so the slot is free for the next picture.
                 tokio::task::spawn_blocking(move || {
                     let folder = &attempt.to_compute().1.folder;
                     let outcome = storage.publish(folder).map(|()| Yield::Outputs(outputs)).map_err(|error| {
-                        // Before anybody is told: it may be what fills the disk.
+                        // Removed before the result is reported, because these files may be what fills the disk.
                         remove_run(&storage, folder);
                         Failure::of_store(error.lack(), error.to_string())
                     });
@@ -232,8 +233,8 @@ impl Shift {
         }
     }
 
-    /// Concludes an attempt that has failed, unless that is for want of an original that must be there: then the job
-    /// waits for it, at no cost. The store may be another one than it seems, or lack a disk.
+    /// Concludes a failed attempt, unless an original is missing that must exist. Then the job waits for it, and the
+    /// attempt does not count: the store may be the wrong one, or its disk may be missing.
     pub(super) fn failed(&mut self, attempt: Attempt, failure: Failure) {
         if !self.lacks_its_original(&attempt, &failure) {
             return self.conclude(attempt, Err(failure));
@@ -259,8 +260,8 @@ impl Shift {
             return false;
         }
         match attempt.payload.as_ref().and_then(|payload| payload.misses(&failure.code)) {
-            // A store that cannot be asked, or whose `store.id` is missing or another's, does not tell whether the group is in
-            // the outbox.
+            // If the store cannot be read, or its `store.id` is missing or different, it cannot show whether the group
+            // is in the outbox.
             Some(Missing::Original) => {
                 let owed = self.storage.has_at_once(&manifest_key(attempt.job.group)).unwrap_or(true);
                 owed || !self.storage.is_itself()
@@ -278,7 +279,7 @@ impl Shift {
             Err(failure) if attempt.stopped.is_none() && self.is_blameless(&failure) => {
                 return self.give_back(attempt, &failure);
             }
-            // It is for us alone.
+            // Only the worker uses this field.
             Err(failure) => Err(Failure { lacking: None, ..failure }),
             done @ Ok(_) => done,
         };
@@ -293,7 +294,7 @@ impl Shift {
         self.results.push_back(ended);
     }
 
-    /// The broker has given the job to another attempt already: there is nothing to settle.
+    /// Drops an attempt whose job the broker has given to another one. There is nothing to settle.
     pub(super) fn lose(&mut self, attempt: Attempt) {
         self.intake(attempt.class).closed();
         self.close(attempt.end(Verdict::Cancel, None), Settled::LeaseLost);
@@ -323,17 +324,17 @@ impl Shift {
     }
 }
 
-/// Asks the kernel to read the source into its cache while it waits for a slot.
+/// Asks the kernel to read the source into its cache while the picture waits for a slot.
 fn read_ahead(source: std::path::PathBuf) {
     tokio::task::spawn_blocking(move || {
         if let Ok(file) = std::fs::File::open(source) {
-            // Advice: without it the picture is read when its turn comes.
+            // Only advice. Without it, the picture is read when its turn comes.
             let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::WillNeed);
         }
     });
 }
 
-/// Removes what an attempt wrote. Blocks on the disk.
+/// Removes the outputs of an attempt. Blocks on the disk.
 pub(super) fn remove_run(storage: &Storage, folder: &RunFolder) {
     if let Err(error) = storage.remove_run(folder) {
         warn!("an attempt's outputs stay behind: {error}");
