@@ -1,6 +1,6 @@
 //! Characters that draw nothing.
 
-/// Characters that are not meant to show: spaces, joiners, direction marks, variation selectors.
+/// Characters that are invisible by design: spaces, joiners, direction marks, variation selectors.
 pub(super) fn is_invisible(c: char) -> bool {
     c.is_whitespace()
         || matches!(c,
@@ -9,7 +9,7 @@ pub(super) fn is_invisible(c: char) -> bool {
             | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// Characters that leave their place blank, if they have one.
+/// Characters without ink; some of them have a width.
 pub(crate) fn is_blank(c: char) -> bool {
     is_invisible(c) || matches!(c, '\u{115f}' | '\u{1160}' | '\u{2800}' | '\u{3164}' | '\u{ffa0}')
 }

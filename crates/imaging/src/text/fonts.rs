@@ -1,8 +1,8 @@
-//! The fonts that there are: the bundled ones, and those that the service was given.
+//! The fonts: the bundled ones, and those that the service was given.
 //!
-//! A text is drawn with the font it names, then the bundled ones, then the other given ones, each
-//! grapheme cluster with the first that has it. Bold is a face of its own where the family has one,
-//! else its weight axis, else the regular outlines made thicker.
+//! A text is drawn with the font that it names, then the bundled fonts, then the other given fonts. Each grapheme
+//! cluster is drawn with the first font that has all of it. Bold is a face of its own if the family has one, otherwise
+//! the weight axis, otherwise the regular outlines made thicker.
 
 use std::fmt::Write;
 use std::sync::OnceLock;
@@ -17,7 +17,7 @@ use super::Weight;
 use super::characters::is_blank;
 use crate::{Code, Error, Result};
 
-/// In order of preference. Their origins and licences stand beside the files.
+/// In order of preference. Their origins and licences are beside the files.
 const BUNDLED: [(&str, &[u8]); 16] = [
     ("NotoSans-Regular", include_bytes!("../../../../assets/fonts/NotoSans-Regular.ttf")),
     ("NotoSans-Bold", include_bytes!("../../../../assets/fonts/NotoSans-Bold.ttf")),
@@ -34,11 +34,11 @@ const BUNDLED: [(&str, &[u8]); 16] = [
     ("NanumSquareB", include_bytes!("../../../../assets/fonts/NanumSquareB.ttf")),
     ("NotoSansSymbols-Regular", include_bytes!("../../../../assets/fonts/NotoSansSymbols-Regular.ttf")),
     ("NotoSansSymbols2-Regular", include_bytes!("../../../../assets/fonts/NotoSansSymbols2-Regular.ttf")),
-    // For the syllables that NanumSquare lacks.
+    // For syllables that NanumSquare does not have.
     ("NanumGothicCoding", include_bytes!("../../../../assets/fonts/NanumGothicCoding.ttf")),
 ];
 
-/// Weights from here on count as bold.
+/// Weights from this value on count as bold.
 const BOLD: f32 = 600.0;
 
 static LIBRARY: OnceLock<Library> = OnceLock::new();
@@ -55,18 +55,18 @@ struct Face {
     family: String,
     weight: f32,
     upright: bool,
-    /// Whether it came with the program.
+    /// Whether it is bundled with the program.
     bundled: bool,
     font: Font,
 }
 
-/// A face as it is drawn.
+/// A face with its variations, ready for drawing.
 #[derive(Clone)]
 pub(super) struct Cut {
     pub(super) font: Font,
-    /// Whether it is made for Korean, and does not only have a syllable or two.
+    /// Whether it is made for Korean. Other fonts may have a few Korean syllables.
     hangul: bool,
-    /// Whether its outlines are to be made thicker.
+    /// Whether its outlines have to be made thicker.
     pub(super) embolden: bool,
 }
 
@@ -75,10 +75,10 @@ pub(crate) fn library() -> &'static Library {
     LIBRARY.get_or_init(|| Library::new(Vec::new()).expect("the bundled fonts are fonts"))
 }
 
-/// Makes fonts known to this process, before its first picture: each a file's stem and content.
+/// Registers fonts in this process. Call it before the first picture. Each font is a file's stem and content.
 ///
 /// # Errors
-/// `invalid-operation`, naming the file that is not a font.
+/// `invalid-operation`, with the name of the file that is not a font.
 pub(crate) fn provide(fonts: Vec<(String, Vec<u8>)>) -> Result<()> {
     let library = Library::new(fonts)?;
     LIBRARY.set(library).map_err(|_| Error::new(Code::InvalidOperation, "fonts are provided once, before any picture"))
@@ -100,10 +100,10 @@ impl Library {
         Ok(Self { faces: bundled.chain(given).map(face).collect::<Result<_>>()?, memory: Memory::default() })
     }
 
-    /// Refuses a name that no font has.
+    /// Checks that a font has this name.
     ///
     /// # Errors
-    /// `invalid-operation`, naming those that there are.
+    /// `invalid-operation`, with a list of the known names.
     pub(crate) fn check(&self, name: &str) -> Result<()> {
         if self.faces.iter().any(|face| face.is_called(name)) {
             return Ok(());
@@ -113,11 +113,11 @@ impl Library {
         Err(Error::new(Code::InvalidOperation, format!("there is no font `{name}`; known: {}", families.join(", "))))
     }
 
-    /// The fonts to look for a character in, first one first.
+    /// The fonts to look for a character in, in this order.
     pub(super) fn order(&self, name: Option<&str>, weight: Weight) -> Vec<Cut> {
         let mut cuts = Vec::new();
         let named = name.and_then(|name| {
-            // A file's name means that file, a family's name the family.
+            // The name of a file selects that file; the name of a family selects the family.
             let file = self.faces.iter().find(|face| face.stem.eq_ignore_ascii_case(name));
             file.or_else(|| self.faces.iter().find(|face| face.is_called(name))).map(|face| (face, file.is_some()))
         });
@@ -181,7 +181,7 @@ impl Face {
         }
     }
 
-    /// Whether they are of one family; a given font is no sister of a bundled one that has its name.
+    /// Whether both are of one family. A given font is not of the same family as a bundled font with the same name.
     fn is_sister_of(&self, other: &Self) -> bool {
         self.family == other.family && self.bundled == other.bundled
     }
@@ -197,7 +197,7 @@ impl Cut {
         Self { font, hangul, embolden }
     }
 
-    /// Whether the font can draw it. Some fonts name characters that they have not drawn.
+    /// Whether the font can draw the character. Some fonts list characters that they have no outline for.
     pub(super) fn has(&self, c: char) -> bool {
         let glyph = self.font.charmap().map_unicode(c).filter(|_| self.hangul || !('가'..='힣').contains(&c));
         glyph.is_some_and(|glyph| is_blank(c) || self.has_ink(glyph))

@@ -12,14 +12,14 @@ use super::shaping::{Glyph, Shaper};
 use super::{Align, Text};
 use crate::{Code, Error, Result};
 
-/// Between baselines, where the font does not say.
+/// Distance between baselines, if the font has none.
 const LINE_HEIGHT: f32 = 1.2;
 
 /// Placed outlines; x to the right, y downwards, the first line's baseline at 0.
 pub(super) struct Layout {
     pub(super) glyphs: Vec<Placed>,
     outlines: Vec<Outline>,
-    /// The longest line's.
+    /// Width of the longest line.
     pub(super) width: f32,
 }
 
@@ -32,15 +32,15 @@ pub(super) struct Placed {
 pub(super) struct Outline {
     /// In ems, y upwards as in fonts.
     pub(super) path: Vec<PathElement>,
-    /// Whether it is to be made thicker.
+    /// Whether it has to be made thicker.
     pub(super) embolden: bool,
 }
 
 impl Layout {
-    /// `wrap` is the widest that a line may become before it is broken.
+    /// `wrap` is the largest width of a line; wider lines are broken.
     ///
     /// # Errors
-    /// `missing-glyph`, naming the characters.
+    /// `missing-glyph`, with the characters.
     pub(super) fn new(text: &Text, align: Align, wrap: Option<f32>, library: &Library) -> Result<Self> {
         let cuts = library.order(text.font.as_deref(), text.weight);
         let shaper = Shaper::new(&text.text, &cuts)?;
@@ -84,7 +84,7 @@ impl Layout {
         Ok(layout)
     }
 
-    /// Whether some of it is to be made thicker.
+    /// Whether some of the text has to be made thicker.
     pub(super) fn is_emboldened(&self) -> bool {
         self.outlines.iter().any(|outline| outline.embolden)
     }
@@ -94,16 +94,16 @@ impl Layout {
     }
 }
 
-/// Where a line ends that may end in spaces or a line break.
+/// The end of a line without its spaces or line break.
 fn trimmed(text: &str, line: &Range<usize>) -> usize {
     line.start + text[line.clone()].trim_end().len()
 }
 
-/// Cuts a line at its spaces, and between characters that are written without them, into parts no wider than `wrap`;
-/// a word that is wider by itself is left whole.
+/// Breaks a line at its spaces, and between characters of scripts without spaces, into parts no wider than `wrap`. A
+/// word wider than that is not broken.
 fn broken(text: &str, line: Range<usize>, glyphs: &[Glyph], wrap: f32) -> Vec<Range<usize>> {
     let mut parts = Vec::new();
-    // The part so far, where it may end, and its width until there.
+    // The present part, where it may be broken, and its width up to there.
     let (mut start, mut last) = (line.start, None);
     let mut widths = Widths { glyphs, next: 0, sum: 0.0 };
     let mut begun = 0.0;
@@ -121,7 +121,7 @@ fn broken(text: &str, line: Range<usize>, glyphs: &[Glyph], wrap: f32) -> Vec<Ra
     parts
 }
 
-/// Sums of advances, asked for ever later bytes.
+/// Sums of advances up to a byte, for increasing bytes.
 struct Widths<'g> {
     glyphs: &'g [Glyph],
     next: usize,
@@ -138,7 +138,7 @@ impl Widths<'_> {
     }
 }
 
-/// The bytes at which a line may be broken, its end last.
+/// The bytes at which a line may be broken, and last its end.
 fn breaks<'t>(text: &'t str, line: &Range<usize>) -> impl Iterator<Item = usize> + 't {
     let (start, end) = (line.start, line.end);
     let mut before: Option<char> = None;
@@ -151,18 +151,18 @@ fn breaks<'t>(text: &'t str, line: &Range<usize>) -> impl Iterator<Item = usize>
     within.chain(std::iter::once(end))
 }
 
-/// Whether it is of a script that is broken anywhere.
+/// Whether the character's script allows a break anywhere.
 fn is_unspaced(c: char) -> bool {
     matches!(script(c.into()), Script::HAN | Script::HIRAGANA | Script::KATAKANA)
         || matches!(c, '\u{3000}'..='\u{303f}' | '\u{30fb}'..='\u{30fc}' | '\u{ff00}'..='\u{ff60}')
 }
 
-/// Whether it must not end a line.
+/// Whether the character must not end a line.
 fn opens(c: char) -> bool {
     "「『（〈《【〔｛［".contains(c)
 }
 
-/// Whether it must not begin a line.
+/// Whether the character must not begin a line.
 fn hangs(c: char) -> bool {
     "、。，．：；？！」』）〉》】〕｝］・ー々〜…ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮ".contains(c)
 }
@@ -175,7 +175,7 @@ fn line_height(cut: &Cut) -> f32 {
     if height > 0.5 && height < 4.0 { height } else { LINE_HEIGHT }
 }
 
-/// A glyph's outline in ems; empty for spaces. `text` begins with what it stands for.
+/// A glyph's outline in ems; empty for spaces. `text` begins with the glyph's characters, for messages.
 fn outline(cut: &Cut, id: GlyphId, text: &str) -> Result<Outline> {
     let font = &cut.font;
     let mut path = Vec::new();

@@ -1,4 +1,4 @@
-//! Coverage: how much ink there is on each pixel, and what can be made of it.
+//! Coverage: the ink on each pixel, and operations on it.
 
 use ab_glyph_rasterizer::{Rasterizer, point};
 use harfrust::font::glyph::outline::PathElement;
@@ -24,7 +24,7 @@ impl Mask {
         &self.coverage[y * self.width as usize..][..self.width as usize]
     }
 
-    /// Draws a closed path; where there is ink already the stronger counts.
+    /// Draws a closed path. Where there is ink already, the stronger value is kept.
     pub(super) fn fill(&mut self, path: &[PathElement]) {
         let Some([left, top, right, bottom]) = bounds(path) else { return };
         let (left, top) = (left.floor(), top.floor());
@@ -71,17 +71,17 @@ impl Mask {
         });
     }
 
-    /// The stronger of two inks on each pixel.
+    /// Keeps the stronger of two inks on each pixel.
     pub(super) fn merge(&mut self, other: &Self) {
         for (ink, &other) in self.coverage.iter_mut().zip(&other.coverage) {
             *ink = (*ink).max(other);
         }
     }
 
-    /// The ink and all that is within `radius` pixels of it, inside the same bounds.
+    /// The ink and everything within `radius` pixels of it, inside the same bounds.
     ///
-    /// By the distance to the ink's edge, which runs through a pixel as far as that is covered: Felzenszwalb and
-    /// Huttenlocher, "Distance Transforms of Sampled Functions".
+    /// Uses the distance to the ink's edge; a partly covered pixel contains the edge. Felzenszwalb and Huttenlocher,
+    /// "Distance Transforms of Sampled Functions".
     pub(super) fn grown(&self, radius: f32) -> Self {
         let (width, height) = (self.width as usize, self.height as usize);
         let edge = |&ink: &u8| match ink {
@@ -104,7 +104,7 @@ impl Mask {
         Self { coverage, ..*self }
     }
 
-    /// Every `scale` × `scale` pixels as one.
+    /// Averages each `scale` × `scale` pixels to one.
     pub(super) fn reduced(self, scale: u32) -> Self {
         if scale == 1 {
             return self;
@@ -140,7 +140,7 @@ impl Mask {
         moved
     }
 
-    /// Blurred as if by a Gaussian of this deviation: by three boxes.
+    /// Blurs like a Gaussian with this deviation, by three box filters.
     pub(super) fn blurred(mut self, deviation: f32) -> Self {
         let (width, height) = (self.width as usize, self.height as usize);
         let mut line = vec![0_u8; width.max(height)];
@@ -155,7 +155,7 @@ impl Mask {
         self
     }
 
-    /// Outline bounds are whole pixels around the ink; the outermost pixels may be empty.
+    /// Removes empty rows and columns, because the bounds of outlines are rounded to whole pixels.
     pub(super) fn trimmed(self) -> Self {
         let [left, top, right, bottom] = ink_box(self.width, self.rows(), |&ink| ink != 0);
         let cut = |row: &[u8]| row[left..right].to_vec();
@@ -164,7 +164,7 @@ impl Mask {
     }
 }
 
-/// The box around all that is inked in these rows: left, top, right and bottom.
+/// The box around the ink in these rows: left, top, right and bottom.
 pub(super) fn ink_box<'p, P: 'p>(
     width: u32,
     rows: impl Iterator<Item = &'p [P]>,
@@ -180,7 +180,7 @@ pub(super) fn ink_box<'p, P: 'p>(
     if right == 0 { [0; 4] } else { [left, top, right, bottom] }
 }
 
-/// The box around a path's points, those that pull its curves too: left, top, right and bottom.
+/// The box around a path's points, including the control points of curves: left, top, right and bottom.
 pub(super) fn bounds(path: &[PathElement]) -> Option<[f32; 4]> {
     let mut bounds: Option<[f32; 4]> = None;
     let mut add = |x: f32, y: f32| {
@@ -205,13 +205,13 @@ pub(super) fn bounds(path: &[PathElement]) -> Option<[f32; 4]> {
     bounds
 }
 
-/// Farther than anything, and still finite.
+/// Larger than any distance, but finite.
 const FAR: f32 = 1e12;
 
-/// Squared distances along lines, with buffers that serve them all.
+/// Squared distances along lines, with buffers for all lines.
 struct Transform {
     line: Vec<f32>,
-    /// The parabolas of the lower envelope, and where each of them begins.
+    /// The parabolas of the lower envelope, and the beginning of each.
     vertices: Vec<usize>,
     starts: Vec<f32>,
 }
@@ -221,7 +221,7 @@ impl Transform {
         Self { line: vec![0.0; longest], vertices: vec![0; longest], starts: vec![0.0; longest + 1] }
     }
 
-    /// Replaces `length` values, `stride` apart, by the least of value and squared distance to each of them.
+    /// Replaces each of `length` values, `stride` apart, by the minimum over all values of value plus squared distance.
     fn run(&mut self, field: &mut [f32], length: usize, stride: usize) {
         let line = &mut self.line[..length];
         for (value, source) in line.iter_mut().zip(field.iter().step_by(stride)) {
@@ -232,7 +232,7 @@ impl Transform {
         }
         let crossing = |q: usize, v: usize| {
             let (fq, fv) = (q as f32, v as f32);
-            // The difference of squares as a product keeps its digits.
+            // The difference of squares is written as a product to keep its precision.
             ((line[q] - line[v]) + (fq - fv) * (fq + fv)) / (2.0 * (fq - fv))
         };
         let mut last = 0;
@@ -259,17 +259,17 @@ impl Transform {
     }
 }
 
-/// The radii of three boxes that together spread as far as a Gaussian.
+/// The radii of three box filters with the same variance as the Gaussian.
 fn boxes(deviation: f32) -> [usize; 3] {
     let ideal = (4.0 * deviation * deviation + 1.0).sqrt();
-    // Odd widths around the ideal; as many of the narrower as the variance asks for.
+    // Odd widths next to the ideal one. The variance decides how many have the smaller width.
     let narrow = (((ideal - 1.0) / 2.0).floor() * 2.0 + 1.0).max(1.0);
     let narrower = (12.0 * deviation * deviation - 3.0 * narrow * narrow - 12.0 * narrow - 9.0) / (-4.0 * narrow - 4.0);
     let radius = (narrow as usize - 1) / 2;
     [0, 1, 2].map(|i| if (i as f32) < narrower.round() { radius } else { radius + 1 })
 }
 
-/// Averages each value, `stride` apart, with `radius` neighbours on both sides; beyond the ends there is no ink.
+/// Averages each value, `stride` apart, with `radius` neighbours on both sides. Values outside count as 0.
 fn smooth(values: &mut [u8], stride: usize, line: &mut [u8], radius: usize) {
     if radius == 0 {
         return;

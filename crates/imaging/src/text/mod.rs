@@ -1,9 +1,9 @@
 //! Text, from characters to ink: shaped, fitted, drawn, outlined and shadowed.
 //!
-//! [`fonts`] says which font has a character, [`shaping`] makes glyphs of a line, [`layout`] sets
-//! lines below each other in ems, [`mask`] turns outlines into coverage. [`drawn`] puts them
-//! together, and remembers what it drew last: thousands of pictures get the same mark. Where no
-//! font has a character the text is refused, because a row of boxes helps nobody.
+//! [`fonts`] finds the font of a character, [`shaping`] makes glyphs from a line, [`layout`] places lines below each
+//! other in ems, and [`mask`] turns outlines into coverage. [`drawn`] combines them and remembers its last drawings,
+//! because thousands of pictures get the same mark. A text with a character that no font has is refused, because empty
+//! boxes are of no use.
 
 mod characters;
 mod fonts;
@@ -27,50 +27,50 @@ use super::Result;
 use super::raster::{Channels, Raster};
 use layout::{Layout, mapped};
 
-/// Below this a text is only a smudge; it is cut rather than made smaller.
+/// Smaller text is unreadable. It is cut off instead of being made smaller.
 const MIN_SIZE: f32 = 1.0;
-/// The share of an em by which bold outlines grow on every side, where a font has no bold face.
+/// How far bold outlines grow on every side, in ems, if a font has no bold face.
 const BOLDER: f32 = 0.018;
-/// Most pixels of the enlarged drawing on which small outlines are grown.
+/// Most pixels of the enlarged drawing for growing small outlines.
 const ENLARGED: u64 = 2 << 20;
-/// Drawings that are remembered, and the pixels that each of them may have.
+/// Number of remembered drawings, and most pixels of each.
 const REMEMBERED: usize = 8;
 const REMEMBERED_PIXELS: u64 = 1 << 18;
 
-/// How large a text is drawn, in pixels.
+/// The size and the layout of a drawn text, in pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Scale {
-    /// The em's.
+    /// Size of the em.
     pub(crate) size: f32,
-    /// The widest that a line may become before it is broken.
+    /// Largest width of a line; wider lines are broken.
     pub(crate) wrap: Option<f32>,
     /// Degrees, clockwise.
     pub(crate) angle: f32,
-    /// The place of short lines beside long ones.
+    /// Position of short lines relative to long ones.
     pub(crate) align: Align,
 }
 
-/// A text as it looks.
+/// A drawn text.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Drawn {
     pub(crate) ink: Ink,
-    /// Width and height of the text before it was turned.
+    /// Width and height of the text before it was rotated.
     pub(crate) upright: (f32, f32),
-    /// What it took of the room.
+    /// Width and height that it takes.
     taken: (u32, u32),
 }
 
-/// The layer that is laid over a picture, cut to its ink.
+/// A layer to be drawn on a picture, cut to its ink.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Ink {
-    /// To be drawn in one colour.
+    /// Coverage, to be drawn in one colour.
     Plain(Mask),
-    /// With colours of its own.
+    /// A picture with its own colours.
     Picture(Raster),
 }
 
 impl Drawn {
-    /// A picture in place of a text; `upright` is its size before it was turned.
+    /// A layer from a picture instead of a text. `upright` is its size before it was rotated.
     pub(crate) fn picture(raster: Raster, upright: (f32, f32)) -> Self {
         Self { taken: raster.size(), ink: Ink::Picture(raster), upright }
     }
@@ -85,10 +85,10 @@ impl Ink {
     }
 }
 
-/// Refuses a text that cannot be drawn.
+/// Checks that a text can be drawn.
 ///
 /// # Errors
-/// `missing-glyph`, naming every character that no font has; `invalid-operation` for an unknown font.
+/// `missing-glyph`, with all characters that no font has; `invalid-operation` for an unknown font.
 pub(crate) fn check(text: &Text, library: &Library) -> Result<()> {
     if library.memory.knows(text) {
         return Ok(());
@@ -99,7 +99,7 @@ pub(crate) fn check(text: &Text, library: &Library) -> Result<()> {
     Layout::new(text, Align::Left, None, library).map(drop)
 }
 
-/// Draws `text`, smaller where it would not fit into `room`.
+/// Draws `text`, made smaller if it does not fit into `room`.
 ///
 /// # Errors
 /// As [`check`].
@@ -119,14 +119,14 @@ pub(crate) fn drawn(text: &Text, scale: &Scale, room: (u32, u32), library: &Libr
         let (width, height) = (canvas.width as f32, canvas.height as f32);
         let mut ratio = (room.0 as f32 / width).min(room.1 as f32 / height);
         if let Some(wrap) = scale.wrap {
-            // A word that is too long for one line.
+            // A word is too long for one line.
             ratio = ratio.min(wrap / (layout.width * size).max(1.0));
         }
         if ratio < 1.0 && size > MIN_SIZE {
-            // Rounding to pixels can keep the ratio at 1; the size must fall all the same.
+            // Rounding to pixels can keep the ratio at 1, but the size has to become smaller.
             ratio = ratio.min(0.97);
             if scale.wrap.is_some() {
-                // Smaller text has fewer lines: a few steps find the size at which they fit.
+                // Smaller text has fewer lines, so small steps find the size at which they fit.
                 ratio = ratio.max(0.9);
             }
             size = (size * ratio).max(MIN_SIZE);
@@ -149,7 +149,7 @@ pub(crate) fn drawn(text: &Text, scale: &Scale, room: (u32, u32), library: &Libr
     }
 }
 
-/// Of an angle in degrees; exactly, where that can be.
+/// Sine and cosine of an angle in degrees, exact for multiples of a right angle.
 pub(crate) fn sin_cos(degrees: f32) -> (f64, f64) {
     match degrees.rem_euclid(360.0) {
         0.0 => (0.0, 1.0),
@@ -160,26 +160,26 @@ pub(crate) fn sin_cos(degrees: f32) -> (f64, f64) {
     }
 }
 
-/// Most bytes that drawing a text takes, on a picture of `pixels` pixels.
+/// Largest number of bytes needed to draw a text on a picture of `pixels` pixels.
 pub(crate) fn memory(text: &Text, size: f32, angle: f32, pixels: u64) -> u64 {
     let effects = Effects::new(text, 1.0);
     let reach =
         effects.shadow.as_ref().map_or(0.0, |cast| cast.x.abs().max(cast.y.abs()) as f32 + 3.0 * cast.deviation);
     let around = 2.0 * (effects.outline + reach);
     let width = text.text.chars().count() as f32 * size * 1.5 + around;
-    // Turned, and in lines of any length, it is no larger than the square of its length.
+    // Rotated, and in lines of any length, it fits into a square whose side is its length.
     let level = angle == 0.0 && !text.text.contains('\n') && text.max_width.is_none();
     let height = if level { 3.0 * size + around } else { width };
     let area = ((width * height) as u64).min(pixels);
     if effects.is_none() && text.weight == Weight::Regular {
-        // The coverage, and a glyph's in finer steps.
+        // The coverage, and the coverage of a glyph in finer steps.
         return area * 5;
     }
-    // Coverage of the letters, the outline and the shadow, distances, and the coloured whole; or small, enlarged.
+    // Coverage of letters, outline and shadow, distances, and the coloured result; for small text, enlarged.
     area * 13 + (16 * area).min(ENLARGED) * 7
 }
 
-/// What the last texts looked like, the latest first; each as large as it was asked for.
+/// The last drawings, latest first, each for the size that was asked for.
 #[derive(Default)]
 struct Memory(Mutex<Vec<(Text, Scale, Arc<Drawn>)>>);
 
@@ -223,7 +223,7 @@ impl Turn {
 }
 
 impl Layout {
-    /// Each glyph's path, turned and at this many pixels an em.
+    /// Each glyph's path, rotated, at `size` pixels per em, and whether to make it thicker.
     fn paths(&self, turn: &Turn, size: f32) -> impl Iterator<Item = (Vec<PathElement>, bool)> {
         self.glyphs.iter().map(move |glyph| {
             let outline = self.outline(glyph);
@@ -255,7 +255,7 @@ struct Cast {
 }
 
 impl Effects {
-    /// `factor` is how much smaller than asked for everything is.
+    /// `factor` is the size relative to the one asked for.
     fn new(text: &Text, factor: f32) -> Self {
         let cast = |shadow: &Shadow| Cast {
             x: (shadow.x * factor).round() as i32,
@@ -274,7 +274,7 @@ impl Effects {
     }
 }
 
-/// The pixels that a text takes.
+/// The pixels for a text.
 struct Canvas {
     left: i32,
     top: i32,
@@ -305,7 +305,7 @@ impl Canvas {
         }
     }
 
-    /// No larger than the room, so that parts that are cut off take no memory.
+    /// Reduces the canvas to the room, so that parts that are cut off take no memory.
     fn cut(self, room: (u32, u32)) -> Self {
         Self { width: self.width.min(room.0), height: self.height.min(room.1), ..self }
     }
@@ -343,7 +343,7 @@ impl Canvas {
         Ink::Picture(composed(&letters, layers))
     }
 
-    /// Draws the paths, `scale` times as large.
+    /// Draws the paths, enlarged `scale` times.
     fn draw(&self, paths: impl Iterator<Item = Vec<PathElement>>, scale: u32) -> Mask {
         let mut mask = Mask::empty(self.width * scale, self.height * scale);
         let (left, top) = ((self.left * scale as i32) as f32, (self.top * scale as i32) as f32);
@@ -355,13 +355,13 @@ impl Canvas {
     }
 }
 
-/// The layers in their colours, upper ones first: each shows only where those above leave room, so that a see-through
-/// letter is not darkened by its own shadow.
+/// The layers in their colours, upper layers first. Each layer shows only where the layers above leave room, so
+/// that a translucent letter is not darkened by its own shadow.
 fn composed(size: &Mask, layers: [(Option<&Mask>, [u8; 4]); 3]) -> Raster {
     let pixels = size.coverage.len();
     let mut data = vec![0; pixels * 4];
     for (i, pixel) in data.as_chunks_mut::<4>().0.iter_mut().enumerate() {
-        // Coverage so far, and colours weighted by their coverage, in 255ths of 255.
+        // Coverage so far, and colours weighted by coverage, in units of 1/255².
         let (mut covered, mut alpha, mut sums) = (0_u32, 0, [0; 3]);
         for (mask, [r, g, b, a]) in layers {
             let Some(mask) = mask else { continue };

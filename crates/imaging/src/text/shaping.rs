@@ -1,8 +1,7 @@
-//! From a line of text to glyphs in the order in which they are seen, in ems.
+//! From a line of text to glyphs in visual order, in ems.
 //!
-//! A line is cut into runs of one direction (the bidirectional algorithm), one script and one
-//! font; each is shaped by itself, with its neighbours for context, so that letters join over the
-//! borders of runs.
+//! A line is cut into runs of one direction (the bidirectional algorithm), one script and one font. Each run is shaped
+//! separately with its neighbours as context, so that letters join across the borders of runs.
 
 use std::ops::Range;
 
@@ -14,14 +13,14 @@ use super::characters::is_invisible;
 use super::fonts::Cut;
 use crate::{Code, Error, Result};
 
-/// A glyph and where its origin stands on the line.
+/// A glyph and the position of its origin on the line.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Glyph {
-    /// The font, by its index in the order in which fonts are looked through.
+    /// Index of the font in the order in which fonts are searched.
     pub(super) font: usize,
     pub(super) id: GlyphId,
     pub(super) x: f32,
-    /// Above the line.
+    /// Height above the baseline.
     pub(super) y: f32,
     pub(super) advance: f32,
     /// The byte at which the glyph's cluster begins.
@@ -33,7 +32,7 @@ pub(super) struct Shaper<'t> {
     text: &'t str,
     cuts: &'t [Cut],
     bidi: BidiInfo<'t>,
-    /// Byte ranges of one font and one script, in the text's own order.
+    /// Byte ranges of one font and one script, in the order of the text.
     runs: Vec<Run>,
 }
 
@@ -46,7 +45,7 @@ struct Run {
 
 impl<'t> Shaper<'t> {
     /// # Errors
-    /// `missing-glyph`, naming every character that no font has.
+    /// `missing-glyph`, with all characters that no font has.
     pub(super) fn new(text: &'t str, cuts: &'t [Cut]) -> Result<Self> {
         Ok(Self { text, cuts, bidi: BidiInfo::new(text, None), runs: runs(text, cuts)? })
     }
@@ -58,7 +57,7 @@ impl<'t> Shaper<'t> {
     /// The glyphs of a line inside a paragraph, and the line's width.
     ///
     /// # Errors
-    /// `missing-glyph`, where a font has a character and no glyph for it as it stands here.
+    /// `missing-glyph` if a font has a character but no glyph for it in this position.
     pub(super) fn line(&self, paragraph: &ParagraphInfo, line: Range<usize>) -> Result<(Vec<Glyph>, f32)> {
         let mut glyphs = Vec::new();
         let mut pen = 0.0;
@@ -132,7 +131,7 @@ fn runs(text: &str, cuts: &[Cut]) -> Result<Vec<Run>> {
         let Some(font) = font_of(chars, cuts, before) else {
             lacking.extend(chars.chars().filter(|&c| !is_invisible(c) && !cuts.iter().any(|cut| cut.has(c))));
             if lacking.is_empty() {
-                // Each character has a font, but no font has them all: the marks are what is missing.
+                // Each character has a font, but no font has all of them, so the marks are reported as missing.
                 lacking.extend(chars.chars().skip(1).filter(|&c| !is_invisible(c)));
             }
             continue;
@@ -143,7 +142,7 @@ fn runs(text: &str, cuts: &[Cut]) -> Result<Vec<Run>> {
                 if run.font == font && own.is_none_or(|own| own == run.script || run.script == Script::COMMON) =>
             {
                 run.range.end = cluster.end;
-                // What stands before the first letter is of its script.
+                // Characters before the first letter get its script.
                 run.script = own.unwrap_or(run.script);
             }
             last => {
@@ -155,9 +154,9 @@ fn runs(text: &str, cuts: &[Cut]) -> Result<Vec<Run>> {
     if lacking.is_empty() { Ok(runs) } else { Err(missing(lacking)) }
 }
 
-/// Byte ranges of what must not be torn apart: a character, its marks, and what joiners tie to it.
+/// Byte ranges that must not be divided: a character, its marks, and characters tied to it by joiners.
 ///
-/// Coarser than a reader's characters where that does no harm; fonts are looked for by cluster.
+/// Sometimes longer than a grapheme cluster, which does no harm. Fonts are searched by cluster.
 fn clusters(text: &str) -> Vec<Range<usize>> {
     let mut clusters: Vec<Range<usize>> = Vec::new();
     let mut joined = false;
@@ -177,7 +176,8 @@ fn clusters(text: &str) -> Vec<Range<usize>> {
     clusters
 }
 
-/// The first font that has all of a cluster. What belongs to no script goes with the text before it where it can.
+/// The first font that has all characters of a cluster. A cluster without a script uses the font of the text before it
+/// if possible.
 fn font_of(cluster: &str, cuts: &[Cut], before: Option<usize>) -> Option<usize> {
     if cluster.chars().all(is_invisible) {
         return before.or(Some(0));
@@ -191,7 +191,7 @@ fn font_of(cluster: &str, cuts: &[Cut], before: Option<usize>) -> Option<usize> 
     before.filter(|&font| neutral && has(font)).or_else(|| (0..cuts.len()).find(|&font| has(font)))
 }
 
-/// The cluster in as few characters as Unicode has for it, where that is fewer.
+/// The cluster composed into fewer characters, if Unicode has such a form.
 fn composed(cluster: &str) -> Option<String> {
     let mut chars = cluster.chars();
     let mut whole = chars.next()?;
@@ -209,7 +209,7 @@ fn composed(cluster: &str) -> Option<String> {
 fn script_of(c: char) -> Script {
     match script(c.into()) {
         Script::INHERITED | Script::UNKNOWN => Script::COMMON,
-        // Japanese is written in three scripts at a time; no font here treats them differently.
+        // Japanese mixes three scripts, and no font here treats them differently.
         script => script,
     }
 }

@@ -26,7 +26,7 @@ fn regular() -> Vec<Cut> {
     library().order(None, Weight::Regular)
 }
 
-/// The first line's glyphs, in the order in which they are seen.
+/// The first line's glyphs in visual order.
 fn glyphs(text: &str) -> Vec<Glyph> {
     let cuts = regular();
     let shaper = Shaper::new(text, &cuts).unwrap();
@@ -75,7 +75,7 @@ fn fonts_cover_the_promised_scripts_in_both_weights() {
 
 #[test]
 fn characters_that_a_font_names_without_drawing_them_come_from_another() {
-    // NanumSquare has no ink for these.
+    // NanumSquare lists these characters, but has no ink for them.
     for c in "펲헀쫒≈⇒⑯❶◯☞♯❖•".chars() {
         let text = Text::new(format!("한국 {c} 서울"));
         let layout = Layout::new(&text, Align::Left, None, library()).unwrap();
@@ -84,7 +84,7 @@ fn characters_that_a_font_names_without_drawing_them_come_from_another() {
     let cuts = regular();
     let lacking: String = ('가'..='힣').filter(|&c| !cuts.iter().any(|cut| cut.has(c))).collect();
     assert_eq!(lacking, "");
-    // These are meant to be blank.
+    // These are blank by design.
     assert_eq!(check(&Text::new("a\u{2800}\u{3164}b"), library()), Ok(()));
 }
 
@@ -97,7 +97,7 @@ fn missing_characters_are_all_named() {
 
 #[test]
 fn arabic_letters_join() {
-    // Between others, heh and beh have forms of their own.
+    // Heh and beh have other forms between letters.
     let word = ids("بهب");
     assert_eq!(word.len(), 3);
     for alone in [ids("ب")[0], ids("ه")[0]] {
@@ -123,7 +123,7 @@ fn right_to_left_text_is_laid_out_from_the_right() {
 fn directions_mix_in_one_line() {
     // "ab", then the Hebrew from its end to its beginning, then "cd".
     assert_eq!(clusters("ab אב cd"), [0, 1, 2, 5, 3, 7, 8, 9]);
-    // The paragraph begins in Hebrew: it runs from the right as a whole.
+    // The paragraph begins in Hebrew, so all of it runs from right to left.
     assert_eq!(clusters("אב cd"), [5, 6, 4, 2, 0]);
 }
 
@@ -216,7 +216,7 @@ fn punctuation_does_not_begin_a_line() {
 #[test]
 fn word_wider_than_a_line_shrinks_until_it_is_not() {
     let wrapped = mask(&Text::new("a Donaudampfschiff"), &Scale { wrap: Some(100.0), ..scale(40.0) }, ROOM);
-    // Lines are measured by their letters' advances, which ink may pass by a pixel.
+    // Lines are measured by their letters' advances, which the ink may exceed by a pixel.
     assert!(wrapped.width <= 101, "{}", wrapped.width);
 }
 
@@ -334,7 +334,7 @@ fn fonts_are_named_by_file_or_family_and_come_first() {
 
 #[test]
 fn given_font_serves_characters_that_no_bundled_one_has() {
-    // A font with a glyph for an emoji, made of a bundled one: its table of characters is rewritten.
+    // A bundled font whose character table is rewritten to have a glyph for an emoji.
     let font = with_character(include_bytes!("../../../../assets/fonts/NotoSansHebrew-Regular.ttf"), 0x1f600);
     let library = Library::new(vec![("emoji".into(), font)]).unwrap();
     let text = Text::new("ok 😀");
@@ -348,7 +348,7 @@ fn what_is_no_font_is_refused_by_name() {
     assert!(error.detail.contains("`notes`"), "{error}");
 }
 
-/// The font with its characters replaced by this one alone, shown as glyph 5.
+/// The font with only this character, shown as glyph 5.
 fn with_character(font: &[u8], c: u32) -> Vec<u8> {
     let mut font = font.to_vec();
     let mut cmap = Vec::new();

@@ -1,4 +1,4 @@
-//! A text as a request asks for it: characters, font, colours, effects, and how its lines are set.
+//! A text as requested: characters, font, colours, effects, and the layout of its lines.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +7,7 @@ use crate::length::Length;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Text {
     pub text: String,
-    /// A font file's name without its ending, or a family's; unset: the bundled fonts.
+    /// A font file's name without its ending, or the name of a family; `None` for the bundled fonts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub font: Option<String>,
     #[serde(default)]
@@ -19,13 +19,13 @@ pub struct Text {
     pub outline: Option<Outline>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shadow: Option<Shadow>,
-    /// Between baselines, in ems; unset: the font's own.
+    /// Distance between baselines in ems; `None` for the font's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line_height: Option<f32>,
-    /// Unset: towards the edge at which the mark stands.
+    /// `None`: towards the edge that the mark is placed at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub align: Option<Align>,
-    /// Lines that would become wider are broken.
+    /// Lines wider than this are broken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_width: Option<Length>,
 }
@@ -38,7 +38,7 @@ pub enum Weight {
     Bold,
 }
 
-/// Where short lines stand beside long ones.
+/// Position of short lines relative to long ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Align {
@@ -52,7 +52,7 @@ pub enum Align {
 pub struct Outline {
     /// RGBA.
     pub color: [u8; 4],
-    /// Pixels that it reaches out of the letters.
+    /// Width outside the letters, in pixels.
     pub width: f32,
 }
 
@@ -64,12 +64,12 @@ pub struct Shadow {
     pub x: f32,
     /// Pixels downwards.
     pub y: f32,
-    /// The width of its soft edge in pixels, as in CSS.
+    /// Width of the soft edge in pixels, as in CSS.
     pub blur: f32,
 }
 
 impl Text {
-    /// `text` as it looks when nothing else is asked for.
+    /// `text` with the default style.
     pub fn new(text: impl Into<String>) -> Self {
         Self {
             text: text.into(),
@@ -86,7 +86,7 @@ impl Text {
 }
 
 impl Align {
-    /// How much of the room beside a line is on its left.
+    /// The share of the free space of a line that is on its left.
     pub(crate) fn fraction(self) -> f32 {
         match self {
             Self::Left => 0.0,

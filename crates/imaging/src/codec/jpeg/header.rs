@@ -1,8 +1,8 @@
 //! A JPEG's segments up to its first scan: sizes, sampling, tables, orientation, profile.
 //!
-//! A walk of our own rather than the decoder's, because it must work on a stream, be as forgiving
-//! about stray bytes as decoders are, and hand out quantisation tables. What cannot be decoded
-//! at all (lossless, hierarchical, 12 bits) is refused here.
+//! The decoder's own parser is not used, because this one has to work on a stream, accept stray bytes as decoders do,
+//! and return quantisation tables. Files that cannot be decoded at all (lossless, hierarchical, 12 bits) are refused
+//! here.
 
 use std::io::{BufRead, Seek};
 
@@ -10,13 +10,13 @@ use super::super::Facts;
 use super::super::reader::{HeaderReader, unsupported};
 use crate::{Format, Result, metadata};
 
-/// Profiles beyond this are not collected.
+/// Larger profiles are not collected.
 const MAX_ICC_BYTES: usize = 4 << 20;
-/// They are numbered with a byte.
+/// Their number is a byte.
 const MAX_ICC_CHUNKS: usize = 255;
 const MAX_EXIF_SEGMENTS: usize = 16;
 
-/// What a JPEG says before its first scan.
+/// The contents of a JPEG before its first scan.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct JpegHeader {
     pub(crate) components: Vec<Component>,
@@ -27,7 +27,7 @@ pub(crate) struct JpegHeader {
     /// The `transform` byte of Adobe's marker: 0 RGB or CMYK, 1 YCbCr, 2 YCCK.
     pub(crate) adobe: Option<u8>,
     pub(crate) jfif: bool,
-    /// How many components the first scan has.
+    /// Number of components in the first scan.
     pub(crate) first_scan: u8,
 }
 
@@ -56,12 +56,12 @@ impl JpegHeader {
         self.components.len() == 4 && self.adobe.is_some_and(|transform| transform != 0)
     }
 
-    /// Whether it is Huffman-coded with each coefficient whole in one scan.
+    /// Whether it is Huffman-coded and each coefficient is complete in one scan.
     pub(crate) fn is_sequential(&self) -> bool {
         !self.progressive && !self.arithmetic
     }
 
-    /// Whether the file is sequential and its first scan has only some of the components.
+    /// Whether the file is sequential and its first scan has only some components.
     pub(crate) fn is_split(&self) -> bool {
         self.is_sequential() && usize::from(self.first_scan) < self.components.len()
     }
@@ -86,7 +86,7 @@ impl JpegHeader {
         Some(natural(&stored))
     }
 
-    /// Takes the quantisation tables of a segment over.
+    /// Takes the quantisation tables from a segment.
     pub(super) fn define_quant_tables(&mut self, mut body: &[u8]) {
         while let Some((&first, rest)) = body.split_first() {
             let wide = first >> 4 != 0;
@@ -148,7 +148,7 @@ pub(crate) fn inspect<R: BufRead + Seek>(reader: R) -> Result<Facts> {
                     if facts.exif.is_none() {
                         facts.exif = Some(block.to_vec());
                     }
-                    // The first block that knows it decides.
+                    // The first block with an orientation decides.
                     if facts.orientation == 1 {
                         facts.orientation = metadata::orientation(block);
                     }
@@ -178,7 +178,7 @@ pub(crate) fn inspect<R: BufRead + Seek>(reader: R) -> Result<Facts> {
 }
 
 fn next_marker<R: BufRead + Seek>(reader: &mut HeaderReader<R>) -> Result<u8> {
-    // Bytes between segments are against the standard and common; decoders skip them.
+    // Stray bytes between segments violate the standard but are common; decoders skip them.
     loop {
         while reader.byte()? != 0xff {}
         let mut marker = reader.byte()?;
@@ -251,7 +251,7 @@ pub(crate) struct Segment<'a> {
     pub(crate) marker: u8,
     /// Without its length.
     pub(crate) body: &'a [u8],
-    /// Where the marker stands, and the first byte after the segment.
+    /// Position of the marker, and of the first byte after the segment.
     pub(crate) start: usize,
     pub(crate) end: usize,
 }
@@ -262,14 +262,14 @@ pub(super) fn has_marker(word: u64) -> bool {
     (!word).wrapping_sub(ONES) & word & (ONES << 7) != 0
 }
 
-/// The position of the first 0xFF. Fast, because most of a file is entropy-coded data.
+/// The position of the first 0xFF. Most of a file is entropy-coded data, so this has to be fast.
 fn marker_byte(data: &[u8]) -> Option<usize> {
     let words = data.as_chunks::<8>().0.iter();
     let passed = 8 * words.take_while(|word| !has_marker(u64::from_ne_bytes(**word))).count();
     data[passed..].iter().position(|&byte| byte == 0xff).map(|found| passed + found)
 }
 
-/// The whole segments of a file up to its end marker, that one included, without restart markers.
+/// The complete segments of a file up to and including its end marker, without restart markers.
 pub(crate) fn segments(source: &[u8]) -> impl Iterator<Item = Segment<'_>> {
     let mut at = Some(2);
     std::iter::from_fn(move || {
@@ -278,7 +278,7 @@ pub(crate) fn segments(source: &[u8]) -> impl Iterator<Item = Segment<'_>> {
             let start = from + marker_byte(source.get(from..)?)?;
             let marker = *source.get(start + 1)?;
             match marker {
-                // A filling byte may be the first one of a marker.
+                // A fill byte may be the first byte of a marker.
                 0xff => at = Some(start + 1),
                 0 | 0x01 | 0xd0..=0xd8 => at = Some(start + 2),
                 0xd9 => return Some(Segment { marker, body: &[], start, end: start + 2 }),
@@ -293,14 +293,14 @@ pub(crate) fn segments(source: &[u8]) -> impl Iterator<Item = Segment<'_>> {
     })
 }
 
-/// How far a file consists of whole segments and the data between them.
+/// How much of a file consists of complete segments and the data between them.
 pub(super) struct Extent {
     pub(super) end: usize,
-    /// Whether the marker stands there that ends a file.
+    /// Whether the end marker follows.
     pub(super) is_ended: bool,
 }
 
-/// Walks over a file's segments up to its end marker, or to where it is cut short.
+/// Walks over a file's segments up to its end marker, or to where it is truncated.
 pub(super) fn extent(source: &[u8]) -> Extent {
     let mut at = 2;
     loop {
@@ -363,7 +363,7 @@ mod tests {
 
     #[test]
     fn chunks_beyond_what_a_byte_numbers_are_not_collected() {
-        // Empty ones never reach the limit of bytes: 200,000 of them took the probe ten seconds.
+        // A limit on bytes does not catch empty chunks: 200,000 of them made the probe take ten seconds.
         let mut chunks = Vec::new();
         for _ in 0..1000 {
             icc_chunk(b"ICC_PROFILE\0\x01\x01", &mut chunks);

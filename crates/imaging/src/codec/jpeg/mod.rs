@@ -1,10 +1,10 @@
-//! JPEG, by libjpeg-turbo-rs behind a guard, and by a reader of our own for what that one cannot do.
+//! JPEG, decoded by libjpeg-turbo-rs behind a guard, and by a reader of our own for files that it cannot decode.
 //!
-//! The guard: limits on parsing (scans above all), strict decoding, and only files that libjpeg-turbo-rs is known to
-//! decode rightly, which the header decides before anything is decoded ([`is_simple`], [`JpegHeader::is_split`]).
-//! Sequential files whose scans have some of the components each are read by [`coefficients::planes`]; unusual sampling
-//! is brought to pixels by [`planes`]. What libjpeg-turbo-rs is too strict about is tried again: sequential files with
-//! our own reader, progressive ones with zune-jpeg. Truncated files are refused, or filled with grey where that is asked for.
+//! The guard: limits on parsing (above all on scans), strict decoding, and only files that libjpeg-turbo-rs is known to
+//! decode correctly. The header decides this before decoding ([`is_simple`], [`JpegHeader::is_split`]). Sequential
+//! files whose scans each have only some components are read by [`coefficients::planes`], and [`planes`] converts
+//! unusual sampling to pixels. Files that libjpeg-turbo-rs is too strict about are tried again: sequential ones with
+//! our own reader, progressive ones with zune-jpeg. Truncated files are refused, or filled with grey on request.
 
 pub(crate) mod coefficients;
 mod header;
@@ -32,14 +32,14 @@ use planes::Plane;
 pub(crate) use planes::rgb;
 pub(crate) use tables::{Kept, Tables, standard_tables};
 
-/// More than any real progression has, and few enough to end promptly.
+/// More than any real progressive file has, and few enough to end soon.
 const MAX_SCANS: usize = 100;
 
-/// Where nothing else is asked for.
+/// Quality if the operation gives none.
 pub(crate) const DEFAULT_QUALITY: u8 = 82;
-/// From here on chroma is kept whole where nothing else is asked for.
+/// From this quality on, chroma is not subsampled by default.
 pub(crate) const FULL_CHROMA_QUALITY: u8 = 95;
-/// From this effort on Huffman tables are made for the picture.
+/// From this effort on, Huffman tables are optimised for the picture.
 pub(crate) const OPTIMISED_EFFORT: u8 = 5;
 
 /// Decodes at 1/`shrink` of the size.
@@ -50,7 +50,7 @@ pub(super) fn decode(source: &[u8], facts: &Facts, reading: &Reading<'_>) -> Res
     if (reading.interrupted)() {
         return Err(reader::interrupted());
     }
-    // Its decoder takes what is missing for zeros, and says nothing.
+    // Its decoder reads missing data as zeros and reports nothing.
     let mut cut_short = header.arithmetic && !extent(source).is_ended;
     if cut_short && !reading.lenient {
         return Err(truncated(Format::Jpeg, "the data ends before the picture does"));
@@ -85,8 +85,8 @@ fn finished(raster: Raster, truncated: bool, facts: &Facts, reading: &Reading<'_
     Decoded { picture: Picture::from(raster).in_srgb(facts.icc.as_deref(), reading), truncated }
 }
 
-/// Whether libjpeg-turbo-rs makes the right pixels of such sampling: of grey, and of three components the first of which
-/// has as many samples as the picture has pixels and the others fewer by whole factors. Four must have as many.
+/// Whether libjpeg-turbo-rs computes the right pixels for this sampling: grey; three components whose first one has
+/// full resolution and the others less by whole factors; four components with full resolution.
 fn is_simple(header: &JpegHeader) -> bool {
     let (h, v) = header.most();
     match header.components.as_slice() {
@@ -99,14 +99,14 @@ fn is_simple(header: &JpegHeader) -> bool {
     }
 }
 
-/// Reads a sequential file of any scans and sampling.
+/// Reads a sequential file with any scans and sampling.
 fn by_scans(source: &[u8], facts: &Facts, reading: &Reading<'_>) -> Result<Decoded> {
     let header = facts.jpeg.as_ref().ok_or_else(|| corrupt(Format::Jpeg, "no header was read"))?;
     let (planes, cut_short) = coefficients::planes(source, facts, reading)?;
     Ok(finished(from_planes(&planes, header, facts), cut_short, facts, reading))
 }
 
-/// Reads a file of any sampling, whose samples libjpeg-turbo-rs decodes.
+/// Reads a file with any sampling; libjpeg-turbo-rs decodes the samples.
 fn by_planes(
     source: &[u8],
     header: &JpegHeader,
@@ -143,8 +143,8 @@ pub(crate) fn changes_tables(source: &[u8]) -> bool {
     segments(source).skip_while(|segment| segment.marker != 0xda).any(|segment| segment.marker == 0xdb)
 }
 
-/// The same file with all quantisation tables before its first scan, a slot for each component. A component keeps the
-/// table that its slot has when its first scan begins; libjpeg-turbo-rs would take the slot's last one.
+/// The same file with all quantisation tables before its first scan, in a slot for each component. A component uses the
+/// table that is in its slot when its first scan begins, but libjpeg-turbo-rs would use the slot's last table.
 fn with_lasting_tables<'a>(source: &'a [u8], header: &JpegHeader) -> Cow<'a, [u8]> {
     if !changes_tables(source) {
         return Cow::Borrowed(source);
@@ -179,7 +179,7 @@ fn with_lasting_tables<'a>(source: &'a [u8], header: &JpegHeader) -> Cow<'a, [u8
             0xc0..=0xcf if !matches!(segment.marker, 0xc4 | 0xc8 | 0xcc) => {
                 let start = file.len() + segment.start - at;
                 file.extend(&source[at..segment.end]);
-                // Marker, length, precision, sides and count stand before the components.
+                // The components follow marker, length, precision, sides and count.
                 for (slot, part) in (0..).zip(file[start + 10..].chunks_exact_mut(3)) {
                     part[2] = slot;
                 }
@@ -192,14 +192,14 @@ fn with_lasting_tables<'a>(source: &'a [u8], header: &JpegHeader) -> Cow<'a, [u8
     Cow::Owned(file)
 }
 
-/// A file that was cut short, up to its last whole segment and with the marker that ends one: progressive ones are not
-/// read without.
+/// A truncated file, cut after its last complete segment and completed by an end marker, because progressive files are
+/// not decoded without one.
 fn ended(source: &[u8]) -> Vec<u8> {
     let Extent { end, .. } = extent(source);
     [&source[..end], &[0xff, 0xd9]].concat()
 }
 
-/// Whether a failure may be due to libjpeg-turbo-rs being stricter than other decoders.
+/// Whether a failure may be due to libjpeg-turbo-rs, which is stricter than other decoders.
 enum Strictness {
     Perhaps(Error),
     No(Error),
@@ -213,7 +213,7 @@ impl Strictness {
     }
 }
 
-/// The parser's limits; everything libjpeg-turbo-rs decodes goes through them.
+/// A decoder with limits on parsing. Everything that libjpeg-turbo-rs decodes goes through it.
 pub(crate) fn decoder<'a>(source: &'a [u8], limits: &Limits) -> std::result::Result<Decoder<'a>, JpegError> {
     let mut decoder = Decoder::new_with_limits(
         source,
@@ -225,7 +225,7 @@ pub(crate) fn decoder<'a>(source: &'a [u8], limits: &Limits) -> std::result::Res
             max_memory: Some(limits.max_decoded_bytes),
         },
     )?;
-    // Exactness with libjpeg-turbo depends on it.
+    // Needed for exactly the same result as libjpeg-turbo.
     decoder.set_block_smoothing(true);
     Ok(decoder)
 }
@@ -237,7 +237,7 @@ fn with_turbo(
     lenient: bool,
 ) -> std::result::Result<Raster, Strictness> {
     let mut decoder = decoder(source, reading.limits).map_err(judged)?;
-    // What is missing becomes grey.
+    // Missing data becomes grey.
     decoder.set_lenient(lenient);
     if reading.shrink > 1 {
         decoder.set_scale(ScalingFactor::try_new(1, reading.shrink.into()).map_err(judged)?);
@@ -279,7 +279,7 @@ fn judged(error: JpegError) -> Strictness {
     }
 }
 
-/// Of one component or three.
+/// For one or three components.
 fn with_zune(source: &[u8], facts: &Facts, limits: &Limits) -> Result<Raster> {
     let failed = |error: zune_jpeg::errors::DecodeErrors| corrupt(Format::Jpeg, format!("{error:?}"));
     let side = limits.max_side as usize;
@@ -298,7 +298,7 @@ fn with_zune(source: &[u8], facts: &Facts, limits: &Limits) -> Result<Raster> {
     Ok(Raster { width: info.width.into(), height: info.height.into(), channels, data })
 }
 
-/// CMYK is stored inverted, as Adobe does; without Adobe's marker, too: browsers show it so.
+/// CMYK is stored inverted, as Adobe does. This is assumed even without Adobe's marker, as in browsers.
 fn from_cmyk(width: u32, height: u32, mut cmyk: Vec<u8>, facts: &Facts) -> Raster {
     for value in &mut cmyk {
         *value = 255 - *value;

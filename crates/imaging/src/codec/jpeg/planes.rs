@@ -1,19 +1,19 @@
-//! From planes of any sampling to pixels, as libjpeg-turbo makes them: chroma of half the size is interpolated, all
-//! else repeated.
+//! From planes with any sampling to pixels, like libjpeg-turbo: chroma of half the size is interpolated, and all other
+//! components are repeated.
 
 use super::header::JpegHeader;
 
 /// A component's samples.
 #[derive(Debug, Clone)]
 pub(crate) struct Plane {
-    /// Its sampling factors, and the largest ones of the frame.
+    /// Sampling factors of the component, and the largest ones of the frame.
     pub(crate) h: usize,
     pub(crate) v: usize,
     most: (usize, usize),
-    /// The samples that hold some of the picture, along x and y.
+    /// Number of samples that contain the picture, along x and y.
     pub(crate) width: usize,
     pub(crate) height: usize,
-    /// Samples from one row to the next: whole MCUs.
+    /// Samples from one row to the next, which are complete MCUs.
     pub(crate) stride: usize,
     data: Vec<u8>,
 }
@@ -26,7 +26,7 @@ impl Plane {
             .collect()
     }
 
-    /// Planes with these samples, in rows of whole MCUs; `None` where they are not as many as the header says.
+    /// Planes with these samples, in rows of complete MCUs; `None` if their number differs from the header.
     pub(super) fn with(header: &JpegHeader, size: (usize, usize), samples: Vec<Vec<u8>>) -> Option<Vec<Self>> {
         let planes = Self::shapes(header, size)
             .zip(samples)
@@ -34,9 +34,9 @@ impl Plane {
         planes.collect::<Option<Vec<_>>>().filter(|planes| planes.len() == header.components.len())
     }
 
-    /// The planes without samples, and their rows, padding included.
+    /// The planes without samples, and their numbers of rows including padding.
     fn shapes(header: &JpegHeader, size: (usize, usize)) -> impl Iterator<Item = (Self, usize)> {
-        // A picture of one component has no MCUs of several blocks, whatever its factors say.
+        // A picture of one component has no MCUs of several blocks, whatever its factors are.
         let single = header.components.len() == 1;
         let factor = move |factor: u8| if single { 1 } else { usize::from(factor) };
         let most = header.most();
@@ -49,12 +49,12 @@ impl Plane {
         })
     }
 
-    /// Rows, those of padding included.
+    /// Number of rows including padding.
     pub(crate) fn rows(&self) -> usize {
         self.data.len() / self.stride.max(1)
     }
 
-    /// Puts the samples of the `row`th row of MCUs in: `blocks` rows of blocks, whose rows of samples have `across` each.
+    /// Stores the samples of row `row` of MCUs: `blocks` rows of blocks, with `across` samples in each row.
     pub(crate) fn put(&mut self, row: usize, blocks: usize, samples: &[u8], across: usize) {
         let rows = self.data.chunks_exact_mut(self.stride).skip(8 * row * blocks);
         for (target, samples) in rows.zip(samples.chunks_exact(across)) {
@@ -66,11 +66,11 @@ impl Plane {
         &self.data[y * self.stride..][..self.width]
     }
 
-    /// A row of the picture.
+    /// Writes row `y` of the picture, upsampled.
     fn upsampled(&self, y: usize, row: &mut [u8]) {
         let ratio = (self.most.0 == 2 * self.h, self.most.1 == 2 * self.v);
         let (even_h, even_v) = (self.most.0 == self.h, self.most.1 == self.v);
-        // The row above or below that the picture's is nearer to.
+        // The neighbouring row that is nearer to the picture's row.
         let near =
             || self.row(if y.is_multiple_of(2) { (y / 2).saturating_sub(1) } else { (y / 2 + 1).min(self.height - 1) });
         match ratio {
@@ -107,7 +107,7 @@ impl Plane {
     }
 }
 
-/// A row of twice the samples: each from the sample there and the one beside it, the first and last from one alone.
+/// Doubles a row: each sample is mixed with the one beside it, except the first and the last.
 fn doubled(row: &mut [u8], mixed: impl Fn(usize, usize) -> u16, bias: (u16, u16), shift: u32) {
     for (x, value) in row.iter_mut().enumerate() {
         let sample = x / 2;
@@ -117,8 +117,8 @@ fn doubled(row: &mut [u8], mixed: impl Fn(usize, usize) -> u16, bias: (u16, u16)
     }
 }
 
-/// The picture's samples as they are stored, interleaved: grey, RGB, CMYK (as Adobe stores it, inverted). YCbCr and
-/// YCCK are converted to RGB and CMYK.
+/// The picture's samples as stored, interleaved: grey, RGB, CMYK (inverted, as Adobe stores it). YCbCr and YCCK are
+/// converted to RGB and CMYK.
 pub(super) fn interleaved(planes: &[Plane], header: &JpegHeader, size: (usize, usize)) -> Vec<u8> {
     let count = planes.len();
     let mut data = vec![0; size.0 * size.1 * count];

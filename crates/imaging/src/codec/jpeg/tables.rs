@@ -1,4 +1,4 @@
-//! Quantisation tables: the standard's for a quality, or a source's own.
+//! Quantisation tables: the standard ones for a quality, or those of a source.
 
 use libjpeg_turbo_rs::Subsampling;
 
@@ -8,7 +8,7 @@ use super::header::{JpegHeader, NATURAL_ORDER, STANDARD_CHROMA, STANDARD_LUMA, n
 #[derive(Debug, Clone)]
 pub(crate) enum Tables {
     Quality(u8),
-    /// A source's own.
+    /// The tables of the source.
     Kept(Box<Kept>),
 }
 
@@ -21,7 +21,8 @@ pub(crate) struct Kept {
 }
 
 impl Tables {
-    /// The source's own tables, if an encoder can write with them; its sampling turns with it.
+    /// The source's tables, if an encoder can write with them. If the picture is turned, its sampling is turned as
+    /// well.
     pub(crate) fn kept(header: &JpegHeader, orientation: u8) -> Option<Self> {
         let luma = header.table(0)?;
         let (chroma, sampling) = match header.components.len() {
@@ -35,7 +36,7 @@ impl Tables {
                     (1, 2) => Subsampling::S440,
                     _ => return None,
                 };
-                // One slot serves both chroma components.
+                // Both chroma components use one slot.
                 if header.table(1)? != header.table(2)? {
                     return None;
                 }
@@ -47,7 +48,7 @@ impl Tables {
         (baseline(&luma) && baseline(&chroma)).then(|| Self::Kept(Box::new(Kept { luma, chroma, sampling })))
     }
 
-    /// The quality at which the standard tables are these, at 4:2:0.
+    /// The quality whose standard tables equal these, at 4:2:0; `None` if there is none.
     pub(crate) fn standard_quality(&self) -> Option<u8> {
         let Self::Kept(kept) = self else { return None };
         if kept.sampling != Subsampling::S420 {

@@ -1,17 +1,17 @@
-//! Bits out of entropy-coded data, and into it: stuffed zeros are taken out and put in here.
+//! Bits of entropy-coded data: reading removes stuffed zeros, writing inserts them.
 
 use super::super::header::has_marker;
 
-/// Reads up to the next marker. Behind it all bits are zero, and [`Reader::is_spent`] is true.
+/// Reads up to the next marker. After it all bits are zero, and [`Reader::is_spent`] is true.
 #[derive(Debug)]
 pub(super) struct Reader<'a> {
     data: &'a [u8],
     at: usize,
-    /// The next bits, from the highest down.
+    /// The next bits, highest first.
     window: u64,
-    /// How many of them are there.
+    /// Number of valid bits in `window`.
     count: u32,
-    /// How many of these stand for what was not there.
+    /// Number of these bits that are past the end of the data.
     invented: u32,
 }
 
@@ -33,7 +33,7 @@ impl<'a> Reader<'a> {
         if let Some(bytes) = self.data.get(self.at..).and_then(<[u8]>::first_chunk::<8>) {
             let word = u64::from_be_bytes(*bytes);
             if !has_marker(word) {
-                // What does not fit whole stands below `count` already and is read again.
+                // Bits that do not fit completely are below `count` now and are read again later.
                 self.window |= word >> self.count;
                 let bytes = (63 - self.count) >> 3;
                 self.at += bytes as usize;
@@ -66,35 +66,35 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The next `count` bits, 1 to 32; as many must be ready.
+    /// The next `count` bits, 1 to 32, which must be ready.
     #[inline]
     pub(super) fn peek(&self, count: u32) -> u32 {
         (self.window >> (64 - count)) as u32
     }
 
-    /// Passes over bits that are ready.
+    /// Skips bits that are ready.
     #[inline]
     pub(super) fn skip(&mut self, count: u32) {
         self.window <<= count;
         self.count -= count;
     }
 
-    /// Whether more was read than there is.
+    /// Whether more bits were read than the data has.
     pub(super) fn is_spent(&self) -> bool {
         self.invented > self.count
     }
 
-    /// Whether all but the padding of the last byte was read, so that a marker is next.
+    /// Whether everything except the padding of the last byte was read, so that a marker follows.
     fn is_at_marker(&self) -> bool {
         !self.is_spent() && self.count - self.invented < 8
     }
 
-    /// Whether the file ends here: its data, or the picture by a marker.
+    /// Whether the file ends here, or a marker ends the picture.
     pub(super) fn is_over(&self) -> bool {
         self.data.get(self.at..).is_none_or(|rest| rest.len() < 2 || rest.starts_with(&[0xff, 0xd9]))
     }
 
-    /// Passes over the restart marker that must be next; false where it is not.
+    /// Skips the restart marker that has to follow; `false` if it does not.
     pub(super) fn restart(&mut self, number: u8) -> bool {
         let follows = self.data.get(self.at..).is_some_and(|rest| rest.starts_with(&[0xff, 0xd0 | number & 7]));
         if !follows || !self.is_at_marker() {
@@ -104,7 +104,7 @@ impl<'a> Reader<'a> {
         true
     }
 
-    /// Whether the picture's end is next.
+    /// Whether the end of the picture follows.
     pub(super) fn is_at_end(&self) -> bool {
         let rest = self.data.get(self.at..).unwrap_or_default();
         let filled = rest.iter().take_while(|&&byte| byte == 0xff).count();
@@ -112,13 +112,13 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Collects bits; zeros are stuffed all at once, by [`Writer::finish`].
+/// Collects bits. [`Writer::finish`] stuffs all zeros at once.
 #[derive(Debug)]
 pub(super) struct Writer {
     words: Vec<u8>,
-    /// The last bits, in the lowest places.
+    /// The last bits, in the lowest places of the window.
     window: u64,
-    /// How many of them there are: fewer than 32.
+    /// Number of these bits, less than 32.
     count: u32,
 }
 
@@ -127,7 +127,7 @@ impl Writer {
         Self { words: Vec::with_capacity(capacity), window: 0, count: 0 }
     }
 
-    /// The `count` lowest bits, at most 32; those above them are zero.
+    /// Appends the `count` lowest bits, at most 32. The bits above them must be zero.
     #[inline]
     pub(super) fn put(&mut self, bits: u32, count: u32) {
         self.window = self.window << count | u64::from(bits);
@@ -138,7 +138,7 @@ impl Writer {
         }
     }
 
-    /// Appends all to `file`, the last byte filled with ones.
+    /// Appends all bits to `file`, and fills the last byte with ones.
     pub(super) fn finish(mut self, file: &mut Vec<u8>) {
         let padding = (8 - self.count % 8) % 8;
         self.put((1 << padding) - 1, padding);
@@ -178,7 +178,7 @@ mod tests {
         let items: Vec<(u32, u32)> = (0..5000)
             .map(|_| {
                 let count = random.u32(1..=27);
-                // Many ones, so that there is much to stuff.
+                // Many ones, to cause much stuffing.
                 (random.u32(..) >> (32 - count) | (random.u32(..) >> (32 - count)), count)
             })
             .collect();

@@ -1,21 +1,22 @@
-//! Huffman tables for reading: the codes that are common, and the numbers behind them, in one look.
+//! Huffman tables for reading. A single lookup finds a common code together with the number after it.
 
 use super::bits::Reader;
 
-/// Bits of the first look.
+/// Bits of the first lookup.
 const LOOK: u32 = 11;
-/// Bits of a look that passes over symbols, two of them most times. Longer ones find more, but not in the nearest cache.
+/// Bits of a lookup that skips symbols, mostly two at a time. A longer lookup skips more, but its table does not fit
+/// the nearest cache.
 const PASS: u32 = 12;
 
 /// A table as files define it.
 #[derive(Debug, Clone)]
 pub(super) struct Definition {
-    /// How many codes there are of 1 to 16 bits.
+    /// Number of codes for each length from 1 to 16 bits.
     pub(super) counts: [u8; 16],
     pub(super) symbols: Vec<u8>,
 }
 
-/// A symbol: how many zeros come before a number, and how many bits that has.
+/// A symbol: the number of zeros before a number, and the number's length in bits.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Symbol {
     pub(super) run: usize,
@@ -24,16 +25,17 @@ pub(super) struct Symbol {
 
 #[derive(Debug)]
 pub(super) struct Table {
-    /// By the next bits. The lowest byte: how many are done with, or 0. The next one: the symbol. Above: the number,
-    /// or 0 where its bits are still to be read.
+    /// Indexed by the next bits. Lowest byte: number of bits used, or 0. Next byte: the symbol. Above: the number, or 0
+    /// if its bits have not been read yet.
     looks: Box<[u32; 1 << LOOK]>,
-    /// By length: the first 16 bits that are beyond the codes of that length, and what to add to a code for its index.
+    /// For each length, the first 16-bit value beyond the codes of that length, and the value to add to a code to get
+    /// its index.
     ends: [(u32, i32); 17],
     symbols: Vec<u8>,
 }
 
 impl Table {
-    /// `None` for a table that no encoder of 8-bit files makes.
+    /// `None` for a table that no encoder of 8-bit files writes.
     pub(super) fn new(definition: &Definition, allowed: impl Fn(u8) -> bool) -> Option<Self> {
         let mut looks = Box::new([0; 1 << LOOK]);
         let mut ends = [(0, 0); 17];
@@ -60,7 +62,7 @@ impl Table {
         Some(Self { looks, ends, symbols: definition.symbols.clone() })
     }
 
-    /// The next symbol with its number; `None` for bits that are not a code.
+    /// The next symbol with its number; `None` if the bits are not a code.
     #[inline]
     pub(super) fn next(&self, bits: &mut Reader<'_>) -> Option<Symbol> {
         bits.prepare();
@@ -94,8 +96,8 @@ impl Table {
 /// Skips symbols and their numbers.
 #[derive(Debug)]
 pub(super) struct Passes {
-    /// By the next bits, as far as whole symbols go. The lowest four: how many bits those take. The next one: whether the
-    /// last of them ends the block. Above: how many places they fill. Or 0.
+    /// Indexed by the next bits, for the complete symbols in them. Lowest four bits: number of bits used. Next bit:
+    /// whether the last symbol ends the block. Above: number of places filled. 0 if there is no complete symbol.
     looks: Box<[u16; 1 << PASS]>,
 }
 
@@ -104,8 +106,8 @@ impl Passes {
         Self { looks: Box::new(std::array::from_fn(|window| passed(table, window as u32))) }
     }
 
-    /// How many places are filled now, `left` of them at most, and whether the block is over. `None` where the next symbol
-    /// is to be looked at by itself.
+    /// The number of places filled, at most `left`, and whether the block has ended. `None` if the next symbol has to
+    /// be read separately.
     #[inline]
     pub(super) fn next(&self, bits: &mut Reader<'_>, left: usize) -> Option<(usize, bool)> {
         bits.prepare();
@@ -119,7 +121,7 @@ impl Passes {
     }
 }
 
-/// What [`Passes`] keep of these bits.
+/// The entry of [`Passes`] for these bits.
 fn passed(table: &Table, window: u32) -> u16 {
     let (mut used, mut places, mut is_over) = (0, 0, 0);
     while is_over == 0 {
@@ -133,7 +135,7 @@ fn passed(table: &Table, window: u32) -> u16 {
         match (run, size) {
             (0, 0) => is_over = 1,
             (15, 0) => places += 16,
-            // No encoder writes it: the reader refuses it.
+            // No encoder writes this; the reader refuses it.
             (_, 0) => break,
             _ => places += run + 1,
         }
@@ -142,7 +144,7 @@ fn passed(table: &Table, window: u32) -> u16 {
     places << 5 | is_over << 4 | used as u16
 }
 
-/// Enters all looks that begin with `code`.
+/// Fills all entries that begin with `code`.
 fn fill(looks: &mut [u32], code: u32, length: u32, symbol: u8) {
     let rest = LOOK - length;
     let size = u32::from(symbol & 15);
@@ -153,7 +155,7 @@ fn fill(looks: &mut [u32], code: u32, length: u32, symbol: u8) {
     }
 }
 
-/// The number that `size` bits stand for: those that begin with a zero are negative.
+/// The number coded by `size` bits. Numbers that begin with a zero are negative.
 #[inline]
 fn extended(bits: u32, size: u32) -> i32 {
     let bits = bits as i32;

@@ -1,9 +1,9 @@
-//! A JPEG's quantised DCT coefficients: read once, looked at by many, written again.
+//! A JPEG's quantised DCT coefficients: read once, used for several outputs, written again.
 //!
-//! Only those that are not zero are kept, so that a photograph's take about as much memory as its file. [`read`]
-//! reads everyday files (baseline in one scan, progressive) and leaves all others, whatever is wrong or unusual about
-//! them, to the decoder and to [`planes`], which reads sequential files of any scans; [`Component::samples`] makes
-//! planes of them at full or reduced size; [`write`] makes a file of them, with the tables they have or with others.
+//! Only non-zero coefficients are kept, so those of a photograph take about as much memory as its file. [`read`] reads
+//! common files (baseline in one scan, progressive). It leaves all others to the decoder and to [`planes`], which reads
+//! sequential files with any scans. [`Component::samples`] makes planes of full or reduced size, and [`write`] makes a
+//! file, with the same quantisation tables or with others.
 
 mod bits;
 mod huffman;
@@ -21,7 +21,7 @@ pub(crate) use transform::forward;
 pub(crate) use turn::is_turnable;
 pub(crate) use write::{Coding, Patch, write};
 
-/// All of a picture's.
+/// All coefficients of a picture.
 #[derive(Debug)]
 pub(crate) struct Coefficients {
     pub(crate) width: u32,
@@ -29,34 +29,34 @@ pub(crate) struct Coefficients {
     pub(crate) components: Vec<Component>,
 }
 
-/// Those of Y, Cb or Cr.
+/// The coefficients of Y, Cb or Cr.
 #[derive(Debug)]
 pub(crate) struct Component {
     /// Blocks in an MCU, along x and y.
     pub(crate) h: usize,
     pub(crate) v: usize,
-    /// Blocks in a row and in a column, those beyond the picture's edge that fill its last MCUs counted.
+    /// Number of blocks in a row and in a column, including blocks beyond the picture's edge that fill its last MCUs.
     pub(crate) across: usize,
     pub(crate) down: usize,
-    /// How many of them hold some of the picture.
+    /// Number of blocks that contain the picture.
     used: (usize, usize),
-    /// Its quantisation table, in zigzag order as all coefficients here.
+    /// Its quantisation table, in zigzag order like all coefficients here.
     pub(crate) table: [u16; 64],
     blocks: Vec<Block>,
     values: Vec<i16>,
 }
 
-/// Eight by eight samples.
+/// A block of 8 × 8 samples.
 #[derive(Debug, Clone, Copy, Default)]
 struct Block {
-    /// Which of the coefficients 1 to 63 are not zero.
+    /// Bit mask of the non-zero coefficients among 1 to 63.
     mask: u64,
-    /// Where these stand among the component's values.
+    /// Index of the first of them in the component's values.
     start: u32,
     dc: i16,
 }
 
-/// A block's coefficients that are not zero, but for the first.
+/// A block's non-zero coefficients, without the first one.
 #[derive(Debug, Clone)]
 struct NonZero<'a> {
     mask: u64,
@@ -64,7 +64,7 @@ struct NonZero<'a> {
 }
 
 impl Iterator for NonZero<'_> {
-    /// A coefficient's place in the zigzag, and its value.
+    /// A coefficient's zigzag index and value.
     type Item = (usize, i32);
 
     #[inline]
@@ -89,7 +89,7 @@ impl Component {
     }
 }
 
-/// The quantisation table of a component, in zigzag order, if its steps are those of 8-bit files.
+/// The quantisation table of a component, in zigzag order; `None` if its steps do not fit 8-bit files.
 fn steps(header: &JpegHeader, component: usize) -> Option<[u16; 64]> {
     let slot = usize::from(header.components.get(component)?.table);
     let table = (*header.quant_tables.get(slot)?)?;

@@ -1,4 +1,4 @@
-//! Reading an everyday JPEG: baseline with all components in one scan, or progressive.
+//! Reads common JPEGs: baseline with all components in one scan, or progressive.
 
 use super::bits::Reader;
 use super::huffman::{Definition, Passes, Table};
@@ -6,27 +6,27 @@ use super::{Block, Coefficients, Component, steps};
 use crate::codec::{Facts, jpeg};
 use crate::{Limits, Result};
 
-/// The coefficients' largest sizes in 8-bit files, in bits: of the differences between first ones, and of the others.
+/// Largest sizes of coefficients in 8-bit files, in bits: of differences between first coefficients, and of the others.
 const MAX_DC: u8 = 11;
 const MAX_AC: u8 = 10;
 
-/// So many values are kept of the smallest picture, too.
+/// Number of values allowed for even the smallest picture.
 const LEAST_VALUES: usize = 1 << 16;
 
-/// What stands before the scan beside what the header has.
+/// What the file defines before the scan, apart from the header.
 struct Scan<'a> {
     tables: Vec<(Table, Table)>,
-    /// MCUs between two restart markers; 0 if the file has none.
+    /// Number of MCUs between two restart markers; 0 if there are none.
     interval: usize,
     data: &'a [u8],
 }
 
-/// Reads the coefficients, of each block the first `depth` in zigzag order.
+/// Reads the first `depth` coefficients of each block, in zigzag order.
 ///
-/// `None` where the file is damaged, or unusual in any way: the decoder is for these. `go_on` is asked before each row.
+/// Returns `None` if the file is damaged or unusual, which is left to the decoder. `go_on` is called before each row.
 ///
 /// # Errors
-/// What `go_on` says.
+/// Those of `go_on`.
 pub(crate) fn read(
     source: &[u8],
     facts: &Facts,
@@ -51,7 +51,7 @@ fn blocks<const DEPTH: usize>(
     go_on: &dyn Fn() -> Result<()>,
 ) -> Result<Option<Coefficients>> {
     let Some((mut picture, (columns, rows))) = empty(facts) else { return Ok(None) };
-    // More than a value a pixel is for the decoder, whose memory does not depend on the picture's.
+    // If there is more than one value per pixel, the decoder is used, whose memory does not depend on the contents.
     let most = (picture.width as usize * picture.height as usize).max(LEAST_VALUES);
     let mut bits = Reader::new(scan.data);
     let passes: Vec<_> = scan.tables.iter().map(|(_, ac)| (DEPTH == 1).then(|| Passes::of(ac))).collect();
@@ -142,13 +142,14 @@ pub(super) fn block<const DEPTH: usize>(
     Some(block)
 }
 
-/// The decoder puts a progressive file's coefficients together, with the memory that takes; here the zeros are left out.
+/// The decoder assembles the coefficients of a progressive file, with the memory that this takes. Zeros are dropped
+/// here.
 fn progressive(source: &[u8], facts: &Facts, limits: &Limits) -> Option<Coefficients> {
-    // The header has the tables that stand before the first scan.
+    // The header only has the tables before the first scan.
     if jpeg::changes_tables(source) {
         return None;
     }
-    // Only the parser has limits: `read_coefficients` is for what has passed it.
+    // Only the parser has limits, so `read_coefficients` is called only for files that it accepted.
     jpeg::decoder(source, limits).ok()?;
     let (mut picture, _) = empty(facts)?;
     let all = libjpeg_turbo_rs::read_coefficients(source).ok()?;
@@ -180,11 +181,11 @@ fn progressive(source: &[u8], facts: &Facts, limits: &Limits) -> Option<Coeffici
     Some(picture)
 }
 
-/// Coefficients that are all zero, in the frame's layout, and its MCUs along x and y.
+/// Coefficients that are all zero, in the frame's layout, and its number of MCUs along x and y.
 fn empty(facts: &Facts) -> Option<(Coefficients, (usize, usize))> {
     let header = facts.jpeg.as_ref()?;
     let (width, height) = (facts.header.width, facts.header.height);
-    // A picture of one component has no MCUs of several blocks, whatever its factors say.
+    // A picture of one component has no MCUs of several blocks, whatever its factors are.
     let single = header.components.len() == 1;
     let factor = |f: u8| if single { 1 } else { usize::from(f) };
     let max_h = header.components.iter().map(|c| factor(c.h)).max()?;
@@ -229,7 +230,7 @@ fn scan<'a>(source: &'a [u8], facts: &Facts) -> Option<Scan<'a>> {
                 let tables = chosen(body, header, &definitions)?;
                 return Some(Scan { tables, interval, data: rest });
             }
-            // What may change the coding in ways not known here: frames of other kinds, DNL, DAC.
+            // Segments that may change the coding in unsupported ways: other frames, DNL, DAC.
             0xc2..=0xcf | 0xd0..=0xd9 | 0xdc | 0xde | 0xdf | 0x01 => return None,
             _ => {}
         }
@@ -248,7 +249,7 @@ pub(super) fn huffman_tables(mut body: &[u8], definitions: &mut [[Option<Definit
     Some(())
 }
 
-/// The scan's tables for each component; `None` unless it has all of them, in the frame's order.
+/// The tables for each component of the scan; `None` unless it has all components, in the frame's order.
 fn chosen(
     body: &[u8],
     header: &super::JpegHeader,

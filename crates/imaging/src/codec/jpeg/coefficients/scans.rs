@@ -1,7 +1,7 @@
-//! Sequential Huffman-coded files of any scans, straight into planes.
+//! Decodes sequential Huffman-coded files with any scans directly to planes.
 //!
-//! Each component is in one scan, alone, with some of the others or with all of them; tables and the restart interval may
-//! change between scans. A component keeps the quantisation table that its slot has when its scan begins.
+//! Each component is in one scan, alone or with others. Tables and the restart interval may change between scans. A
+//! component uses the quantisation table that is in its slot when its scan begins.
 
 use super::bits::Reader;
 use super::huffman::{Definition, Table};
@@ -14,23 +14,23 @@ use crate::codec::reader::{self, corrupt, truncated};
 use crate::codec::{Facts, Reading};
 use crate::{Format, Result};
 
-/// The grey that a component has where there is no data for it.
+/// The grey of a component without data.
 const GREY: u8 = 128;
 
-/// What segments before a scan define.
+/// The tables defined by segments before a scan.
 #[derive(Default)]
 struct Tables {
-    /// First coefficients' and the others', by slot.
+    /// For first coefficients and for the others, by slot.
     huffman: [[Option<Definition>; 4]; 2],
     /// By slot, in zigzag order.
     steps: [Option<[u16; 64]>; 4],
-    /// MCUs between two restart markers; 0 for no restart.
+    /// Number of MCUs between two restart markers; 0 if there are none.
     interval: usize,
 }
 
-/// A component in a scan.
+/// A component of a scan.
 struct Taking {
-    /// Its place in the frame.
+    /// Its index in the frame.
     place: usize,
     dc: Table,
     ac: Table,
@@ -39,10 +39,10 @@ struct Taking {
     row: Component,
 }
 
-/// The planes of all components, and whether some of their data is missing, which only a lenient reading allows.
+/// The planes of all components, and whether data is missing, which only a lenient reading accepts.
 ///
 /// # Errors
-/// `corrupt-image` for what cannot be read, `truncated-image` where the data ends early, `too-large` for too many scans,
+/// `corrupt-image` for invalid data, `truncated-image` if the data ends early, `too-large` for too many scans,
 /// `time-limit`.
 pub(crate) fn planes(source: &[u8], facts: &Facts, reading: &Reading<'_>) -> Result<(Vec<Plane>, bool)> {
     let header = facts.jpeg.as_ref().ok_or_else(|| broken("no header was read"))?;
@@ -123,7 +123,7 @@ fn chosen(body: &[u8], header: &JpegHeader, tables: &Tables, planes: &[Plane]) -
         let steps = steps.ok_or_else(|| broken("a component's quantisation table is missing"))?;
         let samples = &planes[place];
         let (h, v) = if single { (1, 1) } else { (samples.h, samples.v) };
-        // A scan of one component has no blocks that are all padding.
+        // A scan of one component has no blocks that are only padding.
         let across = if single { samples.width.div_ceil(8) } else { samples.stride / 8 };
         let row = Component::new((h, v), (across, v), (across, v), steps);
         taking.push(Taking { place, dc, ac, prediction: 0, row });
@@ -134,7 +134,7 @@ fn chosen(body: &[u8], header: &JpegHeader, tables: &Tables, planes: &[Plane]) -
     Ok(taking)
 }
 
-/// Reads one scan; false where its data ends early.
+/// Reads one scan; `false` if its data ends early.
 fn scan(
     data: &[u8],
     taking: &mut [Taking],

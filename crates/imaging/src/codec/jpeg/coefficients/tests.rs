@@ -1,4 +1,4 @@
-//! Held against the decoder's own coefficients and planes.
+//! Comparisons with the decoder's own coefficients and planes.
 
 use std::io::Cursor;
 
@@ -18,7 +18,7 @@ fn read_all(source: &[u8]) -> Option<Coefficients> {
     read(source, &facts, 64, &Limits::default(), &|| Ok(())).unwrap()
 }
 
-/// Holds a component's plane against the decoder's, in the blocks that hold some of the picture.
+/// Compares a component's plane with the decoder's, in the blocks that contain the picture.
 fn assert_samples(name: &str, ours: &Coefficients, i: usize, theirs: &RawImage) {
     let component = &ours.components[i];
     let samples = component.samples(8);
@@ -30,7 +30,7 @@ fn assert_samples(name: &str, ours: &Coefficients, i: usize, theirs: &RawImage) 
     }
 }
 
-/// Holds all blocks against the decoder's.
+/// Compares all blocks with the decoder's.
 fn assert_same(name: &str, ours: &Coefficients, theirs: &JpegCoefficients) {
     assert_eq!(ours.components.len(), theirs.components.len(), "{name}");
     for (ours, theirs) in ours.components.iter().zip(&theirs.components) {
@@ -48,7 +48,7 @@ fn assert_same(name: &str, ours: &Coefficients, theirs: &JpegCoefficients) {
     }
 }
 
-/// Everyday files of every kind that is read here.
+/// All kinds of common files that are read here.
 fn everyday() -> Vec<(String, Vec<u8>)> {
     let mut files = Vec::new();
     for (width, height) in [(64, 48), (131, 77), (8, 8), (1, 1), (17, 200)] {
@@ -72,7 +72,7 @@ fn everyday() -> Vec<(String, Vec<u8>)> {
     files
 }
 
-/// Where only the first value of a block is wanted, the others are passed over several at a time.
+/// If only the first value of each block is wanted, the others are skipped several at a time.
 #[test]
 fn first_values_are_the_same_alone_and_damage_is_found_alike() {
     let mut random = fastrand::Rng::with_seed(11);

@@ -1,7 +1,7 @@
-//! From coefficients to samples, at full size or a half, quarter or eighth of it, and back.
+//! From coefficients to samples, at full, half, quarter or eighth size, and back.
 //!
-//! The reduced sizes come from the lowest frequencies alone: an inverse DCT of four, two or one. That keeps edges
-//! sharper than the average of neighbours, which is what libjpeg's reduced transforms give.
+//! Reduced sizes use only the lowest frequencies: an inverse DCT of four, two or one. This keeps edges sharper than
+//! averages of neighbours, which libjpeg's reduced transforms give.
 
 use std::f32::consts::PI;
 use std::sync::LazyLock;
@@ -11,7 +11,7 @@ use libjpeg_turbo_rs::simd;
 use super::super::header::{NATURAL_ORDER, natural};
 use super::{Block, Component};
 
-/// Where the coefficients of the lowest four by four frequencies go; the others' place is behind them.
+/// Positions of the coefficients of the lowest 4 × 4 frequencies. The others come after them.
 const LOW: [u8; 64] = {
     let mut places = [16; 64];
     let mut i = 0;
@@ -25,11 +25,11 @@ const LOW: [u8; 64] = {
     places
 };
 
-/// The last of these is the 24th.
+/// The last of them is coefficient 24.
 const LOW_MASK: u64 = (1 << 25) - 1;
 
 impl Component {
-    /// Its plane, padding blocks and all, at `size` (8, 4, 2 or 1) samples a block.
+    /// The plane including padding blocks, with `size` (8, 4, 2 or 1) samples per side of a block.
     pub(crate) fn samples(&self, size: usize) -> Vec<u8> {
         let mut plane = vec![0; self.across * size * self.down * size];
         let stride = self.across * size;
@@ -115,7 +115,7 @@ impl Component {
     }
 }
 
-/// The decoder's own transform.
+/// The transform of the decoder.
 struct FullSize<'a> {
     component: &'a Component,
     routines: simd::SimdRoutines,
@@ -147,7 +147,7 @@ fn place<const N: usize>(samples: &[u8; N], rows: &mut [u8], stride: usize, x: u
     }
 }
 
-/// The inverse DCT of four, down each column.
+/// The inverse DCT of four for each column.
 fn inverse([a, b, c, d]: [[f32; 4]; 4]) -> [[f32; 4]; 4] {
     // The orthonormal basis: cosines of one and three eighths of a half turn, divided by the root of two.
     const ONE: f32 = 0.653_281_5;
@@ -171,7 +171,7 @@ fn transposed(m: [[f32; 4]; 4]) -> [[f32; 4]; 4] {
 /// A sample. The transform works on samples minus 128.
 #[inline]
 fn rounded(value: f32) -> u8 {
-    // Such a float's lowest bits are its whole part; a cast would take several times as long.
+    // The lowest bits of such a float are the integer. A cast would take several times as long.
     const WHOLE: f32 = 8_388_608.0;
     let value = value + 128.0;
     let value = if value > 0.0 { value } else { 0.0 };
@@ -187,7 +187,7 @@ static COSINES: LazyLock<[[f32; 8]; 8]> = LazyLock::new(|| {
     })
 });
 
-/// The coefficients of eight by eight samples, divided by the steps of `table`; all in zigzag order.
+/// The coefficients of 8 × 8 samples, divided by the steps of `table`; everything in zigzag order.
 pub(crate) fn forward(samples: &[u8; 64], table: &[u16; 64]) -> [i16; 64] {
     let cosines = &*COSINES;
     let mut rows = [[0.0_f32; 8]; 8];

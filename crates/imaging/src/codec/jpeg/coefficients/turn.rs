@@ -1,9 +1,9 @@
-//! Turning and mirroring without loss: blocks change places, and their coefficients places and signs.
+//! Turning and mirroring without loss: blocks are moved, and their coefficients are moved and negated.
 
 use super::super::header::NATURAL_ORDER;
 use super::{Block, Coefficients, Component};
 
-/// What an EXIF orientation asks for: rows and columns swapped first, then columns reversed, then rows.
+/// The steps for an EXIF orientation: swap rows and columns, then reverse columns, then reverse rows.
 #[derive(Debug, Clone, Copy)]
 struct Turn {
     swapped: bool,
@@ -27,8 +27,8 @@ impl Turn {
     }
 }
 
-/// Whether a picture of `size` with MCUs of so many blocks can be turned without loss: where a side is reversed, no MCU
-/// may be part picture, part padding.
+/// Whether a picture of `size` with MCUs of this many blocks can be turned without loss. Along a reversed side, no MCU
+/// may be part picture and part padding.
 pub(crate) fn is_turnable(size: (u32, u32), (h, v): (u8, u8), orientation: u8) -> bool {
     let turn = Turn::of(orientation);
     let whole = (size.0.is_multiple_of(8 * u32::from(h)), size.1.is_multiple_of(8 * u32::from(v)));
@@ -36,7 +36,7 @@ pub(crate) fn is_turnable(size: (u32, u32), (h, v): (u8, u8), orientation: u8) -
     (across || !turn.columns) && (down || !turn.rows)
 }
 
-/// The place in the zigzag that a coefficient has when rows and columns are swapped.
+/// The zigzag index of each coefficient after rows and columns were swapped.
 const SWAPPED: [u8; 64] = {
     let mut places = [0; 64];
     let mut i = 0;
@@ -53,7 +53,7 @@ const SWAPPED: [u8; 64] = {
 };
 
 impl Coefficients {
-    /// The picture upright, from one stored with this orientation; only where [`is_turnable`] says so.
+    /// Turns a picture with this orientation upright. Requires [`is_turnable`].
     pub(crate) fn turned(&self, orientation: u8) -> Self {
         let turn = Turn::of(orientation);
         let (width, height) = if turn.swapped { (self.height, self.width) } else { (self.width, self.height) };
@@ -68,7 +68,7 @@ impl Component {
         let table = if turn.swapped { SWAPPED.map(|place| self.table[usize::from(place)]) } else { self.table };
         let mut turned = Self::new(swap((self.h, self.v)), (across, down), swap(self.used), table);
         turned.values.reserve(self.values.len());
-        // The sign that each coefficient gets: odd frequencies are mirrored to their negatives.
+        // The sign of each coefficient: mirroring negates odd frequencies.
         let negated: [bool; 64] = NATURAL_ORDER.map(|place| {
             let (row, column) = (place / 8, place % 8);
             (turn.columns && column % 2 == 1) != (turn.rows && row % 2 == 1)

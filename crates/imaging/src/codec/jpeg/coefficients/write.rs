@@ -1,4 +1,4 @@
-//! Writing coefficients as a baseline JPEG.
+//! Writes coefficients as a baseline JPEG.
 
 use libjpeg_turbo_rs::encode::huff_opt::gen_optimal_table;
 use libjpeg_turbo_rs::encode::huffman_encode::build_huff_table;
@@ -7,7 +7,7 @@ use libjpeg_turbo_rs::encode::tables as standard;
 use super::bits::Writer;
 use super::{Block, Coefficients, Component};
 
-/// The largest coefficients' sizes that a baseline file can hold, in bits.
+/// Largest sizes of coefficients in a baseline file, in bits.
 const MAX_DC: u32 = 11;
 const MAX_AC: u32 = 10;
 
@@ -16,9 +16,9 @@ const MAX_AC: u32 = 10;
 pub(crate) struct Coding<'a> {
     /// The quantisation table of each component, in zigzag order.
     pub(crate) tables: &'a [[u16; 64]],
-    /// For each component, blocks that are not its own, already quantised with these tables.
+    /// For each component, replaced blocks, quantised with these tables.
     pub(crate) patches: &'a [Patch],
-    /// Whether Huffman tables are made for this picture: a few per cent fewer bytes, for a second pass.
+    /// Whether to make Huffman tables for this picture: a few per cent fewer bytes for a second pass.
     pub(crate) optimise: bool,
 }
 
@@ -28,7 +28,7 @@ pub(crate) struct Patch {
     pub(crate) left: usize,
     pub(crate) top: usize,
     pub(crate) across: usize,
-    /// Row by row; empty where the component keeps its own.
+    /// Row by row; `None` where the component keeps its own block.
     pub(crate) blocks: Vec<Option<[i16; 64]>>,
 }
 
@@ -39,7 +39,7 @@ impl Patch {
     }
 }
 
-/// The whole file; `None` for a value too large for one.
+/// The complete file; `None` if a value is too large for one.
 pub(crate) fn write(picture: &Coefficients, coding: &Coding<'_>) -> Option<Vec<u8>> {
     let definitions = if coding.optimise {
         let mut counts = Counts([[0; 257]; 4]);
@@ -64,13 +64,13 @@ pub(crate) fn write(picture: &Coefficients, coding: &Coding<'_>) -> Option<Vec<u
     Some(file)
 }
 
-/// Takes the symbols of a scan: `table` is 0 and 1 for the first component's, 2 and 3 for the others'.
+/// Receives the symbols of a scan. `table` is 0 or 1 for the first component, 2 or 3 for the others.
 trait Sink {
-    /// A symbol, and the `size` bits behind it.
+    /// A symbol, and the `size` bits after it.
     fn put(&mut self, table: usize, symbol: usize, bits: u32, size: u32);
 }
 
-/// How often each is used.
+/// How often each symbol is used.
 struct Counts([[u32; 257]; 4]);
 
 impl Sink for Counts {
@@ -81,7 +81,7 @@ impl Sink for Counts {
 }
 
 struct Codes {
-    /// The code, and in the lowest byte its length.
+    /// Each code, with its length in the lowest byte.
     codes: [[u32; 256]; 4],
     bits: Writer,
 }
@@ -104,25 +104,25 @@ impl Sink for Codes {
     }
 }
 
-/// Quantises anew.
+/// Converts values to other quantisation steps.
 struct Steps {
     from: [u32; 64],
-    /// Half of each new step, ties excluded, and what to multiply by instead of dividing by it.
+    /// Half of each new step without ties, and the factor that replaces the division by it.
     to: [(u32, u64); 64],
 }
 
 impl Steps {
-    /// None where the tables are the same.
+    /// `None` if the tables are the same.
     fn new(from: &[u16; 64], to: &[u16; 64]) -> Option<Self> {
         if from == to {
             return None;
         }
-        // Exact for all that is below: ten bits by a step of eight.
+        // Exact for all values that occur: ten bits times a step of eight bits.
         let to = to.map(|step| ((u32::from(step) - 1) / 2, (1 << 32) / u64::from(step) + 1));
         Some(Self { from: from.map(u32::from), to })
     }
 
-    /// Ties go to zero: as near as the other side, and fewer bits.
+    /// Ties are rounded to zero, which is as near as the other side and takes fewer bits.
     #[inline]
     fn requantised(&self, place: usize, value: i32) -> i32 {
         let (half, reciprocal) = self.to[place];
@@ -147,7 +147,7 @@ fn walk(picture: &Coefficients, coding: &Coding<'_>, sink: &mut impl Sink) -> Op
                 for y in row * v..row * v + v {
                     for x in column * h..column * h + h {
                         if x >= component.used.0 || y >= component.used.1 {
-                            // Nobody sees it: the cheapest there is.
+                            // The block is outside the picture, so it gets the shortest code.
                             block(*prediction, std::iter::empty(), prediction, table, sink)?;
                             continue;
                         }
@@ -211,19 +211,19 @@ fn block(
     Some(())
 }
 
-/// How many bits a number takes.
+/// Number of bits of a number.
 #[inline]
 fn size(value: i32) -> u32 {
     32 - value.unsigned_abs().leading_zeros()
 }
 
-/// These bits: those of negative numbers begin with a zero.
+/// The bits of a number. Those of negative numbers begin with a zero.
 #[inline]
 fn magnitude(value: i32, size: u32) -> u32 {
     (value + (value >> 31)) as u32 & ((1 << size) - 1)
 }
 
-/// All that stands before the scan's data.
+/// Everything before the scan's data.
 fn head(picture: &Coefficients, tables: &[[u16; 64]], definitions: &[([u8; 17], Vec<u8>); 4], file: &mut Vec<u8>) {
     file.extend([0xff, 0xd8]);
     let mut segment = |marker: u8, parts: &[&[u8]]| {
