@@ -21,7 +21,7 @@ pub(super) fn inspect<R: BufRead + Seek>(reader: R) -> Result<Facts> {
     if width < 0 {
         return Err(reader.corrupt("its width is negative"));
     }
-    // A negative height says that the rows run from the top.
+    // A negative height means that the rows begin at the top.
     Ok(Facts::new(Format::Bmp, width as u32, height.unsigned_abs(), 1))
 }
 
@@ -50,7 +50,7 @@ enum Compression {
 }
 
 impl Layout {
-    /// `None` where the header does not say, or says what the decoder does not read.
+    /// `None` if the header does not say it, or describes pixels that the decoder does not read.
     fn of(source: &[u8]) -> Option<Self> {
         let half = |at: usize| Some(u16::from_le_bytes(*source.get(at..)?.first_chunk()?));
         let word = |at: usize| Some(u32::from_le_bytes(*source.get(at..)?.first_chunk()?));
@@ -74,8 +74,8 @@ impl Layout {
         })
     }
 
-    /// What fills up the last row to a multiple of four bytes, as far as a file of this length lacks it. Some writers leave
-    /// it out, and no pixel is missing.
+    /// The padding of the last row to a multiple of four bytes that a file of this length lacks. Some writers omit it,
+    /// and no pixel is missing.
     fn missing_padding(&self, length: usize) -> &'static [u8] {
         let missing = || {
             let row = self.width.checked_mul(self.bits)?.div_ceil(8);
@@ -87,8 +87,8 @@ impl Layout {
         &[0; 3][..missing.unwrap_or(0)]
     }
 
-    /// The file with runs cut at the ends of their rows, and with an end where all rows are there: browsers show such files,
-    /// the decoder refuses them. `None` where nothing is to be changed.
+    /// The file with runs cut at the ends of their rows, and with an end mark after the last row. Browsers show such
+    /// files, but the decoder refuses them. `None` if nothing has to be changed.
     fn clipped(&self, source: &[u8]) -> Option<Vec<u8>> {
         let Compression::Runs(bits) = self.compression else { return None };
         let mut codes = source.get(self.offset..)?;
@@ -113,7 +113,7 @@ impl Layout {
                     let right = usize::from(right).min(self.width.saturating_sub(x));
                     y += usize::from(down);
                     if y >= self.height {
-                        // What is below the last row is cut off by the end that follows.
+                        // Everything below the last row is dropped by the end mark that follows.
                         break;
                     }
                     file.extend([0, 2, right as u8, down]);

@@ -1,7 +1,7 @@
 //! GIF, by `image`: the first frame on its canvas. Only ever read.
 //!
-//! Frames are counted by walking over blocks without decoding them, up to the limit, so that a
-//! file of thousands of frames is refused for the price of a few seeks.
+//! Frames are counted by walking over blocks without decoding them, up to the limit, so that a file with thousands of
+//! frames is refused after a few seeks.
 
 use std::io::{BufRead, Seek};
 
@@ -26,7 +26,7 @@ pub(super) fn inspect<R: BufRead + Seek>(reader: R, limits: &Limits) -> Result<F
     let mut frames = 0;
     while frames <= limits.max_frames {
         let next = match next_frame(&mut reader, canvas, limits) {
-            // Of the first there must be some pixels.
+            // The first frame must have at least some pixels.
             Err(error) if error.code == Code::TruncatedImage && frames > 0 => Next::Cut,
             next => next?,
         };
@@ -54,7 +54,7 @@ enum Next {
     End,
 }
 
-/// Walks over blocks until one image is behind.
+/// Walks over blocks up to the end of the next image.
 fn next_frame<R: BufRead + Seek>(reader: &mut HeaderReader<R>, canvas: u64, limits: &Limits) -> Result<Next> {
     let mut is_announced = false;
     loop {
@@ -67,7 +67,7 @@ fn next_frame<R: BufRead + Seek>(reader: &mut HeaderReader<R>, canvas: u64, limi
         match block {
             0x2c => {
                 reader.skip(4)?;
-                // A frame may be larger than the canvas, and is decoded whole.
+                // A frame may be larger than the canvas, and is decoded completely.
                 let pixels = u64::from(reader.le16()?) * u64::from(reader.le16()?);
                 if pixels > limits.max_pixels {
                     let limit = limits.max_pixels;
@@ -88,9 +88,9 @@ fn next_frame<R: BufRead + Seek>(reader: &mut HeaderReader<R>, canvas: u64, limi
                 is_announced |= reader.byte()? == CONTROL;
                 skip_sub_blocks(reader)?;
             }
-            // Not the end: what stands between blocks is the decoder's to judge.
+            // Not the end: the decoder judges bytes between blocks.
             0 => {}
-            // 0x3b ends the file; anything else is as far as it can be read.
+            // 0x3b ends the file, and nothing can be read after any other byte.
             _ => return Ok(Next::End),
         }
     }

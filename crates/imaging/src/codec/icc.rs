@@ -1,8 +1,8 @@
-//! Colour spaces, converted to sRGB: embedded profiles, code points (H.273), gamma and primaries. What does not parse or
-//! does not fit the picture's channels is ignored: a broken profile must not cost the picture.
+//! Colour spaces, converted to sRGB: embedded profiles, code points (H.273), gamma and primaries. A profile that cannot
+//! be parsed or does not fit the picture's channels is ignored, because it must not make the picture unusable.
 //!
-//! Grey stays grey, and sixteen bits stay sixteen. High dynamic range (PQ, HLG) is brought into sRGB's by a curve that
-//! leaves dark and middle tones as they are and bends what is brighter than white.
+//! Grey pictures stay grey, and sixteen bits stay sixteen. High dynamic range (PQ, HLG) is mapped to sRGB by a curve
+//! that keeps dark and middle tones and compresses tones brighter than white.
 
 use std::sync::Arc;
 
@@ -13,11 +13,11 @@ use moxcms::{
 
 use crate::raster::{Channels, Raster, Sample};
 
-/// Profiles beyond this are not worth parsing.
+/// Larger profiles are ignored.
 const MAX_PROFILE_BYTES: usize = 4 << 20;
-/// Pixels that are converted at a time.
+/// Number of pixels converted at a time.
 const BAND: usize = 16 << 10;
-/// Entries of a tone curve that is made here.
+/// Number of entries in a computed tone curve.
 const CURVE: u32 = 4096;
 /// Diffuse white of a picture of high dynamic range (BT.2408), in cd/m².
 const HDR_WHITE: f64 = 203.0;
@@ -37,7 +37,7 @@ pub(super) enum Curve {
     Hlg,
 }
 
-/// Samples that colours can be converted in.
+/// Sample types that can be converted.
 pub(super) trait Depth: Sample {
     fn transform(
         from: &ColorProfile,
@@ -66,7 +66,7 @@ impl Depth for u16 {
     }
 }
 
-/// Whether `profile` is one that changes colours: parseable, and not sRGB itself.
+/// Whether `profile` changes colours: it can be parsed and is not sRGB.
 pub(crate) fn matters(profile: Option<&[u8]>) -> bool {
     Space::of_profile(profile).is_some()
 }
@@ -77,12 +77,12 @@ pub(crate) fn is_rgb(profile: Option<&[u8]>) -> bool {
 }
 
 impl Space {
-    /// None where there is no usable profile, or where it is sRGB.
+    /// `None` if there is no usable profile, or if it is sRGB.
     pub(super) fn of_profile(profile: Option<&[u8]>) -> Option<Self> {
         parsed(profile).filter(|profile| !is_srgb(profile)).map(Self)
     }
 
-    /// Of colour primaries and transfer characteristics; those of video count as sRGB's, as viewers have it.
+    /// From colour primaries and transfer characteristics. Those of video count as sRGB, as in viewers.
     pub(super) fn of_code_points(primaries: u8, transfer: u8) -> Option<Self> {
         let primaries = if matches!(primaries, 0 | 2 | 3) { 1 } else { primaries };
         let curve = match transfer {
@@ -102,13 +102,13 @@ impl Space {
             matrix_coefficients: moxcms::MatrixCoefficients::Identity,
             full_range: true,
         });
-        // It is there only where the primaries are known.
+        // It exists only if the primaries are known.
         profile.cicp?;
         Some(Self(with_curve(profile, curve.table()?)))
     }
 
-    /// Of white, red, green and blue as CIE 1931 x and y, or sRGB's, and of a curve. `None` for sRGB itself, and for places
-    /// that no light has.
+    /// From white, red, green and blue as CIE 1931 x and y (default: sRGB's), and a curve. `None` for sRGB itself, and
+    /// for coordinates outside of visible light.
     pub(super) fn of_primaries(places: Option<[(f32, f32); 4]>, curve: Curve) -> Option<Self> {
         let places = places.filter(|places| !is_bt709(places));
         if places.is_none() && curve == Curve::Srgb || places.is_some_and(|places| !are_usable(&places)) {
@@ -121,13 +121,13 @@ impl Space {
         Some(Self(with_curve(profile, curve.table()?)))
     }
 
-    /// Of a PNG's `gAMA`, and of its `cHRM` white, red, green and blue, or sRGB's.
+    /// From a PNG's `gAMA`, and white, red, green and blue of its `cHRM` (default: sRGB's).
     pub(super) fn of_gamma(gamma: f32, primaries: Option<[(f32, f32); 4]>) -> Option<Self> {
         let named = primaries.filter(|places| are_usable(places) && !is_bt709(places));
         if !(0.05..=5.0).contains(&gamma) {
             return None;
         }
-        // 1/2.2 is how sRGB is written down here.
+        // A gamma of 1/2.2 is how files name sRGB's curve.
         let is_srgb_curve = (gamma - 1.0 / 2.2).abs() < 0.005;
         if named.is_none() && is_srgb_curve {
             return None;
@@ -141,7 +141,7 @@ impl Space {
         match (raster.channels, self.0.color_space) {
             (Channels::Rgb, DataColorSpace::Rgb) => self.colours::<S>(&mut raster.data, Layout::Rgb, 3),
             (Channels::Rgba, DataColorSpace::Rgb) => self.colours::<S>(&mut raster.data, Layout::Rgba, 4),
-            // A colour picture's profile says of a grey one how its tones run.
+            // An RGB profile of a grey picture also describes its tones.
             (Channels::Gray, DataColorSpace::Gray | DataColorSpace::Rgb) => self.tones(&mut raster.data, 1),
             (Channels::Rgba, DataColorSpace::Gray) => self.tones(&mut raster.data, 4),
             _ => {}
@@ -149,7 +149,7 @@ impl Space {
         raster
     }
 
-    /// In bands, so that a second picture is never there.
+    /// Converts in bands, so that no second picture is in memory.
     fn colours<S: Depth>(&self, data: &mut [S], layout: Layout, channels: usize) {
         let Some(transform) = S::transform(&self.0, layout, layout) else { return };
         let mut converted = vec![S::default(); BAND * channels];
@@ -161,7 +161,7 @@ impl Space {
         }
     }
 
-    /// By a table of all tones.
+    /// Converts by a table of all tones.
     fn tones<S: Depth>(&self, data: &mut [S], channels: usize) {
         let tones: Vec<S> = (0..=S::MAX.number()).map(S::from_number).collect();
         let grey = self.0.color_space == DataColorSpace::Gray;
@@ -182,7 +182,7 @@ impl Space {
     }
 }
 
-/// RGB of CMYK samples (0 = no ink); without a usable profile, by the plain formula.
+/// RGB from CMYK samples (0 = no ink). Without a usable profile, by the simple formula.
 pub(super) fn cmyk_to_srgb(width: u32, height: u32, cmyk: &[u8], profile: Option<&[u8]>) -> Raster {
     let mut data = vec![0; width as usize * height as usize * 3];
     if !convert_cmyk(cmyk, &mut data, profile) {
@@ -207,7 +207,7 @@ fn parsed(profile: Option<&[u8]>) -> Option<ColorProfile> {
     ColorProfile::new_from_slice(bytes).ok()
 }
 
-/// Whether converting from `profile` would change next to nothing.
+/// Whether a conversion from `profile` would change almost nothing.
 fn is_srgb(profile: &ColorProfile) -> bool {
     if profile.color_space != DataColorSpace::Rgb || profile.lut_a_to_b_perceptual.is_some() {
         return false;
@@ -222,7 +222,7 @@ fn is_srgb(profile: &ColorProfile) -> bool {
     {
         return false;
     }
-    // The curves are compared where it shows: on a ramp of greys.
+    // The curves are compared on a ramp of greys.
     let ramp: Vec<u8> = (0..=255).flat_map(|v| [v; 3]).collect();
     let mut converted = vec![0; ramp.len()];
     u8::transform(profile, Layout::Rgb, Layout::Rgb)
@@ -242,7 +242,7 @@ fn are_usable(places: &[(f32, f32); 4]) -> bool {
     places.iter().all(|(x, y)| (0.0..=1.0).contains(x) && *y > 0.001 && *y <= 1.0)
 }
 
-/// sRGB with another white, red, green and blue.
+/// sRGB with other white, red, green and blue.
 fn with_primaries([white, red, green, blue]: [(f32, f32); 4]) -> ColorProfile {
     let at = |(x, y): (f32, f32)| moxcms::Chromaticity::new(x, y);
     let mut profile = ColorProfile::new_srgb();
@@ -277,7 +277,7 @@ fn curve(light: impl Fn(f64) -> f64) -> ToneReprCurve {
     ToneReprCurve::Lut((0..CURVE).map(entry).collect())
 }
 
-/// Light in multiples of white to what sRGB holds.
+/// Maps light, in multiples of white, to the range of sRGB.
 fn bent(light: f64) -> f64 {
     const KNEE: f64 = 0.6;
     if light <= KNEE { light } else { KNEE + (1.0 - KNEE) * (1.0 - (-(light - KNEE) / (1.0 - KNEE)).exp()) }

@@ -1,7 +1,7 @@
-//! ICO and CUR: the largest entry, a PNG or a BMP without its file header and with a mask behind it. Only ever read.
+//! ICO and CUR: the largest entry, which is a PNG, or a BMP without file header and followed by a mask. Only read.
 //!
-//! The directory is read here and counts for little: the pictures themselves say how large they are. A BMP gets the file
-//! header that it lacks and is `image`'s; the mask that follows it is applied here.
+//! The directory's sizes are not trusted: the pictures themselves have them. A BMP gets the missing file header and is
+//! decoded by `image`; the mask is applied here.
 
 use std::io::{BufRead, Cursor, Seek};
 
@@ -14,9 +14,9 @@ use crate::raster::{Channels, Raster};
 use crate::{Format, Result};
 
 const PNG_SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
-/// More than any icon has.
+/// More entries than any icon has.
 const MAX_ENTRIES: u16 = 256;
-/// The file header that BMPs in here lack.
+/// Length of the file header that BMPs lack here.
 const FILE_HEADER: usize = 14;
 
 /// One picture of the directory.
@@ -39,7 +39,7 @@ pub(super) fn inspect<R: BufRead + Seek>(reader: R) -> Result<Facts> {
         return Ok(Facts::new(Format::Ico, reader.be32()?, reader.be32()?, 1));
     }
     let width = u32::from_le_bytes([start[4], start[5], start[6], start[7]]);
-    // The height counts the mask too.
+    // The height includes that of the mask.
     let height = reader.le32()?.cast_signed().unsigned_abs() / 2;
     if width.cast_signed() < 0 {
         return Err(reader.corrupt("its width is negative"));
@@ -57,7 +57,7 @@ fn largest<R: BufRead + Seek>(reader: &mut HeaderReader<R>) -> Result<IconEntry>
     let mut entries = Vec::new();
     for _ in 0..count.min(MAX_ENTRIES) {
         let [width, height, _, _] = reader.bytes()?;
-        // Of a cursor, these two are its hot spot.
+        // In a cursor, these two are its hot spot.
         let (_, bits) = (reader.le16()?, reader.le16()?);
         let bits = if kind == 1 { bits } else { 0 };
         let (length, offset) = (reader.le32()?, reader.le32()?);
@@ -95,7 +95,7 @@ pub(super) fn decode(source: &[u8], reading: &Reading<'_>) -> Result<Decoded> {
     Ok(Decoded { picture: Picture::Eight(raster), ..read })
 }
 
-/// A bitmap of 32 bits with alpha in use. Read as a BMP file, it would lose its alpha.
+/// A bitmap of 32 bits whose alpha is used. If it were read as a BMP file, its alpha would be lost.
 fn with_own_alpha(body: &[u8]) -> Option<Raster> {
     let word = |at: usize| body.get(at..)?.first_chunk().map(|bytes| u32::from_le_bytes(*bytes));
     let (width, height) = (word(4)?, word(8)?.cast_signed() / 2);
@@ -108,13 +108,13 @@ fn with_own_alpha(body: &[u8]) -> Option<Raster> {
     if pixels.chunks_exact(4).all(|pixel| pixel[3] == 0) {
         return None;
     }
-    // Blue first, and the last row first.
+    // Stored as BGRA, last row first.
     let rows = pixels.chunks_exact(stride).rev();
     let data = rows.flat_map(|row| row.chunks_exact(4)).flat_map(|p| [p[2], p[1], p[0], p[3]]).collect();
     Some(Raster { width, height, channels: Channels::Rgba, data }.without_idle_alpha())
 }
 
-/// The BMP as a file of its own, and where its mask begins in `body`.
+/// The BMP as a complete file, and the offset of its mask in `body`.
 fn as_file(body: &[u8]) -> Result<(Vec<u8>, usize)> {
     let header = body.get(..40).ok_or_else(|| truncated(Format::Ico, "the file ends inside its header"))?;
     let word = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
@@ -145,7 +145,7 @@ fn as_file(body: &[u8]) -> Result<(Vec<u8>, usize)> {
     Ok((file, mask_start))
 }
 
-/// With the alpha that the mask says.
+/// The picture with the mask as alpha.
 fn masked(raster: Raster, mask: &[u8]) -> Raster {
     let raster = raster.into_colour();
     let (width, height) = (raster.width as usize, raster.height as usize);
@@ -153,7 +153,7 @@ fn masked(raster: Raster, mask: &[u8]) -> Raster {
     let step = raster.channels.count();
     let mut data = Vec::with_capacity(width * height * 4);
     for (y, row) in raster.data.chunks_exact(width * step).enumerate() {
-        // Rows run from the bottom; a mask that is missing hides nothing.
+        // Rows begin at the bottom. Missing parts of the mask hide nothing.
         let line = mask.get((height - 1 - y) * stride..).unwrap_or_default();
         for (x, pixel) in row.chunks_exact(step).enumerate() {
             let hidden = line.get(x / 8).is_some_and(|byte| byte >> (7 - x % 8) & 1 == 1);

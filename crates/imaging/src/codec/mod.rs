@@ -1,8 +1,8 @@
 //! Codecs, a file per format, behind three functions: [`inspect`], [`decode`] and [`encode`].
 //!
-//! `inspect` reads what the header says and nothing more; [`Facts`] is all that later steps need
-//! to know about the source. `decode` yields upright sRGB, of 16 bits where [`Reading`] asks for them. Third-party decoders
-//! run behind a panic boundary: a hostile file can cost its own job, never the process.
+//! `inspect` reads only the header; [`Facts`] has everything that later steps need to know about the source. `decode`
+//! returns an upright sRGB picture, of 16 bits if [`Reading`] asks for them. Third-party decoders run behind a panic
+//! boundary, so a hostile file can only make its own job fail.
 
 pub(crate) mod animation;
 mod avif;
@@ -32,14 +32,14 @@ use super::{Code, Error, Format, Header, Limits, Result};
 pub(crate) use encode::{Target, check_size, encode};
 use jpeg::JpegHeader;
 
-/// Most pixels of a stored part (a GIF frame, a TIFF tile) that is larger than the whole picture.
+/// Most pixels of a stored part (a GIF frame, a TIFF tile) that is larger than the complete picture.
 const SPARE_PIXELS: u64 = 1 << 20;
 
 /// The facts of a header, beyond the public [`Header`].
 #[derive(Clone)]
 pub(crate) struct Facts {
     pub(crate) header: Header,
-    /// EXIF's, 1 to 8.
+    /// EXIF orientation, 1 to 8.
     pub(crate) orientation: u8,
     /// The profile to convert from.
     pub(crate) icc: Option<Vec<u8>>,
@@ -55,16 +55,16 @@ pub(crate) struct Facts {
 /// How a source is to be read.
 #[derive(Clone, Copy)]
 pub(crate) struct Reading<'a> {
-    /// 1, 2, 4 or 8: asks for a picture smaller by this factor. Codecs for which that is not faster ignore it.
+    /// 1, 2, 4 or 8: asks for a picture smaller by this factor. Codecs ignore it if that is not faster.
     pub(crate) shrink: u8,
-    /// Keeps 16 bits a channel where the source has more than eight.
+    /// Keeps 16 bits per channel if the source has more than eight.
     pub(crate) deep: bool,
-    /// Keeps the colours of an embedded RGB profile; grey and CMYK ones are converted all the same.
+    /// Keeps the colours of an embedded RGB profile. Grey and CMYK profiles are converted nevertheless.
     pub(crate) as_stored: bool,
-    /// Returns the part that could be decoded of a file that ends early.
+    /// Returns the decoded part of a file that ends early.
     pub(crate) lenient: bool,
     pub(crate) limits: &'a Limits,
-    /// Asked while reading; once it says so, decoding ends with `time-limit`.
+    /// Called while reading. If it returns true, decoding ends with `time-limit`.
     pub(crate) interrupted: &'a dyn Fn() -> bool,
 }
 
@@ -96,7 +96,7 @@ impl Picture {
         }
     }
 
-    /// Whether it has as many samples as its size needs.
+    /// Whether the number of samples fits its size.
     fn is_whole(&self) -> bool {
         let (channels, samples) = match self {
             Self::Eight(raster) => (raster.channels, raster.data.len()),
@@ -121,7 +121,7 @@ impl Picture {
         self.converted(|| icc::Space::of_profile(profile))
     }
 
-    /// From a colour space; sRGB stays as it is.
+    /// Converts from a colour space; `None` is sRGB, which stays as it is.
     fn converted(self, from: impl FnOnce() -> Option<icc::Space>) -> Self {
         let Some(space) = from() else { return self };
         match self {
@@ -144,7 +144,7 @@ impl From<Raster<u16>> for Picture {
 }
 
 impl<P: Into<Picture>> From<P> for Decoded {
-    /// A picture of a file that is whole.
+    /// A picture from a complete file.
     fn from(picture: P) -> Self {
         Self { picture: picture.into(), truncated: false }
     }
@@ -156,7 +156,7 @@ impl Facts {
         Self { header, orientation: 1, icc: None, kept_icc: None, exif: None, xmp: None, jpeg: None, tiff: None }
     }
 
-    /// The same source, its pixels to stay in the colours of its profile.
+    /// The same source, whose pixels keep the colours of its profile.
     pub(crate) fn in_own_colors(mut self) -> Self {
         self.kept_icc = self.icc.take();
         self
@@ -169,7 +169,7 @@ impl Facts {
     }
 }
 
-/// Reads a source's header and holds it against `limits`.
+/// Reads a source's header and checks it against `limits`.
 pub(crate) fn inspect<R: BufRead + Seek>(mut reader: R, limits: &Limits) -> Result<Facts> {
     let unreadable = |error| Error::new(Code::Storage, format!("reading the source: {error}"));
     let bytes = reader.seek(SeekFrom::End(0)).map_err(unreadable)?;
@@ -199,18 +199,18 @@ pub(crate) fn inspect<R: BufRead + Seek>(mut reader: R, limits: &Limits) -> Resu
         return Err(reader::corrupt(facts.header.format, "a side of 0 pixels"));
     }
     limits.check(&facts.header)?;
-    // Some writers of PNG and WebP keep JPEG's prefix.
+    // Some writers of PNG and WebP include JPEG's prefix.
     facts.exif = facts.exif.map(|block| metadata::without_prefix(&block).to_vec());
     Ok(facts)
 }
 
-/// The most that a picture takes, in bytes a pixel: of the source while it is decoded, and of the largest picture that
-/// is made of it.
+/// The most memory for a picture in bytes per pixel: of the source while it is decoded, and of the largest picture made
+/// from it.
 ///
-/// Decoding: the picture's four, and what the decoder keeps beside them (JPEG's coefficients, a turned copy), or TIFF's
-/// own samples of up to 128 bits, AV1's planes and their references, JPEG XL's floats. Making: what is read, resampled
-/// and encoded; with alpha, which only JPEG never has, also a copy into which it is multiplied, and WebP's planes. Sixteen
-/// bits take twice as much.
+/// Decoding: four bytes for the picture, and what the decoder keeps (JPEG's coefficients, a turned copy), or TIFF's own
+/// samples of up to 128 bits, AV1's planes and their references, JPEG XL's floats. Making: the pictures that are read,
+/// resampled and encoded; with alpha, which all formats except JPEG may have, also a premultiplied copy, and WebP's
+/// planes. Sixteen bits take twice as much.
 pub(crate) fn bytes_a_pixel(header: &Header) -> (u64, u64) {
     let depth = if header.deep { 2 } else { 1 };
     match header.format {
@@ -223,14 +223,14 @@ pub(crate) fn bytes_a_pixel(header: &Header) -> (u64, u64) {
     }
 }
 
-/// What a resize in linear light takes beside, in bytes a pixel of what it reads: copies in 16 bits, with alpha one into
-/// which it is multiplied.
+/// The additional memory of a resize in linear light, in bytes per pixel of its source: copies in 16 bits, and with
+/// alpha a premultiplied copy.
 pub(crate) fn light_bytes_a_pixel(header: &Header) -> u64 {
     let depth = if header.deep { 2 } else { 1 };
     if header.format == Format::Jpeg { 6 } else { 12 * depth }
 }
 
-/// Bytes that a decoder takes for a picture of any size.
+/// Bytes that a decoder needs for a picture of any size.
 pub(crate) fn overhead(format: Format) -> u64 {
     match format {
         Format::Avif | Format::Jxl => jxl::BYTES_AT_LEAST,
@@ -276,14 +276,14 @@ pub(crate) fn decode_eight(source: &[u8], facts: &Facts, shrink: u8, limits: &Li
     })
 }
 
-/// Runs third-party code on hostile bytes; a panic in it blames the file.
+/// Runs third-party code on hostile bytes. A panic in it becomes an error of the file.
 pub(crate) fn guarded<T>(format: Format, work: impl FnOnce() -> Result<T>) -> Result<T> {
     contained(work, |panic| reader::corrupt(format, format_args!("the decoder gave up: {panic}")))
 }
 
 /// Turns a panic in `work` into an error.
 pub(crate) fn contained<T>(work: impl FnOnce() -> Result<T>, refuse: impl FnOnce(&str) -> Error) -> Result<T> {
-    // Everything that the panic unwinds is dropped; nothing of it is used again.
+    // Everything used by the panicked code is dropped and not used again.
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(refuse(message(&*panic))))
 }
 
@@ -334,12 +334,12 @@ fn io_kind(error: &(dyn std::error::Error + 'static)) -> Option<ErrorKind> {
 fn read_image(decoder: impl image::ImageDecoder, format: Format, reading: &Reading<'_>) -> Result<Decoded> {
     let (width, height) = decoder.dimensions();
     let (colour, bytes) = (decoder.color_type(), decoder.total_bytes());
-    // Limits hold before: this is for a decoder that expands more than any that is used.
+    // The limits were checked before. This is for a decoder that expands more than any that is used.
     let most = reading.limits.max_decoded_bytes.saturating_mul(4);
     if bytes > most {
         return Err(Error::new(Code::TooLarge, format!("{}: {bytes} bytes decoded exceed {most}", format.title())));
     }
-    // Pixels that are missing at the end are transparent, or grey.
+    // Missing pixels at the end are transparent, or grey.
     let mut data = vec![if colour.has_alpha() { 0 } else { 0x80 }; bytes as usize];
     let truncated = match decoder.read_image(&mut data) {
         Ok(()) => false,

@@ -1,7 +1,7 @@
 //! PNG, by the `png` crate; the default image of an APNG.
 //!
-//! Palettes and tRNS become RGB and alpha. Text chunks are never
-//! inflated, and a profile only up to a bound, because both are favourite places for bombs.
+//! Palettes and tRNS become RGB and alpha. Text chunks are never inflated, and a profile only up to a bound, because
+//! decompression bombs are often put there.
 
 use std::io::{BufRead, ErrorKind, Seek};
 
@@ -15,9 +15,9 @@ use crate::{Code, Error, Format, Result, metadata};
 
 /// Memory for everything but pixels: an inflated profile, chunk buffers, a few rows.
 pub(super) const SIDE_BYTES: usize = 4 << 20;
-/// EXIF and XMP beyond this are not read.
+/// Larger EXIF and XMP blocks are not read.
 const MAX_METADATA_BYTES: u32 = 1 << 20;
-/// The last chunk, which holds nothing.
+/// The last chunk, which is empty.
 const END: &[u8] = b"\0\0\0\0IEND\xae\x42\x60\x82";
 
 pub(super) fn inspect<R: BufRead + Seek>(reader: R) -> Result<Facts> {
@@ -30,7 +30,7 @@ pub(super) fn inspect<R: BufRead + Seek>(reader: R) -> Result<Facts> {
     let mut facts = Facts::new(Format::Png, reader.be32()?, reader.be32()?, 1);
     facts.header.deep = reader.byte()? == 16;
     reader.skip(8)?;
-    // Chunks after the header are advice: where they are broken, the decoder decides.
+    // Chunks after the header are optional. If they are broken, the decoder decides.
     let mut chunks = Chunks::default();
     let _ = read_advice(&mut reader, &mut facts, &mut chunks);
     if chunks.has_profile && !chunks.has_code_points {
@@ -46,7 +46,7 @@ struct Chunks {
     has_code_points: bool,
 }
 
-/// The number of frames, EXIF and XMP; the latter may stand before or behind the pixels.
+/// The number of frames, EXIF and XMP. XMP may be before or after the pixels.
 fn read_advice<R: BufRead + Seek>(reader: &mut HeaderReader<R>, facts: &mut Facts, chunks: &mut Chunks) -> Result<()> {
     let mut is_before_pixels = true;
     loop {
@@ -80,9 +80,9 @@ fn read_advice<R: BufRead + Seek>(reader: &mut HeaderReader<R>, facts: &mut Fact
     }
 }
 
-/// The packet in an `iTXt` chunk that is XMP's; a compressed one is not read.
+/// The XMP packet of an `iTXt` chunk; a compressed one is not read.
 fn xmp(text: &[u8]) -> Option<&[u8]> {
-    // No compression, no language and no translated keyword.
+    // Without compression, language and translated keyword.
     text.strip_prefix(b"XML:com.adobe.xmp\0\0\0\0\0").filter(|packet| !packet.is_empty())
 }
 
@@ -97,8 +97,8 @@ fn profile<R: BufRead + Seek>(reader: &mut HeaderReader<R>) -> Option<Vec<u8>> {
     inflated.ok().flatten()
 }
 
-/// A reader for a file that may lack its last chunk, or a part of it, and whether it does: no pixel is missing then. It is
-/// lent one where all chunks before it are whole.
+/// A reader for a file whose last chunk may be missing or incomplete, which costs no pixel, and whether it is. The
+/// reader supplies that chunk if all chunks before it are complete.
 pub(super) fn with_end<'a>(source: &'a [u8], interrupted: &'a dyn Fn() -> bool) -> (Watched<'a>, bool) {
     let reader = Watched::new(source, interrupted);
     match missing_end(source) {
@@ -121,7 +121,7 @@ fn missing_end(source: &[u8]) -> Option<&'static [u8]> {
     END.strip_prefix(rest).filter(|missing| has_pixels && !missing.is_empty())
 }
 
-/// What a decoder says of a file that lacks its end: that there is too little of it.
+/// Converts a decoder's error about a missing end to `truncated-image`.
 pub(super) fn cut_short(error: Error) -> Error {
     match error.code {
         Code::CorruptImage => truncated(Format::Png, "the file ends before its picture does"),
@@ -143,7 +143,7 @@ pub(super) fn decode(source: &[u8], reading: &Reading<'_>) -> Result<Decoded> {
     })?;
     let (colour, bits) = reader.output_color_type();
     let (width, height) = reader.info().size();
-    // What is missing is transparent, or grey.
+    // Missing pixels are transparent, or grey.
     let clear = matches!(colour, ColorType::GrayscaleAlpha | ColorType::Rgba);
     let mut data = vec![if clear { 0 } else { 0x80 }; size];
     let read = reader.next_frame(&mut data).map_err(|error| failed(&error));
@@ -166,8 +166,8 @@ pub(super) fn decode(source: &[u8], reading: &Reading<'_>) -> Result<Decoded> {
     Ok(Decoded { picture: in_srgb(picture, reader.info(), reading), truncated })
 }
 
-/// The grey that `tRNS` makes transparent, in eight bits, where only some of its bits count: those of the picture's depth.
-/// The decoder compares all of them.
+/// The grey that `tRNS` makes transparent, in eight bits, if only some of its bits are significant: those of the
+/// picture's depth. The decoder compares all bits.
 pub(super) fn masked_key(info: &png::Info<'_>) -> Option<u8> {
     let (ColorType::Grayscale, 1..=4, Some([key])) = (info.color_type, info.bit_depth as u8, info.trns.as_deref())
     else {
@@ -203,7 +203,7 @@ fn in_srgb(picture: Picture, info: &png::Info<'_>, reading: &Reading<'_>) -> Pic
     picture.converted(|| space(info, reading.as_stored))
 }
 
-/// The colours by the chunk of the highest rank: cICP, iCCP, sRGB, then gAMA with cHRM.
+/// The colour space by the chunk of the highest rank: cICP, iCCP, sRGB, then gAMA with cHRM.
 pub(super) fn space(info: &png::Info<'_>, as_stored: bool) -> Option<icc::Space> {
     if let Some(points) = info.coding_independent_code_points
         && points.matrix_coefficients == 0

@@ -9,7 +9,7 @@ use super::watched::Watched;
 use super::{Decoded, Facts, Reading, image_error, read_image};
 use crate::{Code, Format, Result};
 
-/// What ends a file. Some writers leave it out, and all pixels are there without it.
+/// The end marker. Some writers omit it, and no pixel is missing then.
 const END: [u8; 8] = [0, 0, 0, 0, 0, 0, 0, 1];
 
 pub(super) fn inspect<R: BufRead + Seek>(reader: R) -> Result<Facts> {
@@ -26,9 +26,10 @@ pub(super) fn decode(source: &[u8], reading: &Reading<'_>) -> Result<Decoded> {
     if source.ends_with(&END) {
         return with_end(source, &[], reading);
     }
-    // A file cut short in its pixels reads into the end marker added here, and is refused because the marker is incomplete.
+    // A file truncated in its pixels reads into the end marker added here, and is refused because the marker is
+    // incomplete then.
     with_end(source, &END, reading).or_else(|error| match error.code {
-        // Only the end can be wrong: some of it is there.
+        // Only the end marker can be wrong, because part of it exists.
         Code::CorruptImage => {
             let zeros = source.iter().rev().take(END.len() - 1).take_while(|&&byte| byte == 0).count();
             with_end(source, &END[zeros..], reading)

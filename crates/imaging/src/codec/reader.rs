@@ -1,13 +1,12 @@
-//! Header fields off a seekable source, and the errors that codecs share.
+//! Reads header fields from a seekable source, and has the errors that codecs share.
 //!
-//! Whatever reads past the end is a `truncated-image`; only a source that itself fails to read is
-//! our side's fault (`storage`).
+//! A read past the end is `truncated-image`. If the source itself cannot be read, the service is at fault (`storage`).
 
 use std::io::{BufRead, ErrorKind, Read, Seek, SeekFrom};
 
 use crate::{Code, Error, Format, Result};
 
-/// Most boxes of a container that are read; no real picture has as many.
+/// Most boxes that are read of a container. No real picture has as many.
 pub(super) const MAX_BOXES: u32 = 1000;
 
 /// Reads header fields; every short read is a `truncated-image`.
@@ -38,7 +37,7 @@ impl<R: BufRead + Seek> HeaderReader<R> {
         Ok(bytes)
     }
 
-    /// `len` bytes, or fewer where the source ends before.
+    /// `len` bytes, or fewer if the source ends before.
     pub(super) fn at_most(&mut self, len: u64) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         self.inner.by_ref().take(len).read_to_end(&mut bytes).map_err(|error| self.failed(&error))?;
@@ -65,7 +64,7 @@ impl<R: BufRead + Seek> HeaderReader<R> {
         self.bytes().map(u32::from_le_bytes)
     }
 
-    /// Skipping past the end is found out by the next read.
+    /// Skips bytes. If that leads past the end, the next read fails.
     pub(super) fn skip(&mut self, len: u64) -> Result<()> {
         let len = i64::try_from(len).map_err(|_| self.corrupt("a length is out of range"))?;
         self.inner.seek_relative(len).map_err(|error| self.failed(&error))
@@ -83,7 +82,7 @@ impl<R: BufRead + Seek> HeaderReader<R> {
         corrupt(self.format, what)
     }
 
-    /// The error of a header that the source does not hold to its end.
+    /// The error if the source ends within the header.
     pub(super) fn cut_short(&self) -> Error {
         truncated(self.format, "the file ends inside its header")
     }
@@ -91,7 +90,7 @@ impl<R: BufRead + Seek> HeaderReader<R> {
     fn failed(&self, error: &std::io::Error) -> Error {
         match error.kind() {
             ErrorKind::UnexpectedEof => self.cut_short(),
-            // What a file system says of an offset that no file can have.
+            // The file system's error for an offset that no file can have.
             ErrorKind::InvalidInput => self.corrupt("an offset is out of range"),
             _ => Error::new(Code::Storage, format!("reading the source: {error}")),
         }
@@ -110,7 +109,7 @@ pub(super) fn unsupported(format: Format, what: impl std::fmt::Display) -> Error
     Error::new(Code::UnsupportedFormat, format!("{}: {what}", format.title()))
 }
 
-/// The error of a decoder that was stopped because the time is over.
+/// The error of a decoder that was stopped because its time is over.
 pub(super) fn interrupted() -> Error {
     Error::new(Code::TimeLimit, "the time for this picture is over")
 }

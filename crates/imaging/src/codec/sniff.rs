@@ -1,13 +1,13 @@
-//! Which format a file is in, by its first bytes; names and declared types play no part.
+//! Detects a file's format from its first bytes. Names and declared types are ignored.
 //!
-//! Formats that are recognised and not read are refused by name, with what to do: that tells a user more than "unknown".
+//! Formats that are known but not supported are refused by name and with advice.
 
 use crate::{Code, Error, Format, Result};
 
-/// How many bytes [`sniff`] looks at.
+/// Number of bytes that [`sniff`] looks at.
 pub(super) const PREFIX: usize = 128;
 
-/// The format by the file's first bytes; names play no part.
+/// The format by the file's first bytes.
 pub(super) fn sniff(prefix: &[u8]) -> Result<Format> {
     if prefix.is_empty() {
         return Err(Error::new(Code::EmptyFile, "the file is empty"));
@@ -71,7 +71,7 @@ fn bmp_header_size(prefix: &[u8]) -> Option<u32> {
     prefix.get(14..18).and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes)
 }
 
-/// A format that is not read, and what to do about it.
+/// A format that is not supported, and what to do about it.
 fn foreign(prefix: &[u8]) -> Option<(&'static str, &'static str)> {
     const CONVERT: &str = "save it as JPEG, PNG, WebP or TIFF";
     const RASTER: &str = "save it as PNG at the size that is needed";

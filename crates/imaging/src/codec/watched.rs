@@ -1,20 +1,20 @@
-//! A source in memory. Its reader fails when the time is over, and so ends the decoder.
-//! It can lend a file an end that the file itself lacks.
+//! A source in memory. Its reader fails when the time is over, which ends the decoder. It can also supply an end that
+//! the file lacks.
 
 use std::io::{self, BufRead, ErrorKind, Read, Seek, SeekFrom};
 
-/// Bytes between two questions to the caller whether the time is over.
+/// Bytes between two checks of the time.
 const STRIDE: usize = 32 << 10;
-/// What the error says.
+/// The text of the error.
 pub(super) const OVER: &str = "the time for this picture is over";
 
 /// Reads a slice; fails with [`ErrorKind::TimedOut`] when `interrupted`.
 pub(crate) struct Watched<'a> {
     source: &'a [u8],
-    /// What is read behind the source.
+    /// Bytes that follow the source.
     tail: &'static [u8],
     at: usize,
-    /// Bytes until the caller is asked again.
+    /// Bytes until the next check of the time.
     left: usize,
     interrupted: &'a dyn Fn() -> bool,
 }
@@ -24,14 +24,14 @@ impl<'a> Watched<'a> {
         Self { source, tail: &[], at: 0, left: 0, interrupted }
     }
 
-    /// With these bytes behind the source.
+    /// Adds bytes after the source.
     pub(crate) fn followed_by(self, tail: &'static [u8]) -> Self {
         Self { tail, ..self }
     }
 
     fn go_on(&mut self) -> io::Result<()> {
         if self.left == 0 {
-            // Not `Interrupted`: readers try that again for ever.
+            // Not `Interrupted`, because readers would retry for ever.
             if (self.interrupted)() {
                 return Err(io::Error::new(ErrorKind::TimedOut, OVER));
             }
@@ -74,7 +74,7 @@ impl Seek for Watched<'_> {
         };
         let at = base.checked_add_signed(offset).and_then(|at| usize::try_from(at).ok());
         self.at = at.ok_or(ErrorKind::InvalidInput)?;
-        // A decoder that jumps about is asked each time.
+        // A decoder that seeks makes a check each time.
         self.left = 0;
         Ok(self.at as u64)
     }

@@ -14,13 +14,13 @@ pub(super) struct Area {
     pub(super) height: usize,
 }
 
-/// What becomes of a frame's area before the next one is drawn.
+/// What happens to a frame's area before the next frame is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Disposal {
     Keep,
     /// It becomes transparent.
     Clear,
-    /// It is as it was before.
+    /// It gets its earlier content back.
     Restore,
 }
 
@@ -28,9 +28,9 @@ pub(super) struct Canvas {
     pub(super) width: usize,
     pub(super) height: usize,
     pixels: Vec<Pixel>,
-    /// Due before the next frame.
+    /// To be done before the next frame.
     disposal: Option<(Area, Disposal)>,
-    /// What [`Disposal::Restore`] brings back.
+    /// The pixels for [`Disposal::Restore`].
     saved: Vec<Pixel>,
 }
 
@@ -43,7 +43,7 @@ impl Area {
         self.width * self.height
     }
 
-    /// The smallest area that holds both.
+    /// The smallest area that contains both.
     pub(super) fn and(self, other: Self) -> Self {
         let (left, top) = (self.left.min(other.left), self.top.min(other.top));
         let right = (self.left + self.width).max(other.left + other.width);
@@ -64,7 +64,7 @@ impl Area {
         Some(Self { left, top, width: right - left, height: bottom + 1 - top })
     }
 
-    /// Its part of a picture `width` wide.
+    /// This area of a picture `width` wide.
     pub(super) fn cut<T: Copy>(&self, picture: &[T], width: usize) -> Vec<T> {
         let mut part = Vec::with_capacity(self.pixels());
         for row in picture.chunks_exact(width).skip(self.top).take(self.height) {
@@ -81,13 +81,13 @@ impl Canvas {
         Self { width, height, pixels: vec![CLEAR; width * height], disposal: None, saved: Vec::new() }
     }
 
-    /// The area of a frame, cut where it reaches beyond the canvas.
+    /// The area of a frame inside the canvas.
     pub(super) fn clip(&self, area: Area) -> Area {
         let (left, top) = (area.left.min(self.width), area.top.min(self.height));
         Area { left, top, width: area.width.min(self.width - left), height: area.height.min(self.height - top) }
     }
 
-    /// Draws a frame of `area`'s size; `pixels` yields its pixels in rows.
+    /// Draws a frame of `area`'s size; `pixels` are its pixels in rows.
     ///
     /// With `blend`, transparent pixels keep the pixels below them.
     pub(super) fn draw(&mut self, area: Area, pixels: impl Iterator<Item = Pixel>, blend: bool, disposal: Disposal) {
@@ -147,7 +147,7 @@ fn over(above: Pixel, below: Pixel) -> Pixel {
         (255, _) | (_, 0) => above,
         (0, _) => below,
         (alpha, under) => {
-            // In 255ths of 255.
+            // In units of 1/255².
             let (top, bottom) = (u32::from(alpha) * 255, u32::from(under) * (255 - u32::from(alpha)));
             let sum = top + bottom;
             let mix = |c: usize| ((u32::from(above[c]) * top + u32::from(below[c]) * bottom + sum / 2) / sum) as u8;

@@ -1,6 +1,6 @@
 //! AVIF, by ravif (rav1e, with its assembler if the feature `asm` is on): ten bits a channel, full chroma, alpha.
 //!
-//! Slow, and with JPEG's the writer that cannot be stopped inside. No profiles: pictures are sRGB.
+//! Slow, and besides JPEG's the only writer that cannot be stopped. No profiles: pictures are sRGB.
 
 use ravif::{Encoder, Img, RGB8, RGBA8};
 
@@ -9,12 +9,13 @@ use super::{Coding, DEFAULT_EFFORT, coloured};
 use crate::raster::{Channels, Raster};
 use crate::{Code, Error, Result};
 
-/// On a scale of its own: half the bytes of a JPEG at 82, and softer (structural similarity 0.95 instead of 0.97).
+/// AVIF's quality has a scale of its own: 65 gives half the bytes of a JPEG at 82, and is softer (structural similarity
+/// 0.95 instead of 0.97).
 pub(super) const DEFAULT_QUALITY: u8 = 65;
 
 pub(super) fn encode(raster: &Raster, coding: &Coding, metadata: &Metadata) -> Result<Vec<u8>> {
     let quality = f32::from(coding.quality.unwrap_or(DEFAULT_QUALITY));
-    // The first step below takes twice the time, with the assembler six times, for a tenth fewer bytes.
+    // The slowest speed takes twice the time, with the assembler six times, for a tenth fewer bytes.
     let speed = match coding.effort {
         ..=DEFAULT_EFFORT => 10,
         effort => 13 - effort,
@@ -23,7 +24,7 @@ pub(super) fn encode(raster: &Raster, coding: &Coding, metadata: &Metadata) -> R
         .with_quality(quality)
         .with_alpha_quality(quality.midpoint(100.0))
         .with_speed(speed)
-        // Pictures, not rows, are what runs side by side here.
+        // Pictures run in parallel here, not rows.
         .with_num_threads(Some(1));
     if let Some(block) = metadata.exif_block() {
         encoder = encoder.with_exif(block);

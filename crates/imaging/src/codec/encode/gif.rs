@@ -12,7 +12,7 @@ pub(super) fn encode(raster: &Raster, coding: &Coding, interrupted: &dyn Fn() ->
     let opaque: Vec<[u8; 4]> =
         raster.rgba().iter().map(|&[r, g, b, a]| [r, g, b, if a < 128 { 0 } else { 255 }]).collect();
     let shows = |at: usize| opaque[at][3] != 0;
-    // One index stands for transparency.
+    // One index is needed for transparency.
     let most = coding.quality.map_or(MAX_COLORS, colors) - usize::from(raster.has_alpha());
     let census = Census::of(opaque.iter().copied().filter(|pixel| pixel[3] != 0));
     go_on(interrupted)?;

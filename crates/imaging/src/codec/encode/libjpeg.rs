@@ -8,7 +8,7 @@ use crate::raster::{Channels, Raster};
 use crate::save::Chroma;
 use crate::{Code, Error, Result};
 
-/// 4:2:0 with the standard Huffman tables, unless `tables` says otherwise. What alpha there is goes over white.
+/// 4:2:0 with the standard Huffman tables, unless `tables` says otherwise. Alpha is blended over white.
 #[cfg(test)]
 pub(crate) fn encode(raster: &Raster, tables: &Tables) -> Result<Vec<u8>> {
     let mut coding = Coding::default();
@@ -19,7 +19,7 @@ pub(crate) fn encode(raster: &Raster, tables: &Tables) -> Result<Vec<u8>> {
     encode_as(raster, &coding)
 }
 
-/// What alpha there is goes over white.
+/// As [`encode`], with these settings. Alpha is blended over white.
 pub(crate) fn encode_as(raster: &Raster, coding: &Coding) -> Result<Vec<u8>> {
     let raster = raster.over_white();
     let format = match raster.channels {

@@ -1,7 +1,7 @@
-//! What of a source's metadata an output carries, and how each container holds it.
+//! The metadata of a source that an output keeps, and how each container stores it.
 //!
-//! EXIF is never copied as a block: it is read, cleaned and written anew, so that nothing rides along in gaps. The
-//! orientation becomes 1, because the pixels stand upright; thumbnails, maker notes and pixel sizes are left behind.
+//! EXIF is never copied as a block. It is read, cleaned and written again, so that no hidden data is copied. The
+//! orientation becomes 1, because the pixels are upright. Thumbnails, maker notes and pixel sizes are removed.
 
 use super::super::Facts;
 use super::super::animation::png_chunk;
@@ -9,10 +9,10 @@ use crate::Format;
 use crate::metadata::{Carried, EXIF_PREFIX};
 use crate::save::{Keep, Save};
 
-/// A JPEG segment holds 65,533 bytes, the name before the block included.
+/// Most bytes of a JPEG segment, including the name before the block.
 const MAX_SEGMENT: usize = 65_533;
 
-/// What an output carries beside its pixels.
+/// The metadata of an output.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Metadata {
     pub(super) icc: Option<Vec<u8>>,
@@ -35,12 +35,12 @@ impl Metadata {
         Self { icc, exif }
     }
 
-    /// The EXIF block, headed by its byte order.
+    /// The EXIF block, beginning with its byte order.
     pub(super) fn exif_block(&self) -> Option<Vec<u8>> {
         self.exif.as_ref().map(Carried::block)
     }
 
-    /// The file with APP1 and APP2 segments where readers look for them: behind JFIF's.
+    /// Inserts APP1 and APP2 segments after JFIF's, where readers expect them.
     pub(super) fn onto_jpeg(&self, mut file: Vec<u8>) -> Vec<u8> {
         let mut segments = Vec::new();
         let mut segment = |marker: u8, parts: [&[u8]; 2]| {
@@ -68,7 +68,7 @@ impl Metadata {
         file
     }
 
-    /// The file in the extended container, which holds profile and EXIF.
+    /// The file in the extended container, which can store a profile and EXIF.
     pub(super) fn onto_webp(&self, file: Vec<u8>, (width, height): (u32, u32)) -> Vec<u8> {
         const ICC: u8 = 0x20;
         const ALPHA: u8 = 0x10;
@@ -77,7 +77,7 @@ impl Metadata {
         if (self.icc.is_none() && exif.is_none()) || file.len() < 30 {
             return file;
         }
-        // libwebp writes VP8X of its own for animations, and where a lossy picture has alpha.
+        // libwebp writes VP8X itself for animations, and for lossy pictures with alpha.
         let (of_picture, pictures) = match &file[12..16] {
             b"VP8X" => (file[20], &file[30..]),
             // In a lossless picture, a bit after its size says whether there is alpha.
@@ -105,7 +105,7 @@ impl Metadata {
         [&b"RIFF"[..], &(body.len() as u32).to_le_bytes(), &body].concat()
     }
 
-    /// The file with EXIF behind its header: of an animation, which is not written by the `png` crate.
+    /// Inserts EXIF after the header, for animations, which the `png` crate does not write.
     pub(super) fn onto_png(&self, mut file: Vec<u8>) -> Vec<u8> {
         /// The signature and IHDR.
         const HEAD: usize = 33;

@@ -1,8 +1,8 @@
 //! From a finished picture to the bytes of a file: a writer per format, and the search for the quality that
 //! `quality: "auto"` and `max_bytes` ask for.
 //!
-//! A [`Target`] is all that the plan knows about how an output is written. Writers ask `interrupted` wherever they can
-//! stop; every search asks it between two attempts.
+//! A [`Target`] has everything that the plan decides about writing an output. Writers call `interrupted` wherever they
+//! can stop; searches call it between two attempts.
 
 mod avif;
 mod gif;
@@ -35,31 +35,31 @@ const SEARCH_BYTES: u64 = 48 << 20;
 /// How an output is written.
 pub(crate) struct Target {
     pub(crate) format: Format,
-    /// Unset: the source's own tables, or the format's usual quality.
+    /// `None`: the source's own tables, or the format's default quality.
     quality: Option<Quality>,
     max_bytes: Option<u64>,
     coding: Coding,
     metadata: Metadata,
-    /// The entry, for messages.
+    /// Path of the operation in the request, for messages.
     path: String,
 }
 
-/// The EXIF of a TIFF file as a cleaned block: the file's first directory holds its fields.
+/// The EXIF of a TIFF file as a cleaned block. The file's first directory has its fields.
 pub(crate) fn exif_of_tiff(source: &[u8]) -> Option<Vec<u8>> {
     Carried::of(Some(source), None).map(|carried| carried.block())
 }
 
-/// How a writer codes the pixels.
+/// The settings of a writer.
 #[derive(Debug, Clone)]
 pub(crate) struct Coding {
-    /// 1 to 100; unset: the format's usual.
+    /// 1 to 100; `None` for the format's default.
     pub(crate) quality: Option<u8>,
     pub(crate) lossless: bool,
     pub(crate) progressive: bool,
     /// 1 (quick) to 10 (small).
     pub(crate) effort: u8,
     pub(crate) chroma: Option<Chroma>,
-    /// A JPEG source's own quantisation, where it is to stay.
+    /// A JPEG source's quantisation tables, if they are kept.
     pub(crate) kept: Option<Box<jpeg::Kept>>,
 }
 
@@ -70,7 +70,7 @@ impl Default for Coding {
 }
 
 impl Target {
-    /// `kept` gives the source's own quantisation, if the picture is as large as its source.
+    /// `kept` has the source's quantisation tables if the picture has the size of its source.
     pub(crate) fn new(
         save: &Save,
         index: usize,
@@ -82,7 +82,7 @@ impl Target {
         let lossless = save.lossless == Some(true);
         let quality = match save.quality {
             Some(Quality::Auto) if lossless || !format.is_perceptual() => None,
-            // If the format was left open, `quality` was not meant as a number of colours.
+            // If the request names no format, its `quality` is not meant as a number of colours.
             Some(Quality::Of(_)) if !format.is_perceptual() && (lossless || save.format.is_none()) => None,
             asked => asked,
         };
@@ -100,12 +100,12 @@ impl Target {
         Self { format, quality, max_bytes: save.max_bytes, coding, metadata, path: format!("operations[{index}]") }
     }
 
-    /// Whether a source's profile is to stay with this output, and its pixels in its colours.
+    /// Whether this output keeps the source's profile, with its pixels in those colours.
     pub(crate) fn keeps_profile(save: &Save, facts: &Facts) -> bool {
         save.keeps(Keep::Icc) && chosen(save, facts, false).holds_profiles() && icc::is_rgb(facts.icc.as_deref())
     }
 
-    /// The quantisation, where this is a JPEG that nothing but a quality was asked of.
+    /// The quantisation tables, if this is a JPEG without other settings than a quality.
     pub(crate) fn plain_jpeg(&self) -> Option<jpeg::Tables> {
         let Coding { progressive, effort, chroma, .. } = self.coding;
         let plain = self.format == Format::Jpeg
@@ -118,8 +118,8 @@ impl Target {
         plain.then(|| self.coding.tables())
     }
 
-    /// How an animation is written that is played so often, 0 stands for ever, and whose first picture is `first`: what
-    /// `auto` finds for that goes for all.
+    /// The style of an animation that is played `plays` times, 0 for ever. `auto` searches the quality on the `first`
+    /// picture and uses it for all.
     ///
     /// # Errors
     /// `time-limit`.
@@ -138,7 +138,7 @@ impl Target {
         })
     }
 
-    /// What was asked for and is not followed where the output is an animation, as warnings.
+    /// Warnings about settings that an animation cannot follow.
     pub(crate) fn unheeded(&self, save: &Save, facts: &Facts) -> Vec<String> {
         let has_colors = self.format == Format::Png && self.coding.quality.is_some();
         [
@@ -151,10 +151,10 @@ impl Target {
         .collect()
     }
 
-    /// Whether a finished animation is as small as asked: its quality is not searched for.
+    /// Checks the size of a finished animation, because its quality is not searched.
     ///
     /// # Errors
-    /// `output-too-large`, naming the size.
+    /// `output-too-large`, with the size.
     pub(crate) fn check_bytes(&self, bytes: usize) -> Result<()> {
         match self.max_bytes {
             Some(limit) if bytes as u64 > limit => {
@@ -166,7 +166,7 @@ impl Target {
         }
     }
 
-    /// The format and how well it is written, in words.
+    /// The format and the quality, in words.
     pub(crate) fn told(&self) -> String {
         let how = match (self.quality, usual_quality(self.format)) {
             _ if self.coding.lossless => ", lossless".to_owned(),
@@ -179,7 +179,7 @@ impl Target {
         format!("{}{how}{most}", self.format.name())
     }
 
-    /// A finished file with the metadata that stays. Writers other than [`encode`] call it themselves.
+    /// The finished file with the metadata to keep. [`encode`] does this itself; other writers call it.
     pub(crate) fn dressed(&self, file: Vec<u8>, size: (u32, u32)) -> Vec<u8> {
         match self.format {
             Format::Jpeg => self.metadata.onto_jpeg(file),
@@ -190,7 +190,7 @@ impl Target {
     }
 }
 
-/// The quality of a lossy format if the operation gives none.
+/// The default quality of a lossy format.
 fn usual_quality(format: Format) -> Option<u8> {
     match format {
         Format::Jpeg => Some(jpeg::DEFAULT_QUALITY),
@@ -200,10 +200,9 @@ fn usual_quality(format: Format) -> Option<u8> {
     }
 }
 
-/// The named format; else the source's own where it is written here, PNG where there is alpha, and JPEG.
+/// The requested format; otherwise the source's own if it can be written, else PNG with alpha and JPEG without.
 ///
-/// AVIF is written where it is named only: for a picture from a camera it takes many times as long as any other
-/// format, which nobody who leaves the format open has asked for.
+/// AVIF is written only on request, because for a camera's picture it takes many times as long as any other format.
 fn chosen(save: &Save, facts: &Facts, has_alpha: bool) -> Format {
     save.format.unwrap_or(match facts.header.format {
         format if format.is_kept() => format,
@@ -212,9 +211,10 @@ fn chosen(save: &Save, facts: &Facts, has_alpha: bool) -> Format {
     })
 }
 
-/// The memory that writing takes at most: bytes a pixel of the picture, which is among them, and bytes beside those.
+/// The most memory for writing: bytes per pixel, including the picture itself, and further bytes.
 ///
-/// AVIF's encoder keeps its frame several times over, in 16 bits, and WebP's its residuals; a search keeps a patchwork and its planes.
+/// AVIF's encoder keeps its frame several times in 16 bits, WebP's keeps its residuals, and a search keeps a patchwork
+/// with its planes.
 pub(crate) fn memory(save: &Save) -> (u64, u64) {
     let per_pixel = match save.format {
         Some(Format::Avif) => AVIF_BYTES_A_PIXEL,
@@ -225,7 +225,7 @@ pub(crate) fn memory(save: &Save) -> (u64, u64) {
     (per_pixel, searching)
 }
 
-/// What becomes of alpha in the format that `save` leads to.
+/// How the output format for `save` stores alpha.
 pub(crate) fn alpha(save: &Save, facts: &Facts) -> Alpha {
     match chosen(save, facts, true) {
         Format::Gif => Alpha::Hard,
@@ -233,10 +233,10 @@ pub(crate) fn alpha(save: &Save, facts: &Facts) -> Alpha {
     }
 }
 
-/// Whether the format that `save` leads to holds a picture of this size.
+/// Checks that the output format for `save` allows a picture of this size.
 ///
 /// # Errors
-/// `output-too-large`, naming the format's limit.
+/// `output-too-large`, with the format's limit.
 pub(crate) fn check_size(save: &Save, index: usize, facts: &Facts, size: (u32, u32)) -> Result<()> {
     fits(chosen(save, facts, false), &format!("operations[{index}]"), size)
 }
@@ -258,20 +258,20 @@ impl Coding {
         }
     }
 
-    /// As it is but for the quality.
+    /// The same settings with another quality.
     fn at(&self, quality: u8) -> Self {
         Self { quality: Some(quality), kept: None, ..self.clone() }
     }
 }
 
-/// Writes a picture: in its own depth where the format holds that, else with eight bits.
+/// Writes a picture: in its own depth if the format allows that, otherwise with eight bits.
 ///
 /// # Errors
 /// `output-too-large`, `time-limit`.
 pub(crate) fn encode(picture: View<'_>, target: &Target, interrupted: &dyn Fn() -> bool) -> Result<Output> {
     let (width, height) = picture.size();
     fits(target.format, &target.path, (width, height))?;
-    // A profile of red, green and blue beside grey samples is against the formats' rules, and passed over by readers.
+    // An RGB profile with grey samples violates the formats' rules, and readers ignore it.
     if target.metadata.icc.is_some() && picture.is_gray() {
         return match picture {
             View::Eight(raster) => encode(View::Eight(&raster.clone().into_colour()), target, interrupted),
@@ -322,7 +322,7 @@ fn go_on(interrupted: &dyn Fn() -> bool) -> Result<()> {
     Ok(())
 }
 
-/// A writer's error as one of ours. If the [`Sink`] refused more bytes, the error is `time-limit`.
+/// Converts a writer's error. If the [`Sink`] refused more bytes, the error is `time-limit`.
 fn failed(format: Format, error: &dyn fmt::Display, interrupted: &dyn Fn() -> bool) -> Error {
     match go_on(interrupted) {
         Err(over) => over,
@@ -330,7 +330,7 @@ fn failed(format: Format, error: &dyn fmt::Display, interrupted: &dyn Fn() -> bo
     }
 }
 
-/// A file in memory. Writing to it fails as soon as the time is over.
+/// A file in memory. Writing fails as soon as the time is over.
 struct Sink<'a> {
     data: io::Cursor<Vec<u8>>,
     interrupted: &'a dyn Fn() -> bool,
@@ -365,7 +365,7 @@ impl Seek for Sink<'_> {
     }
 }
 
-/// The picture in colour, for writers that know no grey.
+/// The picture in RGB, for writers without grey.
 fn coloured(raster: &Raster) -> Cow<'_, Raster> {
     match raster.channels {
         Channels::Gray => Cow::Owned(raster.clone().into_colour()),

@@ -1,4 +1,4 @@
-//! BMP and QOI, by `image`: eight bits, alpha as it is, nothing to choose.
+//! BMP and QOI, by `image`: eight bits, alpha as it is, without settings.
 
 use std::borrow::Cow;
 

@@ -1,7 +1,7 @@
 //! PNG, by the `png` crate: grey, RGB and RGBA of 8 or 16 bits, and palettes.
 //!
-//! A picture of at most 256 colours gets a palette, which loses nothing; with a `quality` every other one does too.
-//! Grey of at most 16 levels takes 1, 2 or 4 bits a pixel: as grey where its levels are that depth's, else by a palette.
+//! A picture of at most 256 colours gets a palette, which loses nothing; with a `quality`, every picture gets one. Grey
+//! with at most 16 levels takes 1, 2 or 4 bits per pixel: as grey if its levels fit that depth, otherwise by a palette.
 
 use std::collections::HashMap;
 
@@ -13,9 +13,9 @@ use super::{Coding, Sink, failed, go_on};
 use crate::raster::{Channels, Raster, Sample, View};
 use crate::{Format, Result};
 
-/// As many as four bits tell apart: grey of more levels is as small as it is.
+/// Number of levels in four bits. With more levels, grey is already as small as possible.
 const FEW_LEVELS: usize = 16;
-/// From here on deflate tries everything.
+/// From this effort on, deflate tries everything.
 const HIGH_EFFORT: u8 = 9;
 
 pub(super) fn encode(
@@ -44,7 +44,7 @@ pub(crate) fn colors(quality: u8) -> usize {
     (8.0 * 32_f64.powf(f64::from(quality) / 100.0)).round() as usize
 }
 
-/// A picture in a palette of at most so many colours.
+/// A picture in a palette of at most this many colours.
 fn indexed(
     raster: &Raster,
     most: usize,
@@ -59,15 +59,15 @@ fn indexed(
     write_indexed(raster, &palette.colors, &indices, coding, metadata, interrupted)
 }
 
-/// The colours of a picture that has no more than a palette holds, those under full transparency as they are, and the
-/// index of each pixel's.
+/// The colours of a picture if they fit into a palette, including those of fully transparent pixels, and the index of
+/// each pixel's colour.
 fn exact(raster: &Raster) -> Option<(Vec<[u8; 4]>, Vec<u8>)> {
     let most = if raster.channels == Channels::Gray { FEW_LEVELS } else { MAX_COLORS };
     let mut known: HashMap<&[u8], u8> = HashMap::with_capacity(2 * MAX_COLORS);
     let mut colors = Vec::new();
     let mut indices = Vec::new();
     let (mut last, mut index): (&[u8], u8) = (&[], 0);
-    // Photographs are found out within a few rows.
+    // Photographs exceed a palette within a few rows.
     for pixel in raster.data.chunks_exact(raster.channels.count()) {
         if pixel != last {
             last = pixel;
@@ -133,12 +133,12 @@ fn write_indexed(
             (packed << ((per_byte - group.len()) * (8 / per_byte))) as u8
         })
         .collect();
-    // Indices are no samples: filters only disturb them, and the quick coder is made for samples.
+    // Filters do not help indices, and the fast coder is made for samples.
     let compression = if coding.effort >= HIGH_EFFORT { Compression::High } else { Compression::Balanced };
     write(info, &data, compression, Some(Filter::NoFilter), interrupted)
 }
 
-/// The least depth that has all levels of a grey picture, and the distance between its levels.
+/// The smallest depth that has all levels of a grey picture, and the distance between its levels.
 fn gray_depth(raster: &Raster, palette: &[[u8; 4]]) -> Option<(BitDepth, u8)> {
     let is_gray = raster.channels == Channels::Gray;
     [(BitDepth::One, 255), (BitDepth::Two, 85), (BitDepth::Four, 17)]

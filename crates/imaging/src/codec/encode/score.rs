@@ -1,28 +1,28 @@
-//! How much a picture looks like another, 0 to 100, for `quality: "auto"`.
+//! A score for how similar two pictures look, 0 to 100, for `quality: "auto"`.
 //!
-//! Structural similarity (Wang et al. 2004) of luma in windows of 8×8 at three scales; of chroma at full size the strong
-//! structure alone, because eyes miss the rest, and how far its means shift. Windows are pooled by their mean and by the
-//! mean of their fourth powers, because eyes go to the worst part.
+//! Luma is compared by structural similarity (Wang et al. 2004) in windows of 8×8 at three scales. Chroma is compared
+//! at full size, only by its strong structure, because eyes do not see the rest, and by the shift of its means. Windows
+//! are combined by their mean and by the mean of their fourth powers, because eyes notice the worst part.
 
 use std::borrow::Cow;
 
 use crate::raster::{Channels, Raster};
 
-/// Pixels a side of a patchwork's parts. Windows never cross their borders.
+/// Side of a patchwork's parts in pixels. Windows never cross their borders.
 const PATCH: u32 = 64;
-/// Parts begin where blocks do, in every codec.
+/// Parts begin at multiples of this, where blocks begin in every codec.
 const ALIGN: u32 = 16;
 const WINDOW: usize = 8;
 const STEP: usize = 4;
-/// Of luma at full, half and quarter size.
+/// Weights of luma at full, half and quarter size.
 const LUMA: [f32; 3] = [0.4, 0.25, 0.15];
-/// Of each chroma plane.
+/// Weight of each chroma plane.
 const CHROMA: f32 = 0.1;
-/// A shift of a window's mean chroma by this is a loss of all.
+/// A window's mean chroma that shifts by this much counts as a complete loss.
 const SHIFT: f32 = 10.0;
 
-/// A picture no larger than `side`²: itself, or parts from all over it beside each other. In each cell of a grid it is
-/// the liveliest part that is taken, because there is where most can be lost.
+/// A picture of at most `side`²: the picture itself, or parts from all over it, placed beside each other. Each cell of
+/// a grid gives the part with the largest variance, because that can lose most.
 pub(super) fn patchwork(picture: &Raster, side: u32) -> Cow<'_, Raster> {
     let (width, height) = picture.size();
     if u64::from(width) * u64::from(height) <= u64::from(side) * u64::from(side) {
@@ -61,16 +61,16 @@ pub(super) fn patchwork(picture: &Raster, side: u32) -> Cow<'_, Raster> {
     Cow::Owned(Raster { width: columns * patch.0, height: rows * patch.1, channels: picture.channels, data })
 }
 
-/// What the variance of a picture's parts is made of.
+/// Sums for the variance of a picture's parts.
 struct Blocks {
-    /// Blocks of [`ALIGN`] pixels a side in a row.
+    /// Number of blocks in a row, each of [`ALIGN`] pixels a side.
     columns: usize,
-    /// Of each block: the sum of each channel, and of all squares.
+    /// For each block, the sum of each channel, and of all squares.
     sums: Vec<([u32; 3], u32)>,
 }
 
 impl Blocks {
-    /// The picture has no alpha. What does not fill a block at its edges is passed over.
+    /// The picture must have no alpha. Incomplete blocks at its edges are ignored.
     fn of(picture: &Raster) -> Self {
         let (align, count) = (ALIGN as usize, picture.channels.count());
         let columns = picture.width as usize / align;
@@ -92,7 +92,7 @@ impl Blocks {
         Self { columns, sums }
     }
 
-    /// Of a part, times its pixels.
+    /// The variance of a part, multiplied by its number of pixels.
     fn variance(&self, (left, top): (u32, u32), (width, height): (u32, u32)) -> f64 {
         let range = |from: u32, length: u32| (from / ALIGN) as usize..((from + length) / ALIGN) as usize;
         let (mut all, mut squares, mut pixels) = ([0_u64; 3], 0_u64, 0.0_f64);
@@ -117,12 +117,12 @@ struct Plane {
     width: usize,
     height: usize,
     data: Vec<f32>,
-    /// Windows lie inside squares of this side.
+    /// Windows are inside squares of this side.
     cell: usize,
 }
 
 impl Planes {
-    /// The picture has no alpha.
+    /// The picture must have no alpha.
     pub(super) fn of(picture: &Raster) -> Self {
         let (width, height) = (picture.width as usize, picture.height as usize);
         let plane = |data: Vec<f32>| Plane { width, height, data, cell: PATCH as usize };
@@ -168,7 +168,7 @@ impl Plane {
     }
 }
 
-/// 100 for the same picture. The sizes are the same.
+/// The score of two pictures of the same size; 100 if they are equal.
 pub(super) fn score(original: &Planes, other: &Planes) -> f64 {
     let luma = original.luma.iter().zip(&other.luma).zip(LUMA);
     let mut loss: f32 = luma.map(|((a, b), weight)| weight * difference(a, b, STEP, structure)).sum();
@@ -178,7 +178,7 @@ pub(super) fn score(original: &Planes, other: &Planes) -> f64 {
     100.0 * f64::from(1.0 - loss.min(1.0))
 }
 
-/// 0 where the planes are alike; `loss` is of windows that are `step` apart.
+/// 0 if the planes are equal. `loss` is called for windows that are `step` apart.
 fn difference(a: &Plane, b: &Plane, step: usize, loss: fn(&Window) -> f32) -> f32 {
     let (mut sum, mut fourth, mut windows) = (0.0_f64, 0.0_f64, 0_u32);
     let fits = |at: usize, cell: usize| at % cell + WINDOW <= cell;
@@ -194,7 +194,7 @@ fn difference(a: &Plane, b: &Plane, step: usize, loss: fn(&Window) -> f32) -> f3
     (0.5 * (sum / windows) + 0.5 * (fourth / windows).powf(0.25)) as f32
 }
 
-/// Two planes in the same window: their means, their variances and their covariance.
+/// The same window in two planes: means, variances and covariance.
 struct Window {
     means: [f32; 2],
     variances: [f32; 2],
@@ -224,7 +224,7 @@ impl Window {
         }
     }
 
-    /// 1 where the structure is the same; `slight` is the variance that is hardly seen.
+    /// 1 if the structure is the same. `slight` is a variance that is hardly visible.
     fn likeness(&self, slight: f32) -> f32 {
         (2.0 * self.covariance + slight) / (self.variances[0] + self.variances[1] + slight)
     }
@@ -250,7 +250,7 @@ mod tests {
     use super::*;
     use crate::tests::samples;
 
-    /// With every sample moved by up to `by`.
+    /// The picture with every sample changed by up to `by`.
     fn disturbed(picture: &Raster, by: i16) -> Raster {
         let noise = |i: usize| (i * 7919 % 13) as i16 * by / 6 - by;
         let data =
@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn patchwork_finds_the_detail_wherever_it_is() {
-        // Between the corners and the middle of a flat picture, fine stripes of 64 pixels a side.
+        // A flat picture with squares of fine stripes, 64 pixels a side, at its corners and in its middle.
         let side = 2000;
         for (left, top) in [(150, 300), (650, 1130), (1210, 90)] {
             let mut picture = Raster::filled(side, side, Channels::Rgb, &[240; 3]);
@@ -288,7 +288,7 @@ mod tests {
     fn shifted_and_blurred_colours_are_losses() {
         let flat = |pixel: [u8; 3]| Planes::of(&Raster::filled(64, 64, Channels::Rgb, &pixel));
         assert!(score(&flat([120, 120, 120]), &flat([126, 115, 126])) < 97.0, "grey turns purple");
-        // Red on white, and what is left of it where chroma is halved: luma stays, colour is smeared.
+        // Red on white, and the same after chroma was halved: luma is the same, colour is smeared.
         let text = |red: [u8; 3], white: [u8; 3]| {
             let data = (0..64 * 64).flat_map(|at| if at % 64 % 4 == 1 { red } else { white }).collect();
             Planes::of(&Raster { width: 64, height: 64, channels: Channels::Rgb, data })

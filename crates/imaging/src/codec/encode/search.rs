@@ -1,8 +1,8 @@
 //! The quality that `quality: "auto"` and `max_bytes` ask for, found by trying.
 //!
-//! `auto` looks for the lowest quality whose [`score`](super::score) is high enough, on a patchwork of the picture's
-//! parts, so that the search costs the same for every size; the picture itself is written once. `max_bytes` has to try
-//! on the whole picture.
+//! `auto` searches for the lowest quality whose [`score`](super::score) is high enough, on a patchwork of the picture's
+//! parts. So the search costs the same for every size, and the picture itself is written once. `max_bytes` has to try
+//! with the complete picture.
 
 use std::io::Cursor;
 
@@ -12,17 +12,17 @@ use crate::raster::{Channels, Raster, View};
 use crate::save::{Chroma, Quality};
 use crate::{Code, Error, Format, Limits, Result};
 
-/// Outputs of this score and higher look like their originals at arm's length; see docs/operations.md.
+/// Outputs with at least this score look like their originals at arm's length; see docs/operations.md.
 const TARGET: f64 = 97.0;
-/// Between which qualities `auto` chooses.
+/// The lowest and the highest quality that `auto` chooses.
 const AUTO: (u8, u8) = (60, 95);
-/// From this quality on it is worth asking whether a JPEG with whole chroma needs fewer bytes.
+/// From this quality on, a JPEG without chroma subsampling may need fewer bytes.
 const TRY_FULL_CHROMA: u8 = 85;
-/// Pixels a side of the patchwork that qualities are tried on; AVIF is slow.
+/// Side in pixels of the patchwork on which qualities are tried; less for AVIF, which is slow.
 const PATCHWORK: u32 = 768;
 const PATCHWORK_AVIF: u32 = 384;
 
-/// The file, at the quality that `target` leads to.
+/// The file, with the quality that `target` asks for.
 pub(super) fn settled(picture: View<'_>, target: &Target, interrupted: &dyn Fn() -> bool) -> Result<Vec<u8>> {
     let coding = match target.quality {
         Some(Quality::Auto) => found(&picture.eight(), target, interrupted)?,
@@ -35,7 +35,7 @@ pub(super) fn settled(picture: View<'_>, target: &Target, interrupted: &dyn Fn()
     }
 }
 
-/// The coding that `target` leads to for a picture; with `auto`, of the lowest quality at which it looks as it is.
+/// The coding that `target` asks for; with `auto`, with the lowest quality at which the picture looks the same.
 pub(super) fn found(picture: &Raster, target: &Target, interrupted: &dyn Fn() -> bool) -> Result<Coding> {
     if target.quality != Some(Quality::Auto) {
         return Ok(target.coding.clone());
@@ -52,7 +52,7 @@ pub(super) fn found(picture: &Raster, target: &Target, interrupted: &dyn Fn() ->
         Ok(Tried { looks_the_same, bytes: data.len() })
     };
     let (coding, bytes) = lowest(&target.coding, tried)?;
-    // Text and lines in strong colours pay for halved chroma with a quality that whole chroma does not need.
+    // With halved chroma, text and lines in strong colours need a higher quality than with full chroma.
     let is_open = target.format == Format::Jpeg && coding.chroma.is_none() && patchwork.channels != Channels::Gray;
     if is_open && coding.quality >= Some(TRY_FULL_CHROMA) {
         let (full, full_bytes) = lowest(&Coding { chroma: Some(Chroma::Full), ..target.coding.clone() }, tried)?;
@@ -63,7 +63,7 @@ pub(super) fn found(picture: &Raster, target: &Target, interrupted: &dyn Fn() ->
     Ok(coding)
 }
 
-/// What came of a coding.
+/// The result of trying a coding.
 struct Tried {
     looks_the_same: bool,
     bytes: usize,
@@ -90,7 +90,7 @@ fn lowest(coding: &Coding, tried: impl Fn(&Coding) -> Result<Tried>) -> Result<(
     Ok((coding, bytes))
 }
 
-/// The best quality that makes a file of at most `limit` bytes.
+/// The file with the best quality that has at most `limit` bytes.
 fn fitted(
     picture: View<'_>,
     target: &Target,
@@ -99,12 +99,12 @@ fn fitted(
     limit: u64,
     interrupted: &dyn Fn() -> bool,
 ) -> Result<Vec<u8>> {
-    // Unset, palettes have all the colours they can; the quality of a source's own tables is not known.
+    // By default, palettes have all colours. The quality of a source's own tables is unknown.
     let unset = usual_quality(target.format).filter(|_| coding.kept.is_none()).unwrap_or(100);
     let above = coding.quality.unwrap_or(unset);
     let (mut low, mut high) = (1, above);
     let (mut best, mut smallest) = (None, tried);
-    // What was to lose nothing does not begin to.
+    // A lossless coding stays lossless.
     let gives_way = target.format.has_quality() && !coding.lossless;
     if gives_way {
         while low <= high {

@@ -17,12 +17,12 @@ pub(super) fn encode(raster: &Raster, coding: &Coding, interrupted: &dyn Fn() ->
         ffi::Settings::Lossy { quality: f32::from(quality.unwrap_or(DEFAULT_QUALITY)), method: method(coding.effort) }
     };
     let data = ffi::encode(&coloured(raster), &settings, interrupted);
-    // libwebp's failure does not show whether it was stopped.
+    // libwebp's error does not show whether it was stopped.
     go_on(interrupted)?;
     data.ok_or_else(|| Error::new(Code::DecoderFailure, "writing WebP: libwebp could not write the picture"))
 }
 
-/// libwebp's, 0 to 6. Method 2 takes half of method 4's time for a few percent of bytes.
+/// libwebp's method, 0 to 6. Method 2 takes half the time of method 4 for a few percent more bytes.
 pub(super) fn method(effort: u8) -> i32 {
     match effort {
         ..=5 => i32::from(effort.max(1)) - 1,
@@ -31,7 +31,7 @@ pub(super) fn method(effort: u8) -> i32 {
     }
 }
 
-/// Talks to libwebp, as `codec::webp::libwebp` does to read, and `animation::write::webp` to write animations.
+/// Calls libwebp, as do `codec::webp::libwebp` to read and `animation::write::webp` to write animations.
 mod ffi {
     use std::ffi::c_int;
     use std::ptr;
@@ -49,19 +49,19 @@ mod ffi {
             quality: f32,
             method: c_int,
         },
-        /// `level` is 0 to 9; at a `near` of 100, every pixel is as it was.
+        /// `level` is 0 to 9. With a `near` of 100, every pixel is kept exactly.
         Lossless {
             level: c_int,
             near: c_int,
         },
     }
 
-    /// What libwebp hands back to [`progress`].
+    /// The data that libwebp passes to [`progress`].
     struct Watch<'a> {
         interrupted: &'a dyn Fn() -> bool,
     }
 
-    /// Asked by libwebp as it goes along; 0 makes it stop.
+    /// Called by libwebp during its work; 0 makes it stop.
     unsafe extern "C" fn progress(_percent: c_int, picture: *const WebPPicture) -> c_int {
         // SAFETY: libwebp passes on the picture that it was given. Its `user_data` is a `Watch` that outlives the call.
         let watch = unsafe { &*(*picture).user_data.cast::<Watch<'_>>() };
@@ -69,7 +69,7 @@ mod ffi {
         c_int::from(!asked.unwrap_or(true))
     }
 
-    /// `None` where libwebp refuses, or was stopped. The raster is RGB or RGBA.
+    /// `None` if libwebp refuses, or was stopped. The raster is RGB or RGBA.
     pub(super) fn encode(raster: &Raster, settings: &Settings, interrupted: &dyn Fn() -> bool) -> Option<Vec<u8>> {
         let (width, height) = (i32::try_from(raster.width).ok()?, i32::try_from(raster.height).ok()?);
         let stride = i32::try_from(raster.stride()).ok()?;

@@ -1,4 +1,4 @@
-//! APNG's frames, by the `png` crate. A default picture that is not a frame is skipped.
+//! APNG frames, by the `png` crate. A default picture that is not a frame is skipped.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! GIF's frames, by the `gif` crate.
 //!
-//! As browsers do: the background is transparent whatever the file calls it, and frames are cut at the canvas.
+//! As in browsers, the background is transparent, whatever the file says, and frames are cut at the canvas.
 
 use std::io::ErrorKind;
 use std::num::NonZeroU64;
@@ -14,7 +14,7 @@ use crate::codec::reader::{corrupt, interrupted, truncated};
 use crate::codec::watched::Watched;
 use crate::{Code, Error, Format, Result};
 
-/// The most pixels of a frame: 65,535 on each side.
+/// Most pixels of a frame: 65,535 on each side.
 const MAX_FRAME_BYTES: NonZeroU64 = NonZeroU64::new(65_535 * 65_535).expect("it is not 0");
 
 pub(super) struct File<'a> {
@@ -27,13 +27,13 @@ impl<'a> File<'a> {
     pub(super) fn open(source: Watched<'a>) -> Result<Self> {
         let mut options = DecodeOptions::new();
         options.set_color_output(ColorOutput::Indexed);
-        // Sizes are held against the canvas here.
+        // Sizes are compared with the canvas below.
         options.set_memory_limit(MemoryLimit::Bytes(MAX_FRAME_BYTES));
         let decoder = options.read_info(source).map_err(|error| failed(&error))?;
         Ok(Self { decoder, frames: 0, indices: Vec::new() })
     }
 
-    /// NETSCAPE's count is of repetitions, and without it a GIF is played once.
+    /// How often to play. NETSCAPE's number counts repetitions; without it, a GIF is played once.
     pub(super) fn plays(&self) -> u32 {
         match self.decoder.repeat() {
             Repeat::Infinite => 0,
@@ -55,7 +55,7 @@ impl<'a> File<'a> {
             DisposalMethod::Previous => Disposal::Restore,
         };
         let (transparent, delay) = (frame.transparent, Duration::from_millis(u64::from(frame.delay) * 10));
-        // The header was checked against the same bound. Pixels beyond the canvas are not drawn.
+        // The header was checked against the same bound. Pixels outside the canvas are not drawn.
         if area.pixels() as u64 > (canvas.width as u64 * canvas.height as u64).max(SPARE_PIXELS) {
             return Err(corrupt(
                 Format::Gif,

@@ -1,4 +1,4 @@
-//! Frames out of a file, one at a time.
+//! Reads frames from a file, one at a time.
 
 mod apng;
 mod gif;
@@ -11,14 +11,14 @@ use crate::codec::{Facts, guarded, icc, reader};
 use crate::raster::Raster;
 use crate::{Code, Format, Options, Result};
 
-/// The frames of an animated source, in their order.
+/// The frames of an animated source, in order.
 pub(crate) struct Frames<'a> {
     file: File<'a>,
     facts: &'a Facts,
     canvas: Canvas,
-    /// How many are still to come.
+    /// Number of frames left.
     left: u32,
-    /// Of the colours, where they are not sRGB's.
+    /// The colour space, if it is not sRGB.
     space: Option<icc::Space>,
     is_lenient: bool,
     is_cut: bool,
@@ -59,7 +59,7 @@ impl<'a> Frames<'a> {
         Ok(Self { file, facts, canvas, left, space, is_lenient, is_cut: false })
     }
 
-    /// Whether frames at the end are missing; only where that was allowed.
+    /// Whether frames at the end are missing, which only a lenient reading accepts.
     pub(crate) fn is_cut(&self) -> bool {
         self.is_cut
     }
@@ -73,11 +73,10 @@ impl<'a> Frames<'a> {
         }
     }
 
-    /// The next frame, with alpha even where nothing is to be seen through: all frames are of one kind. `None` after the
-    /// last.
+    /// The next frame, always with alpha, so that all frames are of one kind. `None` after the last.
     ///
     /// # Errors
-    /// As `codec::decode`; `truncated-image` where the file ends before its last frame does.
+    /// As `codec::decode`; `truncated-image` if the file ends before its last frame.
     pub(crate) fn next(&mut self) -> Result<Option<Frame>> {
         if self.left == 0 {
             return Ok(None);
@@ -90,11 +89,11 @@ impl<'a> Frames<'a> {
             File::WebP(file) => file.draw(canvas),
             File::Png(file) => file.draw(canvas),
         });
-        // The header counted this one.
+        // The header counted this frame.
         let ends_early = || reader::truncated(self.facts.header.format, "the file ends before its last frame does");
         let delay = match delay.and_then(|delay| delay.ok_or_else(ends_early)) {
             Ok(delay) => delay,
-            // Of the first frame, there must be all.
+            // The first frame must be complete.
             Err(error) if error.code == Code::TruncatedImage && self.is_lenient && !is_first => {
                 (self.left, self.is_cut) = (0, true);
                 return Ok(None);

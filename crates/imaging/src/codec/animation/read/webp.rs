@@ -1,6 +1,6 @@
-//! WebP's frames: the container is read here, each frame's picture by libwebp as a still's.
+//! WebP frames: the container is read here, and libwebp decodes each frame like a still picture.
 //!
-//! The canvas begins transparent and is cleared to transparent, whatever the file calls its background: so do browsers.
+//! As in browsers, the canvas is transparent at first and when it is cleared, whatever background the file names.
 
 use std::time::Duration;
 
@@ -20,9 +20,9 @@ pub(super) struct File<'a> {
 }
 
 impl<'a> File<'a> {
-    /// With `may_end_early`, files without their last frames are read too.
+    /// With `may_end_early`, a file without its last frames is accepted.
     pub(super) fn open(source: &'a [u8], may_end_early: bool, interrupted: &'a dyn Fn() -> bool) -> Result<Self> {
-        // Frames can be missing without a trace but this.
+        // Only this shows that frames are missing.
         if is_cut(source) && !may_end_early {
             return Err(truncated(Format::WebP, "the file ends before its last frame does"));
         }
@@ -67,7 +67,7 @@ impl<'a> File<'a> {
             .and_then(|picture| libwebp::read(picture, size, self.interrupted));
         let raster = match read {
             Ok((raster, false)) => raster,
-            // All of the frame is there, so that nothing is cut short.
+            // The frame's chunk is complete, so the file is not truncated but corrupt.
             Ok((_, true)) => return Err(incomplete()),
             Err(error) if error.code == Code::TruncatedImage => return Err(incomplete()),
             Err(error) => return Err(error),
@@ -82,7 +82,7 @@ fn incomplete() -> Error {
     corrupt(Format::WebP, "a frame's data end before its picture does")
 }
 
-/// The chunks of a frame, from its picture's first on.
+/// The chunks of a frame, beginning with the first one of its picture.
 fn picture(frame: &[u8]) -> Result<&[u8]> {
     let mut chunks = Chunks::new(frame);
     while chunks.peek()?.is_some_and(|(kind, _)| !matches!(&kind, b"ALPH" | b"VP8 " | b"VP8L")) {

@@ -1,8 +1,8 @@
 //! APNG: each frame is encoded as a PNG, and its pixel chunks become chunks of the animation.
 //!
-//! A frame is cut to what changed. Where nothing in it is transparent, it is also tried with the unchanged pixels left
-//! out, and the smaller is kept. The number of frames stands at the file's beginning but is known at its end, so that
-//! the file is put together last.
+//! A frame is cut to the area that changed. If nothing in it is transparent, a variant without the unchanged pixels is
+//! tried as well, and the smaller one is used. The number of frames is at the beginning of the file but known only at
+//! the end, so the file is assembled last.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::raster::Raster;
 use crate::{Code, Error, Result};
 
 const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
-/// The longest that one frame is shown.
+/// Longest delay of one frame.
 pub(super) const LONGEST: Duration = Duration::from_secs(u16::MAX as u64);
 /// The largest denominator of a delay.
 const MAX_DENOMINATOR: u16 = 1000;
@@ -26,13 +26,13 @@ pub(super) struct File {
     plays: u32,
     compression: Compression,
     shown: Vec<Pixel>,
-    /// The chunks behind `acTL`.
+    /// The chunks after `acTL`.
     chunks: Vec<u8>,
-    /// Of those chunks, where the first frame's picture begins: a still has nothing before it.
+    /// The offset in `chunks` of the first frame's picture. A still begins there.
     picture: usize,
     sequence: u32,
     frames: u32,
-    /// The sum of all delays.
+    /// Sum of all delays.
     told: Duration,
 }
 
@@ -53,7 +53,7 @@ impl File {
             chunk(&mut self.chunks, *b"IDAT", &[&data]);
         } else {
             let changed = |at: usize| pixels[at] != self.shown[at];
-            // Frames that are the same were joined, but colours under no alpha may be all that differs.
+            // Equal frames were joined, so only the colours of transparent pixels may differ.
             let one = Area { left: 0, top: 0, width: 1, height: 1 };
             let area = Area::around(width, height, changed).unwrap_or(one);
             let mut data = compressed(&area.cut(&pixels, width), area.width, self.compression)?;
@@ -88,7 +88,7 @@ impl File {
         let [width, height, left, top] =
             [area.width, area.height, area.left, area.top].map(|side| (side as u32).to_be_bytes());
         let delay = [numerator.to_be_bytes(), denominator.to_be_bytes()].concat();
-        // What was drawn stays.
+        // The drawn pixels stay.
         let fields = [&sequence[..], &width, &height, &left, &top, &delay, &[0, blend.into()]];
         chunk(&mut self.chunks, *b"fcTL", &fields);
     }
@@ -133,8 +133,8 @@ fn compressed(pixels: &[Pixel], width: usize, compression: Compression) -> Resul
     Ok(data)
 }
 
-/// The delay as a fraction of a second, with the smallest denominator that tells it to the microsecond; delays that no
-/// fraction tells are rounded.
+/// The delay as a fraction of a second, with the smallest denominator that is exact to the microsecond, otherwise
+/// rounded.
 fn fraction(delay: Duration) -> (u16, u16) {
     let nanos = delay.as_nanos();
     let told = |denominator: u16, slack: u128| {
@@ -148,7 +148,7 @@ fn fraction(delay: Duration) -> (u16, u16) {
     exact.or_else(rounded).unwrap_or((u16::MAX, 1))
 }
 
-/// Appends a chunk of these parts.
+/// Appends a chunk with this content.
 pub(crate) fn chunk(file: &mut Vec<u8>, kind: [u8; 4], parts: &[&[u8]]) {
     let length: usize = parts.iter().map(|part| part.len()).sum();
     file.extend((length as u32).to_be_bytes());
@@ -161,7 +161,7 @@ pub(crate) fn chunk(file: &mut Vec<u8>, kind: [u8; 4], parts: &[&[u8]]) {
     file.extend(sum.to_be_bytes());
 }
 
-/// PNG's checksum, as its specification's appendix has it.
+/// PNG's checksum, as in the appendix of its specification.
 fn crc(bytes: &[u8]) -> u32 {
     const TABLE: [u32; 256] = {
         let mut table = [0; 256];
@@ -195,7 +195,7 @@ mod tests {
             (Duration::ZERO, (0, 1)),
             (Duration::from_millis(100), (1, 10)),
             (Duration::from_secs(1) / 60, (1, 60)),
-            // Television's 29.97 frames a second.
+            // Television's 29.97 frames per second.
             (Duration::from_secs(1001) / 30_000, (33, 989)),
             (Duration::from_millis(65_537), (6554, 100)),
             (Duration::from_secs(100_000), (65_535, 1)),

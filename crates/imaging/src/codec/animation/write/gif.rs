@@ -1,9 +1,9 @@
-//! GIF: up to 255 colours and transparency, one palette for as long as it serves.
+//! GIF: up to 255 colours and transparency, with as few palettes as possible.
 //!
-//! Pixels that are as they were stay transparent, and a frame is cut to what is drawn in it. Where opaque pixels become
-//! transparent, the frame before is widened to cover them and cleared away. A palette is shared until the colours of a
-//! frame are no longer met by it; the first is the file's own, and takes in the colours of later frames while there are
-//! few. Alpha is all or nothing: a half counts as all.
+//! Unchanged pixels are written as transparent, and a frame is cut to the area that is drawn. Where opaque pixels
+//! become transparent, the previous frame is widened to cover them and cleared afterwards. Frames share a palette as
+//! long as it fits their colours. The first palette is the file's own, and gets the colours of later frames while there
+//! are few. Alpha is all or nothing: half opacity counts as opaque.
 
 use std::time::Duration;
 
@@ -15,48 +15,48 @@ use crate::codec::quantize::{self, Census, MAX_COLORS, Misfit, Palette, Pixel};
 use crate::raster::Raster;
 use crate::{Code, Error, Result};
 
-/// Pixels of a picture of many colours that differ by no more are as they were.
+/// In a picture of many colours, pixels that differ by no more than this count as unchanged.
 const TOLERANCE: u8 = 2;
-/// How much further from its colours a frame may be than the frame that its palette was made for, on the whole and
-/// where it is worst, in squared distances.
+/// How much further from the palette's colours a frame may be than the frame that the palette was made for, both on
+/// average and at its worst, in squared distances.
 const FURTHER: f32 = 1.4;
 const STRAY: f32 = 3.0;
 const WORST_STRAY: f32 = 900.0;
 const TICK: Duration = Duration::from_millis(10);
-/// The longest that one frame is shown.
+/// Longest delay of one frame.
 pub(super) const LONGEST: Duration = Duration::from_millis(655_350);
 const CLEAR: Pixel = [0; 4];
-/// The index of transparent pixels in every palette; the colours follow it.
+/// Index of transparent pixels in every palette. The colours follow it.
 const TRANSPARENT: u8 = 0;
 /// Bytes before the file's palette.
 const HEADER: usize = 13;
 
 pub(super) struct File {
     size: (u16, u16),
-    /// The most colours of a palette; one more index is kept for transparent pixels.
+    /// Most colours of a palette. One more index is for transparent pixels.
     colors: usize,
     encoder: Encoder<Vec<u8>>,
     clock: Clock,
-    /// What is shown: the pixels as they were given when they were last drawn.
+    /// The shown picture: each pixel as it was when it was last drawn.
     shown: Vec<Pixel>,
     pending: Option<Pending>,
-    /// The file's palette, and the latest that a frame brought along.
+    /// The file's palette, and the latest palette of a frame.
     palettes: Vec<Known>,
     frames: u32,
 }
 
-/// A palette, and how far from its colours the picture was that it was made for.
+/// A palette, and how far its own picture was from its colours.
 struct Known {
     palette: Palette,
     misfit: Misfit,
 }
 
-/// The latest frame. Its disposal is known only when the next frame comes.
+/// The latest frame. Its disposal is known only when the next frame arrives.
 struct Pending {
-    /// All of the canvas.
+    /// Indices of the complete canvas.
     indices: Vec<u8>,
     area: Area,
-    /// The palette, where it is not the file's own.
+    /// The palette, if it is not the file's own.
     table: Option<Vec<u8>>,
     delay: Duration,
     disposal: DisposalMethod,
@@ -68,7 +68,7 @@ impl File {
             let detail = format!("{}x{} exceeds GIF's {} pixels a side", size.0, size.1, u16::MAX);
             return Err(Error::new(Code::OutputTooLarge, detail));
         };
-        // The file's palette is known in the end; until then there is room for the largest.
+        // The file's palette is known at the end. Until then, room for the largest palette is reserved.
         let mut encoder = Encoder::new(Vec::new(), width, height, &[0; 3 * MAX_COLORS]).map_err(|e| failed(&e))?;
         let repeat = match style.plays {
             0 => Repeat::Infinite,
@@ -79,7 +79,7 @@ impl File {
             size: (width, height),
             colors: style.colors - 1,
             encoder,
-            // Browsers slow frames of a hundredth of a second down to a tenth.
+            // Browsers slow down frames of a hundredth of a second to a tenth.
             clock: Clock::new(TICK, 2, LONGEST),
             shown: vec![CLEAR; size.0 as usize * size.1 as usize],
             pending: None,
@@ -119,13 +119,13 @@ impl File {
             if is_first { Some(Area::whole(width, height)) } else { Area::around(width, height, |at| drawn[at]) };
         let area = match (area, cleared, &mut self.pending) {
             (Some(area), ..) => area,
-            // The frame only clears pixels: one pixel is enough for it.
+            // The frame only clears pixels, so one pixel is enough for it.
             (None, Some(cleared), _) => Area { width: 1, height: 1, ..cleared },
             (None, None, Some(pending)) if pending.delay + delay <= LONGEST => {
                 pending.delay += delay;
                 return Ok(());
             }
-            // It looks as the frame before, which cannot be shown for as long as both.
+            // It looks the same as the previous frame, which cannot be shown for the sum of both delays.
             (None, None, Some(_)) => Area { width: 1, height: 1, ..Area::whole(width, height) },
             (None, None, None) => Area::whole(width, height),
         };
@@ -138,7 +138,7 @@ impl File {
         let census = Census::of(pixels.iter().zip(&drawn).filter(|(_, drawn)| **drawn).map(|(&pixel, _)| pixel));
         let chosen = self.palette(&census);
         let palette = &mut self.palettes[chosen].palette;
-        // No palette has a colour of the last index, so that this moves it to where transparency is.
+        // No palette has a colour at the last index, so adding one moves it to the index of transparency.
         let mut indices = palette.map(width, &pixels, |at| drawn[at], u8::MAX, || Ok(()))?;
         for index in &mut indices {
             *index = index.wrapping_add(1);
@@ -157,7 +157,7 @@ impl File {
         Ok(())
     }
 
-    /// The index of a palette that fits; a new one if no palette fits.
+    /// The index of a fitting palette; a new one if none fits.
     fn palette(&mut self, census: &Census) -> usize {
         let serves = |known: &Known| {
             census.is_within(&known.palette)
@@ -182,7 +182,7 @@ impl File {
         let Some(pending) = self.pending.take() else { return Ok(()) };
         let area = pending.area;
         let buffer = area.cut(&pending.indices, self.size.0.into());
-        // Some programs clear a frame to a colour where it names nothing transparent.
+        // Some programs clear a frame to a colour if it has no transparent index.
         let is_clear = pending.disposal == DisposalMethod::Background || buffer.contains(&TRANSPARENT);
         let frame = Frame {
             delay: self.clock.ticks(pending.delay) as u16,
@@ -206,7 +206,8 @@ impl File {
         let mut table = self.palettes.first().map(|known| table(&known.palette)).unwrap_or_default();
         let entries = (table.len() / 3).next_power_of_two().max(2);
         table.resize(3 * entries, 0);
-        // The size of the palette, as its logarithm less one, stands in the lowest bits, and as that of all colours above.
+        // The lowest three bits have the logarithm of the palette's size minus one; bits 4 to 6, the colour resolution,
+        // too.
         let bits = entries.ilog2() as u8 - 1;
         file[10] = 0x80 | bits << 4 | bits;
         file.splice(HEADER..HEADER + 3 * MAX_COLORS, table);
@@ -215,14 +216,14 @@ impl File {
 }
 
 impl Known {
-    /// Whether it serves these colours about as well as those that it was made for.
+    /// Whether the palette fits these colours about as well as the colours that it was made for.
     fn meets(&self, census: &Census) -> bool {
         let Misfit { mean, worst } = census.misfit(&self.palette);
         mean <= self.misfit.mean * FURTHER + STRAY && worst <= self.misfit.worst * FURTHER + WORST_STRAY
     }
 }
 
-/// A palette as it is written.
+/// A palette in the form of the file.
 fn table(palette: &Palette) -> Vec<u8> {
     let colors = palette.colors.iter().flat_map(|color| [color[0], color[1], color[2]]);
     [0; 3].into_iter().chain(colors).collect()

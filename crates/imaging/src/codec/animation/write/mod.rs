@@ -1,4 +1,4 @@
-//! Frames into a file, one at a time.
+//! Writes frames to a file, one at a time.
 
 mod apng;
 mod gif;
@@ -16,21 +16,21 @@ use crate::{Format, Result};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Style {
     pub(crate) format: Format,
-    /// 0 means for ever.
+    /// 0 for ever.
     pub(crate) plays: u32,
-    /// WebP's, 1 to 100.
+    /// For WebP, 1 to 100.
     pub(crate) quality: u8,
-    /// WebP's.
+    /// For WebP.
     pub(crate) is_lossless: bool,
-    /// WebP's, 0 to 6.
+    /// For WebP, 0 to 6.
     pub(crate) method: i32,
-    /// WebP's without loss, 0 to 9.
+    /// For lossless WebP, 0 to 9.
     pub(crate) level: i32,
-    /// WebP's without loss: below 100 pixels may move a little.
+    /// For lossless WebP: below 100, pixels may change a little.
     pub(crate) near: u8,
-    /// APNG's.
+    /// For APNG.
     pub(crate) compression: png::Compression,
-    /// GIF's, with the one that stands for transparency.
+    /// For GIF, including the index for transparency.
     pub(crate) colors: usize,
 }
 
@@ -43,12 +43,12 @@ pub(crate) struct Written {
     pub(crate) duration: Duration,
 }
 
-/// Takes an animation's frames in their order. Frames that equal the one before them make that one last longer.
+/// Takes an animation's frames in order. A frame equal to the previous one extends that one's duration.
 pub(crate) struct Writer {
     file: File,
-    /// The frame that is shown until a frame differs from it.
+    /// The frame shown until a different one arrives.
     waiting: Option<(Raster, Duration)>,
-    /// The longest duration of a frame. The rest of a longer one becomes a frame of its own.
+    /// Longest duration of a frame. The rest of a longer one becomes another frame.
     longest: Duration,
 }
 
@@ -59,10 +59,10 @@ enum File {
 }
 
 impl Writer {
-    /// For frames of `size`.
+    /// A writer for frames of `size`.
     ///
     /// # Errors
-    /// `unsupported-format`; `output-too-large` beyond what the format can hold.
+    /// `unsupported-format`; `output-too-large` above the format's limit.
     pub(crate) fn new(size: (u32, u32), style: &Style) -> Result<Self> {
         let (file, longest) = match style.format {
             Format::Gif => (File::Gif(gif::File::new(size, style)?), gif::LONGEST),
@@ -108,7 +108,7 @@ impl Writer {
 /// Rounds delays to a format's ticks so that the errors do not add up.
 struct Clock {
     tick: Duration,
-    /// The fewest ticks that a frame is shown.
+    /// Fewest ticks of a frame.
     least: u64,
     longest: Duration,
     wanted: Duration,
@@ -122,7 +122,7 @@ impl Clock {
 
     /// The ticks for the next delay.
     fn ticks(&mut self, delay: Duration) -> u64 {
-        // What is beyond the longest is lost: no other frame is to make up for it.
+        // Time beyond the longest delay is dropped and not added to other frames.
         self.wanted += delay.min(self.longest);
         let (wanted, tick) = (self.wanted.as_nanos(), self.tick.as_nanos());
         let end = ((wanted + tick / 2) / tick) as u64;
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn rounded_delays_do_not_drift() {
-        // Sixty frames a second in hundredths: no frame is as short as those that browsers slow down.
+        // Sixty frames per second in hundredths. No frame is short enough for browsers to slow it down.
         let mut clock = Clock::new(Duration::from_millis(10), 2, Duration::from_mins(10));
         let told: u64 = (0..600).map(|_| clock.ticks(Duration::from_secs(1) / 25)).sum();
         assert_eq!(told, 2400);

@@ -1,6 +1,6 @@
 //! WebP, by libwebp's own animation encoder, which finds the changed area and the best coding of each frame.
 //!
-//! Only our own pixels reach C.
+//! Only pixels that this crate made are passed to C.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::{Code, Error, Format, Result};
 
 /// libwebp's own limit.
 const MAX_SIDE: u32 = 16_383;
-/// The longest that one frame is shown.
+/// Longest delay of one frame.
 pub(super) const LONGEST: Duration = Duration::from_millis((1 << 24) - 1);
 /// The flag in VP8X.
 const ALPHA: u8 = 0x10;
@@ -22,7 +22,7 @@ pub(super) struct File {
     clock: Clock,
     /// Where the next frame begins, in milliseconds.
     now: i32,
-    /// Whether anything can be seen through.
+    /// Whether any pixel is transparent.
     has_alpha: bool,
 }
 
@@ -48,7 +48,7 @@ impl File {
     pub(super) fn finish(mut self) -> Written {
         let mut data = self.encoder.finish(self.now);
         let frames = frames(&data);
-        // libwebp asks the frames alone, which need not cover the canvas.
+        // libwebp looks only at the frames, which need not cover the canvas.
         if self.has_alpha && data.get(12..16) == Some(b"VP8X") {
             data[20] |= ALPHA;
         }
@@ -56,7 +56,7 @@ impl File {
     }
 }
 
-/// What libwebp made of the frames: it may join some, and writes a still where one is left.
+/// The number of frames in libwebp's file. It may join frames, and writes a still if one is left.
 fn frames(file: &[u8]) -> u32 {
     let (mut rest, mut frames) = (file.get(12..).unwrap_or_default(), 0);
     while let Some((header, body)) = rest.split_first_chunk::<8>() {
@@ -71,7 +71,7 @@ fn refused() -> Error {
     unsupported(Format::WebP, "libwebp could not write the animation")
 }
 
-/// Talks to libwebp, as `codec::webp::libwebp` does to read, and `encode::webp` to write pictures.
+/// Calls libwebp, as do `codec::webp::libwebp` to read and `encode::webp` to write pictures.
 mod ffi {
     use std::ptr::NonNull;
 
@@ -93,7 +93,7 @@ mod ffi {
     }
 
     impl Encoder {
-        /// `None` where libwebp refuses; so it is with the others.
+        /// `None` if libwebp refuses; also in the other functions.
         pub(super) fn new(size: (u32, u32), style: &Style) -> Option<Self> {
             let size = (i32::try_from(size.0).ok()?, i32::try_from(size.1).ok()?);
             let mut config = WebPConfig::new().ok()?;
@@ -115,7 +115,7 @@ mod ffi {
             };
             options.anim_params.loop_count = i32::try_from(style.plays.min(65_535)).ok()?;
             options.anim_params.bgcolor = 0;
-            // Drawings of few colours are smaller and sharper without loss.
+            // Drawings with few colours are smaller and sharper without loss.
             options.allow_mixed = (!style.is_lossless).into();
             // SAFETY: the options are initialised and are copied.
             let encoder = unsafe { WebPAnimEncoderNewInternal(size.0, size.1, &raw const options, version) };
@@ -123,7 +123,7 @@ mod ffi {
             Some(Self { inner, config, size })
         }
 
-        /// `pixels` are all of the canvas; they are shown from `start` on.
+        /// `pixels` are the complete canvas, shown from `start` on.
         pub(super) fn add(&mut self, pixels: &[Pixel], start: i32) -> Option<()> {
             let (width, height) = self.size;
             assert_eq!(pixels.len(), width as usize * height as usize, "a frame is all of the canvas");
@@ -148,7 +148,8 @@ mod ffi {
 
         /// The file. Its last frame is shown until `end`.
         ///
-        /// With its frames taken, and no larger than a file may be, it fails for lack of memory alone, by many names.
+        /// After its frames were accepted, and within the largest size of a file, this fails only for lack of memory,
+        /// with various errors.
         pub(super) fn finish(&mut self, end: i32) -> Vec<u8> {
             let mut data = WebPData::default();
             // SAFETY: no frame ends the animation; `data` describes one allocation, read before it is cleared.

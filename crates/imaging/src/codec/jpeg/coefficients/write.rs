@@ -28,7 +28,7 @@ pub(crate) struct Patch {
     pub(crate) left: usize,
     pub(crate) top: usize,
     pub(crate) across: usize,
-    /// Row by row; `None` where the component keeps its own block.
+    /// Row by row; `None` for a block that stays as it is.
     pub(crate) blocks: Vec<Option<[i16; 64]>>,
 }
 
