@@ -206,7 +206,7 @@ impl BulkRequest {
 
     fn log(&self, caller: &Caller, done: &str, jobs: usize) {
         if !self.dry_run {
-            let key = caller.owner().unwrap_or("nobody's key");
+            let key = caller.owner().unwrap_or("none");
             info!(key, "{done} {jobs} jobs that match {}", self.query.shown());
         }
     }

@@ -39,7 +39,7 @@ impl Broker {
         either!(self, broker => broker.note(cursor, note).await)
     }
 
-    /// Removes a cursor and its notes. Does nothing if there is none.
+    /// Removes a cursor and its notes. Does nothing if the cursor does not exist.
     pub async fn remove_cursor(&self, name: &str) -> Result<()> {
         either!(self, broker => broker.remove_cursor(name).await)
     }
